@@ -1,0 +1,116 @@
+//! `readfile:`, `writefile:` and `appendfile:`.
+
+use crate::{
+    error::Error,
+    flow::{ByteEnd, Duplex, Flow, Role, Task},
+    plan::{Setup, Stack},
+    registry::{Build, Dial, Entry},
+};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::{
+    fs::{File, OpenOptions},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+};
+
+pub(super) static READ: Entry = Entry {
+    names: &["readfile"],
+    arg: Some("PATH"),
+    summary: "Read a file",
+    details: "Opened for each session. What is sent to it is thrown away.",
+    example: "readfile:/etc/hostname ws://127.0.0.1:8080/",
+    flags: &[],
+    build: Build::Address(|arg, _| Ok(stack("readfile", arg, Mode::Read))),
+};
+
+pub(super) static WRITE: Entry = Entry {
+    names: &["writefile"],
+    arg: Some("PATH"),
+    summary: "Write a file, from its beginning",
+    details: "Opened for each session, and emptied. It never says anything.",
+    example: "ws://127.0.0.1:8080/ writefile:/tmp/log.txt",
+    flags: &[],
+    build: Build::Address(|arg, _| Ok(stack("writefile", arg, Mode::Write))),
+};
+
+pub(super) static APPEND: Entry = Entry {
+    names: &["appendfile"],
+    arg: Some("PATH"),
+    summary: "Write at the end of a file",
+    details: "Opened for each session; the lines of sessions that run at once stay whole. It never says anything.",
+    example: "ws-l:127.0.0.1:8080 appendfile:/tmp/log.txt",
+    flags: &[],
+    build: Build::Address(|arg, _| Ok(stack("appendfile", arg, Mode::Append))),
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Read,
+    Write,
+    Append,
+}
+
+fn stack(name: &str, path: &str, mode: Mode) -> Stack {
+    let role = if mode == Mode::Read { Role::Source } else { Role::Sink };
+    Stack::dial_with(format_args!("{name}:{path}"), Flow::Bytes, role, Open { path: path.into(), mode, role })
+}
+
+struct Open {
+    path: String,
+    mode: Mode,
+    role: Role,
+}
+
+impl Dial for Open {
+    fn dial<'a>(&'a self, _: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+        Box::pin(async {
+            let mut options = OpenOptions::new();
+            match self.mode {
+                Mode::Read => options.read(true),
+                Mode::Write => options.write(true).create(true).truncate(true),
+                Mode::Append => options.append(true).create(true),
+            };
+            let failed = |source: io::Error| Error::io(format_args!("cannot open {}", self.path), source);
+            let file = options.open(&self.path).await.map_err(failed)?;
+            if self.mode == Mode::Read && file.metadata().await.map_err(failed)?.is_dir() {
+                return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+            }
+            Ok(Duplex::Bytes(ByteEnd::new(OneWay { file, mode: self.mode }, self.role, self.path.as_str())))
+        })
+    }
+}
+
+/// A file that is either read or written; the other direction is a void.
+struct OneWay {
+    file: File,
+    mode: Mode,
+}
+
+impl AsyncRead for OneWay {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.mode {
+            Mode::Read => Pin::new(&mut self.file).poll_read(cx, buf),
+            Mode::Write | Mode::Append => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for OneWay {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.mode {
+            Mode::Read => Poll::Ready(Ok(buf.len())),
+            Mode::Write | Mode::Append => Pin::new(&mut self.file).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.file).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.file).poll_shutdown(cx)
+    }
+}

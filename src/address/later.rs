@@ -1,0 +1,85 @@
+//! Addresses of other tools that this version lacks. They stay in the table so that errors know their names and say
+//! what to use instead.
+
+use crate::registry::{Build, Entry};
+
+const fn absent(names: &'static [&'static str], summary: &'static str, why: &'static str) -> Entry {
+    let build = Build::Absent { why, overlay: false };
+    Entry { names, arg: None, summary, details: "", example: "", flags: &[], build }
+}
+
+pub(super) static HTTP: Entry = absent(&["http-client"], "An HTTP request", "use curl");
+pub(super) static INETD: Entry = absent(&["inetd"], "A socket on standard input", "not supported yet: use stdio:");
+pub(super) static INETD_WS: Entry =
+    absent(&["inetd-ws", "ws-inetd"], "A WebSocket on standard input", "not supported yet: use ws-u:stdio:");
+pub(super) static UDP: Entry = absent(
+    &[
+        "udp",
+        "udp-connect",
+        "connect-udp",
+        "udp-c",
+        "c-udp",
+        "udp-listen",
+        "listen-udp",
+        "udp-l",
+        "l-udp",
+        "udp-server",
+    ],
+    "UDP",
+    "not supported yet: use `exec:socat --exec-args - UDP:HOST:PORT`",
+);
+pub(super) static UNIX_DATAGRAM: Entry = absent(
+    &["unix-dgram", "abstract-dgram"],
+    "Unix datagrams",
+    "not supported yet: use `exec:socat --exec-args - UNIX-SENDTO:PATH`",
+);
+pub(super) static ABSTRACT: Entry = absent(
+    &[
+        "abstract",
+        "abstract-connect",
+        "connect-abstract",
+        "abstract-c",
+        "c-abstract",
+        "abstract-listen",
+        "listen-abstract",
+        "abstract-l",
+        "l-abstract",
+        "l-ws-abstract",
+    ],
+    "Abstract unix sockets",
+    "write unix:@NAME or unix-l:@NAME",
+);
+pub(super) static SEQPACKET: Entry = absent(
+    &[
+        "seqpacket",
+        "seqpacket-connect",
+        "connect-seqpacket",
+        "seqpacket-c",
+        "c-seqpacket",
+        "seqpacket-listen",
+        "listen-seqpacket",
+        "seqpacket-l",
+        "l-seqpacket",
+    ],
+    "Unix sequenced packets",
+    "not supported yet",
+);
+pub(super) static HANDED_OVER: Entry = absent(
+    &["tcp-listen-fd", "unix-listen-fd", "accept-from-fd"],
+    "A listening socket of the service manager",
+    "not supported yet: listen with ws-l: or tcp-l:",
+);
+pub(super) static OPEN: Entry =
+    absent(&["open-async", "open-fd", "async-fd"], "An open file", "use readfile: or writefile: with /dev/fd/N");
+pub(super) static TOYS: Entry = absent(
+    &["clogged", "random", "zero", "null", "devnull", "empty", "assert", "assert2", "literal-base64"],
+    "Ends for tests",
+    "use readfile: or writefile: with /dev/zero, /dev/urandom or /dev/null",
+);
+pub(super) static VSOCK: Entry = absent(&["vsock", "vsock-listen"], "Virtual machine sockets", "not supported yet");
+pub(super) static NAMED_PIPE: Entry = absent(&["namedpipe"], "Windows named pipes", "there is no Windows version");
+pub(super) static INTERNAL: Entry = absent(
+    &["registry-stream-listen", "registry-stream-connect", "mock_stream_socket", "dummy"],
+    "Parts of websocat's own tests",
+    "they have no use outside websocat",
+);

@@ -1,0 +1,87 @@
+//! `mirror:`: an echo.
+
+use crate::{
+    error::Error,
+    flow::{Close, Duplex, Flow, Incoming, Message, MessageEnd, MessageStream, Role, Task},
+    plan::{Setup, Stack},
+    registry::{Build, Dial, Entry},
+};
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, Waker},
+};
+
+pub(super) static MIRROR: Entry = Entry {
+    names: &["mirror"],
+    arg: None,
+    summary: "Send everything back",
+    details: "Text stays text, binary stays binary, and messages keep their boundaries.",
+    example: "ws-l:127.0.0.1:1234 mirror:",
+    flags: &[],
+    build: Build::Address(|_, _| Ok(Stack::dial_with("mirror:", Flow::Messages, Role::Peer, Mirror))),
+};
+
+struct Mirror;
+
+impl Dial for Mirror {
+    fn dial<'a>(&'a self, _: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+        let io = Box::<Reflection>::default();
+        Box::pin(async { Ok(Duplex::Messages(MessageEnd { io, role: Role::Peer, name: "mirror".into() })) })
+    }
+}
+
+/// Messages held at once: enough that a burst is answered with few writes, and memory stays bounded.
+const MOST_HELD: usize = 256;
+/// Bytes held at once; a single longer message is taken all the same.
+const MOST_BYTES: usize = 256 * 1024;
+
+#[derive(Default)]
+struct Reflection {
+    held: VecDeque<Message>,
+    bytes: usize,
+    ended: bool,
+    close: Option<Close>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl MessageStream for Reflection {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        if let Some(message) = self.held.pop_front() {
+            self.bytes -= message.payload.len();
+            self.writer.take().into_iter().for_each(Waker::wake);
+            return Poll::Ready(Ok(Incoming::Message(message)));
+        }
+        if self.ended {
+            return Poll::Ready(Ok(Incoming::End(self.close.clone())));
+        }
+        self.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.held.len() < MOST_HELD && self.bytes < MOST_BYTES {
+            return Poll::Ready(Ok(()));
+        }
+        self.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        self.bytes += message.payload.len();
+        self.held.push_back(message);
+        self.reader.take().into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_finish(&mut self, _: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
+        self.ended = true;
+        self.close = close.cloned();
+        self.reader.take().into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,54 @@
+//! Every address: a file for each family, a line each in [`TABLE`].
+
+mod file;
+mod later;
+mod literal;
+mod mirror;
+mod process;
+mod stdio;
+mod tcp;
+mod tls;
+mod unix;
+mod websocket;
+
+pub use tcp::accept_one;
+pub use websocket::websocket_url;
+
+use crate::registry::Entry;
+
+/// All addresses, in the order of the manual.
+pub static TABLE: &[&Entry] = &[
+    &websocket::WS,
+    &websocket::WSS,
+    &websocket::WS_UNIX,
+    &websocket::WS_LISTEN,
+    &websocket::WSS_LISTEN,
+    &websocket::WS_LISTEN_UNIX,
+    &stdio::STDIO,
+    &tcp::CONNECT,
+    &tcp::LISTEN,
+    &tls::LISTEN,
+    &unix::CONNECT,
+    &unix::LISTEN,
+    &process::EXEC,
+    &process::SHELL,
+    &file::READ,
+    &file::WRITE,
+    &file::APPEND,
+    &mirror::MIRROR,
+    &literal::LITERAL,
+    &literal::LITERAL_REPLY,
+    &later::HTTP,
+    &later::INETD,
+    &later::INETD_WS,
+    &later::UDP,
+    &later::UNIX_DATAGRAM,
+    &later::ABSTRACT,
+    &later::SEQPACKET,
+    &later::HANDED_OVER,
+    &later::OPEN,
+    &later::TOYS,
+    &later::VSOCK,
+    &later::NAMED_PIPE,
+    &later::INTERNAL,
+];

@@ -1,0 +1,134 @@
+//! `exec:`, `cmd:` and `sh-c:`: child processes.
+
+use crate::{
+    error::{Error, plain},
+    flow::{ByteEnd, Duplex, Flow, Role, Task},
+    plan::{Setup, Stack},
+    registry::{Build, Dial, Entry},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    ffi::OsString,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    process::Stdio,
+    task::{Context, Poll, ready},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+pub(super) static EXEC: Entry = Entry {
+    names: &["exec"],
+    arg: Some("PROGRAM"),
+    summary: "Run a program",
+    details: "Its standard input and output are the end; its standard error is ours. Its arguments follow --exec-args. \
+              Where messages are on the other side, its lines are text messages. It runs once for each session; when the \
+              session is over it gets SIGHUP if it has not ended. A status other than 0 is exit code 10.",
+    example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",
+    flags: &["exec-args"],
+    build: Build::Address(|arg, config| Ok(stack("exec", arg, arg.into(), config.exec_args.clone()))),
+};
+
+pub(super) static SHELL: Entry = Entry {
+    names: &["sh-c", "cmd"],
+    arg: Some("COMMAND"),
+    summary: "Run a shell command line",
+    details: "As exec:, with sh -c.",
+    example: "ws-l:127.0.0.1:8080 sh-c:sort",
+    flags: &[],
+    build: Build::Address(|arg, _| Ok(stack("sh-c", arg, "sh".into(), vec!["-c".into(), arg.into()]))),
+};
+
+fn stack(name: &str, arg: &str, program: OsString, args: Vec<OsString>) -> Stack {
+    let dial = Spawn { shown: arg.to_owned(), program, args };
+    Stack::dial_with(format_args!("{name}:{arg}"), Flow::Bytes, Role::Peer, dial).of_process()
+}
+
+struct Spawn {
+    shown: String,
+    program: OsString,
+    args: Vec<OsString>,
+}
+
+impl Dial for Spawn {
+    fn dial<'a>(&'a self, _: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+        Box::pin(async {
+            let failed = |reason: &str| Error::Child { program: self.shown.clone(), reason: reason.to_owned() };
+            let mut child = Command::new(&self.program)
+                .args(&self.args)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .map_err(|error| failed(&format!("cannot start: {}", plain(&error))))?;
+            let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+                return Err(failed("has no pipes"));
+            };
+            let process = Process { child, stdin: Some(stdin), stdout, shown: self.shown.clone() };
+            Ok(Duplex::Bytes(ByteEnd::peer(process, self.shown.as_str())))
+        })
+    }
+}
+
+/// A running child. It has ended when its output has ended and its status is known.
+struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: ChildStdout,
+    shown: String,
+}
+
+impl AsyncRead for Process {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stdout).poll_read(cx, buf))?;
+        if buf.filled().len() > before || buf.capacity() == before {
+            return Poll::Ready(Ok(()));
+        }
+        let status = ready!(pin!(this.child.wait()).poll(cx))?;
+        if status.success() { Poll::Ready(Ok(())) } else { Poll::Ready(Err(Error::child(&this.shown, status).into())) }
+    }
+}
+
+impl AsyncWrite for Process {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Some(stdin) = &mut self.stdin else {
+            return Poll::Ready(Ok(buf.len()));
+        };
+        match ready!(Pin::new(stdin).poll_write(cx, buf)) {
+            // A child that does not read to the end, such as `head`, is not an error; what it says still counts.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.stdin = None;
+                Poll::Ready(Ok(buf.len()))
+            }
+            other => Poll::Ready(other),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stdin {
+            Some(stdin) => Pin::new(stdin).poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Dropping the pipe closes it, which is the end of the child's input.
+        self.stdin = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // As when a terminal is closed: programs end, and those that want to go on ignore it.
+        if let Ok(None) = self.child.try_wait()
+            && let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
+        {
+            let _ = kill_process(pid, Signal::HUP);
+        }
+    }
+}

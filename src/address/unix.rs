@@ -1,0 +1,149 @@
+//! `unix:` and `unix-l:`.
+
+use crate::{
+    cli::Config,
+    error::Error,
+    flow::{ByteEnd, Duplex, Flow, Role, Task},
+    net,
+    plan::{Setup, Stack},
+    registry::{Accept, Bind, Build, Dial, Entry},
+};
+use std::{io, os::unix::fs::FileTypeExt, path::PathBuf, sync::Arc};
+use tokio::net::{UnixListener, UnixStream};
+
+pub(super) static CONNECT: Entry = Entry {
+    names: &["unix", "unix-connect", "connect-unix", "unix-c", "c-unix"],
+    arg: Some("PATH"),
+    summary: "Connect to a unix socket",
+    details: "A path that starts with @ is a name in Linux's abstract namespace.",
+    example: "- unix:/tmp/server.sock",
+    flags: &[],
+    build: Build::Address(|arg, config| Ok(connect_stack(arg, config))),
+};
+
+pub(super) static LISTEN: Entry = Entry {
+    names: &["unix-listen", "listen-unix", "unix-l", "l-unix"],
+    arg: Some("PATH"),
+    summary: "Accept connections on a unix socket",
+    details: "The path must not exist, unless --unlink removes it first; it is removed at the end. A path that starts \
+              with @ is a name in Linux's abstract namespace.",
+    example: "ws-u:unix-l:/tmp/server.sock mirror:",
+    flags: &["unlink", "oneshot", "conncap"],
+    build: Build::Address(|arg, config| Ok(listen_stack(arg, config))),
+};
+
+/// A connection to a unix socket.
+pub(super) fn connect_stack(path: &str, config: &Config) -> Stack {
+    Stack::dial_with(format_args!("unix:{path}"), Flow::Bytes, Role::Peer, Connect { path: path.into() })
+        .within(config.connect_timeout)
+}
+
+/// A listening unix socket.
+pub(super) fn listen_stack(path: &str, config: &Arc<Config>) -> Stack {
+    Stack::listen_with(format_args!("unix-listen:{path}"), Listen { path: path.into(), unlink: config.server.unlink })
+}
+
+/// What the system calls a path on the command line: `@name` is abstract, which starts with a zero byte.
+fn system_path(path: &str) -> PathBuf {
+    match path.strip_prefix('@') {
+        Some(name) => format!("\0{name}").into(),
+        None => path.into(),
+    }
+}
+
+struct Connect {
+    path: String,
+}
+
+impl Dial for Connect {
+    fn dial<'a>(&'a self, setup: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+        Box::pin(async move {
+            setup.stage = format!("connecting to {}", self.path);
+            match UnixStream::connect(system_path(&self.path)).await {
+                Ok(socket) => Ok(Duplex::Bytes(ByteEnd::peer(socket, self.path.as_str()))),
+                Err(source) => Err(Error::Connect { to: self.path.clone(), source }),
+            }
+        })
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+}
+
+struct Listen {
+    path: String,
+    unlink: bool,
+}
+
+impl Bind for Listen {
+    fn bind(&self) -> Task<'_, Result<Box<dyn Accept>, Error>> {
+        Box::pin(async {
+            let failed =
+                |source: io::Error, hint: Option<String>| Error::Listen { on: self.path.clone(), source, hint };
+            let path = system_path(&self.path);
+            let is_abstract = self.path.starts_with('@');
+            if self.unlink && !is_abstract {
+                match std::fs::symlink_metadata(&path) {
+                    // A mistyped path must not cost a file.
+                    Ok(found) if !found.file_type().is_socket() => {
+                        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is no socket");
+                        return Err(failed(source, Some("--unlink removes sockets only; choose another path".into())));
+                    }
+                    Ok(_) => std::fs::remove_file(&path).map_err(|error| failed(error, None))?,
+                    Err(_) => {}
+                }
+            }
+            let listener = UnixListener::bind(&path).map_err(|error| {
+                let hint = match error.kind() {
+                    io::ErrorKind::AddrInUse if is_abstract => Some("another program listens there".into()),
+                    io::ErrorKind::AddrInUse => Some(format!(
+                        "if no other program listens there it was left behind: --unlink removes {} first",
+                        self.path
+                    )),
+                    _ => None,
+                };
+                failed(error, hint)
+            })?;
+            Ok(Box::new(Listening { listener, path: self.path.clone() }) as Box<dyn Accept>)
+        })
+    }
+}
+
+struct Listening {
+    listener: UnixListener,
+    path: String,
+}
+
+impl Accept for Listening {
+    fn accept(&mut self) -> Task<'_, Result<(ByteEnd, String), Error>> {
+        Box::pin(async {
+            loop {
+                match self.listener.accept().await {
+                    Ok((socket, _)) => {
+                        let peer = format!("client of {}", self.path);
+                        return Ok((ByteEnd::peer(socket, peer.as_str()), peer));
+                    }
+                    Err(error) if net::is_connection_error(&error) => {}
+                    Err(source) => return Err(Error::io(&self.path, source)),
+                }
+            }
+        })
+    }
+
+    fn announcement(&self) -> String {
+        format!("proto=unix,path={}", self.path)
+    }
+
+    fn local(&self) -> String {
+        self.path.clone()
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if !self.path.starts_with('@') {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

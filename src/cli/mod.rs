@@ -1,0 +1,291 @@
+//! The command line. [`Cli`] is what was typed; [`Config`] is what it means.
+
+mod config;
+mod help;
+mod later;
+mod values;
+
+pub use config::{
+    BasicAuth, ClientOptions, Config, Ending, Framing, ServerOptions, StaticFile, TlsOptions, WebSocketOptions,
+};
+pub use help::command;
+
+use crate::{error::Error, report::Report};
+use clap::{ArgAction, Args, FromArgMatches, Parser, error::ErrorKind};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+use values::{duration, header, server_address, static_file};
+
+/// Splices any two endpoints together, WebSockets first.
+///
+/// Connects ADDR1 with ADDR2 and copies messages or bytes both ways until both have ended. One address alone is
+/// connected with standard input and output.
+#[derive(Debug, Parser)]
+#[command(name = "wsplice", version, max_term_width = 100, args_override_self = true)]
+pub struct Cli {
+    /// The first end: an address such as ws://host/path, ws-l:127.0.0.1:8080, tcp:host:port or - for stdio
+    #[arg(value_name = "ADDR1")]
+    pub first: Option<String>,
+    /// The second end; standard input and output when it is not given
+    #[arg(value_name = "ADDR2")]
+    pub second: Option<String>,
+    /// Serve WebSockets on a port (of 127.0.0.1 unless an address is given); short for ws-l:[ADDR:]PORT
+    #[arg(short = 's', long = "server-mode", value_name = "[ADDR:]PORT", value_parser = server_address)]
+    pub server: Option<String>,
+    /// Print what would be connected, with what was inserted, and end
+    #[arg(long, alias = "dump-spec")]
+    pub explain: bool,
+    /// The options below, by subject.
+    #[command(flatten)]
+    pub direction: DirectionArgs,
+    /// Framing.
+    #[command(flatten)]
+    pub framing: FramingArgs,
+    /// WebSocket client.
+    #[command(flatten)]
+    pub client: ClientArgs,
+    /// Listeners.
+    #[command(flatten)]
+    pub serving: ServingArgs,
+    /// Both WebSocket sides.
+    #[command(flatten)]
+    pub websocket: WebSocketArgs,
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// Processes and reconnecting.
+    #[command(flatten)]
+    pub other: OtherArgs,
+    /// What is shown.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// When a session ends, and which directions it has.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Direction and end")]
+pub struct DirectionArgs {
+    /// Copy from ADDR1 to ADDR2 only
+    #[arg(short = 'u', long = "unidirectional")]
+    pub forward_only: bool,
+    /// Copy from ADDR2 to ADDR1 only
+    #[arg(short = 'U', long = "unidirectional-reverse", conflicts_with = "forward_only")]
+    pub reverse_only: bool,
+    /// End the session as soon as either end has ended, without waiting for answers
+    #[arg(short = 'E', long)]
+    pub exit_on_eof: bool,
+    /// After the end of the input send no close frame and keep listening
+    #[arg(short = 'n', long, conflicts_with = "exit_on_eof")]
+    pub no_close: bool,
+    /// Send at most one message, and end as soon as one has arrived
+    #[arg(short = '1', long)]
+    pub one_message: bool,
+    /// End as soon as N messages have arrived from ADDR2; exit 9 if the session ends before
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["no_close", "forward_only"])]
+    pub replies: Option<u64>,
+    /// After the end of standard input wait for answers until nothing has arrived for this long
+    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "300ms")]
+    pub linger: Duration,
+    /// How much silence is accepted from a peer that has been sent a close frame
+    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
+    pub close_timeout: Duration,
+    /// How long sessions may take to end after SIGINT or SIGTERM; a second signal ends them at once
+    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
+    pub grace: Duration,
+    /// The time from the name look-up to the finished upgrade; exit 124 when it runs out
+    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10")]
+    pub connect_timeout: Duration,
+    /// The time that the whole run may take; exit 124 when it runs out
+    #[arg(short = 'm', long, value_name = "SECONDS", value_parser = duration)]
+    pub max_time: Option<Duration>,
+}
+
+/// How bytes become messages.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Text and binary")]
+pub struct FramingArgs {
+    /// Turn bytes into text messages, a line each, whatever the byte end is
+    #[arg(short = 't', long, overrides_with = "binary")]
+    pub text: bool,
+    /// Turn bytes into binary messages as they are read, and write messages without a newline
+    #[arg(short = 'b', long, overrides_with = "text")]
+    pub binary: bool,
+    /// End lines with a zero byte instead of a newline
+    #[arg(short = '0', long)]
+    pub null_terminated: bool,
+    /// Write each message on one line: newlines inside become spaces
+    #[arg(long)]
+    pub one_line: bool,
+}
+
+/// The upgrade request.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "WebSocket client")]
+pub struct ClientArgs {
+    /// Add a header to the upgrade request; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+    /// Send this Origin header
+    #[arg(long, value_name = "URL")]
+    pub origin: Option<String>,
+    /// Offer this subprotocol (Sec-WebSocket-Protocol); several are separated by commas
+    #[arg(long, value_name = "NAME")]
+    pub protocol: Option<String>,
+    /// Send this User-Agent header
+    #[arg(long, value_name = "TEXT")]
+    pub ua: Option<String>,
+    /// Send a Basic Authorization header
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub basic_auth: Option<String>,
+    /// The URL that the ws-c: overlay asks for
+    #[arg(long, value_name = "URL", default_value = "ws://localhost/")]
+    pub ws_c_uri: String,
+}
+
+/// Listeners.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Listeners")]
+pub struct ServingArgs {
+    /// Serve one connection and end
+    #[arg(long)]
+    pub oneshot: bool,
+    /// Serve at most so many connections at once; others wait in the system's queue
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub conncap: Option<u32>,
+    /// Print "LISTEN proto=tcp,ip=…,port=…" on standard output when a listener is ready
+    #[arg(long)]
+    pub stdout_announce_listening_ports: bool,
+    /// Remove what is at a unix socket's path before listening on it
+    #[arg(long)]
+    pub unlink: bool,
+    /// Answer upgrade requests with this subprotocol when the client offers it; without this option the first that
+    /// it offers is chosen
+    #[arg(long, value_name = "NAME")]
+    pub server_protocol: Option<String>,
+    /// Add a header to the answers; may be repeated
+    #[arg(long = "server-header", value_name = "NAME: VALUE", value_parser = header)]
+    pub server_headers: Vec<(String, String)>,
+    /// Accept WebSockets at this path only; others get 404
+    #[arg(long, value_name = "PATH")]
+    pub restrict_uri: Option<String>,
+    /// Serve a file to plain GET requests, such as /index.html:text/html:./page.html; may be repeated
+    #[arg(short = 'F', long = "static-file", value_name = "URI:CONTENT-TYPE:FILE", value_parser = static_file)]
+    pub static_files: Vec<StaticFile>,
+}
+
+/// Both sides of a WebSocket.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "WebSocket, both sides")]
+pub struct WebSocketArgs {
+    /// Send a ping this often
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
+    pub ping_interval: Option<Duration>,
+    /// Give the connection up when a ping has not been answered for this long
+    #[arg(long, value_name = "SECONDS", value_parser = duration, requires = "ping_interval")]
+    pub ping_timeout: Option<Duration>,
+    /// Close with this code: 1000, 1001, 1003, 1007 to 1014 or 3000 to 4999
+    #[arg(long, value_name = "CODE", value_parser = values::close_code)]
+    pub close_status_code: Option<u16>,
+    /// Close with this reason, at most 123 bytes
+    #[arg(long, value_name = "TEXT", value_parser = values::close_reason)]
+    pub close_reason: Option<String>,
+    /// The longest message that is accepted, in bytes or with k, m or g behind the number
+    #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
+    pub max_ws_message_length: usize,
+    /// The longest frame that is accepted
+    #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
+    pub max_ws_frame_length: usize,
+}
+
+/// TLS.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "TLS")]
+pub struct TlsArgs {
+    /// The certificate chain that listeners show, PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The private key of --cert, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// The certificate chain that is shown to servers that ask for one; --cert unless given
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+    /// The private key of --client-cert
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+    /// Trust the certificates in this file instead of the system's, PEM
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+    /// Accept any certificate
+    #[arg(short = 'k', long)]
+    pub insecure: bool,
+    /// Expect this name in the server's certificate, and ask for it (SNI)
+    #[arg(long, value_name = "NAME")]
+    pub tls_domain: Option<String>,
+    /// Listeners demand a client certificate that one in this file has signed, PEM
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// Listeners show a certificate made for this run; its fingerprint is printed
+    #[arg(long, conflicts_with = "cert")]
+    pub self_signed: bool,
+}
+
+/// The rest.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Processes and reconnecting")]
+pub struct OtherArgs {
+    /// Everything behind it is the argument list of exec:
+    #[arg(long, value_name = "ARG", num_args = 0..)]
+    pub exec_args: Vec<OsString>,
+    /// The first pause of autoreconnect:; it doubles up to 30 s
+    #[arg(long, value_name = "MS", default_value = "500")]
+    pub autoreconnect_delay_millis: u64,
+}
+
+/// What is shown.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Show the handshake on standard error; -vv shows every frame
+    #[arg(short = 'v', long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Show nothing on standard error but the error that ends the run
+    #[arg(short = 'q', long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// What a parsed command line asks for.
+pub enum Parsed {
+    /// A run.
+    Run(Box<Cli>),
+    /// A text for standard output: help or the version.
+    Show(String),
+}
+
+impl Cli {
+    /// Parses the process's arguments.
+    pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
+        // websocat's name for what --help alone prints here.
+        let mut args: Vec<_> =
+            args.into_iter().map(|arg| if arg == "--help=long" { "--help".into() } else { arg }).collect();
+        // Cut off before clap sees them: they may look like options of ours.
+        let exec_args = match args.iter().position(|arg| arg == "--exec-args") {
+            Some(at) => args.split_off(at).split_off(1),
+            None => Vec::new(),
+        };
+        match command().try_get_matches_from(args).and_then(|matches| Self::from_arg_matches(&matches)) {
+            Ok(mut cli) => {
+                cli.other.exec_args = exec_args;
+                Ok(Parsed::Run(Box::new(cli)))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+                Ok(Parsed::Show(error.render().to_string()))
+            }
+            Err(error) => Err(later::explain(&error)),
+        }
+    }
+
+    /// Settles what the options mean together.
+    pub fn into_config(self, report: Report) -> Result<Config, Error> {
+        Config::new(self, report)
+    }
+}

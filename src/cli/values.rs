@@ -1,0 +1,104 @@
+//! Parsers of option values. Their errors end up behind clap's "invalid value … for …: ".
+
+use super::StaticFile;
+use hyper::header::{HeaderName, HeaderValue};
+use std::time::Duration;
+
+/// `5`, `0.3`, `300ms`, `5s`, `2m`; seconds where no unit is given.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("the unit must be ms, s, m or h".into()),
+    };
+    let number: f64 = number.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    // A year: beyond it, timers overflow and nobody means it.
+    let all = number * seconds;
+    if (0.0..=31_536_000.0).contains(&all) {
+        Ok(Duration::from_secs_f64(all))
+    } else {
+        Err("must be between 0 and a year".into())
+    }
+}
+
+/// Bytes, with a binary `k`, `m` or `g` behind the number.
+pub fn size(text: &str) -> Result<usize, String> {
+    let lower = text.to_ascii_lowercase();
+    let (number, shift) = match lower.as_bytes().last() {
+        Some(b'k') => (&lower[..lower.len() - 1], 10),
+        Some(b'm') => (&lower[..lower.len() - 1], 20),
+        Some(b'g') => (&lower[..lower.len() - 1], 30),
+        _ => (&lower[..], 0),
+    };
+    let number: usize = number.parse().map_err(|_| "not a number of bytes".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "must be at least 1 and fit in memory".into())
+}
+
+/// `Name: value`.
+pub fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a header is written as `Name: value`")?;
+    let (name, value) = (name.trim(), value.trim());
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))?;
+    HeaderValue::from_str(value).map_err(|_| "a header value cannot have control characters".to_owned())?;
+    Ok((name.into(), value.into()))
+}
+
+/// `/uri:content/type:path`; the path may have colons.
+pub fn static_file(text: &str) -> Result<StaticFile, String> {
+    let mut parts = text.splitn(3, ':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(uri), Some(content_type), Some(path)) if uri.starts_with('/') && !path.is_empty() => {
+            HeaderValue::from_str(content_type).map_err(|_| "wrong content type".to_owned())?;
+            Ok(StaticFile { uri: uri.into(), content_type: content_type.into(), path: path.into() })
+        }
+        _ => Err("written as /URI:CONTENT-TYPE:FILE, for example /index.html:text/html:page.html".into()),
+    }
+}
+
+/// The codes that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
+pub fn close_code(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(code @ (1000 | 1001 | 1003 | 1007..=1014 | 3000..=4999)) => Ok(code),
+        _ => Err("must be 1000, 1001, 1003, 1007 to 1014 or 3000 to 4999".into()),
+    }
+}
+
+/// At most 123 bytes: a control frame's 125 less the code (RFC 6455 section 5.5).
+pub fn close_reason(text: &str) -> Result<String, String> {
+    if text.len() <= 123 { Ok(text.into()) } else { Err(format!("is {} bytes long; 123 fit", text.len())) }
+}
+
+/// `8080` or `0.0.0.0:8080`, made into the argument of `ws-l:`.
+pub fn server_address(text: &str) -> Result<String, String> {
+    crate::net::HostPort::parse_listen(text).map(|at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_take_units() {
+        assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["", "x", "-1", "1d", "nan", "inf", "1e99"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_take_units() {
+        assert_eq!(size("64m"), Ok(64 << 20));
+        assert_eq!(size("1K"), Ok(1024));
+        for wrong in ["", "0", "-1", "x", "m", "99999999999999999999g"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What can go wrong, by stage. Every error knows its exit code and, where one exists, what to type next.
+
+use crate::flow::Close;
+use std::{fmt, io, process::ExitStatus, time::Duration};
+
+/// A failed run or session. `Display` is one line that names the stage, the place and the reason.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line asks for something that cannot be done.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to type instead.
+        hint: Option<String>,
+    },
+    /// A file that the command line names could not be used (a certificate, a header file).
+    #[error("{0:#}")]
+    Setup(anyhow::Error),
+    /// A host name has no address.
+    #[error("cannot resolve `{host}`: {reason}")]
+    Resolve {
+        /// The name that was looked up.
+        host: String,
+        /// The resolver's words.
+        reason: String,
+    },
+    /// Nobody answers at an address.
+    #[error("cannot connect to {to}: {}", plain(.source))]
+    Connect {
+        /// `host:port` or a path.
+        to: String,
+        /// The last attempt's error.
+        source: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {on}: {}", plain(.source))]
+    Listen {
+        /// `host:port` or a path.
+        on: String,
+        /// The system's error.
+        source: io::Error,
+        /// What to type next.
+        hint: Option<String>,
+    },
+    /// The TLS handshake failed.
+    #[error("TLS with {with} failed: {reason}")]
+    Tls {
+        /// The peer.
+        with: String,
+        /// In words, from [`crate::tls::in_words`].
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
+    /// The server answered the upgrade request with something other than a correct 101, or a client's
+    /// request was refused by us.
+    #[error("{from} refused the WebSocket handshake: {reason}")]
+    Refused {
+        /// The URL, or the client's address.
+        from: String,
+        /// The HTTP status and the start of the body, or what was wrong with the answer.
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
+    /// A client asked a listener for plain HTTP only; it was answered.
+    #[error("{from} asked for no WebSocket")]
+    NoUpgrade {
+        /// The client's address.
+        from: String,
+    },
+    /// Either side broke RFC 6455; the peer has been sent a close frame that says so.
+    #[error("protocol violation from {with}: {reason}")]
+    Protocol {
+        /// The peer.
+        with: String,
+        /// Which rule.
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
+    /// The connection ended without a close frame.
+    #[error("connection to {with} lost: {reason}")]
+    Lost {
+        /// The peer.
+        with: String,
+        /// End of file, reset, …
+        reason: String,
+    },
+    /// The peer closed with a code other than 1000, 1001 or 1005.
+    #[error("closed by {with}: {close}")]
+    ClosedByPeer {
+        /// The peer.
+        with: String,
+        /// Its code and reason.
+        close: Close,
+    },
+    /// `--replies` was not fulfilled.
+    #[error("the session ended after {got} of {wanted} replies")]
+    Replies {
+        /// `--replies N`.
+        wanted: u64,
+        /// Those that came.
+        got: u64,
+    },
+    /// A child process could not start, or ended with a status other than 0.
+    #[error("`{program}` {reason}")]
+    Child {
+        /// As on the command line.
+        program: String,
+        /// Why.
+        reason: String,
+    },
+    /// A time limit ran out.
+    #[error("timed out after {} {doing}", seconds(*.limit))]
+    TimedOut {
+        /// "connecting to …", "waiting for …".
+        doing: String,
+        /// The limit.
+        limit: Duration,
+        /// The option that sets it.
+        option: &'static str,
+    },
+    /// SIGINT or SIGTERM ended the run.
+    #[error("stopped by signal {0}")]
+    Signal(i32),
+    /// Any other input or output error.
+    #[error("{at}: {}", plain(.source))]
+    Io {
+        /// The address.
+        at: String,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// A usage error without a hint.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: None }
+    }
+
+    /// The same error with a hint to print below it.
+    pub fn usage_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// An I/O error at an address. An [`Error`] that travelled inside an `io::Error` comes out again.
+    pub fn io(at: impl fmt::Display, source: io::Error) -> Self {
+        match source.downcast::<Self>() {
+            Ok(inner) => inner,
+            Err(source) => Self::Io { at: at.to_string(), source },
+        }
+    }
+
+    /// `program` ended with `status`.
+    pub fn child(program: &str, status: ExitStatus) -> Self {
+        let reason = match status.code() {
+            Some(code) => format!("exited with status {code}"),
+            None => format!("ended: {status}"),
+        };
+        Self::Child { program: program.to_owned(), reason }
+    }
+
+    /// The process's exit status for this error (the table in the manual).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 141,
+            Self::Io { .. } => 1,
+            Self::Usage { .. } | Self::Setup(_) => 2,
+            Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
+            Self::Tls { .. } => 4,
+            Self::Refused { .. } | Self::NoUpgrade { .. } => 5,
+            Self::Protocol { .. } => 6,
+            Self::Lost { .. } => 7,
+            Self::ClosedByPeer { .. } => 8,
+            Self::Replies { .. } => 9,
+            Self::Child { .. } => 10,
+            Self::TimedOut { .. } => 124,
+            Self::Signal(number) => 128u8.saturating_add(u8::try_from(*number).unwrap_or(127)),
+        }
+    }
+
+    /// What to type or look at next, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { hint, .. }
+            | Self::Listen { hint, .. }
+            | Self::Tls { hint, .. }
+            | Self::Refused { hint, .. }
+            | Self::Protocol { hint, .. } => hint.clone(),
+            Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
+                Some("nothing listens there; is the server started, and on this port?".into())
+            }
+            Self::Resolve { .. } => Some("check the spelling, or give an IP address".into()),
+            Self::TimedOut { option, .. } => Some(format!("{option} SECONDS sets this limit")),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing to tell: whoever read our standard output has gone away (`| head -1`), or a signal
+    /// that the user sent.
+    pub fn is_silent(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::BrokenPipe,
+            Self::Signal(_) => true,
+            _ => false,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::other(error)
+    }
+}
+
+/// An I/O error's text without Rust's ` (os error N)`.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" (os error") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+fn seconds(limit: Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
+}

@@ -1,0 +1,264 @@
+//! The two shapes that a live end can take, and what the session needs to know of each.
+
+use crate::error::Error;
+use bytes::{Buf, Bytes, BytesMut};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+/// A boxed future, for traits that are used as objects.
+pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What passes through an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// A stream of bytes; how they are cut means nothing.
+    Bytes,
+    /// Whole messages, each text or binary.
+    Messages,
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "bytes",
+            Self::Messages => "messages",
+        })
+    }
+}
+
+/// The kind of a message (RFC 6455 section 5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Valid UTF-8.
+    Text,
+    /// Anything.
+    Binary,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Binary => "binary",
+        })
+    }
+}
+
+/// One message, whole, however it was fragmented on its way. It may be empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Text or binary.
+    pub kind: Kind,
+    /// The payload, unmasked.
+    pub payload: Bytes,
+}
+
+/// A close code and its reason (RFC 6455 section 7.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// 1000 to 4999. 1005 stands for a close frame without a code.
+    pub code: u16,
+    /// At most 123 bytes.
+    pub reason: String,
+}
+
+impl Close {
+    /// The code that stands for a close frame without one; it is never sent.
+    pub const NO_STATUS: u16 = 1005;
+
+    /// A close with a code and a reason.
+    pub fn new(code: u16, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+
+    /// Whether the code says that all went well.
+    pub fn is_clean(&self) -> bool {
+        matches!(self.code, 1000 | 1001 | Self::NO_STATUS)
+    }
+}
+
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The names are those of the IANA registry of close codes.
+        let name = match self.code {
+            1000 => " (normal closure)",
+            1001 => " (going away)",
+            1002 => " (protocol error)",
+            1003 => " (unsupported data)",
+            1005 => " (no status)",
+            1007 => " (invalid payload)",
+            1008 => " (policy violation)",
+            1009 => " (message too big)",
+            1010 => " (mandatory extension)",
+            1011 => " (internal error)",
+            1012 => " (service restart)",
+            1013 => " (try again later)",
+            1014 => " (bad gateway)",
+            _ => "",
+        };
+        write!(f, "{}{name}", self.code)?;
+        if self.reason.is_empty() { Ok(()) } else { write!(f, " {:?}", self.reason) }
+    }
+}
+
+/// What comes out of a message stream.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A message.
+    Message(Message),
+    /// The other side will say nothing more: a close frame, or the end of the bytes below a framing. Nothing may be
+    /// read after it.
+    End(Option<Close>),
+}
+
+/// What an end is, as far as the rules for the end of a session care (the manual, HOW A SESSION ENDS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Standard input and output: two streams that know nothing of each other. Somebody may wait for answers at the
+    /// output after the input has ended.
+    Console {
+        /// Standard input is a terminal, so nothing is lost when it is no longer read.
+        terminal: bool,
+    },
+    /// A file or a literal that is read; what is written to it is thrown away.
+    Source,
+    /// A file that is written; it never says anything.
+    Sink,
+    /// A socket or a process: it may still answer after its input has ended.
+    Peer,
+    /// A WebSocket: it has close frames and pings.
+    WebSocket,
+    /// One end that many sessions share (`reuse:`); the sessions come and go, the end stays.
+    Shared,
+}
+
+/// Anything that bytes flow through both ways.
+pub trait ByteIo: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteIo for T {}
+
+/// A live byte stream.
+pub struct ByteEnd {
+    /// The stream.
+    pub io: Box<dyn ByteIo>,
+    /// How it ends.
+    pub role: Role,
+    /// What errors call it.
+    pub name: Arc<str>,
+}
+
+impl ByteEnd {
+    /// A byte stream of any role.
+    pub fn new(io: impl ByteIo + 'static, role: Role, name: impl Into<Arc<str>>) -> Self {
+        Self { io: Box::new(io), role, name: name.into() }
+    }
+
+    /// A socket or a process.
+    pub fn peer(io: impl ByteIo + 'static, name: impl Into<Arc<str>>) -> Self {
+        Self::new(io, Role::Peer, name)
+    }
+
+    /// What an I/O error means here: on a socket most mean that the connection is lost.
+    pub fn error(&self, source: io::Error) -> Error {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof};
+        match source.downcast::<Error>() {
+            Ok(error) => error,
+            Err(source) => match (self.role, source.kind()) {
+                (
+                    Role::Peer,
+                    BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut | UnexpectedEof,
+                ) => Error::Lost { with: self.name.to_string(), reason: crate::error::plain(&source) },
+                _ => Error::Io { at: self.name.to_string(), source },
+            },
+        }
+    }
+
+    /// Reads what is there behind what `buffer` holds; 0 is the end. `buffer` must have room.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<Result<usize, Error>> {
+        poll_read_buf(Pin::new(&mut self.io), cx, buffer).map_err(|error| self.error(error))
+    }
+
+    /// Writes until `buffer` is empty.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, buffer: &mut impl Buf) -> Poll<Result<(), Error>> {
+        while buffer.has_remaining() {
+            match ready!(Pin::new(&mut self.io).poll_write(cx, buffer.chunk())) {
+                Ok(0) => return Poll::Ready(Err(self.error(io::ErrorKind::WriteZero.into()))),
+                Ok(written) => buffer.advance(written),
+                Err(error) => return Poll::Ready(Err(self.error(error))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Flushes what lies below, such as a file's or TLS's buffer.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Pin::new(&mut self.io).poll_flush(cx).map_err(|error| self.error(error))
+    }
+
+    /// Ends our direction: a half-close.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match Pin::new(&mut self.io).poll_shutdown(cx) {
+            // The other side was quicker: there is nothing left to end.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            other => other.map_err(|error| self.error(error)),
+        }
+    }
+}
+
+/// Anything that whole messages flow through both ways.
+///
+/// One task owns it whole: there are no halves and so no locks. Every method may be called again after `Pending`
+/// without loss.
+pub trait MessageStream: Send {
+    /// The next message, or the end. A stream that answers pings does so here.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>>;
+
+    /// Ready when [`start_send`](Self::start_send) may be called.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
+
+    /// Takes a message; only after `poll_ready` was `Ready`.
+    fn start_send(&mut self, message: Message) -> Result<(), Error>;
+
+    /// Ready when everything taken is on its way.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
+
+    /// Flushes and ends our direction: a close frame, or a half-close. Reading goes on. `close` is what the other end of
+    /// the session said, if it said anything; without it a WebSocket answers what it was sent, or closes as configured.
+    fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>>;
+
+    /// Ready when the far side is known to have seen all that was flushed. Its answers arrive through `poll_next`,
+    /// which must be called in between. Only WebSockets can tell (they ping); others are always ready.
+    fn poll_settled(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The last call: releases the connection below in good order (TLS `close_notify`, FIN).
+    fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+/// A live message stream.
+pub struct MessageEnd {
+    /// The stream.
+    pub io: Box<dyn MessageStream>,
+    /// How it ends.
+    pub role: Role,
+    /// What errors call it.
+    pub name: Arc<str>,
+}
+
+/// A live end.
+pub enum Duplex {
+    /// Bytes.
+    Bytes(ByteEnd),
+    /// Messages.
+    Messages(MessageEnd),
+}

@@ -1,0 +1,57 @@
+//! The HTTP/1.1 part of a WebSocket's life, on hyper: the upgrade request and its answer, and plain requests to listeners.
+
+pub mod client;
+mod files;
+mod route;
+pub mod server;
+
+use crate::{flow::ByteIo, report::Report};
+use hyper::{HeaderMap, header::HeaderName, upgrade::Upgraded};
+use hyper_util::rt::TokioIo;
+
+/// Takes the raw stream back out of hyper, with what it had read beyond the handshake.
+fn take_back(upgraded: Upgraded) -> Option<(Box<dyn ByteIo>, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<Box<dyn ByteIo>>>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf.to_vec()))
+}
+
+/// Whether a header that is a comma-separated list, possibly on several lines, holds a token. Case does not matter
+/// (RFC 9110 section 5.6.1), so `Connection: keep-alive, Upgrade` holds `upgrade`.
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    list(headers, name).any(|member| member.eq_ignore_ascii_case(token))
+}
+
+/// The members of a header that is a comma-separated list, in their order.
+fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|member| !member.is_empty())
+}
+
+/// `-v`: headers as curl shows them.
+fn show_headers(report: Report, mark: char, headers: &HeaderMap) {
+    for (name, value) in headers {
+        let value = if *name == hyper::header::AUTHORIZATION {
+            "(hidden)".into()
+        } else {
+            String::from_utf8_lossy(value.as_bytes())
+        };
+        report.handshake(mark, format_args!("{}: {value}", title_case(name.as_str())));
+    }
+}
+
+/// hyper knows header names in lower case; on the wire and for people the words are capitalised.
+fn title_case(name: &str) -> String {
+    let mut start = true;
+    name.chars()
+        .map(|letter| {
+            let shown = if start { letter.to_ascii_uppercase() } else { letter };
+            start = letter == '-';
+            shown
+        })
+        .collect()
+}

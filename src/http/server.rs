@@ -1,0 +1,138 @@
+//! The front of every listening WebSocket: reads requests until one is a correct upgrade.
+
+use super::{
+    files,
+    route::{Route, choose_protocol, route},
+    show_headers, take_back,
+};
+use crate::{cli::Config, error::Error, flow::ByteEnd, plan::Setup, ws::accept_key};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{self, HeaderName, HeaderValue},
+    service::service_fn,
+    upgrade::OnUpgrade,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, io};
+use tokio::sync::Mutex;
+
+/// The body of any answer.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// The longest request head that is read, in bytes; a longer one gets 431 (or 414).
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Answers requests on a connection until one is an upgrade whose far end could be opened. Gives the raw stream back, with
+/// what came behind the request.
+pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Result<(ByteEnd, Vec<u8>), Error> {
+    let ByteEnd { io, role, name } = end;
+    let outcome = Mutex::new(Outcome { setup, upgraded: None, failed: None });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.connect_timeout)
+        .max_buf_size(MAX_HEAD)
+        .title_case_headers(true)
+        .serve_connection(
+            TokioIo::new(io),
+            service_fn(|request| async { Ok::<_, Infallible>(answer(request, config, &outcome).await) }),
+        )
+        .with_upgrades();
+    let served = connection.await;
+    let Outcome { upgraded, failed, .. } = outcome.into_inner();
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let upgraded = match (upgraded, served) {
+        (Some(upgraded), Ok(())) => upgraded.await,
+        (None, Ok(())) => {
+            return Err(Error::NoUpgrade { from: name.to_string() });
+        }
+        (_, Err(error)) => Err(error),
+    };
+    let upgraded = upgraded.map_err(|error| Error::Refused {
+        from: format!("a request from {name}"),
+        reason: error.to_string(),
+        hint: None,
+    })?;
+    let Some((io, early)) = take_back(upgraded) else { unreachable!("it is the stream that was handed in") };
+    Ok((ByteEnd { io, role, name }, early))
+}
+
+struct Outcome<'a, 'b> {
+    setup: &'a mut Setup<'b>,
+    upgraded: Option<OnUpgrade>,
+    failed: Option<Error>,
+}
+
+async fn answer(request: Request<Incoming>, config: &Config, outcome: &Mutex<Outcome<'_, '_>>) -> Response<Body> {
+    let report = config.report;
+    report.handshake('<', format_args!("{} {} {:?}", request.method(), request.uri(), request.version()));
+    show_headers(report, '<', request.headers());
+    let (head, body) = request.into_parts();
+    let mut response = match route(&head, &config.server) {
+        Route::Refuse(status, text) => sentence(status, &text),
+        Route::File(file) => {
+            files::serve(file).await.unwrap_or_else(|status| sentence(status, "The file cannot be read."))
+        }
+        Route::Upgrade { key, asked } => {
+            let mut outcome = outcome.lock().await;
+            outcome.setup.asked = Some(asked.clone());
+            match outcome.setup.open_far().await {
+                Ok(far_is_websocket) => {
+                    let agreed = outcome.setup.agreed.clone();
+                    outcome.upgraded = Some(hyper::upgrade::on(Request::from_parts(head, body)));
+                    let protocol = choose_protocol(&asked, agreed, far_is_websocket, &config.server);
+                    switching_protocols(&key, protocol.as_deref())
+                }
+                Err(error) => {
+                    let mut response = sentence(StatusCode::BAD_GATEWAY, "The other end cannot be reached.");
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    outcome.failed = Some(error);
+                    response
+                }
+            }
+        }
+    };
+    for (name, value) in &config.server.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    report.handshake('>', format_args!("HTTP/1.1 {}", response.status()));
+    show_headers(report, '>', response.headers());
+    response
+}
+
+/// An answer of one sentence.
+fn sentence(status: StatusCode, text: &str) -> Response<Body> {
+    let body = Full::from(format!("{text}\n")).map_err(|never| match never {});
+    let mut response = Response::new(UnsyncBoxBody::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if status == StatusCode::UPGRADE_REQUIRED {
+        // RFC 9110 section 15.5.22 and RFC 6455 section 4.4.
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    response
+}
+
+/// The 101 (RFC 6455 section 4.2.2).
+fn switching_protocols(key: &HeaderValue, protocol: Option<&str>) -> Response<Body> {
+    let mut response = Response::new(UnsyncBoxBody::new(Full::default().map_err(|never| match never {})));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&accept_key(key.as_bytes())) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(Ok(protocol)) = protocol.map(HeaderValue::from_str) {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response
+}

@@ -1,0 +1,86 @@
+//! `host:port` as it is written on the command line.
+
+use std::fmt;
+
+/// A host name or IP address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name, an IPv4 address, or an IPv6 address without its brackets.
+    pub host: String,
+    /// 0 to 65535; 0 asks a listener for any free port.
+    pub port: u16,
+}
+
+impl HostPort {
+    /// `host:port` or `[v6]:port`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:").ok_or("an IPv6 address is written as [::1]:PORT")?,
+            None => text.rsplit_once(':').ok_or("the port is missing: write HOST:PORT")?,
+        };
+        if host.is_empty() {
+            return Err("the host is missing: write HOST:PORT".into());
+        }
+        if host.contains(':') && !text.starts_with('[') {
+            return Err("an IPv6 address is written as [::1]:PORT".into());
+        }
+        if host.contains(|c: char| c.is_whitespace() || c == '/') {
+            return Err(format!("`{host}` is no host name"));
+        }
+        let port = port.parse().map_err(|_| format!("`{port}` is no port: a number from 0 to 65535"))?;
+        Ok(Self { host: host.into(), port })
+    }
+
+    /// The same; a port alone means this machine only, `:PORT` every IPv4 address.
+    pub fn parse_listen(text: &str) -> Result<Self, String> {
+        if let Ok(port) = text.parse() {
+            return Ok(Self { host: "127.0.0.1".into(), port });
+        }
+        match text.strip_prefix(':').map(str::parse) {
+            Some(Ok(port)) => Ok(Self { host: "0.0.0.0".into(), port }),
+            _ => Self::parse(text),
+        }
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ip_versions_and_names_are_read() {
+        for text in ["127.0.0.1:80", "[::1]:80", "example.com:0"] {
+            assert_eq!(HostPort::parse(text).map(|at| at.to_string()), Ok(text.into()));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, part) in [
+            ("host", "port is missing"),
+            (":80", "host is missing"),
+            ("::1:80", "[::1]:PORT"),
+            ("host:99999", "no port"),
+            ("host:", "no port"),
+            ("a b:1", "no host name"),
+        ] {
+            assert!(HostPort::parse(text).is_err_and(|error| error.contains(part)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_listener_needs_only_a_port() {
+        assert_eq!(HostPort::parse_listen("80").map(|at| at.host), Ok("127.0.0.1".into()));
+        assert_eq!(HostPort::parse_listen(":80").map(|at| at.host), Ok("0.0.0.0".into()));
+    }
+}

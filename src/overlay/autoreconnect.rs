@@ -1,0 +1,232 @@
+//! `autoreconnect:`: dials again whenever the connection ends.
+
+use crate::{
+    cli::Config,
+    error::Error,
+    flow::{Close, Duplex, Flow, Incoming, Message, MessageEnd, MessageStream, Role, Task},
+    plan::{Setup, Stack},
+    registry::{Build, Dial, Entry, Overlay, Redial},
+    report::Report,
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+pub(super) static AUTORECONNECT: Entry = Entry {
+    names: &["autoreconnect"],
+    arg: None,
+    summary: "Connect again whenever the connection ends",
+    details: "Also when the first attempt fails. The pause before an attempt starts at --autoreconnect-delay-millis, \
+              doubles up to 30 s, varies by a quarter at random, and starts over once a connection has lasted. What is to \
+              be sent meanwhile waits. The session ends when the other end does.",
+    example: "- autoreconnect:ws://127.0.0.1:8080/",
+    flags: &["autoreconnect-delay-millis"],
+    build: Build::Overlay(|_, config| Ok(Overlay::OnDial(Box::new(Autoreconnect { config: config.clone() })))),
+};
+
+/// The longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A connection that lasted so long starts the pauses over.
+const LASTED: Duration = Duration::from_secs(10);
+
+struct Autoreconnect {
+    config: Arc<Config>,
+}
+
+impl Redial for Autoreconnect {
+    fn wants(&self) -> Option<Flow> {
+        Some(Flow::Messages)
+    }
+
+    fn role(&self, inner: Role) -> Role {
+        inner
+    }
+
+    fn wrap(self: Box<Self>, inner: Stack) -> Box<dyn Dial> {
+        Box::new(RedialForever { inner: Arc::new(inner), config: self.config })
+    }
+}
+
+struct RedialForever {
+    inner: Arc<Stack>,
+    config: Arc<Config>,
+}
+
+impl Dial for RedialForever {
+    fn dial<'a>(&'a self, setup: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+        Box::pin(async move {
+            let mut line = Line {
+                inner: self.inner.clone(),
+                first_pause: self.config.reconnect_delay,
+                pause: self.config.reconnect_delay,
+                report: self.config.report,
+                asked: setup.asked.clone(),
+                state: State::Over,
+                opened: Instant::now(),
+                is_last: false,
+            };
+            let name = self.inner.title().into();
+            line.state = State::Dialling(line.attempt(Duration::ZERO));
+            Ok(Duplex::Messages(MessageEnd { io: Box::new(line), role: self.inner.role(), name }))
+        })
+    }
+}
+
+/// A connection that is made again and again.
+struct Line {
+    inner: Arc<Stack>,
+    first_pause: Duration,
+    pause: Duration,
+    report: Report,
+    asked: Option<crate::plan::Asked>,
+    state: State,
+    opened: Instant,
+    /// We have said that nothing more comes; what the peer still says is the last.
+    is_last: bool,
+}
+
+enum State {
+    Dialling(Pin<Box<dyn Future<Output = Result<Duplex, Error>> + Send>>),
+    Live(MessageEnd),
+    Over,
+}
+
+impl Line {
+    fn attempt(&self, pause: Duration) -> Pin<Box<dyn Future<Output = Result<Duplex, Error>> + Send>> {
+        let (inner, asked) = (self.inner.clone(), self.asked.clone());
+        Box::pin(async move {
+            sleep(pause).await;
+            let mut setup = Setup::alone(inner.title().to_owned());
+            setup.asked = asked;
+            inner.dial(&mut setup).await
+        })
+    }
+
+    /// Dials again after a pause that grows.
+    fn again(&mut self, why: &str) {
+        if self.opened.elapsed() >= LASTED {
+            self.pause = self.first_pause;
+        }
+        // Jitter, so that the clients of a server that restarts do not all come back at once.
+        let pause = self.pause.mul_f64(rand::random_range(0.75..1.25));
+        self.report.warn(format_args!("{why}; connecting again in {:.1} s", pause.as_secs_f64()));
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.state = State::Dialling(self.attempt(pause));
+    }
+
+    /// Ready with a live connection, or with nothing when the line is over.
+    fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut MessageEnd>> {
+        loop {
+            match &mut self.state {
+                State::Dialling(attempt) => match ready!(attempt.as_mut().poll(cx)) {
+                    Ok(Duplex::Messages(end)) => {
+                        self.opened = Instant::now();
+                        self.state = State::Live(end);
+                    }
+                    Ok(Duplex::Bytes(_)) => unreachable!("the plan frames what is behind it"),
+                    Err(error) => self.again(&error.to_string()),
+                },
+                State::Live(_) | State::Over => break,
+            }
+        }
+        match &mut self.state {
+            State::Live(end) => Poll::Ready(Some(end)),
+            State::Dialling(_) | State::Over => Poll::Ready(None),
+        }
+    }
+}
+
+impl MessageStream for Line {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        loop {
+            let is_last = self.is_last;
+            let Some(end) = ready!(self.poll_live(cx)) else {
+                return Poll::Ready(Ok(Incoming::End(None)));
+            };
+            let name = end.name.clone();
+            match ready!(end.io.poll_next(cx)) {
+                Ok(Incoming::Message(message)) => {
+                    return Poll::Ready(Ok(Incoming::Message(message)));
+                }
+                Ok(Incoming::End(close)) if is_last => {
+                    self.state = State::Over;
+                    return Poll::Ready(Ok(Incoming::End(close)));
+                }
+                Err(error) if is_last => {
+                    self.state = State::Over;
+                    return Poll::Ready(Err(error));
+                }
+                Ok(Incoming::End(close)) => {
+                    // The close is answered as far as that goes without waiting.
+                    let _ = end.io.poll_finish(cx, close.as_ref());
+                    let said = close.map(|close| format!(": {close}")).unwrap_or_default();
+                    self.again(&format!("closed by {name}{said}"));
+                }
+                Err(error) => self.again(&error.to_string()),
+            }
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            let Some(end) = ready!(self.poll_live(cx)) else {
+                return Poll::Ready(Ok(()));
+            };
+            match ready!(end.io.poll_ready(cx)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(error) => self.again(&error.to_string()),
+            }
+        }
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        match &mut self.state {
+            State::Live(end) => end.io.start_send(message),
+            State::Dialling(_) | State::Over => Ok(()),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match &mut self.state {
+            State::Live(end) => match ready!(end.io.poll_flush(cx)) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(error) => {
+                    self.again(&error.to_string());
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            },
+            State::Dialling(_) | State::Over => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
+        self.is_last = true;
+        match &mut self.state {
+            State::Live(end) => end.io.poll_finish(cx, close),
+            State::Dialling(_) | State::Over => {
+                self.state = State::Over;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match &mut self.state {
+            State::Live(end) => end.io.poll_settled(cx),
+            State::Dialling(_) | State::Over => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.state {
+            State::Live(end) => end.io.poll_shutdown(cx),
+            State::Dialling(_) | State::Over => Poll::Ready(()),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `chunks:`: what was read is a message. Also how two byte ends are joined.
+
+use crate::{
+    cli::Config,
+    error::Error,
+    flow::{ByteEnd, Close, Incoming, Kind, Message, MessageEnd, MessageStream, Task},
+    plan::Setup,
+    registry::{Build, Entry, Overlay, Transform},
+};
+use bytes::{Bytes, BytesMut};
+use std::task::{Context, Poll, ready};
+
+pub(super) static CHUNKS: Entry = Entry {
+    names: &["chunks"],
+    arg: None,
+    summary: "What was read is a message",
+    details: "Each piece that arrives, of up to 64 KiB, becomes a binary message (a text one with -t). Each message is \
+              written as it is, with nothing behind it.",
+    example: "ws-l:127.0.0.1:8080 chunks:sh-c:cat",
+    flags: &["text", "binary"],
+    build: Build::Overlay(|_, config| Ok(chunks(config).1)),
+};
+
+/// The overlay and its name.
+pub fn chunks(config: &Config) -> (&'static str, Overlay) {
+    ("chunks", Overlay::Framing(Box::new(Chunks { kind: config.framing.kind.unwrap_or(Kind::Binary) })))
+}
+
+struct Chunks {
+    kind: Kind,
+}
+
+impl Transform<ByteEnd, MessageEnd> for Chunks {
+    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
+        Box::pin(async move { Ok(ChunkStream::frame(inner, self.kind)) })
+    }
+}
+
+/// The longest chunk in bytes.
+const CHUNK_SIZE: usize = 64 * 1024;
+
+/// A byte stream as a stream of messages that end where the reads did.
+pub struct ChunkStream {
+    end: ByteEnd,
+    kind: Kind,
+    read: BytesMut,
+    ended: bool,
+    out: Bytes,
+}
+
+impl ChunkStream {
+    /// Frames a byte end.
+    pub fn frame(inner: ByteEnd, kind: Kind) -> MessageEnd {
+        let (role, name) = (inner.role, inner.name.clone());
+        let stream = Self { end: inner, kind, read: BytesMut::new(), ended: false, out: Bytes::new() };
+        MessageEnd { io: Box::new(stream), role, name }
+    }
+
+    /// Takes what may be a message now. Text is cut between characters, so the start of one may stay behind.
+    fn take(&mut self) -> Result<Option<Message>, Error> {
+        let whole = match self.kind {
+            Kind::Binary => self.read.len(),
+            Kind::Text => match std::str::from_utf8(&self.read) {
+                Ok(text) => text.len(),
+                Err(error) if error.error_len().is_none() && !self.ended => error.valid_up_to(),
+                Err(_) => {
+                    return Err(Error::Io {
+                        at: self.end.name.to_string(),
+                        source: std::io::Error::new(
+                            std::io::ErrorKind::InvalidData,
+                            "not valid UTF-8, which a text message must be (-b sends binary messages)",
+                        ),
+                    });
+                }
+            },
+        };
+        let payload = self.read.split_to(whole).freeze();
+        Ok((!payload.is_empty()).then_some(Message { kind: self.kind, payload }))
+    }
+}
+
+impl MessageStream for ChunkStream {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        while !self.ended {
+            self.read.reserve(CHUNK_SIZE);
+            self.ended = ready!(self.end.poll_fill(cx, &mut self.read))? == 0;
+            if let Some(message) = self.take()? {
+                return Poll::Ready(Ok(Incoming::Message(message)));
+            }
+        }
+        Poll::Ready(Ok(Incoming::End(None)))
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.end.poll_drain(cx, &mut self.out)
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        self.out = message.payload;
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.end.poll_drain(cx, &mut self.out))?;
+        self.end.poll_flush(cx)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_flush(cx))?;
+        self.end.poll_shutdown(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.end.poll_shutdown(cx).map(|_| ())
+    }
+}

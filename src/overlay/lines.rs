@@ -1,0 +1,147 @@
+//! `lines:`: a line is a message.
+
+use crate::{
+    cli::{Config, Framing},
+    error::Error,
+    flow::{ByteEnd, Close, Incoming, Kind, Message, MessageEnd, MessageStream, Task},
+    plan::Setup,
+    registry::{Build, Entry, Overlay, Transform},
+};
+use bytes::{Buf, BufMut, BytesMut};
+use std::task::{Context, Poll, ready};
+
+pub(super) static LINES: Entry = Entry {
+    names: &["lines", "line2msg", "msg2line"],
+    arg: None,
+    summary: "A line is a message",
+    details: "Each line that is read becomes a text message (a binary one with -b) without its newline; a last line \
+              without a newline counts too. Each message is written as it is, with one newline behind it. -0 uses zero \
+              bytes instead of newlines; --one-line turns newlines inside messages into spaces.",
+    example: "ws-l:127.0.0.1:8080 lines:tcp:127.0.0.1:7",
+    flags: &["text", "binary", "null-terminated", "one-line"],
+    build: Build::Overlay(|_, config| Ok(lines(config).1)),
+};
+
+/// The overlay and its name.
+pub fn lines(config: &Config) -> (&'static str, Overlay) {
+    ("lines", Overlay::Framing(Box::new(Lines(config.framing))))
+}
+
+struct Lines(Framing);
+
+impl Transform<ByteEnd, MessageEnd> for Lines {
+    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
+        let (role, name) = (inner.role, inner.name.clone());
+        let stream = LineStream {
+            end: inner,
+            read: BytesMut::new(),
+            searched: 0,
+            line: 0,
+            ended: false,
+            out: BytesMut::new(),
+            framing: self.0,
+        };
+        Box::pin(async move { Ok(MessageEnd { io: Box::new(stream), role, name }) })
+    }
+}
+
+/// What one read asks for.
+const READ_SIZE: usize = 64 * 1024;
+/// Output is gathered up to this size before it is written.
+const GATHER: usize = 64 * 1024;
+
+struct LineStream {
+    end: ByteEnd,
+    read: BytesMut,
+    /// How much of `read` is known to hold no separator: a long line that arrives in pieces is searched once.
+    searched: usize,
+    /// The number of the last line, for errors.
+    line: u64,
+    ended: bool,
+    out: BytesMut,
+    framing: Framing,
+}
+
+impl LineStream {
+    fn message(&mut self, payload: BytesMut) -> Result<Message, Error> {
+        self.line += 1;
+        let kind = self.framing.kind.unwrap_or(Kind::Text);
+        if kind == Kind::Text && std::str::from_utf8(&payload).is_err() {
+            return Err(Error::Io {
+                at: format!("line {} from {}", self.line, self.end.name),
+                source: std::io::Error::new(
+                    std::io::ErrorKind::InvalidData,
+                    "not valid UTF-8, which a text message must be (-b sends binary messages)",
+                ),
+            });
+        }
+        Ok(Message { kind, payload: payload.freeze() })
+    }
+}
+
+impl MessageStream for LineStream {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        loop {
+            let separator = self.framing.separator;
+            if let Some(at) = memchr::memchr(separator, &self.read[self.searched..]) {
+                let line = self.read.split_to(self.searched + at);
+                self.read.advance(1);
+                self.searched = 0;
+                return Poll::Ready(self.message(line).map(Incoming::Message));
+            }
+            self.searched = self.read.len();
+            if self.ended {
+                self.searched = 0;
+                let rest = self.read.split();
+                let end = if rest.is_empty() { Incoming::End(None) } else { Incoming::Message(self.message(rest)?) };
+                return Poll::Ready(Ok(end));
+            }
+            if self.read.len() > self.framing.max_length {
+                return Poll::Ready(Err(Error::usage_hint(
+                    format!(
+                        "line {} from {} is longer than {} bytes",
+                        self.line + 1,
+                        self.end.name,
+                        self.framing.max_length
+                    ),
+                    "--max-ws-message-length BYTES allows longer ones, -b sends what is read without looking for lines",
+                )));
+            }
+            self.read.reserve(READ_SIZE);
+            self.ended = ready!(self.end.poll_fill(cx, &mut self.read))? == 0;
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.out.len() < GATHER { Poll::Ready(Ok(())) } else { self.end.poll_drain(cx, &mut self.out) }
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        let start = self.out.len();
+        self.out.reserve(message.payload.len() + 1);
+        self.out.extend_from_slice(&message.payload);
+        if self.framing.one_line {
+            for byte in &mut self.out[start..] {
+                if *byte == self.framing.separator {
+                    *byte = b' ';
+                }
+            }
+        }
+        self.out.put_u8(self.framing.separator);
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.end.poll_drain(cx, &mut self.out))?;
+        self.end.poll_flush(cx)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_flush(cx))?;
+        self.end.poll_shutdown(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.end.poll_shutdown(cx).map(|_| ())
+    }
+}

@@ -1,0 +1,142 @@
+//! `log:`: shows what passes a point.
+
+use crate::{
+    error::Error,
+    flow::{ByteEnd, Close, Flow, Incoming, Message, MessageEnd, MessageStream, Task},
+    plan::Setup,
+    registry::{Build, Entry, Overlay, Transform},
+    report,
+};
+use std::{
+    fmt::Display,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+pub(super) static LOG: Entry = Entry {
+    names: &["log"],
+    arg: None,
+    summary: "Show what passes on standard error",
+    details: "A line for each message or piece of bytes: < what comes out of the address behind it, > what goes into it, \
+              with its kind, its length and its beginning.",
+    example: "- log:ws://127.0.0.1:8080/",
+    flags: &[],
+    build: Build::Overlay(|inner, _| {
+        Ok(match inner.flow() {
+            Flow::Bytes => Overlay::OnBytes(Box::new(Log)),
+            Flow::Messages => Overlay::OnMessages(Box::new(Log)),
+        })
+    }),
+};
+
+/// How much of a payload is shown, in bytes.
+const SHOWN: usize = 200;
+
+struct Log;
+
+impl Transform<ByteEnd, ByteEnd> for Log {
+    fn apply<'a>(&'a self, mut inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<ByteEnd, Error>> {
+        inner.io = Box::new(LoggedBytes { io: inner.io, name: inner.name.clone() });
+        Box::pin(async { Ok(inner) })
+    }
+}
+
+impl Transform<MessageEnd, MessageEnd> for Log {
+    fn apply<'a>(&'a self, mut inner: MessageEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
+        inner.io = Box::new(LoggedMessages { io: inner.io, name: inner.name.clone() });
+        Box::pin(async { Ok(inner) })
+    }
+}
+
+fn show(mark: char, name: &str, what: impl Display, payload: &[u8]) {
+    let start = &payload[..payload.len().min(SHOWN)];
+    let cut = if payload.len() > SHOWN { "…" } else { "" };
+    report::line(format_args!("{mark} {name} {what} {} B {:?}{cut}", payload.len(), String::from_utf8_lossy(start)));
+}
+
+struct LoggedMessages {
+    io: Box<dyn MessageStream>,
+    name: Arc<str>,
+}
+
+impl LoggedMessages {
+    fn show(&self, mark: char, message: &Message) {
+        show(mark, &self.name, message.kind, &message.payload);
+    }
+}
+
+impl MessageStream for LoggedMessages {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        let next = ready!(self.io.poll_next(cx));
+        match &next {
+            Ok(Incoming::Message(message)) => self.show('<', message),
+            Ok(Incoming::End(Some(close))) => report::line(format_args!("< {} close {close}", self.name)),
+            Ok(Incoming::End(None)) => report::line(format_args!("< {} end", self.name)),
+            Err(error) => report::line(format_args!("< {} error: {error}", self.name)),
+        }
+        Poll::Ready(next)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.io.poll_ready(cx)
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        self.show('>', &message);
+        self.io.start_send(message)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.io.poll_flush(cx)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
+        let finished = ready!(self.io.poll_finish(cx, close));
+        report::line(format_args!("> {} end", self.name));
+        Poll::Ready(finished)
+    }
+
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.io.poll_settled(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_shutdown(cx)
+    }
+}
+
+struct LoggedBytes {
+    io: Box<dyn crate::flow::ByteIo>,
+    name: Arc<str>,
+}
+
+impl AsyncRead for LoggedBytes {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        match &buf.filled()[before..] {
+            [] => report::line(format_args!("< {} end", self.name)),
+            read => show('<', &self.name, "bytes", read),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for LoggedBytes {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        show('>', &self.name, "bytes", &buf[..written]);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

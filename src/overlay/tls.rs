@@ -1,0 +1,109 @@
+//! `tls:` and `tls-a:`: TLS around any byte stream.
+
+use crate::{
+    cli::Config,
+    error::Error,
+    flow::{ByteEnd, Task},
+    plan::{Setup, Stack},
+    registry::{Build, Entry, Overlay, Transform},
+    report::Report,
+    tls,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tokio_rustls::{
+    TlsAcceptor, TlsConnector,
+    rustls::{ClientConfig, ServerConfig, pki_types::ServerName},
+};
+
+pub(super) static CONNECT: Entry = Entry {
+    names: &[
+        "tls",
+        "ssl",
+        "tls-connect",
+        "ssl-connect",
+        "tls-c",
+        "ssl-c",
+        "c-tls",
+        "c-ssl",
+        "connect-tls",
+        "connect-ssl",
+    ],
+    arg: Some("HOST:PORT"),
+    summary: "Speak TLS as the client",
+    details: "Over any transport; HOST:PORT alone is a TCP connection. The server's certificate must be valid for the \
+              host behind it (or --tls-domain) and signed by an authority that the system, or --cacert, trusts.",
+    example: "- tls:example.com:443",
+    flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key"],
+    build: Build::Overlay(tls_connect),
+};
+
+pub(super) static ACCEPT: Entry = Entry {
+    names: &["tls-accept", "ssl-accept", "tls-a", "ssl-a", "a-tls", "a-ssl", "accept-tls", "accept-ssl"],
+    arg: None,
+    summary: "Speak TLS as the server",
+    details: "Over any transport. Needs --cert and --key, or --self-signed.",
+    example: "ws-u:tls-a:unix-l:/tmp/server.sock mirror: --self-signed",
+    flags: &["cert", "key", "self-signed", "client-ca"],
+    build: Build::Overlay(|_, config| tls_accept(config)),
+};
+
+/// TLS as the client of what is behind it.
+pub fn tls_connect(inner: &Stack, config: &Arc<Config>) -> Result<Overlay, Error> {
+    let host = config.tls.domain.as_deref().or_else(|| inner.host()).unwrap_or("localhost");
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+        Error::usage_hint(format!("`{host}` is no name that a certificate could have"), "--tls-domain NAME sets it")
+    })?;
+    let layer = Connect { config: tls::client_config(&config.tls)?, name, report: config.report };
+    Ok(Overlay::OnBytes(Box::new(layer)))
+}
+
+/// TLS as the server of what is behind it.
+pub fn tls_accept(config: &Arc<Config>) -> Result<Overlay, Error> {
+    let layer = Accept { config: tls::server_config(&config.tls, config.report)?, limit: config.connect_timeout };
+    Ok(Overlay::OnBytes(Box::new(layer)))
+}
+
+struct Connect {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    report: Report,
+}
+
+impl Transform<ByteEnd, ByteEnd> for Connect {
+    fn apply<'a>(&'a self, inner: ByteEnd, setup: &'a mut Setup<'_>) -> Task<'a, Result<ByteEnd, Error>> {
+        Box::pin(async move {
+            setup.stage = format!("waiting for {} in the TLS handshake", inner.name);
+            let (role, name) = (inner.role, inner.name);
+            match TlsConnector::from(self.config.clone()).connect(self.name.clone(), inner.io).await {
+                Ok(stream) => {
+                    self.report.handshake('*', format_args!("TLS {}", tls::describe(stream.get_ref().1)));
+                    Ok(ByteEnd::new(stream, role, name))
+                }
+                Err(error) => Err(tls::in_words(&name, &error)),
+            }
+        })
+    }
+}
+
+struct Accept {
+    config: Arc<ServerConfig>,
+    limit: Duration,
+}
+
+impl Transform<ByteEnd, ByteEnd> for Accept {
+    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<ByteEnd, Error>> {
+        Box::pin(async move {
+            let (role, name) = (inner.role, inner.name);
+            match timeout(self.limit, TlsAcceptor::from(self.config.clone()).accept(inner.io)).await {
+                Ok(Ok(stream)) => Ok(ByteEnd::new(stream, role, name)),
+                Ok(Err(error)) => Err(tls::in_words(&name, &error)),
+                Err(_) => Err(Error::TimedOut {
+                    doing: format!("waiting for {name} in the TLS handshake"),
+                    limit: self.limit,
+                    option: "--connect-timeout",
+                }),
+            }
+        })
+    }
+}

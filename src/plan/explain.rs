@@ -1,0 +1,28 @@
+//! `--explain`: the plan in words.
+
+use super::{Plan, Stack};
+use std::fmt;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.left.is_listener() { "for each client of" } else { "connect" };
+        writeln!(f, "{verb} {}", self.left.title())?;
+        layers(f, &self.left)?;
+        let verb = if self.left.is_listener() { "open" } else { "with" };
+        writeln!(f, "{verb} {}", self.right.title())?;
+        layers(f, &self.right)?;
+        write!(f, "and copy {} both ways", self.left.flow())
+    }
+}
+
+fn layers(f: &mut fmt::Formatter<'_>, stack: &Stack) -> fmt::Result {
+    for layer in stack.layers() {
+        let summary = crate::registry::find(layer.name).map(|entry| entry.summary).unwrap_or_default();
+        write!(f, "  {:<14} {summary}", format!("{}:", layer.name))?;
+        match &layer.because {
+            Some(because) => writeln!(f, " [inserted: {because}]")?,
+            None => writeln!(f)?,
+        }
+    }
+    Ok(())
+}

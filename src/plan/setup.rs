@@ -1,0 +1,66 @@
+//! What the two ends of a session tell each other while they are being opened.
+
+use super::Stack;
+use crate::{
+    error::Error,
+    flow::{Duplex, Role},
+};
+
+/// What a client asked a listening WebSocket for.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// The request target, path and query, as it was sent.
+    pub target: String,
+    /// The subprotocols it offers, in its order.
+    pub protocols: Vec<String>,
+}
+
+/// One session being opened.
+///
+/// A listening WebSocket reads its client's request, then has the far end dialled, and only then answers: so the far
+/// end can ask for the same path and subprotocol, and a far end that cannot be reached is an HTTP 502 and not a
+/// connection that opens and closes.
+pub struct Setup<'a> {
+    /// The name of the left end's peer, for logs and errors.
+    pub peer: String,
+    /// The request that the left end received; `None` until then, or where there is none.
+    pub asked: Option<Asked>,
+    /// The subprotocol that the far WebSocket server chose.
+    pub agreed: Option<String>,
+    /// What is being waited for, for the time limit's error.
+    pub stage: String,
+    far: Option<&'a Stack>,
+    opened: Option<Duplex>,
+}
+
+impl<'a> Setup<'a> {
+    /// A session whose left end is opened first.
+    pub fn new(peer: String, far: &'a Stack) -> Self {
+        Self { peer, asked: None, agreed: None, stage: String::new(), far: Some(far), opened: None }
+    }
+
+    /// An end that is opened on its own.
+    pub fn alone(peer: String) -> Self {
+        Self { peer, asked: None, agreed: None, stage: String::new(), far: None, opened: None }
+    }
+
+    /// Dials the far end unless that has happened. Tells whether it is a WebSocket.
+    pub async fn open_far(&mut self) -> Result<bool, Error> {
+        if self.opened.is_none()
+            && let Some(stack) = self.far
+        {
+            // Boxed: dialling may itself go through a setup.
+            self.opened = Some(Box::pin(stack.dial(self)).await?);
+        }
+        Ok(matches!(&self.opened, Some(Duplex::Messages(end)) if end.role == Role::WebSocket))
+    }
+
+    /// The far end, dialled now if it was not before.
+    pub async fn take_far(&mut self) -> Result<Duplex, Error> {
+        self.open_far().await?;
+        match self.opened.take() {
+            Some(end) => Ok(end),
+            None => unreachable!("only a session with a far end asks for it"),
+        }
+    }
+}

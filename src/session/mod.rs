@@ -1,0 +1,57 @@
+//! Running: one session or a listener's many, and how they end.
+
+mod ending;
+mod pump;
+mod serve;
+mod signal;
+
+pub use pump::{Session, Summary};
+pub use serve::{serve, start_listening};
+pub use signal::Stop;
+
+use crate::{
+    cli::Config,
+    error::Error,
+    plan::{Plan, Setup},
+    report::Report,
+};
+use std::sync::Arc;
+
+/// Runs a plan to its end.
+pub async fn run(plan: Plan, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
+    if plan.left.is_listener() {
+        return serve(plan, config, stop).await;
+    }
+    let session = async {
+        let mut setup = Setup::new(plan.left.title().to_owned(), &plan.right);
+        let left = plan.left.dial(&mut setup).await?;
+        let right = setup.take_far().await?;
+        Ok::<_, Error>(Session::join(left, right))
+    };
+    let session = tokio::select! {
+        opened = session => opened?,
+        signal = stop.requested() => return Err(Error::Signal(signal)),
+    };
+    config.report.event(format_args!("connected {} with {}", plan.left.title(), plan.right.title()));
+    let summary = session.run(&config.ending, stop).await;
+    if let Ok(summary) = &summary {
+        tell_close(config.report, "", summary);
+    }
+    summary?;
+    match stop.signal() {
+        Some(signal) => Err(Error::Signal(signal)),
+        None => Ok(()),
+    }
+}
+
+/// The line at the end of a session.
+fn tell_close(report: Report, peer: &str, summary: &Summary) {
+    let at = if peer.is_empty() { String::new() } else { format!("{peer}: ") };
+    let [sent, received] = summary.moved;
+    match &summary.close {
+        Some((by, close)) => {
+            report.event(format_args!("{at}closed by {by}: {close} ({sent} sent, {received} received)"))
+        }
+        None => report.event(format_args!("{at}closed ({sent} sent, {received} received)")),
+    }
+}

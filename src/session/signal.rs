@@ -1,0 +1,51 @@
+//! SIGINT and SIGTERM.
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+/// The wish that everything ends, and the signal that expressed it.
+#[derive(Clone)]
+pub struct Stop {
+    signal: watch::Receiver<Option<i32>>,
+}
+
+impl Stop {
+    /// Listens for the signals from now on. The second one ends the process at once.
+    pub fn on_signals() -> std::io::Result<Self> {
+        let (sender, receiver) = watch::channel(None);
+        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+            let mut signals = signal(kind)?;
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    let number = kind.as_raw_value();
+                    if sender.send_replace(Some(number)).is_some() {
+                        std::process::exit(128 + number);
+                    }
+                }
+            });
+        }
+        Ok(Self { signal: receiver })
+    }
+
+    /// The signal, if one came.
+    pub fn signal(&self) -> Option<i32> {
+        *self.signal.borrow()
+    }
+
+    /// Waits for a signal.
+    pub async fn requested(&self) -> i32 {
+        let mut signal = self.signal.clone();
+        loop {
+            if let Some(number) = *signal.borrow_and_update() {
+                return number;
+            }
+            if signal.changed().await.is_err() {
+                // Nobody listens for signals any more, so none will come.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! rustls configurations for both sides, and its errors in words.
+
+mod files;
+mod roots;
+mod self_signed;
+mod verify;
+mod words;
+
+pub use words::in_words;
+
+use crate::{
+    cli::TlsOptions,
+    error::Error,
+    report::{self, Report},
+};
+use std::sync::Arc;
+use tokio_rustls::rustls::{
+    ClientConfig, CommonState, ConfigBuilder, ServerConfig, WantsVerifier, crypto::CryptoProvider,
+    server::WebPkiClientVerifier,
+};
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(tokio_rustls::rustls::crypto::ring::default_provider())
+}
+
+/// For connecting: whom to trust, and what to show to a server that asks.
+pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, Error> {
+    let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Setup(error.into()))?;
+    let builder = if options.insecure {
+        builder.dangerous().with_custom_certificate_verifier(verify::anybody(provider()))
+    } else {
+        builder.with_root_certificates(match &options.cacert {
+            Some(path) => files::roots(path)?,
+            None => roots::system_or_built_in(),
+        })
+    };
+    let config = match &options.client_identity {
+        Some((chain, key)) => {
+            let identity = builder.with_client_auth_cert(files::certificates(chain)?, files::private_key(key)?);
+            identity.map_err(|error| files::unusable_identity(chain, key, error))?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(config))
+}
+
+/// For listening: what to show, and whom to let in.
+pub fn server_config(options: &TlsOptions, report: Report) -> Result<Arc<ServerConfig>, Error> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Setup(error.into()))?;
+    let builder = match &options.client_ca {
+        Some(path) => {
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(files::roots(path)?), provider()).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| Error::Setup(error.into()))?)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let config = match &options.identity {
+        Some((chain, key)) => builder
+            .with_single_cert(files::certificates(chain)?, files::private_key(key)?)
+            .map_err(|error| files::unusable_identity(chain, key, error))?,
+        None if options.self_signed => {
+            let made = self_signed::make()?;
+            if report.shows(report::Level::Errors) {
+                report::line(format_args!("* self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
+            }
+            builder.with_single_cert(vec![made.certificate], made.key).map_err(|error| Error::Setup(error.into()))?
+        }
+        None => {
+            return Err(Error::usage_hint(
+                "a TLS listener needs a certificate",
+                "--cert FILE --key FILE, or --self-signed for tests",
+            ));
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+/// Version and cipher suite of a finished handshake.
+pub fn describe(connection: &CommonState) -> String {
+    let version = match connection.protocol_version() {
+        Some(version) => format!("{version:?}").replace("TLSv1_", "1."),
+        None => "of unknown version".into(),
+    };
+    match connection.negotiated_cipher_suite() {
+        Some(suite) => format!("{version}, {:?}", suite.suite()),
+        None => version,
+    }
+}

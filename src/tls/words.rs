@@ -1,0 +1,103 @@
+//! What rustls says, in words that a person can act on.
+
+use crate::error::{Error, plain};
+use std::{io, time::Duration};
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError, InvalidMessage, pki_types::UnixTime};
+
+/// The error of a failed handshake with `peer`.
+pub fn in_words(peer: &str, error: &io::Error) -> Error {
+    let with = peer.to_owned();
+    let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) else {
+        let reason = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the connection ended during the handshake".into(),
+            _ => plain(error),
+        };
+        return Error::Tls { with, reason, hint: None };
+    };
+    let (reason, hint) = explain(cause);
+    Error::Tls { with, reason, hint: hint.map(str::to_owned) }
+}
+
+fn explain(error: &rustls::Error) -> (String, Option<&'static str>) {
+    const TRUST: &str = "--cacert FILE trusts the authority that signed it, -k accepts any certificate";
+    const NAME: &str = "use the name that it is for, or --tls-domain NAME to expect that one";
+    match error {
+        rustls::Error::InvalidCertificate(reason) => match reason {
+            CertificateError::Expired => ("the server's certificate has expired".into(), Some(TRUST)),
+            CertificateError::ExpiredContext { time, not_after } => {
+                let ago = in_days(*time, *not_after);
+                (format!("the server's certificate expired {ago} ago"), Some("renew it; -k accepts any certificate"))
+            }
+            CertificateError::NotValidYet => ("the server's certificate is not valid yet".into(), Some(TRUST)),
+            CertificateError::NotValidYetContext { time, not_before } => {
+                let ahead = in_days(*not_before, *time);
+                let hint = "check the clock of this machine; -k accepts any certificate";
+                (format!("the server's certificate becomes valid in {ahead}"), Some(hint))
+            }
+            CertificateError::NotValidForName => ("the server's certificate is for another name".into(), Some(NAME)),
+            CertificateError::NotValidForNameContext { expected, presented } => {
+                let names = presented.iter().map(|name| readable_name(name)).collect::<Vec<_>>().join(", ");
+                let names = if names.is_empty() { "no name at all".into() } else { names };
+                (format!("the server's certificate is for {names}, not for {}", expected.to_str()), Some(NAME))
+            }
+            CertificateError::UnknownIssuer => {
+                ("the server's certificate is not signed by an authority that is trusted here".into(), Some(TRUST))
+            }
+            CertificateError::Revoked => ("the server's certificate was revoked".into(), None),
+            CertificateError::BadSignature => ("the signature of the server's certificate is wrong".into(), None),
+            CertificateError::BadEncoding => ("the server's certificate cannot be read".into(), Some("-k accepts it")),
+            other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
+                "the server's certificate is an authority's own, which may not be used by a server".into(),
+                Some("make one with `basicConstraints=CA:FALSE`, or use -k"),
+            ),
+            other => {
+                (format!("the server's certificate is not acceptable: {other}"), Some("-k accepts any certificate"))
+            }
+        },
+        rustls::Error::NoCertificatesPresented => {
+            ("the client showed no certificate, which --client-ca demands".into(), None)
+        }
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => (
+            "the other side does not speak TLS".into(),
+            Some("without TLS the address is ws:// or tcp:; a listener without TLS is ws-l: or tcp-l:"),
+        ),
+        rustls::Error::AlertReceived(alert) => match alert {
+            AlertDescription::CertificateRequired => (
+                "the server demands a client certificate".into(),
+                Some("--client-cert FILE --client-key FILE shows one"),
+            ),
+            AlertDescription::UnknownCA => (
+                "the other side does not trust our certificate's authority".into(),
+                Some("it must be told to, for example with --cacert"),
+            ),
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::UnsupportedCertificate => {
+                (format!("the other side does not accept our certificate ({alert:?})"), None)
+            }
+            AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => {
+                ("the two sides have no TLS version or cipher in common (here: 1.2 and 1.3)".into(), None)
+            }
+            AlertDescription::UnrecognisedName => {
+                ("the server does not know the name that was asked for".into(), Some(NAME))
+            }
+            other => (format!("the other side ended the handshake ({other:?})"), None),
+        },
+        other => (other.to_string(), None),
+    }
+}
+
+/// webpki lists names as `DnsName("example.com")` and `IpAddress(127.0.0.1)`.
+fn readable_name(name: &str) -> String {
+    name.split_once('(').map_or(name, |(_, inner)| inner).trim_matches(['(', ')', '"']).to_owned()
+}
+
+fn in_days(later: UnixTime, earlier: UnixTime) -> String {
+    let gap = Duration::from_secs(later.as_secs().saturating_sub(earlier.as_secs()));
+    match gap.as_secs() / 86_400 {
+        0 => format!("{} minutes", gap.as_secs() / 60),
+        1 => "1 day".into(),
+        days => format!("{days} days"),
+    }
+}

@@ -1,0 +1,59 @@
+//! Encoding of frames (RFC 6455 section 5.2).
+
+use bytes::{BufMut, BytesMut};
+use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, coding::OpCode};
+
+/// Appends one frame. A client's is masked with a fresh random key (section 5.3).
+pub fn append(out: &mut BytesMut, opcode: OpCode, is_final: bool, masked: bool, payload: &[u8]) {
+    let mask = masked.then(rand::random::<[u8; 4]>);
+    let header = FrameHeader { is_final, opcode, mask, ..FrameHeader::default() };
+    let length = payload.len() as u64;
+    out.reserve(header.len(length) + payload.len());
+    if header.format(length, &mut out.writer()).is_err() {
+        unreachable!("a BytesMut takes everything");
+    }
+    let start = out.len();
+    out.extend_from_slice(payload);
+    if let Some(mask) = mask {
+        apply_mask(&mut out[start..], mask);
+    }
+}
+
+/// XORs the key over the payload, eight bytes at a time.
+fn apply_mask(payload: &mut [u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, tail) = payload.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    }
+    for (byte, key) in tail.iter_mut().zip(mask.into_iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
+
+    #[test]
+    fn the_mask_repeats_every_four_bytes_whatever_the_length() {
+        for length in 0..40 {
+            let plain: Vec<u8> = (0..length).collect();
+            let mut masked = plain.clone();
+            apply_mask(&mut masked, [1, 2, 4, 8]);
+            for (i, byte) in masked.iter().enumerate() {
+                assert_eq!(*byte, plain[i] ^ [1, 2, 4, 8][i % 4], "byte {i} of {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_unmasked_hello_of_the_rfc_is_encoded() {
+        // RFC 6455 section 5.7.
+        let mut out = BytesMut::new();
+        append(&mut out, OpCode::Data(Data::Text), true, false, b"Hello");
+        assert_eq!(&out[..], [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
+    }
+}

@@ -1,0 +1,414 @@
+//! A WebSocket as a message stream.
+
+use super::{
+    Side, frame,
+    tap::{self, Tap},
+    wire::Wire,
+};
+use crate::{
+    cli::{Config, WebSocketOptions},
+    error::Error,
+    flow::{ByteEnd, Close, Incoming, Kind, Message, MessageEnd, MessageStream, Role},
+    report::Level,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self,
+        error::{CapacityError, ProtocolError},
+        protocol::{
+            self, WebSocketConfig,
+            frame::coding::{Control, Data, OpCode},
+        },
+    },
+};
+
+/// Messages longer than this leave as fragments of this size: neither memory nor time grows with their length twice.
+const FRAGMENT: usize = 64 * 1024;
+/// Frames gather up to this size before they are written.
+const GATHER: usize = 64 * 1024;
+/// tungstenite allocates and clears its read buffer whole: large where one connection is pumped, small where there are
+/// many.
+const CLIENT_READ_BUFFER: usize = 64 * 1024;
+const SERVER_READ_BUFFER: usize = 16 * 1024;
+/// How long a peer that broke the protocol may take to read our close frame before the connection is cut. Without the
+/// wait its unread data would reset the connection, and the close frame could be lost.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// One end of a WebSocket connection, after the upgrade.
+pub struct WebSocket {
+    inner: WebSocketStream<Wire>,
+    side: Side,
+    options: WebSocketOptions,
+    /// The rest of a message that leaves in fragments.
+    sending: Option<Rest>,
+    received_close: Option<Close>,
+    close_is_sent: bool,
+    /// A failure to write is told when something is to be written; what was received before it is still read.
+    write_failed: bool,
+    owes_pong: bool,
+    failing: Option<Failing>,
+    settling: Settling,
+    heartbeat: Option<Heartbeat>,
+    shows_frames: bool,
+}
+
+struct Rest {
+    kind: Kind,
+    payload: Bytes,
+    is_first: bool,
+}
+
+/// The peer broke the protocol: it gets the close frame and a moment to read it.
+struct Failing {
+    error: Error,
+    deadline: Pin<Box<Sleep>>,
+    output_is_done: bool,
+}
+
+enum Settling {
+    Idle,
+    Waiting([u8; 8]),
+    Done,
+}
+
+struct Heartbeat {
+    every: Duration,
+    limit: Option<Duration>,
+    timer: Pin<Box<Sleep>>,
+    next: Instant,
+    unanswered_since: Option<Instant>,
+}
+
+impl WebSocket {
+    /// Starts to speak frames on a connection whose upgrade is done. `early` is what came with the upgrade.
+    pub async fn open(end: ByteEnd, early: Vec<u8>, side: Side, config: &Arc<Config>) -> MessageEnd {
+        let options = config.websocket.clone();
+        let shows_frames = config.report.shows(Level::Frames);
+        let name = end.name.clone();
+        let mut tap = shows_frames.then(|| Tap::new(&name));
+        if let Some(tap) = &mut tap {
+            tap.see(&early);
+        }
+        let wire = Wire { end, out: BytesMut::new(), sealed: false, tap };
+        let (role, read_buffer) = match side {
+            Side::Client => (protocol::Role::Client, CLIENT_READ_BUFFER),
+            Side::Server => (protocol::Role::Server, SERVER_READ_BUFFER),
+        };
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(read_buffer)
+            .write_buffer_size(0)
+            .max_message_size(Some(options.max_message))
+            .max_frame_size(Some(options.max_frame));
+        let inner = WebSocketStream::from_partially_read(wire, early, role, Some(limits)).await;
+        let stream = Self {
+            inner,
+            side,
+            heartbeat: options.ping_interval.map(|every| Heartbeat::new(every, options.ping_timeout)),
+            options,
+            sending: None,
+            received_close: None,
+            close_is_sent: false,
+            write_failed: false,
+            owes_pong: false,
+            failing: None,
+            settling: Settling::Idle,
+            shows_frames,
+        };
+        MessageEnd { io: Box::new(stream), role: Role::WebSocket, name }
+    }
+
+    fn wire(&mut self) -> &mut Wire {
+        self.inner.get_mut()
+    }
+
+    fn append(&mut self, opcode: OpCode, is_final: bool, payload: &[u8]) {
+        let masked = self.side == Side::Client;
+        if self.shows_frames {
+            let name = &self.inner.get_ref().end.name;
+            tap::show('>', name, opcode, is_final, payload.len() as u64, payload);
+        }
+        frame::append(&mut self.wire().out, opcode, is_final, masked, payload);
+    }
+
+    fn append_close(&mut self, close: &Close) {
+        let mut payload = BytesMut::new();
+        if close.code != Close::NO_STATUS {
+            payload.extend_from_slice(&close.code.to_be_bytes());
+            payload.extend_from_slice(close.reason.as_bytes());
+        }
+        self.append(OpCode::Control(Control::Close), true, &payload);
+        self.close_is_sent = true;
+        self.wire().sealed = true;
+    }
+
+    /// Encodes the next fragment of the message under way, or all of a short one.
+    fn encode_next(&mut self) {
+        if let Some(mut rest) = self.sending.take() {
+            let piece = rest.payload.split_to(rest.payload.len().min(FRAGMENT));
+            let opcode = match (rest.is_first, rest.kind) {
+                (false, _) => Data::Continue,
+                (true, Kind::Text) => Data::Text,
+                (true, Kind::Binary) => Data::Binary,
+            };
+            let is_final = rest.payload.is_empty();
+            self.append(OpCode::Data(opcode), is_final, &piece);
+            if !is_final {
+                rest.is_first = false;
+                self.sending = Some(rest);
+            }
+        }
+    }
+
+    /// Writes while reading: pongs, and what waits for a flush when there is nothing to read.
+    fn drain_quietly(&mut self, cx: &mut Context<'_>) {
+        if !self.write_failed && !self.wire().out.is_empty() {
+            self.write_failed = matches!(self.wire().poll_drain(cx), Poll::Ready(Err(_)));
+        }
+    }
+
+    fn fail(&mut self, code: u16, reason: String, hint: Option<String>) {
+        let error = Error::Protocol { with: self.wire().end.name.to_string(), reason: reason.clone(), hint };
+        if !self.close_is_sent {
+            let mut reason = reason;
+            while reason.len() > 123 || !reason.is_char_boundary(reason.len()) {
+                reason.pop();
+            }
+            self.sending = None;
+            self.append_close(&Close::new(code, reason));
+        }
+        self.failing = Some(Failing { error, deadline: Box::pin(sleep(FAREWELL)), output_is_done: false });
+    }
+
+    /// Writes the close frame, then reads to the end or for [`FAREWELL`], then gives the error.
+    fn poll_failing(&mut self, cx: &mut Context<'_>, mut failing: Failing) -> Poll<Error> {
+        let wire = self.inner.get_mut();
+        if !failing.output_is_done && wire.poll_drain(cx).is_ready() && wire.end.poll_shutdown(cx).is_ready() {
+            failing.output_is_done = true;
+        }
+        let mut waste = BytesMut::with_capacity(4096);
+        let over = failing.deadline.as_mut().poll(cx).is_ready()
+            || loop {
+                waste.clear();
+                match wire.end.poll_fill(cx, &mut waste) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => break true,
+                    Poll::Pending => break false,
+                }
+            };
+        if over {
+            return Poll::Ready(failing.error);
+        }
+        self.failing = Some(failing);
+        Poll::Pending
+    }
+
+    /// What an error of tungstenite's reading means. `Ok` is an end that is none.
+    fn read_error(&mut self, error: tungstenite::Error) -> Result<Option<Incoming>, Error> {
+        match error {
+            tungstenite::Error::Io(error) => Err(self.wire().end.error(error)),
+            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+            | tungstenite::Error::ConnectionClosed
+            | tungstenite::Error::AlreadyClosed => {
+                // Many servers answer a close frame with the end of the connection alone.
+                if self.close_is_sent {
+                    return Ok(Some(Incoming::End(None)));
+                }
+                let with = self.wire().end.name.to_string();
+                Err(Error::Lost { with, reason: "it ended without a close frame".into() })
+            }
+            tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+                let hint = format!("--max-ws-message-length and --max-ws-frame-length set the limits, here {max_size}");
+                self.fail(1009, format!("a message of {size} bytes is too long"), Some(hint));
+                Ok(None)
+            }
+            tungstenite::Error::Utf8(_) => {
+                self.fail(1007, "a text message is not valid UTF-8".into(), None);
+                Ok(None)
+            }
+            tungstenite::Error::Protocol(error) => {
+                self.fail(1002, lower_first(&error.to_string()), None);
+                Ok(None)
+            }
+            other => {
+                self.fail(1002, lower_first(&other.to_string()), None);
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+impl MessageStream for WebSocket {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        loop {
+            if let Some(failing) = self.failing.take() {
+                return self.poll_failing(cx, failing).map(Err);
+            }
+            if let Some(close) = &self.received_close {
+                return Poll::Ready(Ok(Incoming::End(Some(close.clone()))));
+            }
+            if self.heartbeat.is_some() {
+                self.beat(cx)?;
+            }
+            let next = self.inner.poll_next_unpin(cx);
+            if next.is_pending() || std::mem::take(&mut self.owes_pong) {
+                self.drain_quietly(cx);
+            }
+            let message = match next {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(message))) => message,
+                Poll::Ready(other) => {
+                    let error = other.and_then(Result::err).unwrap_or(tungstenite::Error::ConnectionClosed);
+                    match self.read_error(error)? {
+                        Some(end) => return Poll::Ready(Ok(end)),
+                        None => continue,
+                    }
+                }
+            };
+            let (kind, payload) = match message {
+                tungstenite::Message::Text(text) => (Kind::Text, text.into()),
+                tungstenite::Message::Binary(payload) => (Kind::Binary, payload),
+                tungstenite::Message::Pong(payload) => {
+                    if matches!(&self.settling, Settling::Waiting(sent) if payload == sent[..]) {
+                        self.settling = Settling::Done;
+                    }
+                    if let Some(heartbeat) = &mut self.heartbeat {
+                        heartbeat.unanswered_since = None;
+                    }
+                    continue;
+                }
+                tungstenite::Message::Close(close) => {
+                    let close = match close {
+                        Some(close) => Close::new(close.code.into(), close.reason.as_str()),
+                        None => Close::new(Close::NO_STATUS, ""),
+                    };
+                    self.received_close = Some(close);
+                    continue;
+                }
+                tungstenite::Message::Ping(_) => {
+                    // tungstenite puts the pong into the output with its next read.
+                    self.owes_pong = true;
+                    continue;
+                }
+                tungstenite::Message::Frame(_) => continue,
+            };
+            return Poll::Ready(Ok(Incoming::Message(Message { kind, payload })));
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.write_failed {
+            let with = self.wire().end.name.to_string();
+            return Poll::Ready(Err(Error::Lost { with, reason: "it no longer takes data".into() }));
+        }
+        loop {
+            if self.wire().out.len() >= GATHER {
+                ready!(self.wire().poll_drain(cx))?;
+            }
+            if self.sending.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            self.encode_next();
+        }
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        self.sending = Some(Rest { kind: message.kind, payload: message.payload, is_first: true });
+        self.encode_next();
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_ready(cx))?;
+        self.wire().poll_drain(cx)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
+        if !self.close_is_sent {
+            ready!(self.poll_ready(cx))?;
+            let close = close.or(self.received_close.as_ref()).unwrap_or(&self.options.close).clone();
+            self.append_close(&close);
+        }
+        ready!(self.wire().poll_drain(cx))?;
+        if self.received_close.is_some() && self.side == Side::Server {
+            // RFC 6455 section 7.1.1: the server closes the TCP connection first.
+            ready!(self.wire().end.poll_shutdown(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        match self.settling {
+            Settling::Done => return Poll::Ready(Ok(())),
+            Settling::Idle => {
+                let payload: [u8; 8] = rand::random();
+                self.append(OpCode::Control(Control::Ping), true, &payload);
+                self.settling = Settling::Waiting(payload);
+            }
+            Settling::Waiting(_) => {}
+        }
+        // The pong wakes us through `poll_next`.
+        ready!(self.wire().poll_drain(cx))?;
+        Poll::Pending
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.wire().end.poll_shutdown(cx).map(|_| ())
+    }
+}
+
+impl WebSocket {
+    /// Sends pings when they are due and notices a peer that answers none.
+    fn beat(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        while let Some(heartbeat) = &mut self.heartbeat {
+            if heartbeat.timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            let now = Instant::now();
+            if let (Some(since), Some(limit)) = (heartbeat.unanswered_since, heartbeat.limit)
+                && now >= since + limit
+            {
+                let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
+                return Err(Error::Lost { with: self.wire().end.name.to_string(), reason });
+            }
+            let is_due = now >= heartbeat.next;
+            if is_due {
+                heartbeat.next = now + heartbeat.every;
+                heartbeat.unanswered_since.get_or_insert(now);
+            }
+            heartbeat.rearm();
+            if is_due && !self.close_is_sent && self.wire().out.len() < GATHER {
+                self.append(OpCode::Control(Control::Ping), true, b"");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Heartbeat {
+    fn new(every: Duration, limit: Option<Duration>) -> Self {
+        let next = Instant::now() + every;
+        Self { every, limit, timer: Box::pin(sleep_until(next)), next, unanswered_since: None }
+    }
+
+    fn rearm(&mut self) {
+        let give_up = self.unanswered_since.zip(self.limit).map(|(since, limit)| since + limit);
+        let at = give_up.map_or(self.next, |give_up| give_up.min(self.next));
+        self.timer.as_mut().reset(at);
+    }
+}

@@ -1,0 +1,63 @@
+//! The byte stream below tungstenite: reads pass through, writes gather in one output.
+
+use super::tap::Tap;
+use crate::{error::Error, flow::ByteEnd};
+use bytes::BytesMut;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What is read comes from the end; what is written waits in `out` until [`poll_drain`](Self::poll_drain).
+pub struct Wire {
+    /// The connection.
+    pub end: ByteEnd,
+    /// Whole frames that are not written yet.
+    pub out: BytesMut,
+    /// Our close frame is in `out` or gone: nothing may follow it, not even tungstenite's pongs (RFC 6455 section 5.5.1).
+    pub sealed: bool,
+    /// `-vv`: looks at what is read.
+    pub tap: Option<Tap>,
+}
+
+impl Wire {
+    /// Writes all that has gathered and flushes the layers below.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.end.poll_drain(cx, &mut self.out))?;
+        // A burst's buffer is given back; the next message brings its own.
+        if self.out.capacity() > 16 * 1024 {
+            self.out = BytesMut::new();
+        }
+        self.end.poll_flush(cx)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
+        if let Some(tap) = &mut self.tap {
+            tap.see(&buf.filled()[before..]);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.sealed {
+            self.out.extend_from_slice(buf);
+        }
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

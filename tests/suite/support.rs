@@ -1,0 +1,267 @@
+//! Runs the real binary over real sockets. Nothing here sleeps: it waits for lines, bytes and ends, and everything has a
+//! limit after which the test fails instead of hanging.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// After so long without what it waits for a test has failed.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// The binary, with a quiet environment.
+pub fn wsplice<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wsplice"));
+    command.args(args).env_remove("RUST_BACKTRACE").env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+    command
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Finished {
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Fails with everything the run said unless the code is right and the one-line error has the text.
+    #[track_caller]
+    pub fn fails_with(&self, code: i32, text: &str) -> &Self {
+        assert_eq!(self.code, code, "exit code; the run said {self:?}");
+        let first = self.stderr.lines().next().unwrap_or_default();
+        assert!(first.starts_with("wsplice: ") && first.contains(text), "no {text:?} in the first line of {self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn hints(&self, text: &str) -> &Self {
+        let hint = self.stderr.split_once("\n  hint: ").map(|(_, hint)| hint).unwrap_or_default();
+        assert!(hint.contains(text), "no {text:?} in the hint of {self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn succeeds(&self) -> &Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+}
+
+/// Runs the binary with this standard input, which is then closed.
+#[track_caller]
+pub fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: impl AsRef<[u8]>) -> Finished {
+    let mut running = Running::start(wsplice(args));
+    running.write(input);
+    running.close_input();
+    running.finish()
+}
+
+/// A run under way. It is killed when the test drops it.
+pub struct Running {
+    child: Child,
+    stdin: Option<std::process::ChildStdin>,
+    lines: mpsc::Receiver<Vec<u8>>,
+    stderr: Option<thread::JoinHandle<String>>,
+    started: Instant,
+    /// Lines of standard output that were waited for already.
+    seen: Vec<u8>,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = child.stdout.take().expect("piped");
+        let mut stderr = child.stderr.take().expect("piped");
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            let mut reader = BufReader::new(stdout);
+            loop {
+                let mut line = Vec::new();
+                if !matches!(reader.read_until(b'\n', &mut line), Ok(1..)) || sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let stderr = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let stdin = child.stdin.take();
+        Self { child, stdin, lines, stderr: Some(stderr), started: Instant::now(), seen: Vec::new() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes to its standard input. A run that ends early is no failure of the test's.
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        if let Some(stdin) = &mut self.stdin {
+            let _ = stdin.write_all(bytes.as_ref()).and_then(|()| stdin.flush());
+        }
+    }
+
+    pub fn close_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// The next line of its standard output, with its newline if it has one.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        let line = self.lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("no further line; it said {:?}", self.give_up()));
+        self.seen.extend_from_slice(&line);
+        String::from_utf8_lossy(&line).into_owned()
+    }
+
+    /// Sends a signal by its name, such as TERM.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn finish(mut self) -> Finished {
+        let mut stdout = std::mem::take(&mut self.seen);
+        let end = Instant::now() + LIMIT;
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => stdout.extend(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end; it said {:?}", self.give_up()),
+            }
+        }
+        let status = self.wait(end);
+        let stderr = self.stderr.take().map(|thread| thread.join().expect("read")).unwrap_or_default();
+        let code = std::os::unix::process::ExitStatusExt::signal(&status).map_or(status.code(), |signal| Some(-signal));
+        Finished { code: code.unwrap_or(i32::MIN), stdout, stderr, took: self.started.elapsed() }
+    }
+
+    #[track_caller]
+    fn wait(&mut self, end: Instant) -> ExitStatus {
+        // There is no wait with a limit in std; its output has ended, so this takes one round or two.
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return status;
+            }
+            assert!(Instant::now() < end, "it closed its output but does not end");
+            thread::yield_now();
+        }
+    }
+
+    /// Kills it for a failing test and returns what it had to say.
+    fn give_up(&mut self) -> (String, String) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let seen = String::from_utf8_lossy(&self.seen).into_owned();
+        (seen, self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A listener of ours that announced its port.
+pub struct Serving {
+    pub running: Running,
+    pub port: u16,
+}
+
+impl Serving {
+    /// Starts `wsplice ARGS --stdout-announce-listening-ports`; one of the arguments listens on port 0.
+    #[track_caller]
+    pub fn start<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
+        let mut command = wsplice(args);
+        command.arg("--stdout-announce-listening-ports");
+        Self::from_command(command)
+    }
+
+    #[track_caller]
+    pub fn from_command(command: Command) -> Self {
+        let mut running = Running::start(command);
+        let line = running.line();
+        let port = line.trim().rsplit_once("port=").and_then(|(_, port)| port.parse().ok());
+        Self { running, port: port.unwrap_or_else(|| panic!("no port in {line:?}")) }
+    }
+
+    /// `ws://127.0.0.1:PORT/`.
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}/", self.port)
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        connect(self.port)
+    }
+}
+
+/// A raw connection that gives up after [`LIMIT`].
+pub fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
+    stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
+    stream.set_write_timeout(Some(LIMIT)).expect("set a limit");
+    stream
+}
+
+/// A raw server for one connection; gives its port at once and runs `serve` on a thread.
+pub fn one_connection<T: Send + 'static>(
+    serve: impl FnOnce(TcpStream) -> T + Send + 'static,
+) -> (u16, thread::JoinHandle<T>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let port = listener.local_addr().expect("address").port();
+    let thread = thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("accept");
+        stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
+        stream.set_write_timeout(Some(LIMIT)).expect("set a limit");
+        serve(stream)
+    });
+    (port, thread)
+}
+
+/// A folder of the test's own, removed at the end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("wsplice-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("make a folder");
+        Self(path)
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.0.join(name).to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
