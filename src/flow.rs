@@ -174,7 +174,14 @@ impl ByteEnd {
                 (
                     Role::Peer,
                     BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut | UnexpectedEof,
-                ) => Error::Lost { with: self.name.to_string(), reason: crate::error::plain(&source) },
+                ) => {
+                    let reason = match source.kind() {
+                        // rustls's own text is three lines long.
+                        UnexpectedEof => "it ended without TLS's close_notify, so data may be missing".into(),
+                        _ => crate::error::plain(&source),
+                    };
+                    Error::Lost { with: self.name.to_string(), reason }
+                }
                 _ => Error::Io { at: self.name.to_string(), source },
             },
         }

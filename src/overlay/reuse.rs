@@ -11,7 +11,7 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
 pub(super) static REUSE: Entry = Entry {
@@ -114,6 +114,9 @@ struct State {
     /// From all members to the shared end.
     inbound: Queue,
     inbound_writers: Vec<Waker>,
+    /// Messages that members have said so far, and how many of them are known to be written.
+    said: u64,
+    written: u64,
     /// The task that owns the shared end.
     owner: Option<Waker>,
     /// The shared end will say nothing more, with these words.
@@ -174,7 +177,7 @@ impl Hub {
         state.wake_owner();
         drop(state);
         let name = hub.name.clone();
-        MessageEnd { io: Box::new(Membership { hub: hub.clone(), id }), role: Role::Shared, name }
+        MessageEnd { io: Box::new(Membership { hub: hub.clone(), id, said: 0 }), role: Role::Shared, name }
     }
 }
 
@@ -195,22 +198,28 @@ impl Owner {
 
     /// Writes what members said.
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        loop {
+        let taken = loop {
             if self.end.io.poll_ready(cx)?.is_pending() {
                 return Ok(());
             }
             let mut state = self.hub.lock();
             let Some(message) = state.inbound.pop() else {
                 state.owner = Some(cx.waker().clone());
-                break;
+                break state.said;
             };
             if !state.inbound.is_full() {
                 state.inbound_writers.drain(..).for_each(Waker::wake);
             }
             drop(state);
             self.end.io.start_send(message)?;
+        };
+        if self.end.io.poll_flush(cx)?.is_ready() {
+            let mut state = self.hub.lock();
+            if state.written < taken {
+                state.written = taken;
+                state.inbound_writers.drain(..).for_each(Waker::wake);
+            }
         }
-        let _ = self.end.io.poll_flush(cx)?;
         Ok(())
     }
 
@@ -254,6 +263,14 @@ impl Owner {
 struct Membership {
     hub: Arc<Hub>,
     id: u64,
+    /// The number of its last message among those of all members.
+    said: u64,
+}
+
+impl Membership {
+    fn failure(&self, reason: &str) -> Error {
+        Error::Lost { with: self.hub.name.to_string(), reason: reason.to_owned() }
+    }
 }
 
 impl MessageStream for Membership {
@@ -280,7 +297,7 @@ impl MessageStream for Membership {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.hub.lock();
         if let Some(reason) = &state.failed {
-            return Poll::Ready(Err(Error::Lost { with: self.hub.name.to_string(), reason: reason.clone() }));
+            return Poll::Ready(Err(self.failure(reason)));
         }
         if state.inbound.is_full() {
             state.inbound_writers.push(cx.waker().clone());
@@ -292,18 +309,27 @@ impl MessageStream for Membership {
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         let mut state = self.hub.lock();
         state.inbound.push(message);
+        state.said += 1;
+        self.said = state.said;
         state.wake_owner();
         Ok(())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // Taken is enough: the queue outlives the session.
-        ready!(self.poll_ready(cx))?;
+        // The queue is not enough: the process may end with this session.
+        let mut state = self.hub.lock();
+        if let Some(reason) = &state.failed {
+            return Poll::Ready(Err(self.failure(reason)));
+        }
+        if state.written < self.said {
+            state.inbound_writers.push(cx.waker().clone());
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_finish(&mut self, _: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
+    fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
+        self.poll_flush(cx)
     }
 }
 

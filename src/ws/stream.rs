@@ -216,8 +216,12 @@ impl WebSocket {
     /// What an error of tungstenite's reading means. `Ok` is an end that is none.
     fn read_error(&mut self, error: tungstenite::Error) -> Result<Option<Incoming>, Error> {
         match error {
-            tungstenite::Error::Io(error) => Err(self.wire().end.error(error)),
-            tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+            // An unexpected end is TLS without close_notify: the same as TCP's without a close frame.
+            tungstenite::Error::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+                Err(self.wire().end.error(error))
+            }
+            tungstenite::Error::Io(_)
+            | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
             | tungstenite::Error::ConnectionClosed
             | tungstenite::Error::AlreadyClosed => {
                 // Many servers answer a close frame with the end of the connection alone.
