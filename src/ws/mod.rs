@@ -5,7 +5,9 @@
 //! That is what lets messages follow a close frame that was received but not yet answered, and lets long messages leave as
 //! fragments.
 
+mod fault;
 mod frame;
+mod heartbeat;
 mod key;
 mod stream;
 mod tap;

@@ -1,7 +1,10 @@
 //! A WebSocket as a message stream.
 
 use super::{
-    Side, frame,
+    Side,
+    fault::Fault,
+    frame,
+    heartbeat::{Beat, Heartbeat},
     tap::{self, Tap},
     wire::Wire,
 };
@@ -20,12 +23,11 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         self,
-        error::{CapacityError, ProtocolError},
         protocol::{
             self, WebSocketConfig,
             frame::coding::{Control, Data, OpCode},
@@ -80,14 +82,6 @@ enum Settling {
     Idle,
     Waiting([u8; 8]),
     Done,
-}
-
-struct Heartbeat {
-    every: Duration,
-    limit: Option<Duration>,
-    timer: Pin<Box<Sleep>>,
-    next: Instant,
-    unanswered_since: Option<Instant>,
 }
 
 impl WebSocket {
@@ -178,15 +172,11 @@ impl WebSocket {
     }
 
     fn fail(&mut self, code: u16, reason: String, hint: Option<String>) {
-        let error = Error::Protocol { with: self.wire().end.name.to_string(), reason: reason.clone(), hint };
         if !self.close_is_sent {
-            let mut reason = reason;
-            while reason.len() > 123 || !reason.is_char_boundary(reason.len()) {
-                reason.pop();
-            }
             self.sending = None;
-            self.append_close(&Close::new(code, reason));
+            self.append_close(&Close::new(code, reason.as_str()));
         }
+        let error = Error::Protocol { with: self.wire().end.name.to_string(), reason, hint };
         self.failing = Some(Failing { error, deadline: Box::pin(sleep(FAREWELL)), output_is_done: false });
     }
 
@@ -213,48 +203,22 @@ impl WebSocket {
         Poll::Pending
     }
 
-    /// What an error of tungstenite's reading means. `Ok` is an end that is none.
+    /// What an error of tungstenite's reading means. `Some` is an end that is none.
     fn read_error(&mut self, error: tungstenite::Error) -> Result<Option<Incoming>, Error> {
-        match error {
-            // An unexpected end is TLS without close_notify: the same as TCP's without a close frame.
-            tungstenite::Error::Io(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
-                Err(self.wire().end.error(error))
-            }
-            tungstenite::Error::Io(_)
-            | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-            | tungstenite::Error::ConnectionClosed
-            | tungstenite::Error::AlreadyClosed => {
-                // Many servers answer a close frame with the end of the connection alone.
-                if self.close_is_sent {
-                    return Ok(Some(Incoming::End(None)));
-                }
+        match Fault::from(error) {
+            // Many servers answer a close frame with the end of the connection alone.
+            Fault::Ended if self.close_is_sent => Ok(Some(Incoming::End(None))),
+            Fault::Ended => {
                 let with = self.wire().end.name.to_string();
                 Err(Error::Lost { with, reason: "it ended without a close frame".into() })
             }
-            tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-                let hint = format!("--max-ws-message-length and --max-ws-frame-length set the limits, here {max_size}");
-                self.fail(1009, format!("a message of {size} bytes is too long"), Some(hint));
-                Ok(None)
-            }
-            tungstenite::Error::Utf8(_) => {
-                self.fail(1007, "a text message is not valid UTF-8".into(), None);
-                Ok(None)
-            }
-            tungstenite::Error::Protocol(error) => {
-                self.fail(1002, lower_first(&error.to_string()), None);
-                Ok(None)
-            }
-            other => {
-                self.fail(1002, lower_first(&other.to_string()), None);
+            Fault::Io(error) => Err(self.wire().end.error(error)),
+            Fault::Violation { code, reason, hint } => {
+                self.fail(code, reason, hint);
                 Ok(None)
             }
         }
     }
-}
-
-fn lower_first(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 impl MessageStream for WebSocket {
@@ -292,7 +256,7 @@ impl MessageStream for WebSocket {
                         self.settling = Settling::Done;
                     }
                     if let Some(heartbeat) = &mut self.heartbeat {
-                        heartbeat.unanswered_since = None;
+                        heartbeat.answered();
                     }
                     continue;
                 }
@@ -379,40 +343,18 @@ impl MessageStream for WebSocket {
 impl WebSocket {
     /// Sends pings when they are due and notices a peer that answers none.
     fn beat(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        while let Some(heartbeat) = &mut self.heartbeat {
-            if heartbeat.timer.as_mut().poll(cx).is_pending() {
-                break;
-            }
-            let now = Instant::now();
-            if let (Some(since), Some(limit)) = (heartbeat.unanswered_since, heartbeat.limit)
-                && now >= since + limit
-            {
-                let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
-                return Err(Error::Lost { with: self.wire().end.name.to_string(), reason });
-            }
-            let is_due = now >= heartbeat.next;
-            if is_due {
-                heartbeat.next = now + heartbeat.every;
-                heartbeat.unanswered_since.get_or_insert(now);
-            }
-            heartbeat.rearm();
-            if is_due && !self.close_is_sent && self.wire().out.len() < GATHER {
-                self.append(OpCode::Control(Control::Ping), true, b"");
+        while let Some(Poll::Ready(beat)) = self.heartbeat.as_mut().map(|heartbeat| heartbeat.poll(cx)) {
+            match beat {
+                Beat::Ping if !self.close_is_sent && self.wire().out.len() < GATHER => {
+                    self.append(OpCode::Control(Control::Ping), true, b"");
+                }
+                Beat::Ping => {}
+                Beat::Dead(limit) => {
+                    let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
+                    return Err(Error::Lost { with: self.wire().end.name.to_string(), reason });
+                }
             }
         }
         Ok(())
-    }
-}
-
-impl Heartbeat {
-    fn new(every: Duration, limit: Option<Duration>) -> Self {
-        let next = Instant::now() + every;
-        Self { every, limit, timer: Box::pin(sleep_until(next)), next, unanswered_since: None }
-    }
-
-    fn rearm(&mut self) {
-        let give_up = self.unanswered_since.zip(self.limit).map(|(since, limit)| since + limit);
-        let at = give_up.map_or(self.next, |give_up| give_up.min(self.next));
-        self.timer.as_mut().reset(at);
     }
 }
