@@ -70,6 +70,14 @@ pub enum Error {
         /// The client's address.
         from: String,
     },
+    /// A limit keeps a client out of a room.
+    #[error("no place in {target}: {reason}")]
+    Full {
+        /// The room.
+        target: String,
+        /// Which limit.
+        reason: String,
+    },
     /// Either side broke RFC 6455; the peer has been sent a close frame that says so.
     #[error("protocol violation from {with}: {reason}")]
     Protocol {
@@ -171,7 +179,7 @@ impl Error {
             Self::Usage { .. } | Self::Setup(_) => 2,
             Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
-            Self::Refused { .. } | Self::NoUpgrade { .. } => 5,
+            Self::Refused { .. } | Self::NoUpgrade { .. } | Self::Full { .. } => 5,
             Self::Protocol { .. } => 6,
             Self::Lost { .. } => 7,
             Self::ClosedByPeer { .. } => 8,

@@ -26,6 +26,7 @@ pub mod overlay;
 pub mod plan;
 pub mod registry;
 pub mod report;
+mod rooms;
 mod session;
 pub mod spec;
 mod tls;
@@ -56,11 +57,15 @@ pub fn run(cli: Cli) -> Result<(), Error> {
     result
 }
 
+/// Where `--broadcast` alone listens.
+const ROOM_LISTENER: &str = "127.0.0.1:8080";
+
 /// The addresses that were typed.
 fn specs(cli: &Cli) -> Result<(Spec, Option<Spec>), Error> {
     let parse = |text: &Option<String>| text.as_deref().map(Spec::parse).transpose();
     let (first, second) = (parse(&cli.first)?, parse(&cli.second)?);
     match (&cli.server, first, second) {
+        (None, None, _) if cli.rooms.broadcast => Ok((Spec::row("ws-listen", ROOM_LISTENER), None)),
         (Some(_), _, Some(_)) => Err(Error::usage("-s is the first address already; one more can follow")),
         (Some(at), second, None) => Ok((Spec::row("ws-listen", at), second)),
         (None, Some(first), second) => Ok((first, second)),
@@ -73,7 +78,7 @@ fn specs(cli: &Cli) -> Result<(Spec, Option<Spec>), Error> {
 
 /// One thread for a single session, all cores for a listener.
 fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
-    let mut builder = if plan.left.is_listener() { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    let mut builder = if plan.is_serving() { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     builder.enable_all().build()
 }
 

@@ -1,6 +1,6 @@
 //! What the command line means: defaults filled in, conflicts settled, in this one place.
 
-use super::Cli;
+use super::{Cli, SlowPolicy};
 use crate::{error::Error, flow::Close, report::Report};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
@@ -16,6 +16,8 @@ pub struct Config {
     pub client: ClientOptions,
     /// Listeners.
     pub server: ServerOptions,
+    /// `--broadcast`.
+    pub rooms: Option<RoomOptions>,
     /// Both sides of a WebSocket.
     pub websocket: WebSocketOptions,
     /// Certificates and trust.
@@ -135,6 +137,26 @@ pub struct StaticFile {
     pub path: PathBuf,
 }
 
+/// The room server.
+#[derive(Clone, Debug)]
+pub struct RoomOptions {
+    /// Whether a sender hears itself.
+    pub echo: bool,
+    /// What happens to members for which more than `backlog` bytes wait.
+    pub slow: SlowPolicy,
+    /// In bytes.
+    pub backlog: usize,
+    /// At most so many rooms at once.
+    pub max_rooms: Option<usize>,
+    /// At most so many members each.
+    pub max_per_room: Option<usize>,
+}
+
+/// How often members are pinged unless `--ping-interval` says otherwise, and how long they may stay silent: members that
+/// vanished are noticed, and proxies with a read time-out of a minute, nginx's default, keep the connection.
+const ROOM_PING_INTERVAL: Duration = Duration::from_secs(30);
+const ROOM_PING_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Both sides of a WebSocket.
 #[derive(Clone, Debug)]
 pub struct WebSocketOptions {
@@ -170,7 +192,7 @@ pub struct TlsOptions {
 
 impl Config {
     pub(super) fn new(cli: Cli, report: Report) -> Result<Self, Error> {
-        let Cli { direction, framing, client, serving, websocket, tls, other, .. } = cli;
+        let Cli { direction, framing, client, serving, rooms, websocket, tls, other, .. } = cli;
         let ws_c_uri = crate::address::websocket_url(&client.ws_c_uri)
             .map_err(|reason| Error::usage(format!("--ws-c-uri: {reason}")))?;
         let identity = tls.cert.zip(tls.key);
@@ -217,9 +239,19 @@ impl Config {
                 restrict_uri: serving.restrict_uri,
                 files: serving.static_files,
             },
+            rooms: rooms.broadcast.then_some(RoomOptions {
+                echo: !rooms.no_echo,
+                slow: rooms.slow,
+                backlog: rooms.backlog,
+                max_rooms: rooms.max_rooms,
+                max_per_room: rooms.max_per_room,
+            }),
             websocket: WebSocketOptions {
-                ping_interval: websocket.ping_interval.filter(|every| !every.is_zero()),
-                ping_timeout: websocket.ping_timeout,
+                ping_interval: websocket
+                    .ping_interval
+                    .or(rooms.broadcast.then_some(ROOM_PING_INTERVAL))
+                    .filter(|every| !every.is_zero()),
+                ping_timeout: websocket.ping_timeout.or(rooms.broadcast.then_some(ROOM_PING_TIMEOUT)),
                 close,
                 max_message: websocket.max_ws_message_length,
                 max_frame: websocket.max_ws_frame_length,

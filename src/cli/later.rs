@@ -23,7 +23,6 @@ const NOT_YET: &[(&[&str], &str)] = &[
     (&["-x", "--execute"], "use a pipe: echo MESSAGE | wsplice URL"),
     (&["--max-messages", "--max-messages-rev"], "use -1 or --replies N"),
     (&["-e", "--set-environment", "--header-to-env"], "environment variables for processes are not supported yet"),
-    (&["--broadcast"], "the room server is not part of this version yet"),
     (&["--deflate"], "permessage-deflate is not supported yet"),
     (&["--base64", "--base64-text", "--jsonrpc", "--timestamp-monotonic"], "not supported yet: use a filter in a pipe"),
 ];

@@ -6,12 +6,13 @@ mod later;
 mod values;
 
 pub use config::{
-    BasicAuth, ClientOptions, Config, Ending, Framing, ServerOptions, StaticFile, TlsOptions, WebSocketOptions,
+    BasicAuth, ClientOptions, Config, Ending, Framing, RoomOptions, ServerOptions, StaticFile, TlsOptions,
+    WebSocketOptions,
 };
 pub use help::command;
 
 use crate::{error::Error, report::Report};
-use clap::{ArgAction, Args, FromArgMatches, Parser, error::ErrorKind};
+use clap::{ArgAction, Args, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use values::{duration, header, server_address, static_file};
 
@@ -46,6 +47,9 @@ pub struct Cli {
     /// Listeners.
     #[command(flatten)]
     pub serving: ServingArgs,
+    /// Rooms.
+    #[command(flatten)]
+    pub rooms: RoomArgs,
     /// Both WebSocket sides.
     #[command(flatten)]
     pub websocket: WebSocketArgs,
@@ -170,6 +174,43 @@ pub struct ServingArgs {
     /// Serve a file to plain GET requests, such as /index.html:text/html:./page.html; may be repeated
     #[arg(short = 'F', long = "static-file", value_name = "URI:CONTENT-TYPE:FILE", value_parser = static_file)]
     pub static_files: Vec<StaticFile>,
+}
+
+/// The room server.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Rooms")]
+pub struct RoomArgs {
+    /// Serve rooms: what a client sends goes to all clients of the same path and query
+    #[arg(long)]
+    pub broadcast: bool,
+    /// Do not send a message back to its sender
+    #[arg(long, requires = "broadcast")]
+    pub no_echo: bool,
+    /// What to do with a member that does not take its messages fast enough
+    #[arg(long, value_name = "POLICY", value_enum, default_value = "disconnect", requires = "broadcast")]
+    pub slow: SlowPolicy,
+    /// How many bytes may wait for a member before it is too slow
+    #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "16m", requires = "broadcast")]
+    pub backlog: usize,
+    /// Refuse to open more rooms than this at once (HTTP 503)
+    #[arg(long, value_name = "N", requires = "broadcast")]
+    pub max_rooms: Option<usize>,
+    /// Refuse more members of a room than this (HTTP 503)
+    #[arg(long, value_name = "N", requires = "broadcast")]
+    pub max_per_room: Option<usize>,
+}
+
+/// What happens to a member for which more than `--backlog` bytes wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SlowPolicy {
+    /// It is closed with code 1013
+    Disconnect,
+    /// It misses the oldest messages
+    DropOldest,
+    /// It misses the newest messages
+    DropNewest,
+    /// Its room waits for it
+    Block,
 }
 
 /// Both sides of a WebSocket.

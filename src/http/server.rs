@@ -87,7 +87,11 @@ async fn answer(request: Request<Incoming>, config: &Config, outcome: &Mutex<Out
                     switching_protocols(&key, protocol.as_deref())
                 }
                 Err(error) => {
-                    let mut response = sentence(StatusCode::BAD_GATEWAY, "The other end cannot be reached.");
+                    let (status, text) = match error {
+                        Error::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "There is no place left here."),
+                        _ => (StatusCode::BAD_GATEWAY, "The other end cannot be reached."),
+                    };
+                    let mut response = sentence(status, text);
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                     outcome.failed = Some(error);
                     response

@@ -1,9 +1,22 @@
 //! `--explain`: the plan in words.
 
-use super::{Plan, Stack};
+use super::{Plan, Splice, Stack};
 use std::fmt;
 
 impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Splice(splice) => splice.fmt(f),
+            Self::Rooms(listener) => {
+                writeln!(f, "for each client of {}", listener.title())?;
+                layers(f, listener)?;
+                write!(f, "join the room of its path and query, and send each message to all its members")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Splice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.left.is_listener() { "for each client of" } else { "connect" };
         writeln!(f, "{verb} {}", self.left.title())?;

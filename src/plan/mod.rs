@@ -10,7 +10,7 @@ mod explain;
 mod setup;
 mod stack;
 
-pub use setup::{Asked, Setup};
+pub use setup::{Admission, Asked, Setup};
 pub use stack::{Layer, Stack};
 
 use crate::{
@@ -24,8 +24,16 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// What a run will do.
+pub enum Plan {
+    /// Join two ends.
+    Splice(Splice),
+    /// Serve rooms (`--broadcast`) on a listener.
+    Rooms(Stack),
+}
+
 /// Two stacks that fit together.
-pub struct Plan {
+pub struct Splice {
     /// Where sessions start: a listener, or the first address.
     pub left: Stack,
     /// What each session is connected with.
@@ -33,6 +41,35 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Builds the rows of what was typed and checks that they fit.
+    pub fn new(first: &Spec, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
+        if config.rooms.is_none() {
+            return Splice::new(first, second, config).map(Self::Splice);
+        }
+        if second.is_some() {
+            return Err(Error::usage("--broadcast joins the clients of one listener: it takes no second address"));
+        }
+        let mut listener = build(first, config)?;
+        let title = listener.title().to_owned();
+        if listener.is_listener() && listener.pop("ws-upgrade") {
+            return Ok(Self::Rooms(listener));
+        }
+        Err(Error::usage_hint(
+            format!("--broadcast needs a WebSocket listener, which `{title}` is not"),
+            "for example wsplice --broadcast ws-l:0.0.0.0:8080",
+        ))
+    }
+
+    /// Whether it waits for whoever comes.
+    pub fn is_serving(&self) -> bool {
+        match self {
+            Self::Splice(splice) => splice.left.is_listener(),
+            Self::Rooms(_) => true,
+        }
+    }
+}
+
+impl Splice {
     /// Builds the rows of both specs and mends what does not fit. A single address is joined with standard input and
     /// output: a listener serves, so it is the left end; anything else is what the console talks to.
     pub fn new(first: &Spec, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {

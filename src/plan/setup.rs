@@ -15,6 +15,20 @@ pub struct Asked {
     pub protocols: Vec<String>,
 }
 
+/// Decides whether a client may join what it asked for.
+pub trait Admission: Send + Sync {
+    /// The error says why not.
+    fn admit(&self, asked: &Asked) -> Result<(), Error>;
+}
+
+/// What a session's left end is to be joined with.
+#[derive(Clone, Copy)]
+enum Far<'a> {
+    Nothing,
+    Stack(&'a Stack),
+    Room(&'a dyn Admission),
+}
+
 /// One session being opened.
 ///
 /// A listening WebSocket reads its client's request, then has the far end dialled, and only then answers: so the far
@@ -29,28 +43,38 @@ pub struct Setup<'a> {
     pub agreed: Option<String>,
     /// What is being waited for, for the time limit's error.
     pub stage: String,
-    far: Option<&'a Stack>,
+    far: Far<'a>,
     opened: Option<Duplex>,
 }
 
 impl<'a> Setup<'a> {
     /// A session whose left end is opened first.
     pub fn new(peer: String, far: &'a Stack) -> Self {
-        Self { peer, asked: None, agreed: None, stage: String::new(), far: Some(far), opened: None }
+        Self::to(peer, Far::Stack(far))
     }
 
     /// An end that is opened on its own.
     pub fn alone(peer: String) -> Self {
-        Self { peer, asked: None, agreed: None, stage: String::new(), far: None, opened: None }
+        Self::to(peer, Far::Nothing)
+    }
+
+    /// A client that wants to join a room.
+    pub fn for_room(peer: String, admission: &'a dyn Admission) -> Self {
+        Self::to(peer, Far::Room(admission))
+    }
+
+    fn to(peer: String, far: Far<'a>) -> Self {
+        Self { peer, asked: None, agreed: None, stage: String::new(), far, opened: None }
     }
 
     /// Dials the far end unless that has happened. Tells whether it is a WebSocket.
     pub async fn open_far(&mut self) -> Result<bool, Error> {
-        if self.opened.is_none()
-            && let Some(stack) = self.far
-        {
+        match self.far {
+            Far::Nothing => {}
+            Far::Room(admission) => admission.admit(self.asked.as_ref().unwrap_or(&Asked::default()))?,
             // Boxed: dialling may itself go through a setup.
-            self.opened = Some(Box::pin(stack.dial(self)).await?);
+            Far::Stack(stack) if self.opened.is_none() => self.opened = Some(Box::pin(stack.dial(self)).await?),
+            Far::Stack(_) => {}
         }
         Ok(matches!(&self.opened, Some(Duplex::Messages(end)) if end.role == Role::WebSocket))
     }

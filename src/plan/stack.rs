@@ -122,6 +122,16 @@ impl Stack {
         Ok(())
     }
 
+    /// Takes the outermost layer off if it has this name.
+    pub fn pop(&mut self, name: &str) -> bool {
+        let is_there = self.layers.last().is_some_and(|layer| layer.name == name);
+        if is_there {
+            self.layers.pop();
+            self.flow = Flow::Bytes;
+        }
+        is_there
+    }
+
     /// Replaces the origin by a dialler around the whole stack so far, as [`Overlay::OnDial`] does.
     pub fn wrap_origin(&mut self, wrap: impl FnOnce(Stack) -> Box<dyn Dial>) {
         let placeholder = Origin::Dial(Box::new(Nothing));

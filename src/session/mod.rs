@@ -6,22 +6,29 @@ mod serve;
 mod signal;
 
 pub use pump::{Session, Summary};
-pub use serve::{serve, start_listening};
+pub use serve::{Handle, accept_all, serve, start_listening};
 pub use signal::Stop;
 
 use crate::{
     cli::Config,
     error::Error,
-    plan::{Plan, Setup},
+    plan::{Plan, Setup, Splice},
     report::Report,
+    rooms,
 };
 use std::sync::Arc;
 
 /// Runs a plan to its end.
 pub async fn run(plan: Plan, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
-    if plan.left.is_listener() {
-        return serve(plan, config, stop).await;
+    match plan {
+        Plan::Rooms(listener) => rooms::serve(listener, config, stop).await,
+        Plan::Splice(plan) if plan.left.is_listener() => serve(plan, config, stop).await,
+        Plan::Splice(plan) => run_once(plan, config, stop).await,
     }
+}
+
+/// Runs a single session.
+async fn run_once(plan: Splice, config: &Config, stop: &Stop) -> Result<(), Error> {
     let session = async {
         let mut setup = Setup::new(plan.left.title().to_owned(), &plan.right);
         let left = plan.left.dial(&mut setup).await?;

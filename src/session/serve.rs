@@ -5,7 +5,7 @@ use crate::{
     cli::Config,
     error::Error,
     flow::{ByteEnd, Duplex},
-    plan::{Plan, Setup, Stack},
+    plan::{Setup, Splice, Stack},
     registry::Accept,
 };
 use std::{io::Write, sync::Arc, time::Duration};
@@ -32,10 +32,19 @@ pub async fn start_listening(stack: &Stack, config: &Config) -> Result<Box<dyn A
     Ok(listener)
 }
 
-/// Serves until a signal comes, or one session with `--oneshot`.
-pub async fn serve(plan: Plan, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
-    let mut listener = start_listening(&plan.left, config).await?;
-    let plan = Arc::new(plan);
+/// What is done with each connection that a listener accepts.
+pub trait Handle: Send + Sync + 'static {
+    /// Serves one connection to its end. `peer` names its other side.
+    fn handle(&self, end: ByteEnd, peer: String) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Accepts until a signal comes, or until one session was served with `--oneshot`.
+pub async fn accept_all(
+    mut listener: Box<dyn Accept>,
+    handler: Arc<impl Handle>,
+    config: &Arc<Config>,
+    stop: &Stop,
+) -> Result<(), Error> {
     let places = Arc::new(Semaphore::new(config.server.conncap.map_or(Semaphore::MAX_PERMITS, |cap| cap as usize)));
     let mut sessions = JoinSet::new();
     let signal = loop {
@@ -61,16 +70,15 @@ pub async fn serve(plan: Plan, config: &Arc<Config>, stop: &Stop) -> Result<(), 
             },
         };
         if config.server.oneshot {
-            match one_session(&plan, config, stop, end, peer).await {
+            match handler.handle(end, peer).await {
                 // A request for a file or a health check is no session.
                 Err(Error::NoUpgrade { .. }) => continue,
                 ended => return ended,
             }
         }
-        let (plan, config, stop) = (plan.clone(), config.clone(), stop.clone());
+        let (handler, report) = (handler.clone(), config.report);
         sessions.spawn(async move {
-            let report = config.report;
-            match one_session(&plan, &config, &stop, end, peer.clone()).await {
+            match handler.handle(end, peer.clone()).await {
                 Err(Error::NoUpgrade { .. }) | Ok(()) => {}
                 Err(error) => report.session_error(&peer, &error),
             }
@@ -84,24 +92,40 @@ pub async fn serve(plan: Plan, config: &Arc<Config>, stop: &Stop) -> Result<(), 
     Err(Error::Signal(signal))
 }
 
-/// Opens a connection that was accepted and its far end, and copies between them.
-async fn one_session(plan: &Plan, config: &Config, stop: &Stop, end: ByteEnd, peer: String) -> Result<(), Error> {
-    let mut setup = Setup::new(peer.clone(), &plan.right);
-    let opening = async {
-        let left = plan.left.dress(Duplex::Bytes(end), &mut setup).await?;
-        let right = setup.take_far().await?;
-        Ok::<_, Error>(Session::join(left, right))
-    };
-    let session = tokio::select! {
-        opened = opening => opened?,
-        signal = stop.requested() => return Err(Error::Signal(signal)),
-    };
-    config.report.event(format_args!("{peer}: connected with {}", plan.right.title()));
-    let summary = session.run(&config.ending, stop).await?;
-    tell_close(config.report, &peer, &summary);
-    match stop.signal() {
-        Some(signal) => Err(Error::Signal(signal)),
-        None => Ok(()),
+/// Serves a listener whose connections are joined with a far end each.
+pub async fn serve(plan: Splice, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
+    let listener = start_listening(&plan.left, config).await?;
+    let handler = Splicer { plan, config: config.clone(), stop: stop.clone() };
+    accept_all(listener, Arc::new(handler), config, stop).await
+}
+
+struct Splicer {
+    plan: Splice,
+    config: Arc<Config>,
+    stop: Stop,
+}
+
+impl Handle for Splicer {
+    /// Opens the connection and its far end, and copies between them.
+    async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
+        let Self { plan, config, stop } = self;
+        let mut setup = Setup::new(peer.clone(), &plan.right);
+        let opening = async {
+            let left = plan.left.dress(Duplex::Bytes(end), &mut setup).await?;
+            let right = setup.take_far().await?;
+            Ok::<_, Error>(Session::join(left, right))
+        };
+        let session = tokio::select! {
+            opened = opening => opened?,
+            signal = stop.requested() => return Err(Error::Signal(signal)),
+        };
+        config.report.event(format_args!("{peer}: connected with {}", plan.right.title()));
+        let summary = session.run(&config.ending, stop).await?;
+        tell_close(config.report, &peer, &summary);
+        match stop.signal() {
+            Some(signal) => Err(Error::Signal(signal)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -13,6 +13,9 @@ mod stream;
 mod tap;
 mod wire;
 
+pub use fault::Fault;
+pub use frame::append as append_frame;
+pub use heartbeat::{Beat, Heartbeat};
 pub use key::{accept_key, is_request_key, request_key};
 pub use stream::WebSocket;
 

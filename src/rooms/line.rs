@@ -1,0 +1,298 @@
+//! The way to one member: its connection, and what it has not taken yet.
+
+use crate::{
+    cli::SlowPolicy,
+    flow::{ByteEnd, Close},
+    ws::append_frame,
+};
+use bytes::{Buf, Bytes, BytesMut};
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
+
+/// A piece of the backlog: whole frames, of which the first piece may have been written in part.
+struct Piece {
+    bytes: Bytes,
+    /// Messages in it; 0 for control frames, which no policy drops.
+    messages: u64,
+}
+
+/// What became of a batch at one member.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Messages that were dropped, of this batch or of earlier ones.
+    pub dropped: u64,
+    /// The member was told to go.
+    pub disconnected: bool,
+    /// From now on the member holds its room up.
+    pub is_holding_up: bool,
+}
+
+/// A member's connection. The room's flusher writes to it, its own task reads from it and writes its backlog.
+pub struct Line {
+    end: ByteEnd,
+    backlog: VecDeque<Piece>,
+    backlog_bytes: usize,
+    /// The first piece of the backlog has been written in part, so it must be written to its end.
+    is_cut: bool,
+    needs_flush: bool,
+    /// More than its limit waits, and its room waits for it.
+    is_holding_up: bool,
+    /// A close frame of ours is in the backlog or gone; nothing follows it.
+    is_sealed: bool,
+    failed: Option<io::Error>,
+    /// The member's task.
+    owner: Option<Waker>,
+}
+
+impl Line {
+    pub fn new(end: ByteEnd) -> Self {
+        Self {
+            end,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            is_cut: false,
+            needs_flush: false,
+            is_holding_up: false,
+            is_sealed: false,
+            failed: None,
+            owner: None,
+        }
+    }
+
+    /// The name of the peer.
+    pub fn name(&self) -> &str {
+        &self.end.name
+    }
+
+    /// Bytes that wait.
+    #[cfg(test)]
+    fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes
+    }
+
+    /// Whether a close frame of ours is out.
+    pub fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    /// Writes a batch straight to the socket as far as that takes it; the rest waits, or is dealt with by the policy.
+    pub fn deliver(&mut self, batch: &Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivery {
+        if self.is_sealed || self.failed.is_some() {
+            return Delivery::default();
+        }
+        let mut rest = batch.clone();
+        if self.backlog.is_empty() {
+            // Nobody is woken by this write; what is left over is written by the member's task, which then waits.
+            let mut never = Context::from_waker(Waker::noop());
+            while !rest.is_empty() {
+                match Pin::new(&mut self.end.io).poll_write(&mut never, &rest) {
+                    Poll::Ready(Ok(0)) => self.failed = Some(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(written)) => {
+                        rest.advance(written);
+                        continue;
+                    }
+                    Poll::Ready(Err(error)) => self.failed = Some(error),
+                    Poll::Pending => break,
+                }
+                self.wake();
+                return Delivery::default();
+            }
+            if rest.is_empty() {
+                // A layer such as TLS may hold the last bytes.
+                if !matches!(Pin::new(&mut self.end.io).poll_flush(&mut never), Poll::Ready(Ok(()))) {
+                    self.needs_flush = true;
+                    self.wake();
+                }
+                return Delivery::default();
+            }
+            self.is_cut = rest.len() < batch.len();
+        }
+        let delivery = self.queue(rest, messages, limit, policy);
+        self.wake();
+        delivery
+    }
+
+    fn queue(&mut self, bytes: Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivery {
+        let mut delivery = Delivery::default();
+        let must_go = self.is_cut && self.backlog.is_empty();
+        if self.backlog_bytes + bytes.len() > limit && !must_go {
+            match policy {
+                SlowPolicy::Block => {
+                    delivery.is_holding_up = !self.is_holding_up;
+                    self.is_holding_up = true;
+                }
+                SlowPolicy::DropNewest => return Delivery { dropped: messages, ..delivery },
+                SlowPolicy::DropOldest => {
+                    delivery.dropped = self.make_room(limit.saturating_sub(bytes.len()));
+                    if self.backlog_bytes + bytes.len() > limit {
+                        delivery.dropped += messages;
+                        return delivery;
+                    }
+                }
+                SlowPolicy::Disconnect => {
+                    delivery.dropped = messages + self.make_room(0);
+                    delivery.disconnected = true;
+                    self.close(&Close::new(1013, "too slow"));
+                    return delivery;
+                }
+            }
+        }
+        self.backlog_bytes += bytes.len();
+        self.backlog.push_back(Piece { bytes, messages });
+        delivery
+    }
+
+    /// Drops the oldest messages until no more than `limit` bytes wait; counts them.
+    fn make_room(&mut self, limit: usize) -> u64 {
+        let mut dropped = 0;
+        let mut at = usize::from(self.is_cut);
+        while self.backlog_bytes > limit && at < self.backlog.len() {
+            if self.backlog[at].messages == 0 {
+                at += 1;
+            } else if let Some(piece) = self.backlog.remove(at) {
+                self.backlog_bytes -= piece.bytes.len();
+                dropped += piece.messages;
+            }
+        }
+        dropped
+    }
+
+    /// Queues a control frame, which no policy drops.
+    pub fn control(&mut self, opcode: Control, payload: &[u8]) {
+        let mut frame = BytesMut::new();
+        append_frame(&mut frame, OpCode::Control(opcode), true, false, payload);
+        self.push_control(frame.freeze());
+    }
+
+    fn push_control(&mut self, frame: Bytes) {
+        if !self.is_sealed {
+            self.backlog_bytes += frame.len();
+            self.backlog.push_back(Piece { bytes: frame, messages: 0 });
+            self.wake();
+        }
+    }
+
+    /// Queues a close frame, the last that this member is sent.
+    pub fn close(&mut self, close: &Close) {
+        let mut payload = BytesMut::new();
+        if close.code != Close::NO_STATUS {
+            payload.extend_from_slice(&close.code.to_be_bytes());
+            payload.extend_from_slice(close.reason.as_bytes());
+        }
+        self.control(Control::Close, &payload);
+        self.is_sealed = true;
+    }
+
+    /// Whether it held its room up until now and no longer does.
+    pub fn has_caught_up(&mut self, limit: usize) -> bool {
+        self.backlog_bytes <= limit && self.let_go()
+    }
+
+    /// Holds nothing up any more; tells whether it did.
+    pub fn let_go(&mut self) -> bool {
+        std::mem::take(&mut self.is_holding_up)
+    }
+
+    fn wake(&mut self) {
+        self.owner.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// For the member's task: writes the backlog. Ready when nothing waits, or with the connection's failure.
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.owner = Some(cx.waker().clone());
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        while let Some(piece) = self.backlog.front_mut() {
+            match ready!(Pin::new(&mut self.end.io).poll_write(cx, &piece.bytes))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => {
+                    piece.bytes.advance(written);
+                    self.backlog_bytes -= written;
+                    self.is_cut = !piece.bytes.is_empty();
+                    if !self.is_cut {
+                        self.backlog.pop_front();
+                    }
+                    self.needs_flush = true;
+                }
+            }
+        }
+        if self.needs_flush {
+            ready!(Pin::new(&mut self.end.io).poll_flush(cx))?;
+            self.needs_flush = false;
+        }
+        // A backlog that was long gives its memory back.
+        if self.backlog.capacity() > 64 {
+            self.backlog = VecDeque::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads for tungstenite.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.end.io).poll_read(cx, buf)
+    }
+
+    /// Takes frames of tungstenite's: its pongs and close answers.
+    pub fn write_control(&mut self, frames: &[u8]) {
+        self.push_control(Bytes::copy_from_slice(frames));
+    }
+
+    /// Ends our direction of the connection.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.end.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Context;
+
+    fn stuck() -> Line {
+        // A pipe that holds ten bytes and is never read.
+        let (near, far) = tokio::io::duplex(10);
+        std::mem::forget(far);
+        let mut line = Line::new(ByteEnd::peer(near, "stuck"));
+        let delivery = line.deliver(&Bytes::from_static(&[0; 15]), 1, 100, SlowPolicy::Disconnect);
+        assert_eq!((delivery, line.backlog_bytes()), (Delivery::default(), 5));
+        line
+    }
+
+    fn fill(line: &mut Line, policy: SlowPolicy, times: u64) -> u64 {
+        (0..times).map(|_| line.deliver(&Bytes::from_static(&[1; 10]), 2, 35, policy).dropped).sum()
+    }
+
+    #[test]
+    fn the_newest_are_dropped_beyond_the_backlog() {
+        let mut line = stuck();
+        assert_eq!(fill(&mut line, SlowPolicy::DropNewest, 5), 4);
+        assert_eq!(line.backlog_bytes(), 35);
+    }
+
+    #[test]
+    fn the_oldest_are_dropped_but_never_half_a_frame() {
+        let mut line = stuck();
+        assert_eq!(fill(&mut line, SlowPolicy::DropOldest, 5), 4);
+        assert_eq!(line.backlog_bytes(), 35);
+        assert_eq!(line.backlog[0].bytes.len(), 5, "the piece that was cut stays");
+    }
+
+    #[test]
+    fn a_slow_member_is_closed_with_1013_behind_the_frame_that_was_cut() {
+        let mut line = stuck();
+        assert_eq!(fill(&mut line, SlowPolicy::Disconnect, 3), 0);
+        let delivery = line.deliver(&Bytes::from_static(&[1; 10]), 2, 35, SlowPolicy::Disconnect);
+        assert_eq!(delivery, Delivery { dropped: 8, disconnected: true, is_holding_up: false });
+        assert_eq!(line.backlog[1].bytes[..4], [0x88, 10, 0x03, 0xf5]);
+        assert!(line.is_sealed());
+        let mut never = Context::from_waker(Waker::noop());
+        assert!(line.poll_drain(&mut never).is_pending());
+    }
+}

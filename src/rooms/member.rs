@@ -1,0 +1,325 @@
+//! A member: reads what it says, writes what it has missed, notices when it is gone.
+
+use super::{
+    hub::{Hub, Rules},
+    line::Line,
+    room::Room,
+};
+use crate::{
+    cli::SlowPolicy,
+    error::Error,
+    flow::{ByteEnd, Close, Kind},
+    session::Stop,
+    ws::{Beat, Fault, Heartbeat},
+};
+use futures_util::StreamExt;
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self,
+        protocol::{Role, WebSocketConfig, frame::coding::Control},
+    },
+};
+
+/// tungstenite allocates and clears its read buffer whole, for every member.
+const READ_BUFFER: usize = 4 * 1024;
+/// Messages of one member that are taken before other tasks have their turn.
+const BATCH: usize = 64;
+/// How long a member that broke the protocol or is too slow may take to read its close frame.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// One connection in one room.
+pub struct Member {
+    /// Unlike any other's.
+    pub id: u64,
+    line: Mutex<Line>,
+}
+
+impl Member {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the room's flusher. Tells whether the member holds its room up from now on (`--slow block`).
+    pub fn deliver(&self, batch: &bytes::Bytes, messages: u64, rules: &Rules) -> bool {
+        let mut line = self.line();
+        let delivery = line.deliver(batch, messages, rules.backlog, rules.slow);
+        if delivery.dropped > 0 {
+            let name = line.name().to_owned();
+            drop(line);
+            rules.count_drops(&name, delivery.dropped);
+        }
+        delivery.is_holding_up
+    }
+}
+
+/// Serves a member from its upgrade to its end.
+pub async fn run(
+    end: ByteEnd,
+    early: Vec<u8>,
+    target: &str,
+    hub: &Hub,
+    stop: &Stop,
+    grace: Duration,
+) -> Result<(), Error> {
+    let name = end.name.clone();
+    let member = Arc::new(Member { id: hub.new_id(), line: Mutex::new(Line::new(end)) });
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(hub.websocket.max_message))
+        .max_frame_size(Some(hub.websocket.max_frame));
+    let socket = Socket(member.clone());
+    let inner = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits)).await;
+    let room = hub.join(target, member.clone());
+    hub.report.handshake('*', format_args!("{name} joins {target}"));
+    let mut presence = Presence {
+        inner,
+        member,
+        room,
+        hub,
+        heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
+        is_in: true,
+        parting: None,
+    };
+    let mut stopping = pin!(stop.requested());
+    let mut is_stopping = false;
+    let result = poll_fn(|cx| {
+        if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+            is_stopping = true;
+            presence.part(&Close::new(1001, ""), grace, None);
+        }
+        presence.poll(cx)
+    })
+    .await;
+    let reason = match &result {
+        Ok(close) => close.to_string(),
+        Err(error) => error.to_string(),
+    };
+    hub.report.handshake('*', format_args!("{name} leaves {target}: {reason}"));
+    match result {
+        // Members come and go as they like; how they go is only worth a line where joins are.
+        Ok(_) | Err(Error::Lost { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A member's task.
+struct Presence<'a> {
+    inner: WebSocketStream<Socket>,
+    member: Arc<Member>,
+    room: Arc<Room>,
+    hub: &'a Hub,
+    heartbeat: Option<Heartbeat>,
+    is_in: bool,
+    parting: Option<Parting>,
+}
+
+/// Our close frame is on its way; the connection lasts until it is answered, or until the time is over.
+struct Parting {
+    until: Pin<Box<Sleep>>,
+    close: Close,
+    /// The peer's close frame has come, so that ours is the last word.
+    is_answer: bool,
+    error: Option<Error>,
+    is_shut: bool,
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Presence<'_> {
+    fn leave(&mut self) {
+        if std::mem::take(&mut self.is_in) {
+            self.hub.leave(&self.room, self.member.id);
+            if self.member.line().let_go() {
+                self.room.caught_up();
+            }
+        }
+    }
+
+    /// Sends a close frame, leaves the room, and lasts no longer than `limit`.
+    fn part(&mut self, close: &Close, limit: Duration, error: Option<Error>) {
+        if self.parting.is_none() {
+            self.leave();
+            self.member.line().close(close);
+            let until = Box::pin(sleep(limit));
+            self.parting = Some(Parting { until, close: close.clone(), is_answer: false, error, is_shut: false });
+        }
+    }
+
+    /// Answers the peer's close frame with its own words.
+    fn answer(&mut self, close: &Close) {
+        self.part(close, FAREWELL, None);
+        self.parting.iter_mut().for_each(|parting| parting.is_answer = true);
+    }
+
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
+        let drained = self.drain(cx);
+        if let Poll::Ready(Err(error)) = drained {
+            return Poll::Ready(Err(error));
+        }
+        if self.parting.is_none() && self.member.line().is_sealed() {
+            // The flusher found it too slow.
+            self.part(&Close::new(1013, "too slow"), FAREWELL, None);
+        }
+        if self.parting.is_some() {
+            return self.poll_parting(cx, drained.is_ready());
+        }
+        while let Some(Poll::Ready(beat)) = self.heartbeat.as_mut().map(|heartbeat| heartbeat.poll(cx)) {
+            match beat {
+                Beat::Ping => self.member.line().control(Control::Ping, b""),
+                Beat::Dead(limit) => {
+                    let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
+                    return Poll::Ready(Err(self.lost(&reason)));
+                }
+            }
+        }
+        if self.hub.rules.slow == SlowPolicy::Block && self.room.is_held_up(cx) {
+            return Poll::Pending;
+        }
+        self.poll_messages(cx)
+    }
+
+    fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
+        let mut ended = None;
+        let mut is_idle = false;
+        for _ in 0..BATCH {
+            let (kind, payload) = match self.inner.poll_next_unpin(cx) {
+                Poll::Pending => {
+                    is_idle = true;
+                    break;
+                }
+                Poll::Ready(Some(Ok(tungstenite::Message::Text(text)))) => (Kind::Text, text.into()),
+                Poll::Ready(Some(Ok(tungstenite::Message::Binary(payload)))) => (Kind::Binary, payload),
+                Poll::Ready(Some(Ok(tungstenite::Message::Pong(_)))) => {
+                    self.heartbeat.iter_mut().for_each(Heartbeat::answered);
+                    continue;
+                }
+                Poll::Ready(Some(Ok(tungstenite::Message::Ping(_) | tungstenite::Message::Frame(_)))) => continue,
+                Poll::Ready(Some(Ok(tungstenite::Message::Close(close)))) => {
+                    ended = Some(Ok(match close {
+                        Some(close) => Close::new(close.code.into(), close.reason.as_str()),
+                        None => Close::new(Close::NO_STATUS, ""),
+                    }));
+                    break;
+                }
+                Poll::Ready(other) => {
+                    let error = other.and_then(Result::err).unwrap_or(tungstenite::Error::ConnectionClosed);
+                    ended = Some(Err(Fault::from(error)));
+                    break;
+                }
+            };
+            self.room.say(self.member.id, kind, &payload, &self.hub.rules);
+        }
+        self.room.flush(&self.hub.rules);
+        match ended {
+            // Pongs came up, and our own words where the socket was busy.
+            None if is_idle => {
+                if let Poll::Ready(Err(error)) = self.drain(cx) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            None => cx.waker().wake_by_ref(),
+            // What it said before it closed has been passed on; its close is answered with its own words.
+            Some(Ok(close)) => {
+                self.answer(&close);
+                cx.waker().wake_by_ref();
+            }
+            Some(Err(Fault::Ended)) => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
+            Some(Err(Fault::Io(error))) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
+            Some(Err(Fault::Violation { code, reason, hint })) => {
+                let with = self.member.line().name().to_owned();
+                let error = Error::Protocol { with, reason: reason.clone(), hint };
+                self.part(&Close::new(code, reason), FAREWELL, Some(error));
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Writes what waits.
+    fn drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut line = self.member.line();
+        let drained = line.poll_drain(cx);
+        let has_caught_up = line.has_caught_up(self.hub.rules.backlog);
+        drop(line);
+        if has_caught_up {
+            self.room.caught_up();
+        }
+        drained.map_err(|error| self.lost(&crate::error::plain(&error)))
+    }
+
+    /// Waits until the close frame is out and answered.
+    fn poll_parting(&mut self, cx: &mut Context<'_>, is_drained: bool) -> Poll<Result<Close, Error>> {
+        let Some(parting) = &mut self.parting else { return Poll::Pending };
+        if is_drained && !parting.is_shut {
+            parting.is_shut = self.member.line().poll_shutdown(cx).is_ready();
+        }
+        let is_late = parting.until.as_mut().poll(cx).is_ready();
+        let mut is_answered = false;
+        let mut waste = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut waste);
+            match self.member.line().poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => {
+                    is_answered = true;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if is_late || is_answered || (parting.is_answer && parting.is_shut) {
+            return Poll::Ready(match parting.error.take() {
+                Some(error) => Err(error),
+                None => Ok(parting.close.clone()),
+            });
+        }
+        Poll::Pending
+    }
+
+    fn lost(&self, reason: &str) -> Error {
+        Error::Lost { with: self.member.line().name().to_owned(), reason: reason.to_owned() }
+    }
+}
+
+/// A member's connection as tungstenite sees it: reads come from it, writes (pongs) go into the backlog.
+struct Socket(Arc<Member>);
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.line().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.line().write_control(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,57 @@
+//! The room server (`--broadcast`): a room is a request target, and what a member says goes to all members of its room.
+//!
+//! How a message walks: a member's task reads it and appends its frame to the pending batch of its room. Whoever finds
+//! nobody flushing takes the batch and writes it to every member with one write each, straight to the socket where it
+//! takes it, else into the member's bounded backlog, which the member's own task writes later. So there is one order for
+//! all members, a single message goes out at once, and under load many messages share a system call.
+
+mod hub;
+mod line;
+mod member;
+mod room;
+
+use crate::{
+    cli::Config,
+    error::Error,
+    flow::{ByteEnd, Duplex},
+    http,
+    plan::{Setup, Stack},
+    session::{Handle, Stop, accept_all, start_listening},
+};
+use hub::Hub;
+use std::sync::Arc;
+
+/// Serves rooms on a WebSocket listener, without its upgrade layer, until a signal comes.
+pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
+    let Some(options) = &config.rooms else { unreachable!("the plan serves rooms only with --broadcast") };
+    let listener = start_listening(&stack, config).await?;
+    let hub = Hub::new(options.clone(), config.websocket.clone(), config.report);
+    let handler = Receptionist { stack, hub: Arc::new(hub), config: config.clone(), stop: stop.clone() };
+    accept_all(listener, Arc::new(handler), config, stop).await
+}
+
+/// Lets connections in.
+struct Receptionist {
+    stack: Stack,
+    hub: Arc<Hub>,
+    config: Arc<Config>,
+    stop: Stop,
+}
+
+impl Handle for Receptionist {
+    async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
+        let mut setup = Setup::for_room(peer.clone(), &*self.hub);
+        let opening = async {
+            let Duplex::Bytes(end) = self.stack.dress(Duplex::Bytes(end), &mut setup).await? else {
+                unreachable!("without its WebSocket layer the listener gives bytes")
+            };
+            http::server::upgrade(end, &self.config, &mut setup).await
+        };
+        let (end, early) = tokio::select! {
+            opened = opening => opened?,
+            signal = self.stop.requested() => return Err(Error::Signal(signal)),
+        };
+        let target = setup.asked.map(|asked| asked.target).unwrap_or_default();
+        member::run(end, early, &target, &self.hub, &self.stop, self.config.ending.grace).await
+    }
+}
