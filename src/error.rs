@@ -127,7 +127,7 @@ pub enum Error {
         doing: String,
         /// The limit.
         limit: Duration,
-        /// The option that sets it.
+        /// The option that sets it; empty when none does.
         option: &'static str,
     },
     /// SIGINT or SIGTERM ended the run.
@@ -202,7 +202,7 @@ impl Error {
                 Some("nothing listens there; is the server started, and on this port?".into())
             }
             Self::Resolve { .. } => Some("check the spelling, or give an IP address".into()),
-            Self::TimedOut { option, .. } => Some(format!("{option} SECONDS sets this limit")),
+            Self::TimedOut { option, .. } if !option.is_empty() => Some(format!("{option} SECONDS sets this limit")),
             _ => None,
         }
     }

@@ -40,9 +40,16 @@ use spec::Spec;
 use std::{io::Write, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 
-/// Runs a parsed command line to its end.
-pub fn run(cli: Cli) -> Result<(), Error> {
-    let report = Report::new(cli.output.verbose, cli.output.quiet);
+/// Runs a parsed command line to its end, tells its error if there is one, and gives the exit code.
+pub fn run(cli: Cli) -> u8 {
+    let report = Report::new(cli.output.verbose, cli.output.quiet, cli.output.log_format);
+    conclude(report, execute(cli, report))
+}
+
+fn execute(cli: Cli, report: Report) -> Result<(), Error> {
+    if let Some(url) = &cli.rooms.healthcheck {
+        return http::client::check_health(url);
+    }
     let (first, second) = specs(&cli)?;
     let explain = cli.explain;
     let config = Arc::new(cli.into_config(report)?);
@@ -96,11 +103,11 @@ async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
 }
 
 /// The exit code of a finished run, after its error, if any, was told.
-pub fn conclude(result: Result<(), Error>) -> u8 {
+pub fn conclude(report: Report, result: Result<(), Error>) -> u8 {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            Report::fatal(&error);
+            report.fatal(&error);
             error.exit_code()
         }
     }

@@ -1,17 +1,23 @@
-//! Parse, run, tell the error and its hint, exit.
+//! Parse, run, exit.
 
 use std::{io::Write, process::ExitCode};
-use wsplice::{Parsed, cli::Cli, conclude, run};
+use wsplice::{
+    Parsed,
+    cli::Cli,
+    conclude,
+    report::{LogFormat, Report},
+    run,
+};
 
 fn main() -> ExitCode {
-    let result = match Cli::parse_args(std::env::args_os()) {
+    let code = match Cli::parse_args(std::env::args_os()) {
         Ok(Parsed::Run(cli)) => run(*cli),
         Ok(Parsed::Show(text)) => {
             // A pager that is closed early is no error.
             let _ = std::io::stdout().write_all(text.as_bytes());
-            Ok(())
+            0
         }
-        Err(error) => Err(error),
+        Err(error) => conclude(Report::new(0, false, LogFormat::Text), Err(error)),
     };
-    ExitCode::from(conclude(result))
+    ExitCode::from(code)
 }

@@ -1,9 +1,11 @@
 //! What a run tells on standard error. Results go to standard output, never through here.
 
 use crate::error::Error;
+use clap::ValueEnum;
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// How much is told.
@@ -21,16 +23,26 @@ pub enum Level {
     Frames,
 }
 
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line, for machines
+    Json,
+}
+
 /// Writes lines to standard error, as many as were asked for. A standard error that is closed or full is no reason
 /// to stop, so failures to write are ignored.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
     level: Level,
+    format: LogFormat,
 }
 
 impl Report {
-    /// From the number of `-v` and from `-q`.
-    pub fn new(verbose: u8, quiet: bool) -> Self {
+    /// From the number of `-v`, `-q` and `--log-format`.
+    pub fn new(verbose: u8, quiet: bool, format: LogFormat) -> Self {
         let level = match (quiet, verbose) {
             (true, _) => Level::Quiet,
             (_, 0) if io::stderr().is_terminal() => Level::Events,
@@ -38,7 +50,7 @@ impl Report {
             (_, 1) => Level::Handshake,
             _ => Level::Frames,
         };
-        Self { level }
+        Self { level, format }
     }
 
     /// Whether lines of this level are shown.
@@ -49,43 +61,68 @@ impl Report {
     /// A connection opened, closed, or something worth knowing happened.
     pub fn event(&self, text: impl fmt::Display) {
         if self.shows(Level::Events) {
-            line(format_args!("* {text}"));
+            self.line("info", "* ", text, &[]);
         }
     }
 
     /// Something that the user should know though the run goes on.
     pub fn warn(&self, text: impl fmt::Display) {
         if self.shows(Level::Errors) {
-            line(format_args!("wsplice: {text}"));
+            self.line("warn", "wsplice: ", text, &[]);
         }
     }
 
     /// The error of one connection of many.
     pub fn session_error(&self, peer: &str, error: &Error) {
         if self.shows(Level::Errors) && !matches!(error, Error::Signal(_)) {
-            error_lines(format_args!("{peer}: {error}"), error.hint());
+            self.error(format_args!("{peer}: {error}"), error.hint());
         }
     }
 
     /// A line of a handshake: `>` for what we send, `<` for what we get, `*` for remarks.
     pub fn handshake(&self, mark: char, text: impl fmt::Display) {
         if self.shows(Level::Handshake) {
-            line(format_args!("{mark} {text}"));
+            self.line("debug", &format!("{mark} "), text, &[]);
+        }
+    }
+
+    /// Something that happened in the room server, with its particulars.
+    pub fn room(&self, event: &str, particulars: &[(&str, &str)]) {
+        if self.shows(Level::Handshake) {
+            self.line("info", "* ", event, particulars);
         }
     }
 
     /// The error that ends the run.
-    pub fn fatal(error: &Error) {
+    pub fn fatal(self, error: &Error) {
         if !error.is_silent() {
-            error_lines(format_args!("{error}"), error.hint());
+            self.error(format_args!("{error}"), error.hint());
         }
     }
-}
 
-fn error_lines(text: fmt::Arguments<'_>, hint: Option<String>) {
-    match hint {
-        Some(hint) => line(format_args!("wsplice: {text}\n  hint: {hint}")),
-        None => line(format_args!("wsplice: {text}")),
+    fn error(self, text: fmt::Arguments<'_>, hint: Option<String>) {
+        match (self.format, hint) {
+            (LogFormat::Json, Some(hint)) => self.line("error", "", text, &[("hint", &hint)]),
+            (_, None) => self.line("error", "wsplice: ", text, &[]),
+            (_, Some(hint)) => line(format_args!("wsplice: {text}\n  hint: {hint}")),
+        }
+    }
+
+    fn line(self, level: &str, prefix: &str, text: impl fmt::Display, particulars: &[(&str, &str)]) {
+        if self.format == LogFormat::Json {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let mut object = serde_json::Map::new();
+            object.insert("ts".into(), now.as_secs_f64().into());
+            object.insert("level".into(), level.into());
+            object.insert("msg".into(), text.to_string().into());
+            object.extend(particulars.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())));
+            return line(format_args!("{}", serde_json::Value::from(object)));
+        }
+        let mut told = format!("{prefix}{text}");
+        for (key, value) in particulars {
+            let _ = fmt::Write::write_fmt(&mut told, format_args!(" {key}={value}"));
+        }
+        line(format_args!("{told}"));
     }
 }
 

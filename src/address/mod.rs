@@ -11,7 +11,7 @@ mod tls;
 mod unix;
 mod websocket;
 
-pub use tcp::accept_one;
+pub use tcp::{accept_one, listen_stack as tcp_listener};
 pub use websocket::websocket_url;
 
 use crate::registry::Entry;

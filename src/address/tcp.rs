@@ -51,7 +51,7 @@ pub(super) fn connect_stack(at: &HostPort, config: &Config) -> Stack {
 }
 
 /// A TCP listener at `[ADDR:]PORT`.
-pub(super) fn listen_stack(arg: &str) -> Result<Stack, Error> {
+pub fn listen_stack(arg: &str) -> Result<Stack, Error> {
     let at = HostPort::parse_listen(arg).map_err(|reason| {
         Error::usage_hint(format!("cannot listen on `{arg}`: {reason}"), "for example 8080, 0.0.0.0:8080 or [::]:8080")
     })?;
@@ -144,7 +144,7 @@ impl Accept for Listening {
                         return Ok((ByteEnd::peer(socket, from.to_string()), from.to_string()));
                     }
                     Err(error) if net::is_connection_error(&error) => {}
-                    Err(source) => return Err(Error::io(&self.local, source)),
+                    Err(source) => return Err(Error::io(self.local, source)),
                 }
             }
         })

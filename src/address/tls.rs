@@ -18,7 +18,7 @@ pub(super) static LISTEN: Entry = Entry {
     details: "The same as tls-a:tcp-l:[ADDR:]PORT. Needs --cert and --key, or --self-signed.",
     example: "tls-l:127.0.0.1:8443 mirror: --self-signed",
     flags: &["cert", "key", "self-signed", "client-ca"],
-    build: Build::Address(|arg, config| listen_stack(arg, config)),
+    build: Build::Address(listen_stack),
 };
 
 /// TLS over a TCP connection.

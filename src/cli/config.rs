@@ -1,7 +1,12 @@
 //! What the command line means: defaults filled in, conflicts settled, in this one place.
 
 use super::{Cli, SlowPolicy};
-use crate::{error::Error, flow::Close, report::Report};
+use crate::{
+    error::Error,
+    flow::Close,
+    http::{AccessOptions, Secrets},
+    report::Report,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 use url::Url;
@@ -124,6 +129,12 @@ pub struct ServerOptions {
     pub restrict_uri: Option<String>,
     /// Files for plain requests.
     pub files: Vec<StaticFile>,
+    /// Who may enter.
+    pub access: AccessOptions,
+    /// The path that every room's target begins with.
+    pub room_prefix: Option<String>,
+    /// Whether `GET /healthz` is answered.
+    pub healthz: bool,
 }
 
 /// `-F`: a file served at a path.
@@ -150,6 +161,10 @@ pub struct RoomOptions {
     pub max_rooms: Option<usize>,
     /// At most so many members each.
     pub max_per_room: Option<usize>,
+    /// At most so many members from one address.
+    pub max_per_address: Option<usize>,
+    /// Where metrics are served, `ADDR:PORT`.
+    pub metrics: Option<String>,
 }
 
 /// How often members are pinged unless `--ping-interval` says otherwise, and how long they may stay silent: members that
@@ -238,6 +253,15 @@ impl Config {
                 headers: serving.server_headers,
                 restrict_uri: serving.restrict_uri,
                 files: serving.static_files,
+                access: AccessOptions {
+                    origins: serving.allow_origins,
+                    same_origin: serving.same_origin,
+                    basic_auth: serving.require_basic_auth.as_deref().map(Secrets::read).transpose()?,
+                    tokens: serving.require_token.as_deref().map(Secrets::read).transpose()?,
+                    trusted_proxies: serving.trusted_proxies,
+                },
+                room_prefix: rooms.room_prefix,
+                healthz: rooms.broadcast,
             },
             rooms: rooms.broadcast.then_some(RoomOptions {
                 echo: !rooms.no_echo,
@@ -245,6 +269,8 @@ impl Config {
                 backlog: rooms.backlog,
                 max_rooms: rooms.max_rooms,
                 max_per_room: rooms.max_per_room,
+                max_per_address: rooms.max_per_address,
+                metrics: rooms.metrics,
             }),
             websocket: WebSocketOptions {
                 ping_interval: websocket

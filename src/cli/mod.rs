@@ -11,8 +11,12 @@ pub use config::{
 };
 pub use help::command;
 
-use crate::{error::Error, report::Report};
+use crate::{
+    error::Error,
+    report::{LogFormat, Report},
+};
 use clap::{ArgAction, Args, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
+use ipnet::IpNet;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 use values::{duration, header, server_address, static_file};
 
@@ -171,6 +175,22 @@ pub struct ServingArgs {
     /// Accept WebSockets at this path only; others get 404
     #[arg(long, value_name = "PATH")]
     pub restrict_uri: Option<String>,
+    /// Accept browsers from this origin only (others get 403); may be repeated
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    pub allow_origins: Vec<String>,
+    /// Accept browsers from pages of the same host and port only
+    #[arg(long)]
+    pub same_origin: bool,
+    /// Let only those in (others get 401) who show one of the USER:PASSWORD lines of this file
+    #[arg(long, value_name = "FILE")]
+    pub require_basic_auth: Option<PathBuf>,
+    /// Let only those in who show one of the tokens in this file, a line each, as `Authorization: Bearer TOKEN` or as
+    /// ?access_token=TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub require_token: Option<PathBuf>,
+    /// Believe the X-Forwarded-For header of proxies in this network; may be repeated
+    #[arg(long = "trust-proxy", value_name = "CIDR", value_parser = values::network)]
+    pub trusted_proxies: Vec<IpNet>,
     /// Serve a file to plain GET requests, such as /index.html:text/html:./page.html; may be repeated
     #[arg(short = 'F', long = "static-file", value_name = "URI:CONTENT-TYPE:FILE", value_parser = static_file)]
     pub static_files: Vec<StaticFile>,
@@ -198,6 +218,18 @@ pub struct RoomArgs {
     /// Refuse more members of a room than this (HTTP 503)
     #[arg(long, value_name = "N", requires = "broadcast")]
     pub max_per_room: Option<usize>,
+    /// Refuse more members from one address than this (HTTP 503)
+    #[arg(long, value_name = "N", requires = "broadcast")]
+    pub max_per_address: Option<usize>,
+    /// Serve rooms at targets that begin with this path only; others get 404
+    #[arg(long, value_name = "PATH", requires = "broadcast")]
+    pub room_prefix: Option<String>,
+    /// Serve Prometheus metrics at http://ADDR/metrics
+    #[arg(long, value_name = "[ADDR:]PORT", requires = "broadcast", value_parser = server_address)]
+    pub metrics: Option<String>,
+    /// Ask a running room server whether it is well; exit 0 if it is
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:8080/healthz", exclusive = true)]
+    pub healthcheck: Option<String>,
 }
 
 /// What happens to a member for which more than `--backlog` bytes wait.
@@ -289,6 +321,9 @@ pub struct OutputArgs {
     /// Show the handshake on standard error; -vv shows every frame
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
+    /// How lines on standard error are written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
     /// Show nothing on standard error but the error that ends the run
     #[arg(short = 'q', long, conflicts_with = "verbose")]
     pub quiet: bool,

@@ -74,6 +74,14 @@ pub fn close_reason(text: &str) -> Result<String, String> {
     if text.len() <= 123 { Ok(text.into()) } else { Err(format!("is {} bytes long; 123 fit", text.len())) }
 }
 
+/// `10.0.0.0/8`, or a single address.
+pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(address) => Ok(address.into()),
+        Err(_) => text.parse().map_err(|_| "written as an address or as ADDRESS/BITS, for example 10.0.0.0/8".into()),
+    }
+}
+
 /// `8080` or `0.0.0.0:8080`, made into the argument of `ws-l:`.
 pub fn server_address(text: &str) -> Result<String, String> {
     crate::net::HostPort::parse_listen(text).map(|at| at.to_string())

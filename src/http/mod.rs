@@ -1,9 +1,13 @@
 //! The HTTP/1.1 part of a WebSocket's life, on hyper: the upgrade request and its answer, and plain requests to listeners.
 
+mod access;
 pub mod client;
 mod files;
 mod route;
 pub mod server;
+
+pub use access::{AccessOptions, Secrets};
+pub use server::serve_text;
 
 use crate::{flow::ByteIo, report::Report};
 use hyper::{HeaderMap, header::HeaderName, upgrade::Upgraded};

@@ -1,6 +1,6 @@
 //! What a request asks a listener for. Pure: a request's head in, a decision out.
 
-use super::{has_token, list};
+use super::{access::Denied, has_token, list};
 use crate::{
     cli::{ServerOptions, StaticFile},
     plan::Asked,
@@ -24,6 +24,10 @@ pub enum Route<'a> {
     },
     /// A plain GET or HEAD of a static file.
     File(&'a StaticFile),
+    /// The health check of the room server.
+    Healthy,
+    /// An upgrade request that may not enter; the scheme for `WWW-Authenticate` is for those who may log in.
+    Deny(Denied),
     /// Anything else, with a sentence for whoever sent it.
     Refuse(StatusCode, String),
 }
@@ -38,6 +42,9 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
         {
             return Route::File(file);
         }
+        if options.healthz && path == "/healthz" {
+            return Route::Healthy;
+        }
         return Route::Refuse(
             StatusCode::UPGRADE_REQUIRED,
             "This is a WebSocket server: connect with a ws:// or wss:// URL.".into(),
@@ -46,6 +53,10 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
     let refuse = |text: &str| Route::Refuse(StatusCode::BAD_REQUEST, text.into());
     if options.restrict_uri.as_deref().is_some_and(|only| only != path) {
         return Route::Refuse(StatusCode::NOT_FOUND, format!("There is no WebSocket at {path}."));
+    }
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    if options.room_prefix.as_deref().is_some_and(|prefix| !target.starts_with(prefix)) {
+        return Route::Refuse(StatusCode::NOT_FOUND, format!("There is no room at {path}."));
     }
     if head.method != Method::GET || head.version != Version::HTTP_11 {
         return refuse("A WebSocket handshake is a GET request of HTTP/1.1.");
@@ -59,7 +70,10 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).into_iter();
     match (keys.next(), keys.next()) {
         (Some(key), None) if is_request_key(key.as_bytes()) => {
-            let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+            if let Err(denied) = options.access.check(headers, head.uri.query()) {
+                return Route::Deny(denied);
+            }
+            let target = options.access.room(target);
             let protocols = list(headers, header::SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
             Route::Upgrade { key: key.clone(), asked: Asked { target, protocols } }
         }
@@ -87,6 +101,7 @@ pub fn choose_protocol(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::AccessOptions;
     use hyper::Request;
 
     fn options() -> ServerOptions {
@@ -98,6 +113,9 @@ mod tests {
             protocol: None,
             headers: Vec::new(),
             restrict_uri: Some("/ws".into()),
+            access: AccessOptions::default(),
+            room_prefix: None,
+            healthz: true,
             files: vec![StaticFile { uri: "/".into(), content_type: "text/html".into(), path: "x".into() }],
         }
     }
@@ -130,14 +148,9 @@ mod tests {
 
     #[test]
     fn each_missing_header_is_refused() {
-        for missing in 0..4 {
-            let mut headers = GOOD.to_vec();
-            headers.remove(missing);
-            assert!(
-                matches!(route(&head("/ws", &headers), &options()), Route::Refuse(..)),
-                "without {:?}",
-                GOOD[missing]
-            );
+        for (missing, _) in GOOD.into_iter().take(4) {
+            let headers: Vec<_> = GOOD.into_iter().filter(|(name, _)| *name != missing).collect();
+            assert!(matches!(route(&head("/ws", &headers), &options()), Route::Refuse(..)), "without {missing}");
         }
     }
 

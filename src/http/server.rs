@@ -1,11 +1,12 @@
 //! The front of every listening WebSocket: reads requests until one is a correct upgrade.
 
 use super::{
+    access::Denied,
     files,
     route::{Route, choose_protocol, route},
     show_headers, take_back,
 };
-use crate::{cli::Config, error::Error, flow::ByteEnd, plan::Setup, ws::accept_key};
+use crate::{cli::Config, error::Error, flow::ByteEnd, plan::Setup, registry::Accept, ws::accept_key};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response, StatusCode,
@@ -15,12 +16,14 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, io};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
 /// The body of any answer.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+/// How long a scraper may take to send its request.
+const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest request head that is read, in bytes; a longer one gets 431 (or 414).
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -76,8 +79,11 @@ async fn answer(request: Request<Incoming>, config: &Config, outcome: &Mutex<Out
         Route::File(file) => {
             files::serve(file).await.unwrap_or_else(|status| sentence(status, "The file cannot be read."))
         }
+        Route::Healthy => sentence(StatusCode::OK, "ok"),
+        Route::Deny(denied) => deny(&denied),
         Route::Upgrade { key, asked } => {
             let mut outcome = outcome.lock().await;
+            outcome.setup.meet_proxy(&config.server.access, &head.headers);
             outcome.setup.asked = Some(asked.clone());
             match outcome.setup.open_far().await {
                 Ok(far_is_websocket) => {
@@ -107,6 +113,48 @@ async fn answer(request: Request<Incoming>, config: &Config, outcome: &Mutex<Out
     report.handshake('>', format_args!("HTTP/1.1 {}", response.status()));
     show_headers(report, '>', response.headers());
     response
+}
+
+/// The answer for those who may not enter.
+fn deny(denied: &Denied) -> Response<Body> {
+    match denied {
+        Denied::Origin => sentence(StatusCode::FORBIDDEN, "Pages of this origin may not connect here."),
+        Denied::Credentials(scheme) => {
+            let mut response = sentence(StatusCode::UNAUTHORIZED, "Log in to connect here.");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+            response
+        }
+    }
+}
+
+/// Serves a text at one path of a listener of its own, until the process ends.
+pub async fn serve_text(
+    mut listener: Box<dyn Accept>,
+    path: &'static str,
+    content_type: &'static str,
+    text: impl Fn() -> String + Send + Sync + 'static,
+) {
+    let text = Arc::new(text);
+    while let Ok((end, _)) = listener.accept().await {
+        let text = text.clone();
+        tokio::spawn(async move {
+            let answer = |request: Request<Incoming>| {
+                let mut response = match request.uri().path() == path {
+                    true => sentence(StatusCode::OK, text().trim_end()),
+                    false => sentence(StatusCode::NOT_FOUND, &format!("Nothing but {path} is here.")),
+                };
+                if response.status() == StatusCode::OK {
+                    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+                }
+                async { Ok::<_, Infallible>(response) }
+            };
+            let _ = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(TEXT_TIMEOUT)
+                .serve_connection(TokioIo::new(end.io), service_fn(answer))
+                .await;
+        });
+    }
 }
 
 /// An answer of one sentence.

@@ -121,17 +121,14 @@ impl Line {
 
     /// Ready with a live connection, or with nothing when the line is over.
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut MessageEnd>> {
-        loop {
-            match &mut self.state {
-                State::Dialling(attempt) => match ready!(attempt.as_mut().poll(cx)) {
-                    Ok(Duplex::Messages(end)) => {
-                        self.opened = Instant::now();
-                        self.state = State::Live(end);
-                    }
-                    Ok(Duplex::Bytes(_)) => unreachable!("the plan frames what is behind it"),
-                    Err(error) => self.again(&error.to_string()),
-                },
-                State::Live(_) | State::Over => break,
+        while let State::Dialling(attempt) = &mut self.state {
+            match ready!(attempt.as_mut().poll(cx)) {
+                Ok(Duplex::Messages(end)) => {
+                    self.opened = Instant::now();
+                    self.state = State::Live(end);
+                }
+                Ok(Duplex::Bytes(_)) => unreachable!("the plan frames what is behind it"),
+                Err(error) => self.again(&error.to_string()),
             }
         }
         match &mut self.state {

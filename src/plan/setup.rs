@@ -4,7 +4,10 @@ use super::Stack;
 use crate::{
     error::Error,
     flow::{Duplex, Role},
+    http::AccessOptions,
 };
+use hyper::HeaderMap;
+use std::net::{IpAddr, SocketAddr};
 
 /// What a client asked a listening WebSocket for.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +21,7 @@ pub struct Asked {
 /// Decides whether a client may join what it asked for.
 pub trait Admission: Send + Sync {
     /// The error says why not.
-    fn admit(&self, asked: &Asked) -> Result<(), Error>;
+    fn admit(&self, asked: &Asked, client: Option<IpAddr>) -> Result<(), Error>;
 }
 
 /// What a session's left end is to be joined with.
@@ -37,6 +40,8 @@ enum Far<'a> {
 pub struct Setup<'a> {
     /// The name of the left end's peer, for logs and errors.
     pub peer: String,
+    /// Its address, or the one that a trusted proxy names.
+    pub client: Option<IpAddr>,
     /// The request that the left end received; `None` until then, or where there is none.
     pub asked: Option<Asked>,
     /// The subprotocol that the far WebSocket server chose.
@@ -64,14 +69,24 @@ impl<'a> Setup<'a> {
     }
 
     fn to(peer: String, far: Far<'a>) -> Self {
-        Self { peer, asked: None, agreed: None, stage: String::new(), far, opened: None }
+        let client = peer.parse::<SocketAddr>().ok().map(|address| address.ip());
+        Self { peer, client, asked: None, agreed: None, stage: String::new(), far, opened: None }
+    }
+
+    /// Finds out for whom a trusted proxy speaks.
+    pub fn meet_proxy(&mut self, access: &AccessOptions, headers: &HeaderMap) {
+        let client = access.client_behind(self.client, headers);
+        if let Some(address) = client.filter(|_| client != self.client) {
+            self.peer = format!("{address} (through {})", self.peer);
+            self.client = client;
+        }
     }
 
     /// Dials the far end unless that has happened. Tells whether it is a WebSocket.
     pub async fn open_far(&mut self) -> Result<bool, Error> {
         match self.far {
             Far::Nothing => {}
-            Far::Room(admission) => admission.admit(self.asked.as_ref().unwrap_or(&Asked::default()))?,
+            Far::Room(admission) => admission.admit(self.asked.as_ref().unwrap_or(&Asked::default()), self.client)?,
             // Boxed: dialling may itself go through a setup.
             Far::Stack(stack) if self.opened.is_none() => self.opened = Some(Box::pin(stack.dial(self)).await?),
             Far::Stack(_) => {}

@@ -1,6 +1,6 @@
 //! All rooms, by target.
 
-use super::{member::Member, room::Room};
+use super::{member::Member, metrics::Metrics, room::Room};
 use crate::{
     cli::{RoomOptions, SlowPolicy, WebSocketOptions},
     error::Error,
@@ -9,9 +9,10 @@ use crate::{
 };
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -24,17 +25,13 @@ pub struct Rules {
     pub backlog: usize,
     /// What happens beyond.
     pub slow: SlowPolicy,
-    drops: Drops,
+    /// What is counted.
+    pub metrics: Metrics,
+    untold: Mutex<Untold>,
     report: Report,
 }
 
-/// Counts drops and tells of them, at most once a second.
-#[derive(Default)]
-struct Drops {
-    total: AtomicU64,
-    untold: Mutex<Untold>,
-}
-
+/// Drops are told at most once a second.
 #[derive(Default)]
 struct Untold {
     messages: u64,
@@ -44,8 +41,8 @@ struct Untold {
 impl Rules {
     /// A member has missed messages.
     pub fn count_drops(&self, member: &str, messages: u64) {
-        self.drops.total.fetch_add(messages, Ordering::Relaxed);
-        let mut untold = self.drops.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        self.metrics.dropped.fetch_add(messages, Relaxed);
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
         untold.messages += messages;
         if untold.told_at.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
             untold.told_at = Some(Instant::now());
@@ -58,6 +55,8 @@ impl Rules {
 /// The room server's state.
 pub struct Hub {
     rooms: Mutex<HashMap<Arc<str>, Arc<Room>>>,
+    /// Members by address, where that is limited.
+    addresses: Mutex<HashMap<IpAddr, usize>>,
     options: RoomOptions,
     /// Limits and pings of members' connections.
     pub websocket: WebSocketOptions,
@@ -70,9 +69,23 @@ pub struct Hub {
 
 impl Hub {
     pub fn new(options: RoomOptions, websocket: WebSocketOptions, report: Report) -> Self {
-        let rules =
-            Rules { echo: options.echo, backlog: options.backlog, slow: options.slow, drops: Drops::default(), report };
-        Self { rooms: Mutex::default(), options, websocket, rules: Arc::new(rules), report, next_id: AtomicU64::new(0) }
+        let rules = Rules {
+            echo: options.echo,
+            backlog: options.backlog,
+            slow: options.slow,
+            metrics: Metrics::default(),
+            untold: Mutex::default(),
+            report,
+        };
+        Self {
+            rooms: Mutex::default(),
+            addresses: Mutex::default(),
+            options,
+            websocket,
+            rules: Arc::new(rules),
+            report,
+            next_id: AtomicU64::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Room>>> {
@@ -81,11 +94,25 @@ impl Hub {
 
     /// A number that no other member has had.
     pub fn new_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        self.next_id.fetch_add(1, Relaxed)
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The metrics as text.
+    pub fn metrics(&self) -> String {
+        let rooms: Vec<_> = self.lock().values().cloned().collect();
+        self.rules.metrics.render(rooms.len(), rooms.iter().map(|room| room.backlog()).sum())
     }
 
     /// Lets a member into the room of this target, which is opened for it if it is the first.
     pub fn join(&self, target: &str, member: Arc<Member>) -> Arc<Room> {
+        self.rules.metrics.joined.fetch_add(1, Relaxed);
+        if let Some(client) = member.client.filter(|_| self.options.max_per_address.is_some()) {
+            *self.addresses().entry(client).or_default() += 1;
+        }
         let mut rooms = self.lock();
         let room = match rooms.get(target) {
             Some(room) => room.clone(),
@@ -102,9 +129,17 @@ impl Hub {
     }
 
     /// Takes a member out; an empty room is freed.
-    pub fn leave(&self, room: &Room, id: u64) {
+    pub fn leave(&self, room: &Room, member: &Member) {
+        self.rules.metrics.left.fetch_add(1, Relaxed);
+        if let Some(client) = member.client.filter(|_| self.options.max_per_address.is_some()) {
+            let mut addresses = self.addresses();
+            match addresses.get_mut(&client) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => _ = addresses.remove(&client),
+            }
+        }
         let mut rooms = self.lock();
-        if room.leave(id) == 0 {
+        if room.leave(member.id) == 0 {
             rooms.remove(&room.target);
             if rooms.capacity() > 64 && rooms.len() < rooms.capacity() / 4 {
                 rooms.shrink_to_fit();
@@ -112,7 +147,12 @@ impl Hub {
         }
     }
 
-    fn room_for(&self, target: &str) -> Result<(), String> {
+    fn place_for(&self, target: &str, client: Option<IpAddr>) -> Result<(), String> {
+        if let (Some(most), Some(client)) = (self.options.max_per_address, client)
+            && self.addresses().get(&client).is_some_and(|count| *count >= most)
+        {
+            return Err(format!("{client} has its {most} connections"));
+        }
         let rooms = self.lock();
         match rooms.get(target) {
             Some(room) if self.options.max_per_room.is_some_and(|most| room.len() >= most) => {
@@ -127,7 +167,7 @@ impl Hub {
 }
 
 impl Admission for Hub {
-    fn admit(&self, asked: &Asked) -> Result<(), Error> {
-        self.room_for(&asked.target).map_err(|reason| Error::Full { target: asked.target.clone(), reason })
+    fn admit(&self, asked: &Asked, client: Option<IpAddr>) -> Result<(), Error> {
+        self.place_for(&asked.target, client).map_err(|reason| Error::Full { target: asked.target.clone(), reason })
     }
 }

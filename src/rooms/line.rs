@@ -71,8 +71,7 @@ impl Line {
     }
 
     /// Bytes that wait.
-    #[cfg(test)]
-    fn backlog_bytes(&self) -> usize {
+    pub fn backlog_bytes(&self) -> usize {
         self.backlog_bytes
     }
 

@@ -16,8 +16,9 @@ use futures_util::StreamExt;
 use std::{
     future::{Future, poll_fn},
     io,
+    net::IpAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     time::Duration,
 };
@@ -44,6 +45,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct Member {
     /// Unlike any other's.
     pub id: u64,
+    /// Its address, or the one that a trusted proxy names; none over a unix socket.
+    pub client: Option<IpAddr>,
     line: Mutex<Line>,
 }
 
@@ -52,10 +55,18 @@ impl Member {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Bytes that wait for it.
+    pub fn backlog(&self) -> usize {
+        self.line().backlog_bytes()
+    }
+
     /// For the room's flusher. Tells whether the member holds its room up from now on (`--slow block`).
     pub fn deliver(&self, batch: &bytes::Bytes, messages: u64, rules: &Rules) -> bool {
         let mut line = self.line();
         let delivery = line.deliver(batch, messages, rules.backlog, rules.slow);
+        if delivery.disconnected {
+            rules.metrics.slow.fetch_add(1, Relaxed);
+        }
         if delivery.dropped > 0 {
             let name = line.name().to_owned();
             drop(line);
@@ -65,17 +76,23 @@ impl Member {
     }
 }
 
+/// A connection whose upgrade is done.
+pub struct Connection {
+    /// The raw stream.
+    pub end: ByteEnd,
+    /// What came with the upgrade request.
+    pub early: Vec<u8>,
+    /// The room.
+    pub target: String,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+}
+
 /// Serves a member from its upgrade to its end.
-pub async fn run(
-    end: ByteEnd,
-    early: Vec<u8>,
-    target: &str,
-    hub: &Hub,
-    stop: &Stop,
-    grace: Duration,
-) -> Result<(), Error> {
+pub async fn run(connection: Connection, hub: &Hub, stop: &Stop, grace: Duration) -> Result<(), Error> {
+    let Connection { end, early, target, client } = connection;
     let name = end.name.clone();
-    let member = Arc::new(Member { id: hub.new_id(), line: Mutex::new(Line::new(end)) });
+    let member = Arc::new(Member { id: hub.new_id(), client, line: Mutex::new(Line::new(end)) });
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -83,8 +100,8 @@ pub async fn run(
         .max_frame_size(Some(hub.websocket.max_frame));
     let socket = Socket(member.clone());
     let inner = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits)).await;
-    let room = hub.join(target, member.clone());
-    hub.report.handshake('*', format_args!("{name} joins {target}"));
+    let room = hub.join(&target, member.clone());
+    hub.report.room("join", &[("peer", &name), ("room", &target)]);
     let mut presence = Presence {
         inner,
         member,
@@ -108,7 +125,7 @@ pub async fn run(
         Ok(close) => close.to_string(),
         Err(error) => error.to_string(),
     };
-    hub.report.handshake('*', format_args!("{name} leaves {target}: {reason}"));
+    hub.report.room("leave", &[("peer", &name), ("room", &target), ("reason", &reason)]);
     match result {
         // Members come and go as they like; how they go is only worth a line where joins are.
         Ok(_) | Err(Error::Lost { .. }) => Ok(()),
@@ -146,7 +163,7 @@ impl Drop for Presence<'_> {
 impl Presence<'_> {
     fn leave(&mut self) {
         if std::mem::take(&mut self.is_in) {
-            self.hub.leave(&self.room, self.member.id);
+            self.hub.leave(&self.room, &self.member);
             if self.member.line().let_go() {
                 self.room.caught_up();
             }

@@ -8,9 +8,11 @@
 mod hub;
 mod line;
 mod member;
+mod metrics;
 mod room;
 
 use crate::{
+    address,
     cli::Config,
     error::Error,
     flow::{ByteEnd, Duplex},
@@ -21,12 +23,22 @@ use crate::{
 use hub::Hub;
 use std::sync::Arc;
 
+/// The content type of Prometheus's text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// Serves rooms on a WebSocket listener, without its upgrade layer, until a signal comes.
 pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
     let Some(options) = &config.rooms else { unreachable!("the plan serves rooms only with --broadcast") };
     let listener = start_listening(&stack, config).await?;
     let hub = Hub::new(options.clone(), config.websocket.clone(), config.report);
-    let handler = Receptionist { stack, hub: Arc::new(hub), config: config.clone(), stop: stop.clone() };
+    let hub = Arc::new(hub);
+    if let Some(at) = &options.metrics {
+        let listener = address::tcp_listener(at)?.bind().await?;
+        config.report.event(format_args!("metrics: http://{}/metrics", listener.local()));
+        let hub = hub.clone();
+        tokio::spawn(http::serve_text(listener, "/metrics", METRICS_TYPE, move || hub.metrics()));
+    }
+    let handler = Receptionist { stack, hub, config: config.clone(), stop: stop.clone() };
     accept_all(listener, Arc::new(handler), config, stop).await
 }
 
@@ -52,6 +64,8 @@ impl Handle for Receptionist {
             signal = self.stop.requested() => return Err(Error::Signal(signal)),
         };
         let target = setup.asked.map(|asked| asked.target).unwrap_or_default();
-        member::run(end, early, &target, &self.hub, &self.stop, self.config.ending.grace).await
+        let end = ByteEnd { name: setup.peer.into(), ..end };
+        let connection = member::Connection { end, early, target, client: setup.client };
+        member::run(connection, &self.hub, &self.stop, self.config.ending.grace).await
     }
 }

@@ -4,8 +4,9 @@ use super::{hub::Rules, member::Member};
 use crate::{flow::Kind, ws::append_frame};
 use bytes::{Bytes, BytesMut};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
     task::{Context, Waker},
+    time::Instant,
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
@@ -27,6 +28,8 @@ struct State {
     /// Who said what lies in `pending`: sender, end of the frame, in order. Only kept when the sender is left out.
     parts: Vec<(u64, usize)>,
     messages: u64,
+    /// When the first of them came.
+    since: Option<Instant>,
     is_flushing: bool,
     /// Members that hold the room up, and those that wait for it to go on (`--slow block`).
     slow: usize,
@@ -45,6 +48,12 @@ impl Room {
     /// How many are in it.
     pub fn len(&self) -> usize {
         self.lock().members.len()
+    }
+
+    /// Bytes that wait for its members.
+    pub fn backlog(&self) -> usize {
+        let members = self.lock().members.clone();
+        members.iter().map(|member| member.backlog()).sum()
     }
 
     /// Lets a member in. It hears what is said from now on.
@@ -86,7 +95,12 @@ impl Room {
         };
         let mut state = self.lock();
         append_frame(&mut state.pending, OpCode::Data(opcode), true, false, payload);
+        if state.messages == 0 {
+            state.since = Some(Instant::now());
+        }
         state.messages += 1;
+        rules.metrics.received.fetch_add(1, Relaxed);
+        rules.metrics.received_bytes.fetch_add(payload.len() as u64, Relaxed);
         if !rules.echo {
             let end = state.pending.len();
             state.parts.push((sender, end));
@@ -105,10 +119,15 @@ impl Room {
                 bytes: state.pending.split().freeze(),
                 parts: std::mem::take(&mut state.parts),
                 messages: std::mem::take(&mut state.messages),
+                since: state.since.take().unwrap_or_else(Instant::now),
             };
             let members = state.members.clone();
             drop(state);
             let slow = members.iter().filter(|member| batch.deliver(member, rules)).count();
+            let members = members.len() as u64;
+            rules.metrics.sent.fetch_add(batch.messages * members, Relaxed);
+            rules.metrics.sent_bytes.fetch_add(batch.bytes.len() as u64 * members, Relaxed);
+            rules.metrics.observe(batch.messages * members, batch.since.elapsed());
             let mut state = self.lock();
             state.slow += slow;
             state.is_flushing = false;
@@ -123,6 +142,7 @@ struct Batch {
     bytes: Bytes,
     parts: Vec<(u64, usize)>,
     messages: u64,
+    since: Instant,
 }
 
 impl Batch {

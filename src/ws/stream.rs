@@ -20,7 +20,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 use tokio::time::{Sleep, sleep};
@@ -80,7 +80,8 @@ struct Failing {
 
 enum Settling {
     Idle,
-    Waiting([u8; 8]),
+    /// For the pong with these bytes, which wakes this task.
+    Waiting([u8; 8], Waker),
     Done,
 }
 
@@ -252,7 +253,10 @@ impl MessageStream for WebSocket {
                 tungstenite::Message::Text(text) => (Kind::Text, text.into()),
                 tungstenite::Message::Binary(payload) => (Kind::Binary, payload),
                 tungstenite::Message::Pong(payload) => {
-                    if matches!(&self.settling, Settling::Waiting(sent) if payload == sent[..]) {
+                    if let Settling::Waiting(sent, waker) = &self.settling
+                        && payload == sent[..]
+                    {
+                        waker.wake_by_ref();
                         self.settling = Settling::Done;
                     }
                     if let Some(heartbeat) = &mut self.heartbeat {
@@ -326,11 +330,10 @@ impl MessageStream for WebSocket {
             Settling::Idle => {
                 let payload: [u8; 8] = rand::random();
                 self.append(OpCode::Control(Control::Ping), true, &payload);
-                self.settling = Settling::Waiting(payload);
+                self.settling = Settling::Waiting(payload, cx.waker().clone());
             }
-            Settling::Waiting(_) => {}
+            Settling::Waiting(..) => {}
         }
-        // The pong wakes us through `poll_next`.
         ready!(self.wire().poll_drain(cx))?;
         Poll::Pending
     }
