@@ -2,10 +2,9 @@
 //! equal to what would be made now; `WSPLICE_BLESS=1 cargo test generated` writes them.
 
 use crate::support::run;
-use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::{Man, roff::Roff, roff::bold, roff::roman};
-use std::{fmt::Write, fs, path::Path};
+use std::{fmt::Write, fs, path::Path, process::Command};
 use wsplice::{
     cli::{EXIT_CODES, command},
     registry::{Build, Entry, table},
@@ -81,6 +80,34 @@ fn every_option_is_in_the_manual() {
         }
     }
 }
+
+#[test]
+fn bash_completes_addresses_paths_and_options() {
+    for (typed, wanted) in [
+        ("wsplice mirr", "mirror:"),
+        ("wsplice ws-l:127.0.0.1:1234 log:tcp-con", "tcp-connect:"),
+        ("wsplice --oneshot autorec", "autoreconnect:"),
+        ("wsplice ws:", ""),
+        ("wsplice --cert mirr", ""),
+        ("wsplice --expl", "--explain"),
+    ] {
+        let script = format!("compopt() {{ :; }}\n{}\n{CALL}", bash());
+        let Ok(output) = Command::new("bash").args(["-c", &script, "bash", typed]).output() else {
+            // A machine without bash has no use for its completion.
+            return;
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), wanted, "{typed}: {output:?}");
+    }
+}
+
+/// What bash does for a TAB behind `$1`.
+const CALL: &str = r#"
+COMP_LINE="$1" COMP_POINT=${#1}
+COMP_WORDS=($1)
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+_wsplice_words wsplice "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+echo "${COMPREPLY[*]}"
+"#;
 
 fn is_committed(path: &str, fresh: &str) {
     let full = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -199,7 +226,7 @@ fn complete_names() -> Vec<&'static str> {
 }
 
 /// Options that are followed by a value.
-fn options_with_value(command: &Command) -> Vec<String> {
+fn options_with_value(command: &clap::Command) -> Vec<String> {
     let with_value = command.get_opts().filter(|arg| arg.get_action().takes_values());
     let short_and_long = |arg: &clap::Arg| {
         let long = arg.get_long().map(|long| format!("--{long}"));
