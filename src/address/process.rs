@@ -24,7 +24,8 @@ pub(super) static EXEC: Entry = Entry {
     names: &["exec"],
     arg: Some("PROGRAM"),
     summary: "Run a program",
-    details: "Its standard input and output are the end; its standard error is ours. Its arguments follow --exec-args. \
+    details: "It is spoken to through its standard input and output; its standard error is ours. Its arguments follow \
+              --exec-args. \
               Where messages are on the other side, its lines are text messages. It runs once for each session; when the \
               session is over it gets SIGHUP if it has not ended. A status other than 0 is exit code 10.",
     example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",

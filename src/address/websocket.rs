@@ -29,8 +29,8 @@ pub(super) static WSS: Entry = Entry {
     names: &["wss"],
     arg: Some("//HOST[:PORT][/PATH]"),
     summary: "Connect to a WebSocket over TLS",
-    details: "As ws:, over TLS: the certificate must be valid for HOST (or --tls-domain) and signed by an authority \
-              that the system, or --cacert, trusts.",
+    details: "The certificate must be valid for HOST (or --tls-domain) and signed by an authority that the system, or \
+              --cacert, trusts. Otherwise as ws:.",
     example: "wss://example.com/chat",
     flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key"],
     build: Build::Address(|arg, config| client("wss", arg, config)),
@@ -76,7 +76,7 @@ pub(super) static WSS_LISTEN: Entry = Entry {
     names: &["wss-listen", "wss-l", "l-wss", "listen-wss"],
     arg: Some("[ADDR:]PORT"),
     summary: "Serve WebSockets over TLS",
-    details: "As ws-listen:, over TLS. Needs --cert and --key, or --self-signed. The same as ws-u:tls-a:tcp-l:.",
+    details: "Needs --cert and --key, or --self-signed. Otherwise as ws-listen:. The same as ws-u:tls-a:tcp-l:[ADDR:]PORT.",
     example: "wss-l:127.0.0.1:1234 mirror: --self-signed",
     flags: &["cert", "key", "self-signed", "client-ca"],
     build: Build::Address(|arg, config| {

@@ -9,7 +9,7 @@ pub use config::{
     BasicAuth, ClientOptions, Config, Ending, Framing, RoomOptions, ServerOptions, StaticFile, TlsOptions,
     WebSocketOptions,
 };
-pub use help::command;
+pub use help::{EXIT_CODES, command};
 
 use crate::{
     error::Error,
@@ -22,22 +22,22 @@ use values::{duration, header, server_address, static_file};
 
 /// Splices any two endpoints together, WebSockets first.
 ///
-/// Connects ADDR1 with ADDR2 and copies messages or bytes both ways until both have ended. One address alone is
-/// connected with standard input and output.
+/// Connects ADDR1 with ADDR2 and copies messages or bytes both ways until both have ended. With one address the other
+/// end is standard input and output: it is ADDR1, or ADDR2 where the address is a listener.
 #[derive(Debug, Parser)]
 #[command(name = "wsplice", version, max_term_width = 100, args_override_self = true)]
 pub struct Cli {
-    /// The first end: an address such as ws://host/path, ws-l:127.0.0.1:8080, tcp:host:port or - for stdio
+    /// The first end, such as ws://HOST/PATH, ws-l:127.0.0.1:8080, tcp:HOST:PORT, or - for standard input and output
     #[arg(value_name = "ADDR1")]
     pub first: Option<String>,
-    /// The second end; standard input and output when it is not given
+    /// The second end
     #[arg(value_name = "ADDR2")]
     pub second: Option<String>,
-    /// Serve WebSockets on a port (of 127.0.0.1 unless an address is given); short for ws-l:[ADDR:]PORT
+    /// Serve WebSockets on this port, of 127.0.0.1 unless ADDR is given; the same as ws-l: as ADDR1
     #[arg(short = 's', long = "server-mode", value_name = "[ADDR:]PORT", value_parser = server_address)]
     pub server: Option<String>,
-    /// Print what would be connected, with what was inserted, and end
-    #[arg(long, alias = "dump-spec")]
+    /// Print what would be connected and what was inserted, and exit
+    #[arg(long, visible_alias = "dump-spec")]
     pub explain: bool,
     /// The options below, by subject.
     #[command(flatten)]
@@ -81,28 +81,29 @@ pub struct DirectionArgs {
     /// End the session as soon as either end has ended, without waiting for answers
     #[arg(short = 'E', long)]
     pub exit_on_eof: bool,
-    /// After the end of the input send no close frame and keep listening
+    /// After the end of the input send no close frame; receive until the peer closes
     #[arg(short = 'n', long, conflicts_with = "exit_on_eof")]
     pub no_close: bool,
-    /// Send at most one message, and end as soon as one has arrived
+    /// Send at most one message to ADDR2, and end as soon as one has come back
     #[arg(short = '1', long)]
     pub one_message: bool,
-    /// End as soon as N messages have arrived from ADDR2; exit 9 if the session ends before
+    /// End as soon as N messages have come from ADDR2; exit 9 when the session ends before that
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["no_close", "forward_only"])]
     pub replies: Option<u64>,
-    /// After the end of standard input wait for answers until nothing has arrived for this long
+    /// After the end of standard input, close once nothing has arrived for this long
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "300ms")]
     pub linger: Duration,
-    /// How much silence is accepted from a peer that has been sent a close frame
+    /// After one direction of a WebSocket session has ended, how long the other may be silent
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub close_timeout: Duration,
-    /// How long sessions may take to end after SIGINT or SIGTERM; a second signal ends them at once
+    /// After SIGINT or SIGTERM, how long sessions may take to end; a second signal ends them at once
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub grace: Duration,
-    /// The time from the name look-up to the finished upgrade; exit 124 when it runs out
+    /// How long opening a connection may take, from the name look-up to the finished upgrade (exit 124); listeners give
+    /// clients as long for the TLS handshake and for the request
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10")]
     pub connect_timeout: Duration,
-    /// The time that the whole run may take; exit 124 when it runs out
+    /// How long the whole run may take (exit 124)
     #[arg(short = 'm', long, value_name = "SECONDS", value_parser = duration)]
     pub max_time: Option<Duration>,
 }
@@ -111,16 +112,16 @@ pub struct DirectionArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Text and binary")]
 pub struct FramingArgs {
-    /// Turn bytes into text messages, a line each, whatever the byte end is
+    /// Read every byte end by lines, each a text message
     #[arg(short = 't', long, overrides_with = "binary")]
     pub text: bool,
-    /// Turn bytes into binary messages as they are read, and write messages without a newline
+    /// Send what is read from a byte end as binary messages, and write messages with nothing behind them
     #[arg(short = 'b', long, overrides_with = "text")]
     pub binary: bool,
-    /// End lines with a zero byte instead of a newline
+    /// Lines end with a zero byte instead of a newline
     #[arg(short = '0', long)]
     pub null_terminated: bool,
-    /// Write each message on one line: newlines inside become spaces
+    /// Where messages are written as lines, turn newlines inside them into spaces
     #[arg(long)]
     pub one_line: bool,
 }
@@ -129,13 +130,13 @@ pub struct FramingArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "WebSocket client")]
 pub struct ClientArgs {
-    /// Add a header to the upgrade request; may be repeated
+    /// Add a header to the upgrade request, or replace one of ours; one for each -H
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(String, String)>,
     /// Send this Origin header
     #[arg(long, value_name = "URL")]
     pub origin: Option<String>,
-    /// Offer this subprotocol (Sec-WebSocket-Protocol); several are separated by commas
+    /// Offer these subprotocols, separated by commas, the preferred one first
     #[arg(long, value_name = "NAME")]
     pub protocol: Option<String>,
     /// Send this User-Agent header
@@ -156,23 +157,23 @@ pub struct ServingArgs {
     /// Serve one connection and end
     #[arg(long)]
     pub oneshot: bool,
-    /// Serve at most so many connections at once; others wait in the system's queue
+    /// Serve at most N connections at once; others wait in the system's queue
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub conncap: Option<u32>,
-    /// Print "LISTEN proto=tcp,ip=…,port=…" on standard output when a listener is ready
+    /// Print LISTEN and the address on standard output when a listener is ready: LISTEN proto=tcp,ip=127.0.0.1,port=8080
     #[arg(long)]
     pub stdout_announce_listening_ports: bool,
-    /// Remove what is at a unix socket's path before listening on it
+    /// Remove a socket that is left at the path before listening there
     #[arg(long)]
     pub unlink: bool,
-    /// Answer upgrade requests with this subprotocol when the client offers it; without this option the first that
-    /// it offers is chosen
+    /// Choose this subprotocol when the client offers it; without this option it is the one that a WebSocket on the
+    /// other side chose, else the client's first
     #[arg(long, value_name = "NAME")]
     pub server_protocol: Option<String>,
-    /// Add a header to the answers; may be repeated
+    /// Add a header to every HTTP answer; may be repeated
     #[arg(long = "server-header", value_name = "NAME: VALUE", value_parser = header)]
     pub server_headers: Vec<(String, String)>,
-    /// Accept WebSockets at this path only; others get 404
+    /// Accept WebSockets at this path only; upgrade requests for others get 404
     #[arg(long, value_name = "PATH")]
     pub restrict_uri: Option<String>,
     /// Accept browsers from this origin only (others get 403); may be repeated
@@ -249,22 +250,22 @@ pub enum SlowPolicy {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "WebSocket, both sides")]
 pub struct WebSocketArgs {
-    /// Send a ping this often
+    /// Send a ping this often; 0 for none
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     pub ping_interval: Option<Duration>,
-    /// Give the connection up when a ping has not been answered for this long
+    /// Give the connection up when a ping is not answered for this long (exit 7)
     #[arg(long, value_name = "SECONDS", value_parser = duration, requires = "ping_interval")]
     pub ping_timeout: Option<Duration>,
-    /// Close with this code: 1000, 1001, 1003, 1007 to 1014 or 3000 to 4999
+    /// Close with this code instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999
     #[arg(long, value_name = "CODE", value_parser = values::close_code)]
     pub close_status_code: Option<u16>,
     /// Close with this reason, at most 123 bytes
     #[arg(long, value_name = "TEXT", value_parser = values::close_reason)]
     pub close_reason: Option<String>,
-    /// The longest message that is accepted, in bytes or with k, m or g behind the number
+    /// The longest message that is accepted, or line that is read; longer messages get close code 1009 (exit 6)
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
     pub max_ws_message_length: usize,
-    /// The longest frame that is accepted
+    /// The longest frame that is accepted; longer ones get close code 1009 (exit 6)
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
     pub max_ws_frame_length: usize,
 }
@@ -273,31 +274,31 @@ pub struct WebSocketArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
-    /// The certificate chain that listeners show, PEM
+    /// The certificate chain that listeners show, PEM, their own certificate first
     #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
-    /// The private key of --cert, PEM
+    /// The private key of --cert, PEM, not encrypted
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
-    /// The certificate chain that is shown to servers that ask for one; --cert unless given
+    /// The certificate chain to show to servers that ask for one, PEM; --cert where this is not given
     #[arg(long, value_name = "FILE", requires = "client_key")]
     pub client_cert: Option<PathBuf>,
-    /// The private key of --client-cert
+    /// The private key of --client-cert, PEM, not encrypted
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
-    /// Trust the certificates in this file instead of the system's, PEM
+    /// Trust the authorities in this file instead of the system's, PEM
     #[arg(long, value_name = "FILE")]
     pub cacert: Option<PathBuf>,
-    /// Accept any certificate
+    /// Accept any certificate: the connection is not protected against an attacker in between
     #[arg(short = 'k', long)]
     pub insecure: bool,
-    /// Expect this name in the server's certificate, and ask for it (SNI)
+    /// Expect this name in the server's certificate, and ask for it (SNI), instead of the host that is connected to
     #[arg(long, value_name = "NAME")]
     pub tls_domain: Option<String>,
-    /// Listeners demand a client certificate that one in this file has signed, PEM
+    /// Listeners demand a client certificate that an authority in this file has signed, PEM
     #[arg(long, value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
-    /// Listeners show a certificate made for this run; its fingerprint is printed
+    /// Listeners show a certificate made for this run, for localhost, 127.0.0.1 and ::1; its fingerprint is printed
     #[arg(long, conflicts_with = "cert")]
     pub self_signed: bool,
 }
@@ -306,10 +307,10 @@ pub struct TlsArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Processes and reconnecting")]
 pub struct OtherArgs {
-    /// Everything behind it is the argument list of exec:
+    /// The arguments of exec:, to the end of the command line: it comes last
     #[arg(long, value_name = "ARG", num_args = 0..)]
     pub exec_args: Vec<OsString>,
-    /// The first pause of autoreconnect:; it doubles up to 30 s
+    /// The first pause of autoreconnect:, which doubles up to 30 s
     #[arg(long, value_name = "MS", default_value = "500")]
     pub autoreconnect_delay_millis: u64,
 }
@@ -318,7 +319,7 @@ pub struct OtherArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Show the handshake on standard error; -vv shows every frame
+    /// Show the handshake on standard error; -vv shows every frame too
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
     /// How lines on standard error are written

@@ -23,7 +23,8 @@ pub(super) static AUTORECONNECT: Entry = Entry {
     summary: "Connect again whenever the connection ends",
     details: "Also when the first attempt fails. The pause before an attempt starts at --autoreconnect-delay-millis, \
               doubles up to 30 s, varies by a quarter at random, and starts over once a connection has lasted. What is to \
-              be sent meanwhile waits. The session ends when the other end does.",
+              be sent meanwhile waits; a message that was on its way when the connection broke may be lost. The \
+              session ends when the other end does.",
     example: "- autoreconnect:ws://127.0.0.1:8080/",
     flags: &["autoreconnect-delay-millis"],
     build: Build::Overlay(|_, config| Ok(Overlay::OnDial(Box::new(Autoreconnect { config: config.clone() })))),

@@ -1,0 +1,241 @@
+_wsplice() {
+    local i cur prev opts cmd
+    COMPREPLY=()
+    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+        cur="$2"
+    else
+        cur="${COMP_WORDS[COMP_CWORD]}"
+    fi
+    prev="$3"
+    cmd=""
+    opts=""
+
+    for i in "${COMP_WORDS[@]:0:COMP_CWORD}"
+    do
+        case "${cmd},${i}" in
+            ",$1")
+                cmd="wsplice"
+                ;;
+            *)
+                ;;
+        esac
+    done
+
+    case "${cmd}" in
+        wsplice)
+            opts="-s -u -U -E -n -1 -m -t -b -0 -H -F -k -v -q -h -V --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --linger --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --one-line --header --origin --protocol --ua --basic-auth --ws-c-uri --oneshot --conncap --stdout-announce-listening-ports --unlink --server-protocol --server-header --restrict-uri --static-file --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --cert --key --client-cert --client-key --cacert --insecure --tls-domain --client-ca --self-signed --exec-args --autoreconnect-delay-millis --verbose --quiet --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --server-mode)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --replies)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --linger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --close-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --protocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ua)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --basic-auth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ws-c-uri)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --conncap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server-protocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server-header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --restrict-uri)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --static-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -F)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ping-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --close-status-code)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --close-reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-ws-message-length)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-ws-frame-length)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cacert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-domain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exec-args)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --autoreconnect-delay-millis)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+    esac
+}
+
+
+# Addresses. bash splits words at colons unless told otherwise; the whole word decides.
+_wsplice_words() {
+    local word="${COMP_LINE:0:COMP_POINT}" before
+    word="${word##*[[:space:]]}"
+    before="${COMP_LINE:0:COMP_POINT}"
+    before="${before%"$word"}"
+    before="${before%"${before##*[![:space:]]}"}"
+    before="${before##*[[:space:]]}"
+    if [[ "$word" == -* ]]; then
+        _wsplice "$@"
+        [[ "$word" == - ]] && COMPREPLY+=(-)
+        return
+    fi
+    case "$before" in
+        -s|--server-mode|--replies|--linger|--close-timeout|--grace|--connect-timeout|-m|--max-time|-H|--header|--origin|--protocol|--ua|--basic-auth|--ws-c-uri|--conncap|--server-protocol|--server-header|--restrict-uri|-F|--static-file|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--exec-args|--autoreconnect-delay-millis)
+            # The value of an option. Files are what -o default offers.
+            COMPREPLY=()
+            return
+            ;;
+    esac
+    local rest="$word" prefix=""
+    while [[ "$rest" =~ ^(ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|lines|line2msg|msg2line|chunks|reuse|broadcast|reuse-broadcast|broadcast-reuse|autoreconnect|log): ]]; do
+        prefix+="${BASH_REMATCH[0]}"
+        rest="${rest#"${BASH_REMATCH[0]}"}"
+    done
+    # With the colon as a break, what stands before the last one stays as it is.
+    [[ "$COMP_WORDBREAKS" == *:* ]] && prefix=""
+    if [[ "$rest" =~ ^(ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|readfile|writefile|appendfile): ]]; then
+        # A path, which -o default completes where it is a word of its own.
+        COMPREPLY=()
+        if [[ "$COMP_WORDBREAKS" != *:* ]]; then
+            prefix+="${BASH_REMATCH[0]}"
+            mapfile -t COMPREPLY < <(compgen -P "$prefix" -f -- "${rest#*:}")
+        fi
+    elif [[ "$rest" == *:* ]]; then
+        COMPREPLY=()
+        compopt +o default +o bashdefault
+    else
+        COMPREPLY=( $(compgen -P "$prefix" -W "- ws: wss: ws+unix: ws-listen: ws-l: l-ws: listen-ws: wss-listen: wss-l: l-wss: listen-wss: l-ws-unix: stdio: asyncstdio: threadedstdio: tcp: tcp-connect: connect-tcp: tcp-c: c-tcp: tcp-listen: listen-tcp: tcp-l: l-tcp: tls-listen: ssl-listen: tls-l: ssl-l: l-tls: l-ssl: listen-tls: listen-ssl: unix: unix-connect: connect-unix: unix-c: c-unix: unix-listen: listen-unix: unix-l: l-unix: exec: sh-c: cmd: readfile: writefile: appendfile: mirror: literal: literalreply: ws-connect: ws-c: c-ws: connect-ws: ws-upgrade: ws-u: u-ws: upgrade-ws: tls: ssl: tls-connect: ssl-connect: tls-c: ssl-c: c-tls: c-ssl: connect-tls: connect-ssl: tls-accept: ssl-accept: tls-a: ssl-a: a-tls: a-ssl: accept-tls: accept-ssl: lines: line2msg: msg2line: chunks: reuse: broadcast: reuse-broadcast: broadcast-reuse: autoreconnect: log:" -- "$rest") )
+        case "${COMPREPLY[*]}" in
+            *stdio:|*asyncstdio:|*threadedstdio:|*mirror:) ;;
+            *) compopt -o nospace +o default +o bashdefault ;;
+        esac
+    fi
+}
+
+if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
+    complete -F _wsplice_words -o nosort -o bashdefault -o default wsplice
+else
+    complete -F _wsplice_words -o bashdefault -o default wsplice
+fi
