@@ -79,6 +79,12 @@ impl Close {
         Self { code, reason: reason.into() }
     }
 
+    /// Whether a close frame may have this code (RFC 6455 section 7.4 and the IANA registry): the others are reserved, or
+    /// stand for what happened without a code or without a close frame.
+    pub fn may_be_sent(&self) -> bool {
+        matches!(self.code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+
     /// Whether the code says that all went well.
     pub fn is_clean(&self) -> bool {
         matches!(self.code, 1000 | 1001 | Self::NO_STATUS)
