@@ -158,7 +158,8 @@ impl Error {
     pub fn child(program: &str, status: ExitStatus) -> Self {
         let reason = match status.code() {
             Some(code) => format!("exited with status {code}"),
-            None => format!("ended: {status}"),
+            // The system's words are "signal: 9 (SIGKILL)", with a remark if it left a core file.
+            None => format!("was killed by {}", status.to_string().replacen("signal: ", "signal ", 1)),
         };
         Self::Child { program: program.to_owned(), reason }
     }

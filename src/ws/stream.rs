@@ -231,7 +231,7 @@ impl WebSocket {
                 let with = self.wire().end.name.to_string();
                 Err(Error::Lost { with, reason: "it ended without a close frame".into() })
             }
-            Fault::Io(error) => Err(self.wire().end.error(error)),
+            Fault::Io(error) => Err(self.wire().end.read_error(error)),
             Fault::Violation { code, reason, hint } => {
                 self.fail(code, reason, hint);
                 Ok(None)
