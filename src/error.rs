@@ -125,6 +125,18 @@ pub enum Error {
     /// SIGINT or SIGTERM ended the run.
     #[error("stopped by signal {0}")]
     Signal(i32),
+    /// What was read cannot be sent as the message that it should become.
+    #[error("{what} from {from} {reason}")]
+    Input {
+        /// `line 5`, or what it is.
+        what: String,
+        /// The address.
+        from: String,
+        /// Why.
+        reason: String,
+        /// The option that sends it all the same.
+        hint: &'static str,
+    },
     /// Any other input or output error.
     #[error("{at}: {}", plain(.source))]
     Io {
@@ -168,7 +180,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 141,
-            Self::Io { .. } => 1,
+            Self::Io { .. } | Self::Input { .. } => 1,
             Self::Usage { .. } | Self::Setup(_) => 2,
             Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
@@ -191,6 +203,7 @@ impl Error {
             | Self::Tls { hint, .. }
             | Self::Refused { hint, .. }
             | Self::Protocol { hint, .. } => hint.clone(),
+            Self::Input { hint, .. } => Some((*hint).into()),
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 Some("nothing listens there; is the server started, and on this port?".into())
             }
