@@ -53,16 +53,25 @@ pub enum Error {
         /// What to type next.
         hint: Option<String>,
     },
-    /// The server answered the upgrade request with something other than a correct 101, or a client's
-    /// request was refused by us.
+    /// The server answered the upgrade request with something other than a correct 101.
     #[error("{from} refused the WebSocket handshake: {reason}")]
     Refused {
-        /// The URL, or the client's address.
+        /// The URL.
         from: String,
         /// The HTTP status and the start of the body, or what was wrong with the answer.
         reason: String,
         /// What to type next.
         hint: Option<String>,
+    },
+    /// A client sent a listener something that cannot be read as a request.
+    #[error("wrong request from {from}: {reason}")]
+    BadRequest {
+        /// The client's address.
+        from: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to type next.
+        hint: Option<&'static str>,
     },
     /// A client asked a listener for plain HTTP only; it was answered.
     #[error("{from} asked for no WebSocket")]
@@ -184,7 +193,7 @@ impl Error {
             Self::Usage { .. } | Self::Setup(_) => 2,
             Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
-            Self::Refused { .. } | Self::NoUpgrade { .. } => 5,
+            Self::Refused { .. } | Self::BadRequest { .. } | Self::NoUpgrade { .. } => 5,
             Self::Protocol { .. } => 6,
             Self::Lost { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
@@ -204,6 +213,7 @@ impl Error {
             | Self::Refused { hint, .. }
             | Self::Protocol { hint, .. } => hint.clone(),
             Self::Input { hint, .. } => Some((*hint).into()),
+            Self::BadRequest { hint, .. } => hint.map(str::to_owned),
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 Some("nothing listens there; is the server started, and on this port?".into())
             }
