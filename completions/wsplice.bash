@@ -23,7 +23,7 @@ _wsplice() {
 
     case "${cmd}" in
         wsplice)
-            opts="-s -u -U -E -n -1 -m -t -b -0 -H -F -k -v -q -h -V --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --linger --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --one-line --header --origin --protocol --ua --basic-auth --ws-c-uri --oneshot --conncap --stdout-announce-listening-ports --unlink --server-protocol --server-header --restrict-uri --static-file --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --cert --key --client-cert --client-key --cacert --insecure --tls-domain --client-ca --self-signed --exec-args --autoreconnect-delay-millis --verbose --quiet --help --version"
+            opts="-s -u -U -E -n -1 -m -t -b -0 -H -F -k -v -q -h -V --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --linger --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --one-line --header --origin --protocol --ua --basic-auth --ws-c-uri --oneshot --conncap --stdout-announce-listening-ports --unlink --server-protocol --server-header --restrict-uri --allow-origin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --broadcast --no-echo --slow --backlog --max-rooms --max-per-room --max-per-address --room-prefix --metrics --healthcheck --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --cert --key --client-cert --client-key --cacert --insecure --tls-domain --client-ca --self-signed --exec-args --autoreconnect-delay-millis --verbose --log-format --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -109,11 +109,59 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --allow-origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --require-basic-auth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --require-token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trust-proxy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --static-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 -F)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slow)
+                    COMPREPLY=($(compgen -W "disconnect drop-oldest drop-newest block" -- "${cur}"))
+                    return 0
+                    ;;
+                --backlog)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-rooms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-room)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-per-address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --room-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --healthcheck)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -177,6 +225,10 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -202,7 +254,7 @@ _wsplice_words() {
         return
     fi
     case "$before" in
-        -s|--server-mode|--replies|--linger|--close-timeout|--grace|--connect-timeout|-m|--max-time|-H|--header|--origin|--protocol|--ua|--basic-auth|--ws-c-uri|--conncap|--server-protocol|--server-header|--restrict-uri|-F|--static-file|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--exec-args|--autoreconnect-delay-millis)
+        -s|--server-mode|--replies|--linger|--close-timeout|--grace|--connect-timeout|-m|--max-time|-H|--header|--origin|--protocol|--ua|--basic-auth|--ws-c-uri|--conncap|--server-protocol|--server-header|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--slow|--backlog|--max-rooms|--max-per-room|--max-per-address|--room-prefix|--metrics|--healthcheck|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--exec-args|--autoreconnect-delay-millis|--log-format)
             # The value of an option. Files are what -o default offers.
             COMPREPLY=()
             return

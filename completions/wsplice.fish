@@ -15,7 +15,22 @@ complete -c wsplice -l conncap -d 'Serve at most N connections at once; others w
 complete -c wsplice -l server-protocol -d 'Choose this subprotocol when the client offers it; without this option it is the one that a WebSocket on the other side chose, else the client\'s first' -r
 complete -c wsplice -l server-header -d 'Add a header to every HTTP answer; may be repeated' -r
 complete -c wsplice -l restrict-uri -d 'Accept WebSockets at this path only; upgrade requests for others get 404' -r
+complete -c wsplice -l allow-origin -d 'Accept browsers from this origin only (others get 403); may be repeated' -r
+complete -c wsplice -l require-basic-auth -d 'Let only those in (others get 401) who show one of the USER:PASSWORD lines of this file' -r -F
+complete -c wsplice -l require-token -d 'Let only those in who show one of the tokens in this file, a line each, as `Authorization: Bearer TOKEN` or as ?access_token=TOKEN' -r -F
+complete -c wsplice -l trust-proxy -d 'Believe the X-Forwarded-For header of proxies in this network; may be repeated' -r
 complete -c wsplice -s F -l static-file -d 'Serve a file to plain GET requests, such as /index.html:text/html:./page.html; may be repeated' -r
+complete -c wsplice -l slow -d 'What to do with a member that does not take its messages fast enough' -r -f -a "disconnect\t'It is closed with code 1013'
+drop-oldest\t'It misses the oldest messages'
+drop-newest\t'It misses the newest messages'
+block\t'Its room waits for it'"
+complete -c wsplice -l backlog -d 'How many bytes may wait for a member before it is too slow' -r
+complete -c wsplice -l max-rooms -d 'Refuse to open more rooms than this at once (HTTP 503)' -r
+complete -c wsplice -l max-per-room -d 'Refuse more members of a room than this (HTTP 503)' -r
+complete -c wsplice -l max-per-address -d 'Refuse more members from one address than this (HTTP 503)' -r
+complete -c wsplice -l room-prefix -d 'Serve rooms at targets that begin with this path only; others get 404' -r
+complete -c wsplice -l metrics -d 'Serve Prometheus metrics at http://ADDR/metrics' -r
+complete -c wsplice -l healthcheck -d 'Ask a running room server whether it is well; exit 0 if it is' -r
 complete -c wsplice -l ping-interval -d 'Send a ping this often; 0 for none' -r
 complete -c wsplice -l ping-timeout -d 'Give the connection up when a ping is not answered for this long (exit 7)' -r
 complete -c wsplice -l close-status-code -d 'Close with this code instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999' -r
@@ -31,6 +46,8 @@ complete -c wsplice -l tls-domain -d 'Expect this name in the server\'s certific
 complete -c wsplice -l client-ca -d 'Listeners demand a client certificate that an authority in this file has signed, PEM' -r -F
 complete -c wsplice -l exec-args -d 'The arguments of exec:, to the end of the command line: it comes last' -r
 complete -c wsplice -l autoreconnect-delay-millis -d 'The first pause of autoreconnect:, which doubles up to 30 s' -r
+complete -c wsplice -l log-format -d 'How lines on standard error are written' -r -f -a "text\t'For people'
+json\t'A JSON object a line, for machines'"
 complete -c wsplice -l explain -l dump-spec -d 'Print what would be connected and what was inserted, and exit'
 complete -c wsplice -s u -l unidirectional -d 'Copy from ADDR1 to ADDR2 only'
 complete -c wsplice -s U -l unidirectional-reverse -d 'Copy from ADDR2 to ADDR1 only'
@@ -44,6 +61,9 @@ complete -c wsplice -l one-line -d 'Where messages are written as lines, turn ne
 complete -c wsplice -l oneshot -d 'Serve one connection and end'
 complete -c wsplice -l stdout-announce-listening-ports -d 'Print LISTEN and the address on standard output when a listener is ready: LISTEN proto=tcp,ip=127.0.0.1,port=8080'
 complete -c wsplice -l unlink -d 'Remove a socket that is left at the path before listening there'
+complete -c wsplice -l same-origin -d 'Accept browsers from pages of the same host and port only'
+complete -c wsplice -l broadcast -d 'Serve rooms: what a client sends goes to all clients of the same path and query'
+complete -c wsplice -l no-echo -d 'Do not send a message back to its sender'
 complete -c wsplice -s k -l insecure -d 'Accept any certificate: the connection is not protected against an attacker in between'
 complete -c wsplice -l self-signed -d 'Listeners show a certificate made for this run, for localhost, 127.0.0.1 and ::1; its fingerprint is printed'
 complete -c wsplice -s v -l verbose -d 'Show the handshake on standard error; -vv shows every frame too'

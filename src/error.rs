@@ -53,16 +53,25 @@ pub enum Error {
         /// What to type next.
         hint: Option<String>,
     },
-    /// The server answered the upgrade request with something other than a correct 101, or a client's
-    /// request was refused by us.
+    /// The server answered the upgrade request with something other than a correct 101.
     #[error("{from} refused the WebSocket handshake: {reason}")]
     Refused {
-        /// The URL, or the client's address.
+        /// The URL.
         from: String,
         /// The HTTP status and the start of the body, or what was wrong with the answer.
         reason: String,
         /// What to type next.
         hint: Option<String>,
+    },
+    /// A client sent a listener something that cannot be read as a request.
+    #[error("wrong request from {from}: {reason}")]
+    BadRequest {
+        /// The client's address.
+        from: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to type next.
+        hint: Option<&'static str>,
     },
     /// A client asked a listener for plain HTTP only; it was answered.
     #[error("{from} asked for no WebSocket")]
@@ -133,6 +142,18 @@ pub enum Error {
     /// SIGINT or SIGTERM ended the run.
     #[error("stopped by signal {0}")]
     Signal(i32),
+    /// What was read cannot be sent as the message that it should become.
+    #[error("{what} from {from} {reason}")]
+    Input {
+        /// `line 5`, or what it is.
+        what: String,
+        /// The address.
+        from: String,
+        /// Why.
+        reason: String,
+        /// The option that sends it all the same.
+        hint: &'static str,
+    },
     /// Any other input or output error.
     #[error("{at}: {}", plain(.source))]
     Io {
@@ -166,7 +187,8 @@ impl Error {
     pub fn child(program: &str, status: ExitStatus) -> Self {
         let reason = match status.code() {
             Some(code) => format!("exited with status {code}"),
-            None => format!("ended: {status}"),
+            // The system's words are "signal: 9 (SIGKILL)", with a remark if it left a core file.
+            None => format!("was killed by {}", status.to_string().replacen("signal: ", "signal ", 1)),
         };
         Self::Child { program: program.to_owned(), reason }
     }
@@ -175,11 +197,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 141,
-            Self::Io { .. } => 1,
+            Self::Io { .. } | Self::Input { .. } => 1,
             Self::Usage { .. } | Self::Setup(_) => 2,
             Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
-            Self::Refused { .. } | Self::NoUpgrade { .. } | Self::Full { .. } => 5,
+            Self::Refused { .. } | Self::BadRequest { .. } | Self::NoUpgrade { .. } | Self::Full { .. } => 5,
             Self::Protocol { .. } => 6,
             Self::Lost { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
@@ -198,6 +220,8 @@ impl Error {
             | Self::Tls { hint, .. }
             | Self::Refused { hint, .. }
             | Self::Protocol { hint, .. } => hint.clone(),
+            Self::Input { hint, .. } => Some((*hint).into()),
+            Self::BadRequest { hint, .. } => hint.map(str::to_owned),
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 Some("nothing listens there; is the server started, and on this port?".into())
             }

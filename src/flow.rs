@@ -79,6 +79,12 @@ impl Close {
         Self { code, reason: reason.into() }
     }
 
+    /// Whether a close frame may have this code (RFC 6455 section 7.4 and the IANA registry): the others are reserved, or
+    /// stand for what happened without a code or without a close frame.
+    pub fn may_be_sent(&self) -> bool {
+        matches!(self.code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+
     /// Whether the code says that all went well.
     pub fn is_clean(&self) -> bool {
         matches!(self.code, 1000 | 1001 | Self::NO_STATUS)
@@ -165,8 +171,24 @@ impl ByteEnd {
         Self::new(io, Role::Peer, name)
     }
 
-    /// What an I/O error means here: on a socket most mean that the connection is lost.
-    pub fn error(&self, source: io::Error) -> Error {
+    /// What it is read from, for errors.
+    pub fn input_name(&self) -> &str {
+        if matches!(self.role, Role::Console { .. }) { "standard input" } else { &self.name }
+    }
+
+    /// What an error of reading means here.
+    pub fn read_error(&self, source: io::Error) -> Error {
+        self.error("read", self.input_name(), source)
+    }
+
+    /// What an error of writing means here.
+    pub fn write_error(&self, source: io::Error) -> Error {
+        let output_name = if matches!(self.role, Role::Console { .. }) { "standard output" } else { &self.name };
+        self.error("write", output_name, source)
+    }
+
+    /// On a socket most errors mean that the connection is lost.
+    fn error(&self, doing: &str, name: &str, source: io::Error) -> Error {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof};
         match source.downcast::<Error>() {
             Ok(error) => error,
@@ -182,23 +204,23 @@ impl ByteEnd {
                     };
                     Error::Lost { with: self.name.to_string(), reason }
                 }
-                _ => Error::Io { at: self.name.to_string(), source },
+                _ => Error::Io { at: format!("cannot {doing} {name}"), source },
             },
         }
     }
 
     /// Reads what is there behind what `buffer` holds; 0 is the end. `buffer` must have room.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<Result<usize, Error>> {
-        poll_read_buf(Pin::new(&mut self.io), cx, buffer).map_err(|error| self.error(error))
+        poll_read_buf(Pin::new(&mut self.io), cx, buffer).map_err(|error| self.read_error(error))
     }
 
     /// Writes until `buffer` is empty.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, buffer: &mut impl Buf) -> Poll<Result<(), Error>> {
         while buffer.has_remaining() {
             match ready!(Pin::new(&mut self.io).poll_write(cx, buffer.chunk())) {
-                Ok(0) => return Poll::Ready(Err(self.error(io::ErrorKind::WriteZero.into()))),
+                Ok(0) => return Poll::Ready(Err(self.write_error(io::ErrorKind::WriteZero.into()))),
                 Ok(written) => buffer.advance(written),
-                Err(error) => return Poll::Ready(Err(self.error(error))),
+                Err(error) => return Poll::Ready(Err(self.write_error(error))),
             }
         }
         Poll::Ready(Ok(()))
@@ -206,7 +228,7 @@ impl ByteEnd {
 
     /// Flushes what lies below, such as a file's or TLS's buffer.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Pin::new(&mut self.io).poll_flush(cx).map_err(|error| self.error(error))
+        Pin::new(&mut self.io).poll_flush(cx).map_err(|error| self.write_error(error))
     }
 
     /// Ends our direction: a half-close.
@@ -214,7 +236,7 @@ impl ByteEnd {
         match Pin::new(&mut self.io).poll_shutdown(cx) {
             // The other side was quicker: there is nothing left to end.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            other => other.map_err(|error| self.error(error)),
+            other => other.map_err(|error| self.write_error(error)),
         }
     }
 }

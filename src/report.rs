@@ -75,7 +75,10 @@ impl Report {
     /// The error of one connection of many.
     pub fn session_error(&self, peer: &str, error: &Error) {
         if self.shows(Level::Errors) && !matches!(error, Error::Signal(_)) {
-            self.error(format_args!("{peer}: {error}"), error.hint());
+            let text = error.to_string();
+            // Errors of the client's own connection name it already.
+            let at = if text.contains(peer) { String::new() } else { format!("{peer}: ") };
+            self.error(format_args!("{at}{text}"), error.hint());
         }
     }
 

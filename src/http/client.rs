@@ -254,7 +254,13 @@ fn explain(name: &str, error: &hyper::Error) -> Error {
         return lost("it ended before it answered the WebSocket handshake");
     }
     match error.source().and_then(|source| source.downcast_ref::<std::io::Error>()) {
-        Some(io) => lost(&crate::error::plain(io)),
+        Some(io) => match io.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            // hyper does not let go of it, so it is made again.
+            Some(Error::Tls { with, reason, hint }) => {
+                Error::Tls { with: with.clone(), reason: reason.clone(), hint: hint.clone() }
+            }
+            _ => lost(&crate::error::plain(io)),
+        },
         None => lost(&error.to_string()),
     }
 }

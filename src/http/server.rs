@@ -49,18 +49,33 @@ pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Re
     }
     let upgraded = match (upgraded, served) {
         (Some(upgraded), Ok(())) => upgraded.await,
-        (None, Ok(())) => {
-            return Err(Error::NoUpgrade { from: name.to_string() });
-        }
+        (None, Ok(())) => return Err(Error::NoUpgrade { from: name.to_string() }),
         (_, Err(error)) => Err(error),
     };
-    let upgraded = upgraded.map_err(|error| Error::Refused {
-        from: format!("a request from {name}"),
-        reason: error.to_string(),
-        hint: None,
-    })?;
+    let upgraded = upgraded.map_err(|error| explain(&name, &error, config))?;
     let Some((io, early)) = take_back(upgraded) else { unreachable!("it is the stream that was handed in") };
     Ok((ByteEnd { io, role, name }, early))
+}
+
+/// Why a connection ended before it was upgraded. What is not even HTTP is an error; a client that leaves or falls silent
+/// is none, for browsers connect ahead and keep connections, and health checks hang up.
+fn explain(name: &str, error: &hyper::Error, config: &Config) -> Error {
+    let from = name.to_owned();
+    if error.is_parse_too_large() {
+        let reason = format!("its head is longer than {} KiB", MAX_HEAD / 1024);
+        return Error::BadRequest { from, reason, hint: None };
+    }
+    if error.is_parse() {
+        let hint = "a client that speaks TLS needs a listener that does: wss-l: or tls-a:";
+        return Error::BadRequest { from, reason: "it is not HTTP".into(), hint: Some(hint) };
+    }
+    let event = if error.is_timeout() {
+        format!("{name}: no request for {} s", config.connect_timeout.as_secs_f64())
+    } else {
+        format!("{name}: gone before it was upgraded ({error})")
+    };
+    config.report.event(event);
+    Error::NoUpgrade { from }
 }
 
 struct Outcome<'a, 'b> {

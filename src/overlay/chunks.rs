@@ -64,12 +64,11 @@ impl ChunkStream {
                 Ok(text) => text.len(),
                 Err(error) if error.error_len().is_none() && !self.ended => error.valid_up_to(),
                 Err(_) => {
-                    return Err(Error::Io {
-                        at: self.end.name.to_string(),
-                        source: std::io::Error::new(
-                            std::io::ErrorKind::InvalidData,
-                            "not valid UTF-8, which a text message must be (-b sends binary messages)",
-                        ),
+                    return Err(Error::Input {
+                        what: "data".into(),
+                        from: self.end.input_name().to_owned(),
+                        reason: "is not valid UTF-8, which a text message must be".into(),
+                        hint: "-b sends binary messages",
                     });
                 }
             },

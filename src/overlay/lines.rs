@@ -50,6 +50,10 @@ const READ_SIZE: usize = 64 * 1024;
 /// Output is gathered up to this size before it is written.
 const GATHER: usize = 64 * 1024;
 
+const NOT_TEXT: &str = "-b sends binary messages";
+const TOO_LONG: &str =
+    "--max-ws-message-length BYTES allows longer ones, -b sends what is read without looking for lines";
+
 struct LineStream {
     end: ByteEnd,
     read: BytesMut,
@@ -63,17 +67,23 @@ struct LineStream {
 }
 
 impl LineStream {
+    fn unfit(&self, reason: String, hint: &'static str) -> Error {
+        Error::Input { what: format!("line {}", self.line), from: self.end.input_name().to_owned(), reason, hint }
+    }
+
+    fn too_long(&self) -> Error {
+        self.unfit(format!("is longer than {} bytes", self.framing.max_length), TOO_LONG)
+    }
+
     fn message(&mut self, payload: BytesMut) -> Result<Message, Error> {
         self.line += 1;
+        // Also where one read brought the whole line.
+        if payload.len() > self.framing.max_length {
+            return Err(self.too_long());
+        }
         let kind = self.framing.kind.unwrap_or(Kind::Text);
         if kind == Kind::Text && std::str::from_utf8(&payload).is_err() {
-            return Err(Error::Io {
-                at: format!("line {} from {}", self.line, self.end.name),
-                source: std::io::Error::new(
-                    std::io::ErrorKind::InvalidData,
-                    "not valid UTF-8, which a text message must be (-b sends binary messages)",
-                ),
-            });
+            return Err(self.unfit("is not valid UTF-8, which a text message must be".into(), NOT_TEXT));
         }
         Ok(Message { kind, payload: payload.freeze() })
     }
@@ -97,15 +107,8 @@ impl MessageStream for LineStream {
                 return Poll::Ready(Ok(end));
             }
             if self.read.len() > self.framing.max_length {
-                return Poll::Ready(Err(Error::usage_hint(
-                    format!(
-                        "line {} from {} is longer than {} bytes",
-                        self.line + 1,
-                        self.end.name,
-                        self.framing.max_length
-                    ),
-                    "--max-ws-message-length BYTES allows longer ones, -b sends what is read without looking for lines",
-                )));
+                self.line += 1;
+                return Poll::Ready(Err(self.too_long()));
             }
             self.read.reserve(READ_SIZE);
             self.ended = ready!(self.end.poll_fill(cx, &mut self.read))? == 0;

@@ -9,8 +9,17 @@ use crate::{
     report::Report,
     tls,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 use tokio_rustls::{
     TlsAcceptor, TlsConnector,
     rustls::{ClientConfig, ServerConfig, pki_types::ServerName},
@@ -78,9 +87,9 @@ impl Transform<ByteEnd, ByteEnd> for Connect {
             match TlsConnector::from(self.config.clone()).connect(self.name.clone(), inner.io).await {
                 Ok(stream) => {
                     self.report.handshake('*', format_args!("TLS {}", tls::describe(stream.get_ref().1)));
-                    Ok(ByteEnd::new(stream, role, name))
+                    Ok(ByteEnd::new(Worded { stream, name: name.clone(), peer: tls::Peer::Server }, role, name))
                 }
-                Err(error) => Err(tls::in_words(&name, &error)),
+                Err(error) => Err(tls::in_words(&name, tls::Peer::Server, &error)),
             }
         })
     }
@@ -96,8 +105,10 @@ impl Transform<ByteEnd, ByteEnd> for Accept {
         Box::pin(async move {
             let (role, name) = (inner.role, inner.name);
             match timeout(self.limit, TlsAcceptor::from(self.config.clone()).accept(inner.io)).await {
-                Ok(Ok(stream)) => Ok(ByteEnd::new(stream, role, name)),
-                Ok(Err(error)) => Err(tls::in_words(&name, &error)),
+                Ok(Ok(stream)) => {
+                    Ok(ByteEnd::new(Worded { stream, name: name.clone(), peer: tls::Peer::Client }, role, name))
+                }
+                Ok(Err(error)) => Err(tls::in_words(&name, tls::Peer::Client, &error)),
                 Err(_) => Err(Error::TimedOut {
                     doing: format!("waiting for {name} in the TLS handshake"),
                     limit: self.limit,
@@ -105,5 +116,42 @@ impl Transform<ByteEnd, ByteEnd> for Accept {
                 }),
             }
         })
+    }
+}
+
+/// A TLS stream whose own errors, which may come long after the handshake, are in words and have their exit code.
+struct Worded<S> {
+    stream: S,
+    name: Arc<str>,
+    peer: tls::Peer,
+}
+
+impl<S> Worded<S> {
+    fn worded<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        result.map_err(|error| tls::alert_in_words(&self.name, self.peer, &error).map_or(error, io::Error::from))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Worded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.worded(read)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Worded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.worded(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.worded(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.worded(shut)
     }
 }

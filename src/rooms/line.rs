@@ -43,6 +43,8 @@ pub struct Line {
     needs_flush: bool,
     /// More than its limit waits, and its room waits for it.
     is_holding_up: bool,
+    /// The payload of the last ping that is not answered yet.
+    owed_pong: Option<Bytes>,
     /// A close frame of ours is in the backlog or gone; nothing follows it.
     is_sealed: bool,
     failed: Option<io::Error>,
@@ -59,6 +61,7 @@ impl Line {
             is_cut: false,
             needs_flush: false,
             is_holding_up: false,
+            owed_pong: None,
             is_sealed: false,
             failed: None,
             owner: None,
@@ -164,15 +167,11 @@ impl Line {
 
     /// Queues a control frame, which no policy drops.
     pub fn control(&mut self, opcode: Control, payload: &[u8]) {
-        let mut frame = BytesMut::new();
-        append_frame(&mut frame, OpCode::Control(opcode), true, false, payload);
-        self.push_control(frame.freeze());
-    }
-
-    fn push_control(&mut self, frame: Bytes) {
         if !self.is_sealed {
+            let mut frame = BytesMut::new();
+            append_frame(&mut frame, OpCode::Control(opcode), true, false, payload);
             self.backlog_bytes += frame.len();
-            self.backlog.push_back(Piece { bytes: frame, messages: 0 });
+            self.backlog.push_back(Piece { bytes: frame.freeze(), messages: 0 });
             self.wake();
         }
     }
@@ -208,7 +207,11 @@ impl Line {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
-        while let Some(piece) = self.backlog.front_mut() {
+        loop {
+            if let Some(payload) = self.owed_pong.take_if(|_| self.backlog.is_empty()) {
+                self.control(Control::Pong, &payload);
+            }
+            let Some(piece) = self.backlog.front_mut() else { break };
             match ready!(Pin::new(&mut self.end.io).poll_write(cx, &piece.bytes))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => {
@@ -238,9 +241,14 @@ impl Line {
         Pin::new(&mut self.end.io).poll_read(cx, buf)
     }
 
-    /// Takes frames of tungstenite's: its pongs and close answers.
-    pub fn write_control(&mut self, frames: &[u8]) {
-        self.push_control(Bytes::copy_from_slice(frames));
+    /// Answers a ping: at once, or the last of them when the backlog has been written (RFC 6455 section 5.5.3), so that
+    /// a member that pings and never reads costs one pong.
+    pub fn pong(&mut self, payload: Bytes) {
+        if self.backlog.is_empty() {
+            self.control(Control::Pong, &payload);
+        } else {
+            self.owed_pong = Some(payload);
+        }
     }
 
     /// Ends our direction of the connection.

@@ -99,7 +99,10 @@ pub async fn run(connection: Connection, hub: &Hub, stop: &Stop, grace: Duration
         .max_message_size(Some(hub.websocket.max_message))
         .max_frame_size(Some(hub.websocket.max_frame));
     let socket = Socket(member.clone());
-    let inner = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits)).await;
+    let mut inner = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits)).await;
+    // It believes that it has closed, so it answers nothing: neither pings, of which a member that never reads could send
+    // any number, nor close frames, whose codes it would replace.
+    let _ = inner.close(None).await;
     let room = hub.join(&target, member.clone());
     hub.report.room("join", &[("peer", &name), ("room", &target)]);
     let mut presence = Presence {
@@ -229,12 +232,20 @@ impl Presence<'_> {
                     self.heartbeat.iter_mut().for_each(Heartbeat::answered);
                     continue;
                 }
-                Poll::Ready(Some(Ok(tungstenite::Message::Ping(_) | tungstenite::Message::Frame(_)))) => continue,
+                Poll::Ready(Some(Ok(tungstenite::Message::Ping(payload)))) => {
+                    self.member.line().pong(payload);
+                    continue;
+                }
+                Poll::Ready(Some(Ok(tungstenite::Message::Frame(_)))) => continue,
                 Poll::Ready(Some(Ok(tungstenite::Message::Close(close)))) => {
-                    ended = Some(Ok(match close {
-                        Some(close) => Close::new(close.code.into(), close.reason.as_str()),
-                        None => Close::new(Close::NO_STATUS, ""),
-                    }));
+                    ended = Some(match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
+                        Some(close) if !close.may_be_sent() => Err(Fault::Violation {
+                            code: 1002,
+                            reason: format!("the close code {} may not be sent", close.code),
+                            hint: None,
+                        }),
+                        close => Ok(close.unwrap_or(Close::new(Close::NO_STATUS, ""))),
+                    });
                     break;
                 }
                 Poll::Ready(other) => {
@@ -317,7 +328,7 @@ impl Presence<'_> {
     }
 }
 
-/// A member's connection as tungstenite sees it: reads come from it, writes (pongs) go into the backlog.
+/// A member's connection as tungstenite sees it: reads come from it, writes are swallowed, since we write ourselves.
 struct Socket(Arc<Member>);
 
 impl AsyncRead for Socket {
@@ -328,7 +339,6 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.line().write_control(buf);
         Poll::Ready(Ok(buf.len()))
     }
 

@@ -6,7 +6,7 @@ mod self_signed;
 mod verify;
 mod words;
 
-pub use words::in_words;
+pub use words::{Peer, alert_in_words, in_words};
 
 use crate::{
     cli::TlsOptions,

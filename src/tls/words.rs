@@ -4,56 +4,96 @@ use crate::error::{Error, plain};
 use std::{io, time::Duration};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError, InvalidMessage, pki_types::UnixTime};
 
-/// The error of a failed handshake with `peer`.
-pub fn in_words(peer: &str, error: &io::Error) -> Error {
-    let with = peer.to_owned();
-    let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) else {
+/// What the other side is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// We connected to it.
+    Server,
+    /// It connected to us.
+    Client,
+}
+
+/// The error of a failed handshake with the peer of this name.
+pub fn in_words(name: &str, peer: Peer, error: &io::Error) -> Error {
+    alert_in_words(name, peer, error).unwrap_or_else(|| {
         let reason = match error.kind() {
             io::ErrorKind::UnexpectedEof => "the connection ended during the handshake".into(),
             _ => plain(error),
         };
-        return Error::Tls { with, reason, hint: None };
-    };
-    let (reason, hint) = explain(cause);
-    Error::Tls { with, reason, hint: hint.map(str::to_owned) }
+        Error::Tls { with: name.to_owned(), reason, hint: None }
+    })
 }
 
-fn explain(error: &rustls::Error) -> (String, Option<&'static str>) {
+/// The error of TLS itself, if it is one and not one of the connection below. In TLS 1.3 the client has finished the
+/// handshake before the server has seen its certificate, so a refusal arrives with the first data.
+pub fn alert_in_words(name: &str, peer: Peer, error: &io::Error) -> Option<Error> {
+    let cause = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let (reason, hint) = match (cause, peer) {
+        (rustls::Error::InvalidCertificate(reason), Peer::Server) => server_certificate(reason),
+        (rustls::Error::InvalidCertificate(reason), Peer::Client) => client_certificate(reason),
+        (other, _) => explain(other, peer),
+    };
+    Some(Error::Tls { with: name.to_owned(), reason, hint: hint.map(str::to_owned) })
+}
+
+const NAME: &str = "use the name that it is for, or --tls-domain NAME to expect that one";
+
+fn server_certificate(error: &CertificateError) -> (String, Option<&'static str>) {
     const TRUST: &str = "--cacert FILE trusts the authority that signed it, -k accepts any certificate";
-    const NAME: &str = "use the name that it is for, or --tls-domain NAME to expect that one";
     match error {
-        rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::Expired => ("the server's certificate has expired".into(), Some(TRUST)),
-            CertificateError::ExpiredContext { time, not_after } => {
-                let ago = in_days(*time, *not_after);
-                (format!("the server's certificate expired {ago} ago"), Some("renew it; -k accepts any certificate"))
-            }
-            CertificateError::NotValidYet => ("the server's certificate is not valid yet".into(), Some(TRUST)),
-            CertificateError::NotValidYetContext { time, not_before } => {
-                let ahead = in_days(*not_before, *time);
-                let hint = "check the clock of this machine; -k accepts any certificate";
-                (format!("the server's certificate becomes valid in {ahead}"), Some(hint))
-            }
-            CertificateError::NotValidForName => ("the server's certificate is for another name".into(), Some(NAME)),
-            CertificateError::NotValidForNameContext { expected, presented } => {
-                let names = presented.iter().map(|name| readable_name(name)).collect::<Vec<_>>().join(", ");
-                let names = if names.is_empty() { "no name at all".into() } else { names };
-                (format!("the server's certificate is for {names}, not for {}", expected.to_str()), Some(NAME))
-            }
-            CertificateError::UnknownIssuer => {
-                ("the server's certificate is not signed by an authority that is trusted here".into(), Some(TRUST))
-            }
-            CertificateError::Revoked => ("the server's certificate was revoked".into(), None),
-            CertificateError::BadSignature => ("the signature of the server's certificate is wrong".into(), None),
-            CertificateError::BadEncoding => ("the server's certificate cannot be read".into(), Some("-k accepts it")),
-            other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
-                "the server's certificate is an authority's own, which may not be used by a server".into(),
-                Some("make one with `basicConstraints=CA:FALSE`, or use -k"),
-            ),
-            other => {
-                (format!("the server's certificate is not acceptable: {other}"), Some("-k accepts any certificate"))
-            }
-        },
+        CertificateError::Expired => ("the server's certificate has expired".into(), Some(TRUST)),
+        CertificateError::ExpiredContext { time, not_after } => {
+            let ago = in_days(*time, *not_after);
+            (format!("the server's certificate expired {ago} ago"), Some("renew it; -k accepts any certificate"))
+        }
+        CertificateError::NotValidYet => ("the server's certificate is not valid yet".into(), Some(TRUST)),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let ahead = in_days(*not_before, *time);
+            let hint = "check the clock of this machine; -k accepts any certificate";
+            (format!("the server's certificate becomes valid in {ahead}"), Some(hint))
+        }
+        CertificateError::NotValidForName => ("the server's certificate is for another name".into(), Some(NAME)),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names = presented.iter().map(|name| readable_name(name)).collect::<Vec<_>>().join(", ");
+            let names = if names.is_empty() { "no name at all".into() } else { names };
+            (format!("the server's certificate is for {names}, not for {}", expected.to_str()), Some(NAME))
+        }
+        CertificateError::UnknownIssuer => {
+            ("the server's certificate is not signed by an authority that is trusted here".into(), Some(TRUST))
+        }
+        CertificateError::Revoked => ("the server's certificate was revoked".into(), None),
+        CertificateError::BadSignature => ("the signature of the server's certificate is wrong".into(), None),
+        CertificateError::BadEncoding => ("the server's certificate cannot be read".into(), Some("-k accepts it")),
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
+            "the server's certificate is an authority's own, which may not be used by a server".into(),
+            Some("make one with `basicConstraints=CA:FALSE`, or use -k"),
+        ),
+        other => (format!("the server's certificate is not acceptable: {other}"), Some("-k accepts any certificate")),
+    }
+}
+
+fn client_certificate(error: &CertificateError) -> (String, Option<&'static str>) {
+    let whose = "the client's certificate";
+    match error {
+        CertificateError::Expired => (format!("{whose} has expired"), None),
+        CertificateError::ExpiredContext { time, not_after } => {
+            (format!("{whose} expired {} ago", in_days(*time, *not_after)), None)
+        }
+        CertificateError::NotValidYet => (format!("{whose} is not valid yet"), None),
+        CertificateError::NotValidYetContext { time, not_before } => (
+            format!("{whose} becomes valid in {}", in_days(*not_before, *time)),
+            Some("check the clock of this machine"),
+        ),
+        CertificateError::UnknownIssuer => (
+            format!("{whose} is not signed by an authority that is trusted here"),
+            Some("--client-ca FILE names the authorities whose certificates are let in"),
+        ),
+        other => (format!("{whose} is not acceptable: {other}"), None),
+    }
+}
+
+fn explain(error: &rustls::Error, peer: Peer) -> (String, Option<&'static str>) {
+    match error {
         rustls::Error::NoCertificatesPresented => {
             ("the client showed no certificate, which --client-ca demands".into(), None)
         }
@@ -68,7 +108,10 @@ fn explain(error: &rustls::Error) -> (String, Option<&'static str>) {
             ),
             AlertDescription::UnknownCA => (
                 "the other side does not trust our certificate's authority".into(),
-                Some("it must be told to, for example with --cacert"),
+                Some(match peer {
+                    Peer::Server => "it must be told to; a listener of ours with --client-ca",
+                    Peer::Client => "it must be told to, for example with --cacert",
+                }),
             ),
             AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown

@@ -1,9 +1,8 @@
 //! The WebSocket protocol (RFC 6455): all that touches tungstenite.
 //!
-//! tungstenite reads: it checks frames, joins fragments, validates UTF-8 and answers pings. We write: frames are encoded
-//! into the output of [`wire::Wire`], into which tungstenite's pongs go too, so everything leaves in one order and whole.
-//! That is what lets messages follow a close frame that was received but not yet answered, and lets long messages leave as
-//! fragments.
+//! tungstenite reads: it checks frames, joins fragments and validates UTF-8. We write: frames, pongs and close frames
+//! among them, are encoded into the output of [`wire::Wire`], so everything leaves in one order and whole. That is what
+//! lets messages follow a close frame that was received but not yet answered, and lets long messages leave as fragments.
 
 mod fault;
 mod frame;

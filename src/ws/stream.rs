@@ -58,7 +58,8 @@ pub struct WebSocket {
     close_is_sent: bool,
     /// A failure to write is told when something is to be written; what was received before it is still read.
     write_failed: bool,
-    owes_pong: bool,
+    /// The payload of the last ping that is not answered yet: a peer that pings and never reads gets one pong in the end.
+    owed_pong: Option<Bytes>,
     failing: Option<Failing>,
     settling: Settling,
     heartbeat: Option<Heartbeat>,
@@ -95,7 +96,7 @@ impl WebSocket {
         if let Some(tap) = &mut tap {
             tap.see(&early);
         }
-        let wire = Wire { end, out: BytesMut::new(), sealed: false, tap };
+        let wire = Wire { end, out: BytesMut::new(), tap };
         let (role, read_buffer) = match side {
             Side::Client => (protocol::Role::Client, CLIENT_READ_BUFFER),
             Side::Server => (protocol::Role::Server, SERVER_READ_BUFFER),
@@ -105,7 +106,10 @@ impl WebSocket {
             .write_buffer_size(0)
             .max_message_size(Some(options.max_message))
             .max_frame_size(Some(options.max_frame));
-        let inner = WebSocketStream::from_partially_read(wire, early, role, Some(limits)).await;
+        let mut inner = WebSocketStream::from_partially_read(wire, early, role, Some(limits)).await;
+        // It believes that it has closed, so it reads on but answers nothing: neither pings nor close frames, whose codes
+        // it would replace. The wire swallows what it says.
+        let _ = inner.close(None).await;
         let stream = Self {
             inner,
             side,
@@ -115,7 +119,7 @@ impl WebSocket {
             received_close: None,
             close_is_sent: false,
             write_failed: false,
-            owes_pong: false,
+            owed_pong: None,
             failing: None,
             settling: Settling::Idle,
             shows_frames,
@@ -144,7 +148,6 @@ impl WebSocket {
         }
         self.append(OpCode::Control(Control::Close), true, &payload);
         self.close_is_sent = true;
-        self.wire().sealed = true;
     }
 
     /// Encodes the next fragment of the message under way, or all of a short one.
@@ -165,10 +168,26 @@ impl WebSocket {
         }
     }
 
+    /// Answers the last ping when there is room. Nothing may follow a close frame (RFC 6455 section 5.5.1).
+    fn answer_ping(&mut self) {
+        if self.close_is_sent {
+            self.owed_pong = None;
+        } else if self.wire().out.len() < GATHER
+            && let Some(payload) = self.owed_pong.take()
+        {
+            self.append(OpCode::Control(Control::Pong), true, &payload);
+        }
+    }
+
     /// Writes while reading: pongs, and what waits for a flush when there is nothing to read.
     fn drain_quietly(&mut self, cx: &mut Context<'_>) {
-        if !self.write_failed && !self.wire().out.is_empty() {
-            self.write_failed = matches!(self.wire().poll_drain(cx), Poll::Ready(Err(_)));
+        self.answer_ping();
+        while !self.write_failed && !self.wire().out.is_empty() {
+            match self.wire().poll_drain(cx) {
+                Poll::Ready(Ok(())) => self.answer_ping(),
+                Poll::Ready(Err(_)) => self.write_failed = true,
+                Poll::Pending => return,
+            }
         }
     }
 
@@ -213,7 +232,7 @@ impl WebSocket {
                 let with = self.wire().end.name.to_string();
                 Err(Error::Lost { with, reason: "it ended without a close frame".into() })
             }
-            Fault::Io(error) => Err(self.wire().end.error(error)),
+            Fault::Io(error) => Err(self.wire().end.read_error(error)),
             Fault::Violation { code, reason, hint } => {
                 self.fail(code, reason, hint);
                 Ok(None)
@@ -235,7 +254,7 @@ impl MessageStream for WebSocket {
                 self.beat(cx)?;
             }
             let next = self.inner.poll_next_unpin(cx);
-            if next.is_pending() || std::mem::take(&mut self.owes_pong) {
+            if next.is_pending() {
                 self.drain_quietly(cx);
             }
             let message = match next {
@@ -265,16 +284,17 @@ impl MessageStream for WebSocket {
                     continue;
                 }
                 tungstenite::Message::Close(close) => {
-                    let close = match close {
-                        Some(close) => Close::new(close.code.into(), close.reason.as_str()),
-                        None => Close::new(Close::NO_STATUS, ""),
-                    };
-                    self.received_close = Some(close);
+                    match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
+                        Some(close) if !close.may_be_sent() => {
+                            self.fail(1002, format!("the close code {} may not be sent", close.code), None);
+                        }
+                        close => self.received_close = Some(close.unwrap_or(Close::new(Close::NO_STATUS, ""))),
+                    }
                     continue;
                 }
-                tungstenite::Message::Ping(_) => {
-                    // tungstenite puts the pong into the output with its next read.
-                    self.owes_pong = true;
+                tungstenite::Message::Ping(payload) => {
+                    self.owed_pong = Some(payload);
+                    self.drain_quietly(cx);
                     continue;
                 }
                 tungstenite::Message::Frame(_) => continue,

@@ -1,4 +1,4 @@
-//! The byte stream below tungstenite: reads pass through, writes gather in one output.
+//! The byte stream below tungstenite: reads pass through, its writes are swallowed, and ours gather in one output.
 
 use super::tap::Tap;
 use crate::{error::Error, flow::ByteEnd};
@@ -10,14 +10,12 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is read comes from the end; what is written waits in `out` until [`poll_drain`](Self::poll_drain).
+/// What is read comes from the end; frames of ours wait in `out` until [`poll_drain`](Self::poll_drain).
 pub struct Wire {
     /// The connection.
     pub end: ByteEnd,
     /// Whole frames that are not written yet.
     pub out: BytesMut,
-    /// Our close frame is in `out` or gone: nothing may follow it, not even tungstenite's pongs (RFC 6455 section 5.5.1).
-    pub sealed: bool,
     /// `-vv`: looks at what is read.
     pub tap: Option<Tap>,
 }
@@ -46,10 +44,8 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if !self.sealed {
-            self.out.extend_from_slice(buf);
-        }
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        // tungstenite's own answers; we write ours.
         Poll::Ready(Ok(buf.len()))
     }
 
