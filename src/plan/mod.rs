@@ -109,6 +109,6 @@ fn share(stack: &mut Stack, other: Flow, config: &Arc<Config>) -> Result<(), Err
 }
 
 /// Whether a byte end of this role is read by lines unless told otherwise (the manual, TEXT AND BINARY).
-pub(crate) fn lines_by_default(role: Role, is_process: bool) -> bool {
-    is_process || matches!(role, Role::Console { .. } | Role::Source | Role::Sink)
+pub(crate) fn lines_by_default(role: Role) -> bool {
+    matches!(role, Role::Console { .. } | Role::Source | Role::Sink | Role::Process)
 }
