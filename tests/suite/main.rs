@@ -1,4 +1,6 @@
 //! The real binary over real sockets, a file for each capability.
 
+mod endings;
+mod frames;
 mod lines;
 mod support;
