@@ -104,7 +104,7 @@ fn share(stack: &mut Stack, other: Flow, config: &Arc<Config>) -> Result<(), Err
             frame(stack, config, "and shared as messages")?;
         }
     }
-    let (name, overlay) = overlay::reuse();
+    let (name, overlay) = overlay::reuse(config);
     stack.push(name, overlay, Some("it exists once and all clients share it".into()))
 }
 

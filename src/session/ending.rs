@@ -131,10 +131,11 @@ impl Pump<'_> {
         self.fail(i, error, Close::new(1011, ""));
     }
 
-    /// The destination of way `i` takes no more. What it has said is still read where that can be, for it may hold the
-    /// reason.
+    /// The destination of way `i` takes no more. What it has said is still read where that can be: it may be an answer,
+    /// and it may hold the reason.
     pub(super) fn writing_failed(&mut self, i: usize, error: Error) {
-        let may_explain = self.ends[1 - i].role == Role::WebSocket && self.ways[1 - i].stage == Stage::Moving;
+        let may_explain = matches!(self.ends[1 - i].role, Role::WebSocket | Role::Peer | Role::Shared)
+            && self.ways[1 - i].stage == Stage::Moving;
         if may_explain && self.unwritten.is_none() {
             self.unwritten = Some(error);
             self.broken[1 - i] = true;
