@@ -490,6 +490,20 @@ fn bytes_to_bytes_pass_the_half_close_on() {
 }
 
 #[test]
+fn an_answer_is_heard_also_when_the_peer_takes_no_more() {
+    let (port, server) = one_connection(|mut stream| {
+        stream.read_exact(&mut [0; 5]).expect("read");
+        stream.write_all(b"too much").expect("write");
+        // What it leaves unread makes the system reset the connection.
+    });
+    let input = "x".repeat(8 << 20);
+    let finished = run(["-", &format!("tcp:127.0.0.1:{port}")], &input);
+    finished.fails_with(7, "connection to 127.0.0.1");
+    assert_eq!(finished.out(), "too much");
+    server.join().expect("the server");
+}
+
+#[test]
 fn large_streams_pass_a_tunnel_in_both_directions_at_once() {
     const SIZE: usize = 8 << 20;
     let data = |seed: u32| -> Vec<u8> {

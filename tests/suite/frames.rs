@@ -273,9 +273,7 @@ pub fn encode(is_final: bool, opcode: u8, masked: bool, payload: &[u8]) -> Vec<u
 }
 
 /// A server for one WebSocket: its URL, and what `serve` gives.
-pub fn websocket_server<T: Send + 'static>(
-    serve: impl FnOnce(Peer) -> T + Send + 'static,
-) -> (String, JoinHandle<T>) {
+pub fn websocket_server<T: Send + 'static>(serve: impl FnOnce(Peer) -> T + Send + 'static) -> (String, JoinHandle<T>) {
     let (port, thread) = one_connection(|stream| serve(Peer::accept(stream)));
     (format!("ws://127.0.0.1:{port}/"), thread)
 }

@@ -3,4 +3,5 @@
 mod endings;
 mod frames;
 mod lines;
+mod serving;
 mod support;

@@ -126,7 +126,8 @@ impl Running {
     /// The next line of its standard output, with its newline if it has one.
     #[track_caller]
     pub fn line(&mut self) -> String {
-        let line = self.lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("no further line; it said {:?}", self.give_up()));
+        let line =
+            self.lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("no further line; it said {:?}", self.give_up()));
         self.seen.extend_from_slice(&line);
         String::from_utf8_lossy(&line).into_owned()
     }
