@@ -138,8 +138,10 @@ pub enum Role {
     Source,
     /// A file that is written; it never says anything.
     Sink,
-    /// A socket or a process: it may still answer after its input has ended.
+    /// A socket: it may still answer after its input has ended.
     Peer,
+    /// A child process: it may still answer, or work, after its input has ended. When its output has ended it is gone.
+    Process,
     /// A WebSocket: it has close frames and pings.
     WebSocket,
     /// One end that many sessions share (`reuse:`); the sessions come and go, the end stays.
@@ -166,7 +168,7 @@ impl ByteEnd {
         Self { io: Box::new(io), role, name: name.into() }
     }
 
-    /// A socket or a process.
+    /// A socket.
     pub fn peer(io: impl ByteIo + 'static, name: impl Into<Arc<str>>) -> Self {
         Self::new(io, Role::Peer, name)
     }
@@ -194,7 +196,7 @@ impl ByteEnd {
             Ok(error) => error,
             Err(source) => match (self.role, source.kind()) {
                 (
-                    Role::Peer,
+                    Role::Peer | Role::Process,
                     BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut | UnexpectedEof,
                 ) => {
                     let reason = match source.kind() {

@@ -45,7 +45,7 @@ pub(super) static SHELL: Entry = Entry {
 
 fn stack(name: &str, arg: &str, program: OsString, args: Vec<OsString>) -> Stack {
     let dial = Spawn { shown: arg.to_owned(), program, args };
-    Stack::dial_with(format_args!("{name}:{arg}"), Flow::Bytes, Role::Peer, dial).of_process()
+    Stack::dial_with(format_args!("{name}:{arg}"), Flow::Bytes, Role::Process, dial)
 }
 
 struct Spawn {
@@ -68,7 +68,7 @@ impl Dial for Spawn {
                 return Err(failed("has no pipes"));
             };
             let process = Process { child, stdin: Some(stdin), stdout, shown: self.shown.clone() };
-            Ok(Duplex::Bytes(ByteEnd::peer(process, self.shown.as_str())))
+            Ok(Duplex::Bytes(ByteEnd::new(process, Role::Process, self.shown.as_str())))
         })
     }
 }

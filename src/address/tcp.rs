@@ -175,17 +175,23 @@ struct AcceptOne {
 impl Dial for AcceptOne {
     fn dial<'a>(&'a self, setup: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
         Box::pin(async move {
-            let (end, peer) = {
-                let mut listening = self.listening.lock().await;
-                let accept = match &mut *listening {
-                    Some(accept) => accept,
-                    None => listening.insert(crate::session::start_listening(&self.inner, &self.config).await?),
+            loop {
+                let (end, peer) = {
+                    let mut listening = self.listening.lock().await;
+                    let accept = match &mut *listening {
+                        Some(accept) => accept,
+                        None => listening.insert(crate::session::start_listening(&self.inner, &self.config).await?),
+                    };
+                    accept.accept().await?
                 };
-                accept.accept().await?
-            };
-            let mut alone = Setup::alone(peer);
-            alone.asked = setup.asked.clone();
-            self.inner.dress(Duplex::Bytes(end), &mut alone).await
+                let mut alone = Setup::alone(peer);
+                alone.asked = setup.asked.clone();
+                match self.inner.dress(Duplex::Bytes(end), &mut alone).await {
+                    // A request for a file or a health check is no session.
+                    Err(Error::NoUpgrade { .. }) => {}
+                    dressed => return dressed,
+                }
+            }
         })
     }
 }

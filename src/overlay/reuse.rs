@@ -2,6 +2,7 @@
 //! to all of them. Nothing is lost: while one of the sessions does not take what it is sent, the shared end is not read.
 
 use crate::{
+    cli::Config,
     error::Error,
     flow::{Close, Duplex, Flow, Incoming, Message, MessageEnd, MessageStream, Role, Task},
     plan::{Setup, Stack},
@@ -11,8 +12,10 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
+use tokio::time::timeout;
 
 pub(super) static REUSE: Entry = Entry {
     names: &["reuse", "broadcast", "reuse-broadcast", "broadcast-reuse"],
@@ -23,15 +26,17 @@ pub(super) static REUSE: Entry = Entry {
               that nothing is lost.",
     example: "ws-l:127.0.0.1:8080 reuse:tcp:127.0.0.1:7",
     flags: &[],
-    build: Build::Overlay(|_, _| Ok(reuse().1)),
+    build: Build::Overlay(|_, config| Ok(reuse(config).1)),
 };
 
 /// The overlay and its name.
-pub fn reuse() -> (&'static str, Overlay) {
-    ("reuse", Overlay::OnDial(Box::new(Reuse)))
+pub fn reuse(config: &Config) -> (&'static str, Overlay) {
+    ("reuse", Overlay::OnDial(Box::new(Reuse { close_timeout: config.ending.close_timeout })))
 }
 
-struct Reuse;
+struct Reuse {
+    close_timeout: Duration,
+}
 
 impl Redial for Reuse {
     fn wants(&self) -> Option<Flow> {
@@ -43,12 +48,13 @@ impl Redial for Reuse {
     }
 
     fn wrap(self: Box<Self>, inner: Stack) -> Box<dyn Dial> {
-        Box::new(SharedDial { inner, current: tokio::sync::Mutex::new(None) })
+        Box::new(SharedDial { inner, close_timeout: self.close_timeout, current: tokio::sync::Mutex::new(None) })
     }
 }
 
 struct SharedDial {
     inner: Stack,
+    close_timeout: Duration,
     current: tokio::sync::Mutex<Option<Arc<Hub>>>,
 }
 
@@ -57,12 +63,12 @@ impl Dial for SharedDial {
         Box::pin(async move {
             let mut current = self.current.lock().await;
             let hub = match &*current {
-                Some(hub) if !hub.lock().is_over() => hub.clone(),
+                Some(hub) if hub.lock().over.is_none() => hub.clone(),
                 _ => {
                     let Duplex::Messages(end) = self.inner.dial(setup).await? else {
                         unreachable!("the plan frames what is shared")
                     };
-                    let hub = Hub::start(end);
+                    let hub = Hub::start(end, self.close_timeout);
                     *current = Some(hub.clone());
                     hub
                 }
@@ -113,54 +119,67 @@ struct State {
     next_id: u64,
     /// From all members to the shared end.
     inbound: Queue,
-    inbound_writers: Vec<Waker>,
-    /// Messages that members have said so far, and how many of them are known to be written.
-    said: u64,
-    written: u64,
+    /// How many messages members have put into `inbound` so far, and how many of them are written and flushed.
+    pushed: u64,
+    flushed: u64,
     /// The task that owns the shared end.
     owner: Option<Waker>,
-    /// The shared end will say nothing more, with these words.
-    ended: Option<Option<Close>>,
-    /// It cannot be written any more.
-    failed: Option<String>,
+    /// The shared end will say nothing more.
+    over: Option<Over>,
+    /// It is let go of: nothing will be written any more.
+    gone: bool,
+}
+
+/// How the shared end ended.
+enum Over {
+    /// With these words, where it is a WebSocket.
+    Ended(Option<Close>),
+    Failed(String),
 }
 
 struct Member {
     id: u64,
     outbound: Queue,
     reader: Option<Waker>,
+    writer: Option<Waker>,
 }
 
 impl State {
-    fn is_over(&self) -> bool {
-        self.ended.is_some() || self.failed.is_some()
-    }
-
     fn wake_owner(&mut self) {
         self.owner.take().into_iter().for_each(Waker::wake);
     }
 
-    fn wake_members(&mut self) {
-        self.inbound_writers.drain(..).for_each(Waker::wake);
+    fn wake_readers(&mut self) {
         self.members.iter_mut().filter_map(|member| member.reader.take()).for_each(Waker::wake);
+    }
+
+    fn wake_writers(&mut self) {
+        self.members.iter_mut().filter_map(|member| member.writer.take()).for_each(Waker::wake);
+    }
+
+    fn member(&mut self, id: u64) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.id == id)
     }
 }
 
 impl Hub {
-    fn start(end: MessageEnd) -> Arc<Self> {
+    fn start(end: MessageEnd, close_timeout: Duration) -> Arc<Self> {
         let hub = Arc::new(Self { state: Mutex::default(), name: end.name.clone() });
-        let owned = hub.clone();
-        tokio::spawn(async move {
-            let mut owner = Owner { hub: owned, end, stays_when_ended: false };
+        let mut owner = Owner {
+            hub: hub.clone(),
+            taken: 0,
             // Standard input that has ended leaves standard output, which goes on taking what members say.
-            owner.stays_when_ended = matches!(owner.end.role, Role::Console { .. } | Role::Source | Role::Sink);
-            let result = poll_fn(|cx| owner.poll(cx)).await;
-            let mut state = owner.hub.lock();
-            if let Err(error) = result {
-                state.failed = Some(error.to_string());
+            stays_when_ended: matches!(end.role, Role::Console { .. } | Role::Source | Role::Sink),
+            end,
+        };
+        tokio::spawn(async move {
+            if let Err(error) = poll_fn(|cx| owner.poll(cx)).await {
+                owner.fail(error);
             }
-            state.ended.get_or_insert(None);
-            state.wake_members();
+            let _ = timeout(close_timeout, owner.let_go()).await;
+            let mut state = owner.hub.lock();
+            state.gone = true;
+            state.wake_writers();
         });
         hub
     }
@@ -173,11 +192,11 @@ impl Hub {
         let mut state = hub.lock();
         let id = state.next_id;
         state.next_id += 1;
-        state.members.push(Member { id, outbound: Queue::default(), reader: None });
+        state.members.push(Member { id, outbound: Queue::default(), reader: None, writer: None });
         state.wake_owner();
         drop(state);
         let name = hub.name.clone();
-        MessageEnd { io: Box::new(Membership { hub: hub.clone(), id, said: 0 }), role: Role::Shared, name }
+        MessageEnd { io: Box::new(Membership { hub: hub.clone(), id, last: 0 }), role: Role::Shared, name }
     }
 }
 
@@ -185,77 +204,97 @@ impl Hub {
 struct Owner {
     hub: Arc<Hub>,
     end: MessageEnd,
+    /// How many messages of the members were handed to the shared end.
+    taken: u64,
     stays_when_ended: bool,
 }
 
 impl Owner {
     /// Ready when the shared end is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_inbound(cx)?;
+        let _ = self.poll_inbound(cx)?;
         let over = self.poll_outbound(cx)?;
         if over.is_ready() && !self.stays_when_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    /// Writes what members said.
-    fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        let taken = loop {
-            if self.end.io.poll_ready(cx)?.is_pending() {
-                return Ok(());
-            }
+    /// Writes what members said. Ready when there is no more and all of it is on its way.
+    fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            ready!(self.end.io.poll_ready(cx))?;
             let mut state = self.hub.lock();
             let Some(message) = state.inbound.pop() else {
                 state.owner = Some(cx.waker().clone());
-                break state.said;
+                break;
             };
             if !state.inbound.is_full() {
-                state.inbound_writers.drain(..).for_each(Waker::wake);
+                state.wake_writers();
             }
             drop(state);
             self.end.io.start_send(message)?;
-        };
-        if self.end.io.poll_flush(cx)?.is_ready() {
-            let mut state = self.hub.lock();
-            if state.written < taken {
-                state.written = taken;
-                state.inbound_writers.drain(..).for_each(Waker::wake);
-            }
+            self.taken += 1;
         }
-        Ok(())
+        ready!(self.end.io.poll_flush(cx))?;
+        let mut state = self.hub.lock();
+        if state.flushed < self.taken {
+            state.flushed = self.taken;
+            state.wake_writers();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Reads for the members, while there are some and all of them take it. Ready when the shared end has ended.
-    fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Error> {
+    fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         for _ in 0..MOST_WAITING {
             let mut state = self.hub.lock();
-            if state.ended.is_some() {
-                return Ok(Poll::Ready(()));
-            }
             if state.members.is_empty() || state.members.iter().any(|member| member.outbound.is_full()) {
                 state.owner = Some(cx.waker().clone());
-                return Ok(Poll::Pending);
+                return Poll::Pending;
             }
             drop(state);
-            match self.end.io.poll_next(cx)? {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Incoming::Message(message)) => {
+            match ready!(self.end.io.poll_next(cx))? {
+                Incoming::Message(message) => {
                     let mut state = self.hub.lock();
                     for member in &mut state.members {
                         member.outbound.push(message.clone());
                         member.reader.take().into_iter().for_each(Waker::wake);
                     }
                 }
-                Poll::Ready(Incoming::End(close)) => {
-                    if self.stays_when_ended {
-                        return Ok(Poll::Ready(()));
+                Incoming::End(close) => {
+                    if !self.stays_when_ended {
+                        let mut state = self.hub.lock();
+                        state.over = Some(Over::Ended(close));
+                        state.wake_readers();
                     }
-                    let mut state = self.hub.lock();
-                    state.ended = Some(close);
-                    state.wake_members();
+                    return Poll::Ready(Ok(()));
                 }
             }
         }
         cx.waker().wake_by_ref();
-        Ok(Poll::Pending)
+        Poll::Pending
+    }
+
+    fn fail(&mut self, error: Error) {
+        let reason = match error {
+            Error::Lost { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        let mut state = self.hub.lock();
+        state.over = Some(Over::Failed(reason));
+        state.gone = true;
+        state.wake_readers();
+        state.wake_writers();
+    }
+
+    /// Answers the close frame, behind what members had said before it, and ends the connection in good order.
+    async fn let_go(&mut self) {
+        let close = match &self.hub.lock().over {
+            Some(Over::Ended(close)) => close.clone(),
+            Some(Over::Failed(_)) | None => return,
+        };
+        if poll_fn(|cx| self.poll_inbound(cx)).await.is_ok() {
+            let _ = poll_fn(|cx| self.end.io.poll_finish(cx, close.as_ref())).await;
+        }
+        poll_fn(|cx| self.end.io.poll_shutdown(cx)).await;
     }
 }
 
@@ -263,12 +302,12 @@ impl Owner {
 struct Membership {
     hub: Arc<Hub>,
     id: u64,
-    /// The number of its last message among those of all members.
-    said: u64,
+    /// Our last message's number among all that were pushed.
+    last: u64,
 }
 
 impl Membership {
-    fn failure(&self, reason: &str) -> Error {
+    fn failed(&self, reason: &str) -> Error {
         Error::Lost { with: self.hub.name.to_string(), reason: reason.to_owned() }
     }
 }
@@ -287,8 +326,10 @@ impl MessageStream for Membership {
             }
             return Poll::Ready(Ok(Incoming::Message(message)));
         }
-        if let Some(close) = &state.ended {
-            return Poll::Ready(Ok(Incoming::End(close.clone())));
+        match &state.over {
+            Some(Over::Ended(close)) => return Poll::Ready(Ok(Incoming::End(close.clone()))),
+            Some(Over::Failed(reason)) => return Poll::Ready(Err(self.failed(reason))),
+            None => {}
         }
         member.reader = Some(cx.waker().clone());
         Poll::Pending
@@ -296,11 +337,13 @@ impl MessageStream for Membership {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.hub.lock();
-        if let Some(reason) = &state.failed {
-            return Poll::Ready(Err(self.failure(reason)));
+        if let Some(Over::Failed(reason)) = &state.over {
+            return Poll::Ready(Err(self.failed(reason)));
         }
-        if state.inbound.is_full() {
-            state.inbound_writers.push(cx.waker().clone());
+        if state.inbound.is_full() && !state.gone {
+            if let Some(member) = state.member(self.id) {
+                member.writer = Some(cx.waker().clone());
+            }
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
@@ -308,24 +351,27 @@ impl MessageStream for Membership {
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         let mut state = self.hub.lock();
-        state.inbound.push(message);
-        state.said += 1;
-        self.said = state.said;
-        state.wake_owner();
+        // A WebSocket that has closed is told nothing more, as when it is not shared.
+        if !state.gone {
+            state.inbound.push(message);
+            state.pushed += 1;
+            self.last = state.pushed;
+            state.wake_owner();
+        }
         Ok(())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // The queue is not enough: the process may end with this session.
+        // Not merely taken: the process may end as soon as its sessions have.
+        ready!(self.poll_ready(cx))?;
         let mut state = self.hub.lock();
-        if let Some(reason) = &state.failed {
-            return Poll::Ready(Err(self.failure(reason)));
+        if state.flushed >= self.last || state.gone {
+            return Poll::Ready(Ok(()));
         }
-        if state.written < self.said {
-            state.inbound_writers.push(cx.waker().clone());
-            return Poll::Pending;
+        if let Some(member) = state.member(self.id) {
+            member.writer = Some(cx.waker().clone());
         }
-        Poll::Ready(Ok(()))
+        Poll::Pending
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {

@@ -141,11 +141,11 @@ fn share(stack: &mut Stack, other: Flow, config: &Arc<Config>) -> Result<(), Err
             frame(stack, config, "and shared as messages")?;
         }
     }
-    let (name, overlay) = overlay::reuse();
+    let (name, overlay) = overlay::reuse(config);
     stack.push(name, overlay, Some("it exists once and all clients share it".into()))
 }
 
 /// Whether a byte end of this role is read by lines unless told otherwise (the manual, TEXT AND BINARY).
-pub(crate) fn lines_by_default(role: Role, is_process: bool) -> bool {
-    is_process || matches!(role, Role::Console { .. } | Role::Source | Role::Sink)
+pub(crate) fn lines_by_default(role: Role) -> bool {
+    matches!(role, Role::Console { .. } | Role::Source | Role::Sink | Role::Process)
 }

@@ -17,7 +17,6 @@ pub struct Stack {
     role: Role,
     title: String,
     host: Option<String>,
-    is_process: bool,
     exists_once: bool,
     connect_timeout: Duration,
 }
@@ -50,7 +49,6 @@ impl Stack {
             role,
             title,
             host: None,
-            is_process: false,
             exists_once: matches!(role, Role::Console { .. }),
             connect_timeout: Duration::MAX,
         }
@@ -67,13 +65,6 @@ impl Stack {
     #[must_use]
     pub fn at_host(mut self, host: &str) -> Self {
         self.host = Some(host.into());
-        self
-    }
-
-    /// Marks a child process: a byte end that speaks in lines.
-    #[must_use]
-    pub fn of_process(mut self) -> Self {
-        self.is_process = true;
         self
     }
 
@@ -185,7 +176,7 @@ impl Stack {
 
     /// Whether its bytes are lines unless told otherwise.
     pub fn speaks_lines(&self) -> bool {
-        lines_by_default(self.role, self.is_process)
+        lines_by_default(self.role)
     }
 
     /// Opens it within the connect timeout.

@@ -106,11 +106,14 @@ impl Pump<'_> {
     /// The destination of way `i` has been told that nothing more comes.
     pub(super) fn destination_told(&mut self, i: usize) {
         let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
-        // A console, a file or a shared end has nothing to say to a peer that has closed; a socket or a process may.
+        // A console, a file or a shared end has nothing to say to a peer that has closed or is gone; a socket or a process
+        // may have.
         let is_mute = match to {
             Role::Console { terminal: true } => true,
-            Role::Console { .. } | Role::Source | Role::Sink | Role::Shared => from == Role::WebSocket,
-            Role::Peer | Role::WebSocket => false,
+            Role::Console { .. } | Role::Source | Role::Sink | Role::Shared => {
+                matches!(from, Role::WebSocket | Role::Process)
+            }
+            Role::Peer | Role::Process | Role::WebSocket => false,
         };
         let nothing_comes = match self.ways[1 - i].stage {
             Stage::Parked | Stage::Settling(_) | Stage::Lingering | Stage::Awaiting => true,
@@ -128,10 +131,11 @@ impl Pump<'_> {
         self.fail(i, error, Close::new(1011, ""));
     }
 
-    /// The destination of way `i` takes no more. What it has said is still read where that can be, for it may hold the
-    /// reason.
+    /// The destination of way `i` takes no more. What it has said is still read where that can be: it may be an answer,
+    /// and it may hold the reason.
     pub(super) fn writing_failed(&mut self, i: usize, error: Error) {
-        let may_explain = self.ends[1 - i].role == Role::WebSocket && self.ways[1 - i].stage == Stage::Moving;
+        let may_explain = matches!(self.ends[1 - i].role, Role::WebSocket | Role::Peer | Role::Shared)
+            && self.ways[1 - i].stage == Stage::Moving;
         if may_explain && self.unwritten.is_none() {
             self.unwritten = Some(error);
             self.broken[1 - i] = true;
@@ -259,7 +263,9 @@ impl Pump<'_> {
                 |doing: String| Error::TimedOut { doing, limit: self.rules.close_timeout, option: "--close-timeout" };
             match self.ways[i].stage {
                 // It had its chance to answer.
-                Stage::Moving if self.ends[i].role != Role::WebSocket => self.ways[i].stage = Stage::Finishing,
+                Stage::Moving | Stage::Discarding if self.ends[i].role != Role::WebSocket => {
+                    self.ways[i].stage = Stage::Finishing
+                }
                 Stage::Moving | Stage::Discarding => {
                     let error = timed_out(format!("waiting for {} to answer the close frame", self.ends[i].name));
                     return self.fail(i, error, Close::new(1011, ""));

@@ -92,7 +92,7 @@ pub(super) struct Way {
 pub(super) enum Stage {
     /// Messages are copied.
     Moving,
-    /// The source is read for its pings and its close frame; messages are thrown away.
+    /// The source is read for its end; messages are thrown away.
     Discarding,
     /// The source is not read.
     Parked,
@@ -133,7 +133,9 @@ impl<'a> Pump<'a> {
         let way = |from: &MessageEnd, is_wanted: bool| {
             let stage = match from.role {
                 Role::Sink => Stage::Parked,
-                Role::WebSocket if !is_wanted => Stage::Discarding,
+                // Read to its end all the same: a WebSocket for its pings and its close frame, a process for its status, a
+                // socket because closing it with unread data would reset it, and what it was sent could be lost.
+                Role::WebSocket | Role::Process | Role::Peer if !is_wanted => Stage::Discarding,
                 _ if !is_wanted => Stage::Parked,
                 _ => Stage::Moving,
             };

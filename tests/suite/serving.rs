@@ -1,0 +1,454 @@
+//! Listeners: many clients at once, ends that exist once, sockets with a path, connections that come back.
+
+use crate::{
+    frames::{Peer, TEXT, upgrade_request, websocket_server},
+    support::{Finished, Folder, LIMIT, Running, Serving, one_connection, run, wsplice},
+};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    os::unix::net::UnixStream,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// Accepts one connection, with limits.
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().expect("accept");
+    stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
+    stream.set_write_timeout(Some(LIMIT)).expect("set a limit");
+    stream
+}
+
+fn stop(server: Serving) -> Finished {
+    server.running.signal("TERM");
+    let finished = server.running.finish();
+    assert_eq!(finished.code, 143, "{finished:?}");
+    finished
+}
+
+// Announcements.
+
+#[test]
+fn the_announcement_names_the_port_that_the_system_chose() {
+    for args in [&["ws-l:0", "mirror:"][..], &["-s", "0", "mirror:"], &["-s", "127.0.0.1:0", "mirror:"]] {
+        let server = Serving::start(args);
+        assert_ne!(server.port, 0);
+        assert_eq!(run([server.url()], "hello\n").succeeds().out(), "hello\n");
+        let finished = stop(server);
+        let port = finished.out().trim().rsplit_once('=').map(|(_, port)| port.to_owned()).unwrap_or_default();
+        assert_eq!(finished.out(), format!("LISTEN proto=tcp,ip=127.0.0.1,port={port}\n"));
+    }
+}
+
+#[test]
+fn nothing_is_announced_unless_asked_for() {
+    let folder = Folder::new("silent");
+    let path = folder.path("socket");
+    let server = Running::start(wsplice([&format!("unix-l:{path}"), "mirror:", "-v"]));
+    until_connected(&path);
+    server.signal("TERM");
+    let finished = server.finish();
+    assert_eq!(finished.out(), "");
+    assert!(finished.stderr.contains(&format!("* listening: unix-listen:{path}\n")), "{finished:?}");
+}
+
+/// There is no event to wait for but that a connection works.
+fn until_connected(path: &str) -> UnixStream {
+    let end = std::time::Instant::now() + LIMIT;
+    loop {
+        match UnixStream::connect(path) {
+            Ok(stream) => return stream,
+            Err(error) if std::time::Instant::now() > end => panic!("{path}: {error}"),
+            Err(_) => thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn a_listener_on_the_right_is_announced_too_and_takes_one_client() {
+    let mut server = Serving::start(["-", "ws-l:0"]);
+    let mut plain = Peer::request(server.connect(), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(plain.head.first().starts_with("HTTP/1.1 426 "), "{:?}", plain.head);
+    assert!(plain.ends(), "a plain request is no session");
+    let mut client = Peer::connect(server.port, "/");
+    server.running.write("hello\n");
+    assert_eq!(client.hear(), "hello");
+    client.close(1000, "");
+    server.running.finish().succeeds();
+}
+
+// Many clients.
+
+#[test]
+fn every_client_has_an_end_of_its_own() {
+    let server = Serving::start(["ws-l:0", "sh-c:read name; echo \"hello $name\"; cat"]);
+    let mut clients: Vec<_> = (0..5).map(|_| Peer::connect(server.port, "/")).collect();
+    for (number, client) in clients.iter_mut().enumerate().rev() {
+        client.say(&format!("client {number}"));
+        assert_eq!(client.hear(), format!("hello client {number}"));
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.say(&format!("again {number}"));
+        assert_eq!(client.hear(), format!("again {number}"));
+        client.close(1000, "");
+        assert_eq!(client.next().close().0, 1000);
+    }
+}
+
+#[test]
+fn a_client_that_breaks_off_does_not_disturb_the_others() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let mut stays = Peer::connect(server.port, "/");
+    drop(Peer::connect(server.port, "/"));
+    stays.say("still here");
+    assert_eq!(stays.hear(), "still here");
+}
+
+#[test]
+fn all_clients_share_standard_input_and_output() {
+    let mut server = Serving::start(["ws-l:0"]);
+    let mut clients = [Peer::connect(server.port, "/"), Peer::connect(server.port, "/")];
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.say(&format!("from {number}"));
+        assert_eq!(server.running.line(), format!("from {number}\n"));
+    }
+    server.running.write("to all\n");
+    for client in &mut clients {
+        let message = client.next();
+        assert_eq!((message.opcode, message.text()), (TEXT, "to all".into()));
+    }
+    let [mut first, mut second] = clients;
+    first.close(1000, "");
+    assert_eq!(first.next().close().0, 1000);
+    server.running.write("to the rest\n");
+    assert_eq!(second.hear(), "to the rest");
+}
+
+#[test]
+fn the_end_of_standard_input_leaves_a_server_serving() {
+    let mut server = Serving::start(["ws-l:0"]);
+    server.running.close_input();
+    for round in ["first\n", "second\n"] {
+        let mut client = Peer::connect(server.port, "/");
+        client.say(round.trim());
+        assert_eq!(server.running.line(), round);
+        client.close(1000, "");
+        assert_eq!(client.next().close().0, 1000);
+    }
+    stop(server);
+}
+
+#[test]
+fn standard_input_waits_for_the_first_client() {
+    let mut server = Serving::start(["ws-l:0"]);
+    server.running.write("for the first\n");
+    assert_eq!(Peer::connect(server.port, "/").hear(), "for the first");
+}
+
+#[test]
+fn tcp_clients_share_standard_input_and_output_byte_for_byte() {
+    let mut server = Serving::start(["tcp-l:0"]);
+    let mut client = server.connect();
+    client.write_all(b"no newline").expect("write");
+    client.write_all(b", then one\n").expect("write");
+    assert_eq!(server.running.line(), "no newline, then one\n");
+    server.running.write("a\0b");
+    let mut heard = [0; 3];
+    client.read_exact(&mut heard).expect("read");
+    assert_eq!(&heard, b"a\0b");
+}
+
+#[test]
+fn what_clients_said_before_a_signal_is_still_printed() {
+    const COUNT: usize = 20_000;
+    let mut command = wsplice(["ws-l:0", "--stdout-announce-listening-ports", "--grace", "30"]);
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let mut announcement = String::new();
+    stdout.read_line(&mut announcement).expect("an announcement");
+    let port = announcement.trim().rsplit_once('=').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let mut client = Peer::connect(port, "/");
+    let frames: Vec<u8> =
+        (0..COUNT).flat_map(|number| crate::frames::encode(true, TEXT, true, number.to_string().as_bytes())).collect();
+    let mut writer = client.stream().try_clone().expect("clone");
+    let writing = thread::spawn(move || writer.write_all(&frames));
+    let signalled = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(signalled.expect("kill runs").success());
+    // Its close frame asks us to finish; what was written before our answer has been said.
+    writing.join().expect("the writer").expect("write");
+    assert_eq!(client.closed().0, 1001);
+    let mut printed = String::new();
+    stdout.read_to_string(&mut printed).expect("read");
+    assert_eq!(child.wait().expect("wait").code(), Some(143));
+    assert!(printed.lines().map(str::to_owned).eq((0..COUNT).map(|number| number.to_string())), "none lost");
+}
+
+// Limits.
+
+#[test]
+fn oneshot_serves_one_client_and_tells_how_it_went() {
+    for (code, exit) in [(1000, 0), (4000, 8)] {
+        let server = Serving::start(["--oneshot", "ws-l:0", "mirror:"]);
+        let mut client = Peer::connect(server.port, "/");
+        client.say("hello");
+        assert_eq!(client.hear(), "hello");
+        client.close(code, "");
+        assert_eq!(client.next().close().0, code);
+        assert_eq!(server.running.finish().code, exit);
+    }
+}
+
+#[test]
+fn oneshot_answers_plain_requests_until_a_client_comes() {
+    let server = Serving::start(["--oneshot", "ws-l:0", "mirror:"]);
+    for _ in 0..2 {
+        let plain = Peer::request(server.connect(), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert!(plain.head.first().starts_with("HTTP/1.1 426 "), "{:?}", plain.head);
+    }
+    let mut client = Peer::connect(server.port, "/");
+    client.close(1000, "");
+    assert_eq!(client.next().close().0, 1000);
+    server.running.finish().succeeds();
+}
+
+#[test]
+fn oneshot_with_stdio_answers_like_a_client_does() {
+    let mut server = Serving::start(["--oneshot", "ws-l:0"]);
+    server.running.write("question\n");
+    server.running.close_input();
+    let mut client = Peer::connect(server.port, "/");
+    assert_eq!(client.hear(), "question");
+    client.say("answer");
+    assert_eq!(client.closed().0, 1000);
+    let finished = server.running.finish();
+    assert!(finished.succeeds().out().ends_with("\nanswer\n"), "{finished:?}");
+}
+
+#[test]
+fn beyond_conncap_a_client_waits_until_another_has_left() {
+    let server = Serving::start(["--conncap", "1", "ws-l:0", "mirror:"]);
+    let mut first = Peer::connect(server.port, "/");
+    let mut waiting = server.connect();
+    waiting.write_all(upgrade_request("/", "").as_bytes()).expect("write");
+    waiting.set_read_timeout(Some(Duration::from_millis(500))).expect("set a limit");
+    assert!(waiting.read(&mut [0; 16]).is_err(), "it is not answered yet");
+    waiting.set_read_timeout(Some(LIMIT)).expect("set a limit");
+    first.say("I was first");
+    assert_eq!(first.hear(), "I was first");
+    first.close(1000, "");
+    assert_eq!(first.next().close().0, 1000);
+    drop(first);
+    let mut answer = [0; 12];
+    waiting.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 101");
+}
+
+// Sockets with a path.
+
+#[test]
+fn a_websocket_passes_a_unix_socket() {
+    let folder = Folder::new("unix");
+    let path = folder.path("socket");
+    let mut server =
+        Running::start(wsplice([&format!("ws-u:unix-l:{path}"), "mirror:", "--stdout-announce-listening-ports"]));
+    assert_eq!(server.line(), format!("LISTEN proto=unix,path={path}\n"));
+    for client in [format!("ws-c:unix:{path}"), format!("ws+unix:{path}"), format!("ws+unix:{path}:/chat")] {
+        assert_eq!(run([&client], "hello\n").succeeds().out(), "hello\n", "{client}");
+    }
+    server.signal("TERM");
+    assert_eq!(server.finish().code, 143);
+    assert!(!std::path::Path::new(&path).exists(), "the path is removed at the end");
+}
+
+#[test]
+fn a_path_that_was_left_behind_needs_unlink() {
+    let folder = Folder::new("left-behind");
+    let path = folder.path("socket");
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
+    let address = format!("unix-l:{path}");
+    run([&address, "mirror:"], "").fails_with(3, "cannot listen on").hints("--unlink");
+    let mut server = Running::start(wsplice(["--unlink", &address, "mirror:", "--stdout-announce-listening-ports"]));
+    server.line();
+    assert_eq!(run([&format!("unix:{path}")], "hello\n").succeeds().out(), "hello\n");
+}
+
+#[test]
+fn unlink_removes_no_file() {
+    let folder = Folder::new("no-file");
+    let path = folder.path("precious");
+    std::fs::write(&path, "data").expect("write");
+    run(["--unlink", &format!("unix-l:{path}"), "mirror:"], "").fails_with(3, "no socket").hints("sockets only");
+    assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "data");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_socket_has_no_path() {
+    let name = format!("@wsplice-test-{}", std::process::id());
+    let address = format!("unix-l:{name}");
+    let mut server = Running::start(wsplice([&address, "sh-c:sort", "--stdout-announce-listening-ports"]));
+    assert_eq!(server.line(), format!("LISTEN proto=unix,path={name}\n"));
+    assert_eq!(run([&format!("unix:{name}")], "b\na\n").succeeds().out(), "a\nb\n");
+    run([&address, "mirror:"], "").fails_with(3, "cannot listen on").hints("another program");
+}
+
+// reuse:
+
+#[test]
+fn with_reuse_all_clients_share_one_connection() {
+    let (port, server) = one_connection(|stream| {
+        let mut reader = BufReader::new(stream);
+        for expected in ["from a\n", "from b\n"] {
+            let mut line = String::new();
+            reader.read_line(&mut line).expect("read");
+            assert_eq!(line, expected);
+        }
+        reader.get_mut().write_all(b"to all\n").expect("write");
+        // It stays until the clients have heard it.
+        reader.read_line(&mut String::new()).expect("read");
+    });
+    let serving = Serving::start(["ws-l:0", &format!("reuse:lines:tcp:127.0.0.1:{port}")]);
+    let (mut a, mut b) = (Peer::connect(serving.port, "/"), Peer::connect(serving.port, "/"));
+    a.say("from a");
+    // A ping's answer shows that what was said before it has been taken.
+    a.send(crate::frames::PING, "taken?");
+    assert_eq!(a.frame().map(|frame| frame.opcode), Some(crate::frames::PONG));
+    b.say("from b");
+    assert_eq!([a.hear(), b.hear()], ["to all", "to all"]);
+    stop(serving);
+    server.join().expect("the server");
+}
+
+#[test]
+fn with_reuse_the_close_of_the_shared_end_reaches_all_and_the_next_client_opens_it_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let url = format!("reuse:ws://127.0.0.1:{}/", listener.local_addr().expect("address").port());
+    let serving = Serving::start(["ws-l:0", &url]);
+    let server = thread::spawn(move || {
+        for (code, reason) in [(4001, "shift ends"), (1000, "")] {
+            let mut peer = Peer::accept(accept(&listener));
+            peer.say("hello");
+            assert_eq!(peer.hear(), "go");
+            peer.close(code, reason);
+            assert_eq!(peer.next().close().0, code);
+        }
+    });
+    let mut first = Peer::connect(serving.port, "/");
+    assert_eq!(first.hear(), "hello");
+    let mut second = Peer::connect(serving.port, "/");
+    second.say("go");
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.closed(), (4001, "shift ends".into()));
+    }
+    let mut third = Peer::connect(serving.port, "/");
+    assert_eq!(third.hear(), "hello");
+    third.say("go");
+    assert_eq!(third.closed().0, 1000);
+    server.join().expect("the server");
+}
+
+#[test]
+fn with_reuse_the_loss_of_the_shared_end_is_told_to_all() {
+    let (url, server) = websocket_server(|mut peer| {
+        peer.say("last words");
+        assert_eq!(peer.hear(), "go");
+    });
+    let serving = Serving::start(["ws-l:0", &format!("reuse:{url}")]);
+    let mut client = Peer::connect(serving.port, "/");
+    assert_eq!(client.hear(), "last words");
+    client.say("go");
+    assert_eq!(client.closed().0, 1011);
+    server.join().expect("the server");
+    let finished = stop(serving);
+    assert!(finished.stderr.contains("without a close frame"), "{finished:?}");
+}
+
+// autoreconnect:
+
+#[test]
+fn autoreconnect_comes_back_to_a_server_that_was_restarted() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let at = listener.local_addr().expect("address");
+    // Its errors are waited for too: what is sent before it has noticed a loss is lost.
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "exec \"$0\" \"$@\" 2>&1", env!("CARGO_BIN_EXE_wsplice")]);
+    shell.args([&format!("autoreconnect:ws://{at}/"), "--autoreconnect-delay-millis", "10"]);
+    let mut client = Running::start(shell);
+    let mut peer = Peer::accept(accept(&listener));
+    client.write("one\n");
+    assert_eq!(peer.hear(), "one");
+    peer.say("heard one");
+    assert_eq!(client.line(), "heard one\n");
+    peer.close(1012, "restarting");
+    let noticed = client.line();
+    assert!(noticed.starts_with(&format!("wsplice: closed by ws://{at}/: 1012 (service restart) \"restarting\"; ")));
+    let mut peer = Peer::accept(accept(&listener));
+    client.write("two\n");
+    assert_eq!(peer.hear(), "two");
+    // Now nobody listens for a while.
+    drop(listener);
+    drop(peer);
+    let noticed = client.line();
+    assert!(noticed.starts_with(&format!("wsplice: connection to ws://{at}/ lost: ")), "{noticed:?}");
+    client.write("three\n");
+    assert!(client.line().starts_with(&format!("wsplice: cannot connect to {at}: ")));
+    let listener = TcpListener::bind(at).expect("the port is free again");
+    let mut peer = Peer::accept(accept(&listener));
+    assert_eq!(peer.hear(), "three");
+    client.close_input();
+    assert_eq!(peer.closed().0, 1000);
+    client.finish().succeeds();
+}
+
+#[test]
+fn autoreconnect_also_retries_the_first_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let at = listener.local_addr().expect("address");
+    // The first attempt is accepted and dropped without an answer.
+    let client = Running::start(wsplice([&format!("autoreconnect:ws://{at}/"), "--autoreconnect-delay-millis", "10"]));
+    drop(accept(&listener));
+    let mut peer = Peer::accept(accept(&listener));
+    client.signal("TERM");
+    assert_eq!(peer.closed().0, 1001);
+    assert_eq!(client.finish().code, 143);
+}
+
+#[test]
+fn a_signal_ends_autoreconnect_while_it_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let at = listener.local_addr().expect("address");
+    let client =
+        Running::start(wsplice([&format!("autoreconnect:ws://{at}/"), "--autoreconnect-delay-millis", "3600000"]));
+    drop(accept(&listener));
+    drop(listener);
+    client.signal("TERM");
+    assert_eq!(client.finish().code, 143);
+}
+
+// Plain sockets.
+
+#[test]
+fn a_tcp_listener_passes_each_client_to_a_connection_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let to = format!("tcp:{}", listener.local_addr().expect("address"));
+    let serving = Serving::start(["tcp-l:0", &to]);
+    let (accepted, streams) = mpsc::channel();
+    let server = thread::spawn(move || {
+        for _ in 0..2 {
+            accepted.send(accept(&listener)).expect("the test waits");
+        }
+    });
+    for word in ["one", "two"] {
+        let mut client = serving.connect();
+        let mut far = streams.recv_timeout(LIMIT).expect("a connection");
+        client.write_all(word.as_bytes()).expect("write");
+        client.shutdown(Shutdown::Write).expect("half-close");
+        let mut heard = String::new();
+        far.read_to_string(&mut heard).expect("read");
+        assert_eq!(heard, word);
+    }
+    server.join().expect("the server");
+}
