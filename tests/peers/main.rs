@@ -7,8 +7,8 @@ mod nc;
 mod nginx;
 mod node;
 mod openssl;
-mod pem;
 mod peer;
+mod pem;
 mod python;
 mod socat;
 #[allow(dead_code, reason = "the other tests use the rest")]

@@ -106,7 +106,8 @@ fn pings_of_ours_arrive() {
 fn a_mirror_sends_each_kind_of_message_back() {
     let mirror = Serving::start(["ws-l:0", "mirror:"]);
     let finished = client("kinds", &mirror.url(), &[]);
-    let expected = "text \"hello\"\ntext \"\"\ntext \"zwei\\nZeilen\\u0000 ✓\"\nbinary 00ff0a\nbinary \nclosed 1000 \"\"\n";
+    let expected =
+        "text \"hello\"\ntext \"\"\ntext \"zwei\\nZeilen\\u0000 ✓\"\nbinary 00ff0a\nbinary \nclosed 1000 \"\"\n";
     assert_eq!(finished.out(), expected, "{finished:?}");
 }
 
@@ -116,7 +117,8 @@ fn a_relay_between_two_websockets_alters_no_message() {
     let mut peer = server(["echo"]);
     let relay = Serving::start(["ws-l:0", &format!("ws://127.0.0.1:{}", peer.port)]);
     let finished = client("kinds", &format!("{}a/path?q", relay.url()), &[]);
-    let expected = "text \"hello\"\ntext \"\"\ntext \"zwei\\nZeilen\\u0000 ✓\"\nbinary 00ff0a\nbinary \nclosed 1000 \"\"\n";
+    let expected =
+        "text \"hello\"\ntext \"\"\ntext \"zwei\\nZeilen\\u0000 ✓\"\nbinary 00ff0a\nbinary \nclosed 1000 \"\"\n";
     assert_eq!(finished.out(), expected, "{finished:?}");
     peer.says("asked for /a/path?q");
 }

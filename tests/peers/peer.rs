@@ -61,6 +61,11 @@ impl Peer {
         Self { port: port.unwrap_or_else(|_| panic!("no port in {line:?}")), running }
     }
 
+    /// Starts a client, which has no port.
+    pub fn client(command: Command) -> Self {
+        Self { running: Running::start(command), port: 0 }
+    }
+
     /// `ws://127.0.0.1:PORT/`.
     pub fn url(&self) -> String {
         format!("ws://127.0.0.1:{}/", self.port)
