@@ -1,0 +1,16 @@
+//! The real binary against programs that other people wrote. `tests/with-peers.sh` installs them and runs these tests.
+
+mod bash;
+mod browser;
+mod large;
+mod nc;
+mod nginx;
+mod node;
+mod openssl;
+mod peer;
+mod pem;
+mod python;
+mod socat;
+#[allow(dead_code, reason = "the other tests use the rest")]
+#[path = "../suite/support.rs"]
+mod support;
