@@ -41,6 +41,10 @@ pub fn explain(error: &clap::Error) -> Error {
     // An error that lists missing arguments does so in indented lines.
     let message = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let tip = paragraphs.find_map(|part| part.trim_start().strip_prefix("tip: ").map(str::to_owned));
+    // The tip to pass an unknown option as a value helps nobody here: no address starts with a dash.
+    let tip = paragraphs
+        .find_map(|part| part.trim_start().strip_prefix("tip: "))
+        .filter(|tip| !tip.starts_with("to pass "))
+        .map(str::to_owned);
     Error::usage_hint(message, tip.unwrap_or_else(|| "wsplice --help lists the options".into()))
 }
