@@ -145,7 +145,11 @@ pub enum Role {
     /// A WebSocket: it has close frames and pings.
     WebSocket,
     /// One end that many sessions share (`reuse:`); the sessions come and go, the end stays.
-    Shared,
+    Shared {
+        /// It takes what it is told also after it has nothing more to say, as standard output does when standard input has
+        /// ended; sessions go on then.
+        outlives_input: bool,
+    },
 }
 
 /// Anything that bytes flow through both ways.

@@ -24,7 +24,57 @@ const NOT_YET: &[(&[&str], &str)] = &[
     (&["--max-messages", "--max-messages-rev"], "use -1 or --replies N"),
     (&["-e", "--set-environment", "--header-to-env"], "environment variables for processes are not supported yet"),
     (&["--deflate"], "permessage-deflate is not supported yet"),
-    (&["--base64", "--base64-text", "--jsonrpc", "--timestamp-monotonic"], "not supported yet: use a filter in a pipe"),
+    (
+        &[
+            "--base64",
+            "--base64-text",
+            "--jsonrpc",
+            "--jsonrpc-omit-jsonrpc",
+            "--timestamp-monotonic",
+            "--text-prefix",
+            "--binary-prefix",
+            "--foreachmsg-wait-read",
+            "--byte-to-exit-on",
+            "--separator",
+            "--separator-n",
+            "--compress-gzip",
+            "--compress-zlib",
+            "--compress-deflate",
+            "--uncompress-gzip",
+            "--uncompress-zlib",
+            "--uncompress-deflate",
+            "--lengthprefixed-nbytes",
+            "--lengthprefixed-little-endian",
+            "--lengthprefixed-skip-read-direction",
+            "--lengthprefixed-skip-write-direction",
+        ],
+        "not supported yet: use a filter in a pipe",
+    ),
+    (
+        &[
+            "--udp-broadcast",
+            "--udp-multicast",
+            "--udp-multicast-iface-v4",
+            "--udp-multicast-iface-v6",
+            "--udp-multicast-loop",
+            "--udp-oneshot",
+            "--udp-reuseaddr",
+            "--udp-ttl",
+        ],
+        "UDP is not supported yet: use exec:socat --exec-args - UDP:HOST:PORT",
+    ),
+    (
+        &["--exec-sighup-on-stdin-close", "--exec-sighup-on-zero-msg", "--exec-exit-on-disconnect"],
+        "a program gets the end of its input, and SIGHUP when its session is over",
+    ),
+    (&["--accept-from-fd"], "sockets that are handed over are not supported yet: listen with ws-l: or unix-l:"),
+    (&["-X", "--request-method", "--request-header", "--request-uri"], "HTTP requests are not supported yet: use curl"),
+    (&["--websocket-version"], "13 is the only version there is"),
+    (&["--websocket-ignore-zeromsg", "--reuser-send-zero-msg-on-disconnect"], "empty messages pass like others here"),
+    (&["--print-ping-rtts", "--max-sent-pings", "--inhibit-pongs"], "not supported yet: -vv shows pings and pongs"),
+    (&["--just-generate-key", "--just-generate-accept"], "not supported yet"),
+    (&["--queue-len"], "--backlog BYTES bounds what waits for a slow member of a room"),
+    (&["--socks5-bind-script"], "proxies are not supported yet"),
 ];
 
 /// Turns clap's error into one line and a hint.
@@ -40,6 +90,10 @@ pub fn explain(error: &clap::Error) -> Error {
     // An error that lists missing arguments does so in indented lines.
     let message = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let tip = paragraphs.find_map(|part| part.trim_start().strip_prefix("tip: ").map(str::to_owned));
+    // The tip to pass an unknown option as a value helps nobody here: no address starts with a dash.
+    let tip = paragraphs
+        .find_map(|part| part.trim_start().strip_prefix("tip: "))
+        .filter(|tip| !tip.starts_with("to pass "))
+        .map(str::to_owned);
     Error::usage_hint(message, tip.unwrap_or_else(|| "wsplice --help lists the options".into()))
 }

@@ -345,8 +345,14 @@ impl Cli {
         let mut args: Vec<_> =
             args.into_iter().map(|arg| if arg == "--help=long" { "--help".into() } else { arg }).collect();
         // Cut off before clap sees them: they may look like options of ours.
-        let exec_args = match args.iter().position(|arg| arg == "--exec-args") {
-            Some(at) => args.split_off(at).split_off(1),
+        let is_cut = |arg: &OsString| arg == "--exec-args" || arg.as_encoded_bytes().starts_with(b"--exec-args=");
+        let exec_args = match args.iter().position(is_cut) {
+            Some(at) => {
+                let mut cut = args.split_off(at);
+                let first = cut.remove(0);
+                cut.splice(0..0, first.to_str().and_then(|arg| arg.strip_prefix("--exec-args=")).map(OsString::from));
+                cut
+            }
             None => Vec::new(),
         };
         match command().try_get_matches_from(args).and_then(|matches| Self::from_arg_matches(&matches)) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 /// `5`, `0.3`, `300ms`, `5s`, `2m`; seconds where no unit is given.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let number: f64 = number.parse().map_err(|_| "not a number of seconds, such as 5, 0.3 or 300ms".to_owned())?;
     let seconds = match unit {
         "" | "s" => 1.0,
         "ms" => 0.001,
@@ -14,7 +15,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err("the unit must be ms, s, m or h".into()),
     };
-    let number: f64 = number.parse().map_err(|_| "not a number of seconds".to_owned())?;
     // A year: beyond it, timers overflow and nobody means it.
     let all = number * seconds;
     if (0.0..=31_536_000.0).contains(&all) {

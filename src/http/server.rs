@@ -36,6 +36,8 @@ pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Re
         .timer(TokioTimer::new())
         .header_read_timeout(config.connect_timeout)
         .max_buf_size(MAX_HEAD)
+        // `nc -N` and such end their direction behind the request and still want the answer.
+        .half_close(true)
         .title_case_headers(true)
         .serve_connection(
             TokioIo::new(io),

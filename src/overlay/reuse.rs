@@ -43,13 +43,18 @@ impl Redial for Reuse {
         Some(Flow::Messages)
     }
 
-    fn role(&self, _: Role) -> Role {
-        Role::Shared
+    fn role(&self, inner: Role) -> Role {
+        shared(inner)
     }
 
     fn wrap(self: Box<Self>, inner: Stack) -> Box<dyn Dial> {
         Box::new(SharedDial { inner, close_timeout: self.close_timeout, current: tokio::sync::Mutex::new(None) })
     }
+}
+
+/// The role of a share of an end.
+fn shared(inner: Role) -> Role {
+    Role::Shared { outlives_input: matches!(inner, Role::Console { .. } | Role::Source | Role::Sink) }
 }
 
 struct SharedDial {
@@ -111,6 +116,7 @@ impl Queue {
 struct Hub {
     state: Mutex<State>,
     name: Arc<str>,
+    role: Role,
 }
 
 #[derive(Default)]
@@ -126,6 +132,8 @@ struct State {
     owner: Option<Waker>,
     /// The shared end will say nothing more.
     over: Option<Over>,
+    /// Nothing more is read from the shared end, which still takes what it is told.
+    input_has_ended: bool,
     /// It is let go of: nothing will be written any more.
     gone: bool,
 }
@@ -164,14 +172,8 @@ impl State {
 
 impl Hub {
     fn start(end: MessageEnd, close_timeout: Duration) -> Arc<Self> {
-        let hub = Arc::new(Self { state: Mutex::default(), name: end.name.clone() });
-        let mut owner = Owner {
-            hub: hub.clone(),
-            taken: 0,
-            // Standard input that has ended leaves standard output, which goes on taking what members say.
-            stays_when_ended: matches!(end.role, Role::Console { .. } | Role::Source | Role::Sink),
-            end,
-        };
+        let hub = Arc::new(Self { state: Mutex::default(), name: end.name.clone(), role: shared(end.role) });
+        let mut owner = Owner { hub: hub.clone(), taken: 0, end };
         tokio::spawn(async move {
             if let Err(error) = poll_fn(|cx| owner.poll(cx)).await {
                 owner.fail(error);
@@ -196,7 +198,7 @@ impl Hub {
         state.wake_owner();
         drop(state);
         let name = hub.name.clone();
-        MessageEnd { io: Box::new(Membership { hub: hub.clone(), id, last: 0 }), role: Role::Shared, name }
+        MessageEnd { io: Box::new(Membership { hub: hub.clone(), id, last: 0 }), role: hub.role, name }
     }
 }
 
@@ -206,7 +208,6 @@ struct Owner {
     end: MessageEnd,
     /// How many messages of the members were handed to the shared end.
     taken: u64,
-    stays_when_ended: bool,
 }
 
 impl Owner {
@@ -214,7 +215,7 @@ impl Owner {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let _ = self.poll_inbound(cx)?;
         let over = self.poll_outbound(cx)?;
-        if over.is_ready() && !self.stays_when_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if over.is_ready() && !self.hub.lock().input_has_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// Writes what members said. Ready when there is no more and all of it is on its way.
@@ -246,6 +247,9 @@ impl Owner {
     fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         for _ in 0..MOST_WAITING {
             let mut state = self.hub.lock();
+            if state.input_has_ended {
+                return Poll::Pending;
+            }
             if state.members.is_empty() || state.members.iter().any(|member| member.outbound.is_full()) {
                 state.owner = Some(cx.waker().clone());
                 return Poll::Pending;
@@ -260,11 +264,13 @@ impl Owner {
                     }
                 }
                 Incoming::End(close) => {
-                    if !self.stays_when_ended {
-                        let mut state = self.hub.lock();
+                    let mut state = self.hub.lock();
+                    if self.hub.role == (Role::Shared { outlives_input: true }) {
+                        state.input_has_ended = true;
+                    } else {
                         state.over = Some(Over::Ended(close));
-                        state.wake_readers();
                     }
+                    state.wake_readers();
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -329,6 +335,7 @@ impl MessageStream for Membership {
         match &state.over {
             Some(Over::Ended(close)) => return Poll::Ready(Ok(Incoming::End(close.clone()))),
             Some(Over::Failed(reason)) => return Poll::Ready(Err(self.failed(reason))),
+            None if state.input_has_ended => return Poll::Ready(Ok(Incoming::End(None))),
             None => {}
         }
         member.reader = Some(cx.waker().clone());

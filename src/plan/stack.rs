@@ -100,7 +100,7 @@ impl Stack {
                 }
                 self.layers.push(Layer { name, because, overlay: None });
                 self.wrap_origin(|inner| redial.wrap(inner));
-                self.exists_once &= self.role != Role::Shared;
+                self.exists_once &= !matches!(self.role, Role::Shared { .. });
             }
             Overlay::OnBytes(_) | Overlay::OnMessages(_) => {
                 self.layers.push(Layer { name, because, overlay: Some(overlay) })

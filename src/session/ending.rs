@@ -67,7 +67,7 @@ impl Pump<'_> {
     fn after_input(&self, i: usize) -> Stage {
         let answers = self.ways[1 - i].stage == Stage::Moving;
         let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
-        if self.rules.no_close {
+        if self.rules.no_close || from == (Role::Shared { outlives_input: true }) {
             Stage::Parked
         } else if i == 0 && answers && self.rules.enough.is_some() {
             Stage::Awaiting
@@ -110,7 +110,7 @@ impl Pump<'_> {
         // may have.
         let is_mute = match to {
             Role::Console { terminal: true } => true,
-            Role::Console { .. } | Role::Source | Role::Sink | Role::Shared => {
+            Role::Console { .. } | Role::Source | Role::Sink | Role::Shared { .. } => {
                 matches!(from, Role::WebSocket | Role::Process)
             }
             Role::Peer | Role::Process | Role::WebSocket => false,
@@ -134,7 +134,7 @@ impl Pump<'_> {
     /// The destination of way `i` takes no more. What it has said is still read where that can be: it may be an answer,
     /// and it may hold the reason.
     pub(super) fn writing_failed(&mut self, i: usize, error: Error) {
-        let may_explain = matches!(self.ends[1 - i].role, Role::WebSocket | Role::Peer | Role::Shared)
+        let may_explain = matches!(self.ends[1 - i].role, Role::WebSocket | Role::Peer | Role::Shared { .. })
             && self.ways[1 - i].stage == Stage::Moving;
         if may_explain && self.unwritten.is_none() {
             self.unwritten = Some(error);
@@ -214,7 +214,7 @@ impl Pump<'_> {
     pub(super) fn poll_clock(&mut self, cx: &mut Context<'_>) -> bool {
         let waits_for_us = (0..2).any(|i| {
             let to = self.ends[1 - i].role;
-            self.ways[i].is_blocked && matches!(to, Role::Console { .. } | Role::Sink | Role::Shared)
+            self.ways[i].is_blocked && matches!(to, Role::Console { .. } | Role::Sink | Role::Shared { .. })
         });
         if waits_for_us {
             // A reader of our output that takes its time is not a silent peer.

@@ -76,7 +76,7 @@ impl Spec {
             }
             return Err(Self::unknown(name, at, arg));
         };
-        if matches!(name, "http" | "https") {
+        if matches!(name, "http" | "https") && arg.starts_with("//") {
             return Err(Self::unknown(name, at, arg));
         }
         if let Build::Absent { why, .. } = entry.build {

@@ -2,20 +2,31 @@
 
 use crate::error::Error;
 use anyhow::{Context, anyhow, bail};
-use std::{fs, io::BufReader, path::Path};
+use std::{
+    fs,
+    io::{self, BufReader},
+    path::Path,
+};
 use tokio_rustls::rustls::{
     self, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer},
 };
 
+/// What is wrong with a file: rustls-pemfile calls damaged base64 `InvalidCharacter(45)`.
+fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::InvalidData => anyhow!("{} is no correct PEM file", path.display()),
+        _ => anyhow!("cannot read {}: {}", path.display(), crate::error::plain(error)),
+    }
+}
+
 fn open(path: &Path) -> anyhow::Result<BufReader<fs::File>> {
-    let file = fs::File::open(path).map_err(|error| anyhow!("{}", crate::error::plain(&error)));
-    Ok(BufReader::new(file.with_context(|| format!("cannot read {}", path.display()))?))
+    Ok(BufReader::new(fs::File::open(path).map_err(|error| unreadable(path, &error))?))
 }
 
 fn read_certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read: Result<Vec<_>, _> = rustls_pemfile::certs(&mut open(path)?).collect();
-    let found = read.with_context(|| format!("{} is no correct PEM file", path.display()))?;
+    let found = read.map_err(|error| unreadable(path, &error))?;
     if found.is_empty() {
         bail!("{} has no certificate (no `BEGIN CERTIFICATE` line; is it PEM?)", path.display());
     }
@@ -30,15 +41,19 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> 
 /// The first private key of a file: PKCS #8, PKCS #1 (RSA) or SEC 1 (EC), not encrypted.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let read = || -> anyhow::Result<_> {
-        let found = rustls_pemfile::private_key(&mut open(path)?)
-            .with_context(|| format!("{} is no correct PEM file", path.display()))?;
-        found.ok_or_else(|| match fs::read_to_string(path) {
-            Ok(text) if text.contains("ENCRYPTED") => anyhow!(
+        let found = rustls_pemfile::private_key(&mut open(path)?);
+        if let Ok(Some(key)) = found {
+            return Ok(key);
+        }
+        // PKCS #8 says so in its label, which is skipped then; openssl's older form in a header, which is no base64.
+        if fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED")) {
+            bail!(
                 "the private key in {} is encrypted; decrypt it with `openssl pkey -in {0} -out plain.pem`",
                 path.display()
-            ),
-            _ => anyhow!("{} has no private key (no `BEGIN PRIVATE KEY` line)", path.display()),
-        })
+            );
+        }
+        found.map_err(|error| unreadable(path, &error))?;
+        bail!("{} has no private key (no `BEGIN PRIVATE KEY` line)", path.display())
     };
     read().map_err(Error::Setup)
 }

@@ -1,7 +1,7 @@
 //! How a session ends: what is waited for, what the close frames say, what the exit code tells.
 
 use crate::{
-    frames::{BINARY, CLOSE, Frame, PING, PONG, Peer, TEXT, websocket_server},
+    peer::{BINARY, CLOSE, Frame, PING, PONG, Peer, TEXT, websocket_server},
     support::{Folder, LIMIT, Running, Serving, connect, one_connection, run, wsplice},
 };
 use std::{
@@ -683,13 +683,11 @@ fn a_signal_ends_a_server_without_clients_and_one_that_is_still_connecting() {
     silent.join().expect("the server");
 }
 
-// Processes.
-
 #[test]
 fn the_status_of_a_process_is_exit_10() {
     let finished = run(["-", "sh-c:cat; exit 3"], "said\n");
     assert_eq!(finished.fails_with(10, "exited with status 3").out(), "said\n");
-    run(["-", "sh-c:kill -9 $$"], "").fails_with(10, "signal: 9");
+    run(["-", "sh-c:kill -9 $$"], "").fails_with(10, "killed by signal 9");
 }
 
 #[test]
@@ -737,7 +735,7 @@ fn a_reader_that_goes_away_ends_the_session_silently() {
 
 /// Text frames with the numbers up to `count`.
 fn encode_lines(count: usize) -> Vec<u8> {
-    (0..count).flat_map(|number| crate::frames::encode(true, TEXT, false, number.to_string().as_bytes())).collect()
+    (0..count).flat_map(|number| crate::peer::encode(true, TEXT, false, number.to_string().as_bytes())).collect()
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! The real binary over real sockets, a file for each capability.
 
+mod bad_arguments;
+mod bad_peers;
 mod endings;
-mod frames;
 mod generated;
 mod lines;
+mod peer;
+mod raw;
 mod readme;
 mod serving;
 mod support;
+mod tls;

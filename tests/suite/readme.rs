@@ -1,10 +1,7 @@
 //! What README.md says about commands, exit codes and absent names holds.
 
 use crate::support::run;
-use wsplice::{
-    cli::EXIT_CODES,
-    registry::{Build, table},
-};
+use wsplice::cli::EXIT_CODES;
 
 const README: &str = include_str!("../../README.md");
 
@@ -30,34 +27,6 @@ fn every_exit_code_is_listed() {
         let said = row.unwrap_or_else(|| panic!("exit code {code} is not in README.md")).trim_end_matches(" |");
         assert_eq!(said.to_lowercase(), meaning.trim_end_matches('.').to_lowercase());
     }
-}
-
-#[test]
-fn the_options_that_are_not_there_are_told_what_to_use() {
-    let listed = listed_behind("These options of websocat and wscat");
-    assert!(listed.len() > 20);
-    for option in listed {
-        run([option, "mirror:"], "").fails_with(2, "is not available");
-    }
-}
-
-#[test]
-fn the_addresses_that_are_not_there_are_listed() {
-    let listed = listed_behind("These addresses and overlays");
-    for name in &listed {
-        run([name], "").fails_with(2, "is not available");
-    }
-    for entry in table().filter(|entry| matches!(entry.build, Build::Absent { .. })) {
-        let name = format!("{}:", entry.names[0]);
-        assert!(listed.contains(&name.as_str()), "README.md does not list {name}");
-    }
-}
-
-/// What stands between backquotes in the paragraph that starts so.
-fn listed_behind(start: &str) -> Vec<&'static str> {
-    let from = README.find(start).expect("the paragraph");
-    let paragraph = README[from..].split("\n\n").next().unwrap_or_default();
-    paragraph.split('`').skip(1).step_by(2).collect()
 }
 
 /// The lines of all blocks that are for a shell.

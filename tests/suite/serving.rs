@@ -1,7 +1,7 @@
 //! Listeners: many clients at once, ends that exist once, sockets with a path, connections that come back.
 
 use crate::{
-    frames::{Peer, TEXT, upgrade_request, websocket_server},
+    peer::{Peer, TEXT, upgrade_request, websocket_server},
     support::{Finished, Folder, LIMIT, Running, Serving, one_connection, run, wsplice},
 };
 use std::{
@@ -172,7 +172,7 @@ fn what_clients_said_before_a_signal_is_still_printed() {
     let port = announcement.trim().rsplit_once('=').and_then(|(_, port)| port.parse().ok()).expect("a port");
     let mut client = Peer::connect(port, "/");
     let frames: Vec<u8> =
-        (0..COUNT).flat_map(|number| crate::frames::encode(true, TEXT, true, number.to_string().as_bytes())).collect();
+        (0..COUNT).flat_map(|number| crate::peer::encode(true, TEXT, true, number.to_string().as_bytes())).collect();
     let mut writer = client.stream().try_clone().expect("clone");
     let writing = thread::spawn(move || writer.write_all(&frames));
     let signalled = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
@@ -314,8 +314,8 @@ fn with_reuse_all_clients_share_one_connection() {
     let (mut a, mut b) = (Peer::connect(serving.port, "/"), Peer::connect(serving.port, "/"));
     a.say("from a");
     // A ping's answer shows that what was said before it has been taken.
-    a.send(crate::frames::PING, "taken?");
-    assert_eq!(a.frame().map(|frame| frame.opcode), Some(crate::frames::PONG));
+    a.send(crate::peer::PING, "taken?");
+    assert_eq!(a.frame().map(|frame| frame.opcode), Some(crate::peer::PONG));
     b.say("from b");
     assert_eq!([a.hear(), b.hear()], ["to all", "to all"]);
     stop(serving);

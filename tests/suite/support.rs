@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -73,6 +73,7 @@ pub struct Running {
     child: Child,
     stdin: Option<std::process::ChildStdin>,
     lines: mpsc::Receiver<Vec<u8>>,
+    error_lines: mpsc::Receiver<String>,
     stderr: Option<thread::JoinHandle<String>>,
     started: Instant,
     /// Lines of standard output that were waited for already.
@@ -88,7 +89,7 @@ impl Running {
             .spawn()
             .expect("the binary starts");
         let stdout = child.stdout.take().expect("piped");
-        let mut stderr = child.stderr.take().expect("piped");
+        let stderr = child.stderr.take().expect("piped");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             let mut reader = BufReader::new(stdout);
@@ -99,13 +100,21 @@ impl Running {
                 }
             }
         });
+        let (sender, error_lines) = mpsc::channel();
         let stderr = thread::spawn(move || {
+            let mut reader = BufReader::new(stderr);
             let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+            loop {
+                let start = text.len();
+                if !matches!(reader.read_until(b'\n', &mut text), Ok(1..)) {
+                    return String::from_utf8_lossy(&text).into_owned();
+                }
+                // Nobody may wait for lines; all of them are in the text.
+                let _ = sender.send(String::from_utf8_lossy(&text[start..]).into_owned());
+            }
         });
         let stdin = child.stdin.take();
-        Self { child, stdin, lines, stderr: Some(stderr), started: Instant::now(), seen: Vec::new() }
+        Self { child, stdin, lines, error_lines, stderr: Some(stderr), started: Instant::now(), seen: Vec::new() }
     }
 
     pub fn pid(&self) -> u32 {
@@ -132,15 +141,22 @@ impl Running {
         String::from_utf8_lossy(&line).into_owned()
     }
 
+    /// The next line of its standard error that holds the text.
+    #[track_caller]
+    pub fn error_line(&mut self, text: &str) -> String {
+        loop {
+            match self.error_lines.recv_timeout(LIMIT) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(_) => panic!("no {text:?} on standard error; it said {:?}", self.give_up()),
+            }
+        }
+    }
+
     /// Sends a signal by its name, such as TERM.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(status.expect("kill runs").success());
-    }
-
-    /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Waits for its end.

@@ -134,14 +134,6 @@ impl Peer {
         Self { reader, masks: true, head }
     }
 
-    /// The body of an answer, by its Content-Length.
-    pub fn body(&mut self) -> String {
-        let length = self.head.get("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        self.reader.read_exact(&mut body).expect("the body can be read");
-        String::from_utf8_lossy(&body).into_owned()
-    }
-
     pub fn stream(&mut self) -> &mut TcpStream {
         self.reader.get_mut()
     }

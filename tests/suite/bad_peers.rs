@@ -1,0 +1,903 @@
+//! Peers, files and children that misbehave: each is one line of error with its exit code, and nothing hangs.
+
+use crate::{
+    raw::{
+        BINARY, CLOSE, Frame, PING, TEXT, UPGRADE_REQUEST, accept_key, close_payload, from_client, from_server, header,
+        header_value, raw_client, raw_server, read_close, read_frame, read_head, switching_protocols,
+    },
+    support::{Finished, Folder, LIMIT, Running, Serving, connect, one_connection, run, wsplice},
+};
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    os::unix::net::UnixListener,
+    process::Stdio,
+    sync::mpsc,
+    thread,
+};
+
+/// Runs a client whose standard input stays open.
+#[track_caller]
+fn client<const N: usize>(args: [&str; N]) -> Finished {
+    Running::start(wsplice(args)).finish()
+}
+
+/// A client of ours that gets a good message and then `bytes`: it prints the one, answers the other with the close code,
+/// and fails with the reason.
+#[track_caller]
+fn client_refuses(bytes: Vec<u8>, code: u16, reason: &str) -> Finished {
+    client_with_options_refuses([], bytes, code, reason)
+}
+
+#[track_caller]
+fn client_with_options_refuses<const N: usize>(
+    options: [&str; N],
+    bytes: Vec<u8>,
+    code: u16,
+    reason: &str,
+) -> Finished {
+    let (url, server) = raw_server(move |mut stream| {
+        stream.write_all(&[from_server(TEXT, "before"), bytes].concat()).expect("write");
+        read_close(&mut stream)
+    });
+    let finished = Running::start(wsplice(options.into_iter().chain([url.as_str()]))).finish();
+    finished.fails_with(6, reason).fails_with(6, &url);
+    assert_eq!(finished.out(), "before\n");
+    assert_eq!(server.join().expect("served"), Some(code));
+    finished
+}
+
+/// The same for a server of ours, which then serves the next client.
+#[track_caller]
+fn server_refuses(bytes: Vec<u8>, code: u16, reason: &str) {
+    let mut server = Serving::start(["ws-l:0", "-"]);
+    let mut client = raw_client(server.connect());
+    let from = client.local_addr().expect("an address").to_string();
+    client.write_all(&[from_client(TEXT, "before"), bytes].concat()).expect("write");
+    assert_eq!(server.running.line(), "before\n");
+    assert_eq!(read_close(&mut client), Some(code));
+    let line = server.running.error_line(reason);
+    assert!(line.starts_with("wsplice: ") && line.contains(&from), "{line}");
+    let mut next = raw_client(server.connect());
+    next.write_all(&from_client(TEXT, "next")).expect("write");
+    assert_eq!(server.running.line(), "next\n");
+}
+
+#[test]
+fn reserved_bits_from_a_server_are_refused() {
+    for bit in [0x40, 0x20, 0x10] {
+        client_refuses(from_server(TEXT | bit, "x"), 1002, "reserved bits");
+    }
+}
+
+#[test]
+fn reserved_bits_from_a_client_are_refused() {
+    server_refuses(from_client(BINARY | 0x40, "x"), 1002, "reserved bits");
+}
+
+#[test]
+fn reserved_opcodes_from_a_server_are_refused() {
+    for opcode in [0x3, 0x7, 0xb, 0xf] {
+        client_refuses(from_server(0x80 | opcode, "x"), 1002, "opcode");
+    }
+}
+
+#[test]
+fn reserved_opcodes_from_a_client_are_refused() {
+    server_refuses(from_client(0x83, "x"), 1002, "opcode");
+}
+
+#[test]
+fn a_masked_frame_from_a_server_is_refused() {
+    client_refuses(from_client(TEXT, "x"), 1002, "masked");
+}
+
+#[test]
+fn an_unmasked_frame_from_a_client_is_refused() {
+    server_refuses(from_server(TEXT, "x"), 1002, "unmasked");
+}
+
+#[test]
+fn a_fragmented_control_frame_is_refused() {
+    client_refuses(from_server(PING & 0x0f, "x"), 1002, "control frame");
+    server_refuses(from_client(PING & 0x0f, "x"), 1002, "control frame");
+}
+
+#[test]
+fn a_control_frame_of_126_bytes_is_refused() {
+    client_refuses(from_server(PING, [b'x'; 126]), 1002, "125 bytes");
+    server_refuses(from_client(PING, [b'x'; 126]), 1002, "125 bytes");
+}
+
+#[test]
+fn a_continuation_without_a_start_is_refused() {
+    client_refuses(from_server(0x80, "x"), 1002, "continu");
+    server_refuses(from_client(0x80, "x"), 1002, "continu");
+}
+
+#[test]
+fn a_new_message_inside_a_fragmented_one_is_refused() {
+    let bytes = [from_server(TEXT & 0x0f, "begun"), from_server(TEXT, "x")].concat();
+    client_refuses(bytes, 1002, "fragment");
+}
+
+#[test]
+fn a_close_frame_of_one_byte_is_refused() {
+    client_refuses(from_server(CLOSE, "x"), 1002, "close");
+    server_refuses(from_client(CLOSE, "x"), 1002, "close");
+}
+
+#[test]
+fn close_codes_that_may_not_be_sent_are_refused() {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
+        client_refuses(from_server(CLOSE, close_payload(code, "")), 1002, &format!("close code {code}"));
+    }
+    server_refuses(from_client(CLOSE, close_payload(1006, "")), 1002, "close code 1006");
+}
+
+#[test]
+fn a_close_reason_that_is_not_utf_8_is_refused() {
+    client_refuses(from_server(CLOSE, b"\x03\xe8\xff"), 1007, "UTF-8");
+}
+
+#[test]
+fn every_close_code_that_may_be_sent_is_answered_with_itself() {
+    for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999] {
+        let (url, server) = raw_server(move |mut stream| {
+            stream.write_all(&from_server(CLOSE, close_payload(code, "bye"))).expect("write");
+            read_close(&mut stream)
+        });
+        let finished = client([&url]);
+        assert_eq!(server.join().expect("served"), Some(code));
+        if code <= 1001 {
+            finished.succeeds();
+        } else {
+            finished.fails_with(8, &code.to_string()).fails_with(8, "bye");
+        }
+    }
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_refused_with_1007() {
+    client_refuses(from_server(TEXT, b"\xff\xfe"), 1007, "UTF-8");
+    server_refuses(from_client(TEXT, b"\xff\xfe"), 1007, "UTF-8");
+}
+
+#[test]
+fn a_letter_that_is_cut_off_by_the_end_of_its_message_is_refused() {
+    let bytes = [from_server(TEXT & 0x0f, b"\xc3"), from_server(0x80, b"x")].concat();
+    client_refuses(bytes, 1007, "UTF-8");
+}
+
+#[test]
+fn a_letter_that_is_cut_in_two_by_fragments_is_whole() {
+    let (url, server) = raw_server(|mut stream| {
+        let bytes = [from_server(TEXT & 0x0f, b"\xc3"), from_server(0x80, b"\xa4"), from_server(CLOSE, "")].concat();
+        stream.write_all(&bytes).expect("write");
+        read_close(&mut stream)
+    });
+    assert_eq!(client([&url]).succeeds().out(), "ä\n");
+    server.join().expect("served");
+}
+
+#[test]
+fn a_message_over_the_limit_is_refused_with_1009() {
+    let long = from_server(TEXT, "12345678901");
+    client_with_options_refuses(["--max-ws-message-length", "10"], long, 1009, "too long")
+        .hints("--max-ws-message-length");
+}
+
+#[test]
+fn fragments_that_are_too_long_together_are_refused_with_1009() {
+    let long = [from_server(BINARY & 0x0f, "123456"), from_server(0x80, "123456")].concat();
+    client_with_options_refuses(["--max-ws-message-length", "10"], long, 1009, "too long")
+        .hints("--max-ws-message-length");
+}
+
+#[test]
+fn a_frame_over_the_limit_is_refused_with_1009() {
+    let long = from_server(BINARY, "12345678901");
+    client_with_options_refuses(["--max-ws-frame-length", "10"], long, 1009, "too long").hints("--max-ws-frame-length");
+}
+
+#[test]
+fn a_message_of_exactly_the_limit_is_taken() {
+    let (url, server) = raw_server(|mut stream| {
+        let bytes = [from_server(TEXT, "1234567890"), from_server(CLOSE, "")].concat();
+        stream.write_all(&bytes).expect("write");
+        read_close(&mut stream)
+    });
+    assert_eq!(client(["--max-ws-message-length", "10", &url]).succeeds().out(), "1234567890\n");
+    server.join().expect("served");
+}
+
+#[test]
+fn an_announced_length_beyond_all_memory_is_refused_before_its_payload_comes() {
+    for length in [64 * 1024 * 1024 + 1, 1 << 62, 1 << 63, u64::MAX] {
+        client_refuses(header(BINARY, None, length), 1009, "too long");
+    }
+    server_refuses(header(BINARY, Some([0; 4]), 1 << 63), 1009, "too long");
+}
+
+#[test]
+fn a_peer_that_dies_in_the_middle_of_a_frame_is_a_lost_connection() {
+    let (url, server) = raw_server(|mut stream| {
+        let bytes = [from_server(TEXT, "before"), header(TEXT, None, 10), b"abc".to_vec()].concat();
+        stream.write_all(&bytes).expect("write");
+    });
+    let finished = client([&url]);
+    finished.fails_with(7, "without a close frame").fails_with(7, &url);
+    assert_eq!(finished.out(), "before\n");
+    server.join().expect("served");
+}
+
+#[test]
+fn a_peer_that_dies_in_the_middle_of_a_message_is_a_lost_connection() {
+    let (url, server) = raw_server(|mut stream| {
+        let bytes = [from_server(TEXT, "before"), from_server(TEXT & 0x0f, "begun")].concat();
+        stream.write_all(&bytes).expect("write");
+    });
+    let finished = client([&url]);
+    finished.fails_with(7, "without a close frame");
+    assert_eq!(finished.out(), "before\n");
+    server.join().expect("served");
+}
+
+#[test]
+fn a_connection_that_is_reset_is_a_lost_connection() {
+    let (url, server) = raw_server(|mut stream| {
+        // What is unread when a socket is closed makes the system reset the connection.
+        stream.write_all(&from_server(TEXT, "before")).expect("write");
+        stream.peek(&mut [0]).expect("something unread");
+    });
+    let mut running = Running::start(wsplice([&url]));
+    assert_eq!(running.line(), "before\n");
+    running.write("unread\n");
+    running.finish().fails_with(7, &url);
+    server.join().expect("served");
+}
+
+#[test]
+fn a_client_that_dies_in_the_middle_of_a_frame_is_told_of_and_others_are_served() {
+    let mut server = Serving::start(["ws-l:0", "-"]);
+    let mut dying = raw_client(server.connect());
+    let from = dying.local_addr().expect("an address").to_string();
+    dying.write_all(&[from_client(TEXT, "before"), header(TEXT, Some([0; 4]), 10)].concat()).expect("write");
+    drop(dying);
+    assert_eq!(server.running.line(), "before\n");
+    let line = server.running.error_line("without a close frame");
+    assert!(line.contains(&from), "{line}");
+    let mut next = raw_client(server.connect());
+    next.write_all(&from_client(TEXT, "next")).expect("write");
+    assert_eq!(server.running.line(), "next\n");
+}
+
+#[test]
+fn a_closed_port_is_named_with_a_hint() {
+    let port = closed_port();
+    let finished = run([format!("ws://127.0.0.1:{port}/")], "");
+    finished.fails_with(3, &format!("cannot connect to 127.0.0.1:{port}: Connection refused")).hints("nothing listens");
+    run([format!("tcp:127.0.0.1:{port}")], "").fails_with(3, "Connection refused");
+}
+
+/// A port where nobody listens: a listener had it a moment ago.
+fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_named_with_a_hint() {
+    run(["ws://nonexistent.invalid/"], "").fails_with(3, "cannot resolve `nonexistent.invalid`").hints("spelling");
+    run(["ws-l:nonexistent.invalid:0", "mirror:"], "").fails_with(3, "cannot resolve `nonexistent.invalid`");
+}
+
+#[test]
+fn a_unix_socket_that_is_not_there_is_named() {
+    let folder = Folder::new("no-socket");
+    run([format!("unix:{}", folder.path("none.sock"))], "")
+        .fails_with(3, &format!("cannot connect to {}: No such file", folder.path("none.sock")));
+}
+
+/// A client of ours that asked for an upgrade and got this answer, after which the server waits for its end.
+#[track_caller]
+fn answered_with(answer: &str) -> Finished {
+    let answer = answer.to_owned();
+    answered(move |_| answer)
+}
+
+#[track_caller]
+fn answered(answer: impl FnOnce(&str) -> String + Send + 'static) -> Finished {
+    let (port, server) = one_connection(move |mut stream| {
+        let request = read_head(&mut stream);
+        stream.write_all(answer(&request).as_bytes()).expect("write");
+        // A server that keeps the connection open must not hold the client up.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let finished = client([&format!("ws://127.0.0.1:{port}/chat")]);
+    server.join().expect("served");
+    assert!(finished.stderr.contains(&format!("127.0.0.1:{port}")), "{finished:?}");
+    finished
+}
+
+#[test]
+fn a_redirect_says_where_to() {
+    let finished =
+        answered_with("HTTP/1.1 302 Found\r\nLocation: https://example.com/chat\r\nContent-Length: 5\r\n\r\nMoved");
+    finished.fails_with(5, "HTTP 302 Found: Moved").hints("https://example.com/chat");
+    finished.hints("wss://");
+}
+
+#[test]
+fn a_missing_login_is_hinted_at() {
+    let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 9\r\n\r\nWho\nare\tu";
+    answered_with(answer).fails_with(5, "HTTP 401 Unauthorized: Who are u").hints("--basic-auth");
+}
+
+#[test]
+fn a_wrong_path_is_hinted_at() {
+    let answer = "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nno chat\r\n0\r\n\r\n";
+    answered_with(answer).fails_with(5, "HTTP 404 Not Found: no chat").hints("path");
+}
+
+#[test]
+fn a_server_error_shows_the_start_of_its_body() {
+    let body = "x".repeat(100_000);
+    let finished = answered_with(&format!("HTTP/1.1 500 Oh No\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+    finished.fails_with(5, "HTTP 500 Internal Server Error: xxx");
+    assert!(finished.stderr.len() < 1000, "all of the body is shown: {finished:?}");
+}
+
+#[test]
+fn a_plain_http_server_is_recognised() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n<html>\n\x1b[2J!";
+    let finished = answered_with(answer);
+    finished.fails_with(5, "HTTP 200 OK: <html>").hints("plain HTTP server");
+    assert!(!finished.stderr.contains('\x1b'), "it can move the terminal's cursor: {finished:?}");
+}
+
+#[test]
+fn a_body_without_an_end_is_not_waited_for() {
+    let finished = answered_with("HTTP/1.1 200 OK\r\n\r\nand then");
+    finished.fails_with(5, "HTTP 200 OK: and then");
+}
+
+#[test]
+fn a_refusal_of_our_own_server_reads_well() {
+    let server = Serving::start(["ws-l:0", "mirror:", "--restrict-uri", "/chat"]);
+    run([server.url()], "").fails_with(5, "HTTP 404 Not Found: There is no WebSocket at /.").hints("path");
+}
+
+#[test]
+fn an_answer_that_is_not_http_is_named() {
+    for answer in ["SSH-2.0-OpenSSH_9.2\r\n", "\x15\x03\x03\x00\x02\x02\x16", "-ERR unknown command\r\n"] {
+        answered_with(answer).fails_with(5, "the answer is not HTTP").hints("wss://");
+    }
+}
+
+#[test]
+fn a_server_that_hangs_up_before_it_answers_is_a_lost_connection() {
+    let (port, server) = one_connection(|mut stream| drop(read_head(&mut stream)));
+    client([&format!("ws://127.0.0.1:{port}/")]).fails_with(7, "before it answered the WebSocket handshake");
+    server.join().expect("served");
+}
+
+#[test]
+fn a_wrong_accept_key_is_refused() {
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    answered_with(answer).fails_with(5, "Sec-WebSocket-Accept");
+}
+
+#[test]
+fn a_subprotocol_that_was_not_offered_is_refused() {
+    let add =
+        |request: &str| switching_protocols(request).replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\n\r\n");
+    answered(add).fails_with(5, "subprotocol `chat`, which was not offered");
+}
+
+#[test]
+fn an_extension_that_was_not_offered_is_refused() {
+    answered(|request| {
+        switching_protocols(request)
+            .replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate; x=1\r\n\r\n")
+    })
+    .fails_with(5, "extension `permessage-deflate; x=1`, which was not offered");
+}
+
+#[test]
+fn a_101_to_another_protocol_is_refused() {
+    answered(|request| switching_protocols(request).replace("websocket", "h2c")).fails_with(5, "Upgrade: websocket");
+    answered(|request| switching_protocols(request).replace("Connection: Upgrade\r\n", ""))
+        .fails_with(5, "Connection: Upgrade");
+}
+
+#[test]
+fn frames_behind_a_101_in_the_same_segment_are_not_lost() {
+    let (port, server) = one_connection(|mut stream| {
+        let answer = switching_protocols(&read_head(&mut stream))
+            .replace("Connection: Upgrade", "connection:keep-alive, Upgrade")
+            .into_bytes();
+        let bytes = [answer, from_server(TEXT, "at once"), from_server(BINARY, "and more")].concat();
+        stream.write_all(&bytes).expect("write");
+        stream.write_all(&from_server(CLOSE, close_payload(1000, ""))).expect("write");
+        read_close(&mut stream)
+    });
+    let finished = client([&format!("ws://127.0.0.1:{port}/")]);
+    assert_eq!(finished.succeeds().out(), "at once\nand more\n");
+    assert_eq!(server.join().expect("served"), Some(1000));
+}
+
+#[test]
+fn frames_behind_an_upgrade_request_in_the_same_segment_are_not_lost() {
+    let mut server = Serving::start(["ws-l:0", "-"]);
+    let mut client = server.connect();
+    client.write_all(&[UPGRADE_REQUEST.as_bytes().to_vec(), from_client(TEXT, "at once")].concat()).expect("write");
+    assert_eq!(server.running.line(), "at once\n");
+    assert!(read_head(&mut client).starts_with("HTTP/1.1 101 "));
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up_on_and_the_phase_is_named() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let at = silent.local_addr().expect("an address");
+    let finished = client(["--connect-timeout", "1", &format!("ws://{at}/")]);
+    finished.fails_with(124, &format!("waiting for ws://{at}/ to answer the WebSocket handshake"));
+    finished.hints("--connect-timeout");
+    let finished = client(["--connect-timeout", "1", &format!("wss://{at}/")]);
+    finished.fails_with(124, &at.to_string()).fails_with(124, "in the TLS handshake");
+    finished.hints("--connect-timeout");
+}
+
+#[test]
+fn half_an_answer_is_given_up_on() {
+    let (port, server) = one_connection(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: web").expect("write");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    client(["--connect-timeout", "1", &format!("ws://127.0.0.1:{port}/")])
+        .fails_with(124, "to answer the WebSocket handshake");
+    server.join().expect("served");
+}
+
+#[test]
+fn the_whole_run_can_be_limited() {
+    let (url, server) = raw_server(|mut stream| {
+        stream.write_all(&from_server(TEXT, "before")).expect("write");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let finished = client(["--max-time", "1", &url]);
+    finished.fails_with(124, "whole run").hints("--max-time");
+    assert_eq!(finished.out(), "before\n");
+    server.join().expect("served");
+}
+
+#[test]
+fn a_port_in_use_is_named_with_a_hint() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let at = taken.local_addr().expect("an address");
+    for listener in ["ws-l", "tcp-l"] {
+        run([format!("{listener}:{at}"), "mirror:".into()], "")
+            .fails_with(3, &format!("cannot listen on {at}: Address already in use"))
+            .hints("choose another port");
+    }
+}
+
+#[test]
+fn an_address_of_another_machine_cannot_be_listened_on() {
+    // A documentation address of RFC 5737, which no machine has.
+    run(["ws-l:192.0.2.1:0", "mirror:"], "").fails_with(3, "cannot listen on 192.0.2.1:0").hints("0.0.0.0");
+}
+
+#[test]
+fn a_unix_path_in_use_is_kept_unless_unlink_is_given() {
+    let folder = Folder::new("path-in-use");
+    let path = folder.path("server.sock");
+    drop(UnixListener::bind(&path).expect("bind"));
+    let listener = format!("ws-u:unix-l:{path}");
+    run([&listener, "mirror:"], "")
+        .fails_with(3, &format!("cannot listen on {path}: Address already in use"))
+        .hints("--unlink");
+    let mut command = wsplice([&listener, "mirror:", "--unlink", "--stdout-announce-listening-ports"]);
+    command.env("LC_ALL", "C");
+    let mut server = Running::start(command);
+    assert_eq!(server.line(), format!("LISTEN proto=unix,path={path}\n"));
+}
+
+#[test]
+fn unlink_does_not_remove_a_regular_file() {
+    let folder = Folder::new("unlink-file");
+    let path = folder.path("precious.txt");
+    fs::write(&path, "precious").expect("write");
+    run([&format!("unix-l:{path}"), "mirror:", "--unlink"], "")
+        .fails_with(3, &format!("cannot listen on {path}: it exists and is no socket"))
+        .hints("another path");
+    assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_peer_is_let_go() {
+    let (url, server) = raw_server(|mut stream| {
+        stream.write_all(&from_server(TEXT, "too much")).expect("write");
+        read_close(&mut stream)
+    });
+    client([&url, "writefile:/dev/full"]).fails_with(1, "cannot write /dev/full: No space left on device");
+    assert!(server.join().expect("served").is_some(), "no close frame");
+    run(["-", "writefile:/dev/full"], "bytes").fails_with(1, "cannot write /dev/full: No space left on device");
+}
+
+#[test]
+fn a_full_disk_behind_standard_output_is_told() {
+    let (url, server) = raw_server(|mut stream| {
+        stream.write_all(&from_server(TEXT, "too much")).expect("write");
+        read_close(&mut stream)
+    });
+    let full = File::options().write(true).open("/dev/full").expect("a full disk");
+    let finished = with_stdout(&[&url], full.into());
+    finished.fails_with(1, "cannot write standard output: No space left on device");
+    assert!(server.join().expect("served").is_some(), "no close frame");
+}
+
+/// Runs with this standard output.
+#[track_caller]
+fn with_stdout(args: &[&str], stdout: Stdio) -> Finished {
+    let mut command = wsplice(args);
+    command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let stdin = child.stdin.take();
+    let pid = child.id().to_string();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = receiver.recv_timeout(LIMIT) else {
+        let _ = std::process::Command::new("kill").args(["-KILL", &pid]).status();
+        panic!("it does not end");
+    };
+    drop(stdin);
+    let output = output.expect("output");
+    Finished {
+        code: output.status.code().expect("no signal"),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        took: std::time::Duration::ZERO,
+    }
+}
+
+#[test]
+fn an_output_that_is_closed_early_ends_it_quietly() {
+    let (url, server) = raw_server(|mut stream| {
+        // More than any pipe holds.
+        while stream.write_all(&from_server(TEXT, [b'x'; 10_000])).is_ok() {}
+    });
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let reading = thread::spawn(move || {
+        let mut first = [0; 10_001];
+        reader.read_exact(&mut first).expect("the first line");
+        first
+    });
+    let finished = with_stdout(&[&url], writer.into());
+    assert_eq!((finished.code, finished.stderr.as_str()), (141, ""));
+    assert!(reading.join().expect("read").ends_with(b"x\n"));
+    server.join().expect("served");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = Folder::new("unreadable");
+    let missing = folder.path("missing.txt");
+    run([&format!("readfile:{missing}"), "-"], "").fails_with(1, &format!("cannot open {missing}: No such file"));
+    run([&format!("readfile:{}", folder.path("")), "-"], "").fails_with(1, "irectory");
+    let nowhere = folder.path("missing/out.txt");
+    run(["-", &format!("writefile:{nowhere}")], "").fails_with(1, &format!("cannot open {nowhere}: No such file"));
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_no_connection_that_opens_and_closes() {
+    let folder = Folder::new("no-file");
+    let server = Serving::start(["ws-l:0", &format!("readfile:{}", folder.path("missing.txt"))]);
+    run([server.url()], "").fails_with(5, "HTTP 502 Bad Gateway");
+    let mut running = server.running;
+    running.error_line("missing.txt: No such file");
+}
+
+#[test]
+fn a_child_that_cannot_start_is_named() {
+    run(["-", "exec:/nonexistent/program"], "").fails_with(10, "`/nonexistent/program` cannot start: No such file");
+    run(["-", "exec:/"], "").fails_with(10, "`/` cannot start: Permission denied");
+}
+
+#[test]
+fn a_child_that_fails_is_an_error_and_what_it_said_is_not_lost() {
+    let finished = run(["-", "sh-c:echo last words; exit 3"], "");
+    finished.fails_with(10, "`echo last words; exit 3` exited with status 3");
+    assert_eq!(finished.out(), "last words\n");
+}
+
+#[test]
+fn a_child_that_dies_by_a_signal_is_an_error_and_what_it_said_is_not_lost() {
+    let finished = run(["-", "sh-c:echo last words; kill -KILL $$"], "");
+    finished.fails_with(10, "was killed by signal 9 (SIGKILL)");
+    assert_eq!(finished.out(), "last words\n");
+}
+
+#[test]
+fn a_child_of_a_session_that_cannot_start_is_a_502_and_the_server_goes_on() {
+    let server = Serving::start(["ws-l:0", "exec:/nonexistent/program"]);
+    for _ in 0..2 {
+        run([server.url()], "").fails_with(5, "HTTP 502 Bad Gateway");
+    }
+    let mut running = server.running;
+    running.error_line("`/nonexistent/program` cannot start");
+}
+
+#[test]
+fn input_that_is_not_utf_8_is_told_by_line_and_what_came_before_it_is_sent() {
+    let (url, server) = raw_server(|mut stream| {
+        let first = read_frame(&mut stream);
+        (first, read_close(&mut stream))
+    });
+    let finished = run([&url], b"good\n\xff\xfe\n");
+    finished.fails_with(1, "line 2 from standard input is not valid UTF-8").hints("-b");
+    let good = Frame { first: TEXT, masked: true, payload: b"good".to_vec() };
+    assert_eq!(server.join().expect("served"), (Some(good), Some(1011)));
+}
+
+#[test]
+fn a_chunk_that_is_not_utf_8_is_told() {
+    let (url, server) = raw_server(|mut stream| read_close(&mut stream));
+    run(["-t", "chunks:-", &url], b"\xff\xfe").fails_with(1, "standard input is not valid UTF-8").hints("-b");
+    assert_eq!(server.join().expect("served"), Some(1011));
+}
+
+#[test]
+fn a_line_over_the_limit_is_told_and_what_came_before_it_is_sent() {
+    let (url, server) = raw_server(|mut stream| {
+        let first = read_frame(&mut stream);
+        (first, read_close(&mut stream))
+    });
+    let finished = run(["--max-ws-message-length", "10", &url], "good\n12345678901\n");
+    finished.fails_with(1, "line 2 from standard input is longer than 10 bytes").hints("--max-ws-message-length");
+    let good = Frame { first: TEXT, masked: true, payload: b"good".to_vec() };
+    assert_eq!(server.join().expect("served"), (Some(good), Some(1011)));
+}
+
+#[test]
+fn a_line_of_exactly_the_limit_is_sent() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let finished = run(["--max-ws-message-length", "10", &server.url()], "1234567890\n");
+    assert_eq!(finished.succeeds().out(), "1234567890\n");
+}
+
+/// What a server of ours answers to `request`, up to the end of the connection if it ends it.
+fn server_answers(server: &Serving, request: &[u8]) -> (String, TcpStream) {
+    let mut stream = server.connect();
+    // The server may have answered and gone before it has read all.
+    let _ = stream.write_all(request);
+    (read_head(&mut stream), stream)
+}
+
+/// A client of a mirror that works.
+#[track_caller]
+fn is_served(server: &Serving) {
+    let mut stream = raw_client(server.connect());
+    stream.write_all(&from_client(TEXT, "hello")).expect("write");
+    assert_eq!(read_frame(&mut stream), Some(Frame { first: TEXT, masked: false, payload: b"hello".to_vec() }));
+}
+
+#[test]
+fn a_request_line_of_a_megabyte_is_refused() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let line = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(1 << 20));
+    let mut stream = server.connect();
+    let writing = stream.try_clone().expect("a second handle");
+    let writer = thread::spawn(move || {
+        let mut writing = writing;
+        let _ = writing.write_all(line.as_bytes());
+    });
+    let answer = read_head(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 414 ") || answer.starts_with("HTTP/1.1 431 "), "{answer:?}");
+    drop(stream);
+    writer.join().expect("written");
+    is_served(&server);
+}
+
+#[test]
+fn garbage_instead_of_a_request_is_refused_and_told() {
+    let mut server = Serving::start(["ws-l:0", "mirror:"]);
+    let (answer, mut stream) = server_answers(&server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+    assert_eq!(stream.read_to_end(&mut Vec::new()).ok(), Some(0));
+    let line = server.running.error_line("not HTTP");
+    assert!(line.starts_with("wsplice: wrong request from 127.0.0.1:"), "{line}");
+    is_served(&server);
+}
+
+#[test]
+fn an_upgrade_by_another_method_or_version_is_refused() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    for start in ["GET / HTTP/1.0", "POST / HTTP/1.1", "OPTIONS / HTTP/1.1"] {
+        let request = UPGRADE_REQUEST.replace("GET / HTTP/1.1", start);
+        let (answer, _) = server_answers(&server, request.as_bytes());
+        assert!(answer.contains(" 400 Bad Request\r\n"), "{start}: {answer}");
+    }
+    is_served(&server);
+}
+
+#[test]
+fn a_plain_request_gets_426_with_a_sentence() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    for request in [
+        "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody",
+        "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n",
+    ] {
+        let (answer, mut stream) = server_answers(&server, request.as_bytes());
+        assert!(answer.contains(" 426 Upgrade Required\r\n"), "{request}: {answer}");
+        assert_eq!(header_value(&answer, "Upgrade"), Some("websocket"));
+        let mut body = String::new();
+        stream.read_to_string(&mut body).expect("the connection is closed");
+        assert!(body.starts_with("This is a WebSocket server"), "{request}: {body}");
+    }
+    is_served(&server);
+}
+
+#[test]
+fn another_version_of_the_protocol_is_told_ours() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let (answer, _) = server_answers(&server, UPGRADE_REQUEST.replace("Version: 13", "Version: 8").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+    assert_eq!(header_value(&answer, "Sec-WebSocket-Version"), Some("13"));
+    is_served(&server);
+}
+
+#[test]
+fn a_missing_or_wrong_key_is_refused() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for other in ["", "Sec-WebSocket-Key: short\r\n", &key.repeat(2)] {
+        let (answer, _) = server_answers(&server, UPGRADE_REQUEST.replace(key, other).as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{other}: {answer}");
+    }
+    is_served(&server);
+}
+
+#[test]
+fn a_refused_request_does_not_stand_in_the_way_of_a_good_one_on_the_same_connection() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let (answer, mut stream) = server_answers(&server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let length = header_value(&answer, "Content-Length").and_then(|length| length.parse().ok()).expect("a length");
+    stream.read_exact(&mut vec![0; length]).expect("the sentence");
+    let mut stream = raw_client(stream);
+    stream.write_all(&from_client(TEXT, "hello")).expect("write");
+    assert_eq!(read_frame(&mut stream).map(|frame| frame.payload), Some(b"hello".to_vec()));
+}
+
+#[test]
+fn half_a_request_is_closed_after_the_limit() {
+    let mut server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "1", "-v"]);
+    let mut stream = server.connect();
+    let from = stream.local_addr().expect("an address");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost:").expect("write");
+    is_served(&server);
+    stream.read_to_end(&mut Vec::new()).expect("the server closes it");
+    server.running.error_line(&format!("* {from}: no request for 1 s"));
+    is_served(&server);
+}
+
+#[test]
+fn a_connection_that_says_nothing_is_closed_after_the_limit() {
+    let server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "1"]);
+    let mut stream = server.connect();
+    stream.read_to_end(&mut Vec::new()).expect("the server closes it");
+    is_served(&server);
+}
+
+#[test]
+fn clients_that_leave_or_keep_a_connection_are_no_errors() {
+    let folder = Folder::new("no-errors");
+    fs::write(folder.path("page.html"), "hello").expect("write");
+    let file = format!("/:text/html:{}", folder.path("page.html"));
+    let server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "1", "-F", &file]);
+    drop(server.connect());
+    let mut gone = server.connect();
+    gone.write_all(b"GET / HTT").expect("write");
+    drop(gone);
+    let (answer, mut kept) = server_answers(&server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    // The page, and after the limit the end.
+    let mut page = String::new();
+    kept.read_to_string(&mut page).expect("the server closes it");
+    assert_eq!(page, "hello");
+    server.running.signal("TERM");
+    assert_eq!(server.running.finish().stderr, "");
+}
+
+#[test]
+fn two_hundred_silent_connections_do_not_hinder_a_new_client() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let silent: Vec<_> = (0..200).map(|_| connect(server.port)).collect();
+    is_served(&server);
+    drop(silent);
+    is_served(&server);
+}
+
+#[test]
+fn a_far_end_that_cannot_be_reached_is_a_502_and_the_server_says_why() {
+    let port = closed_port();
+    let mut server = Serving::start(["ws-l:0", &format!("tcp:127.0.0.1:{port}")]);
+    let (answer, mut stream) = server_answers(&server, UPGRADE_REQUEST.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    let mut body = String::new();
+    stream.read_to_string(&mut body).expect("the connection is closed");
+    assert!(body.contains("cannot be reached"), "{body}");
+    let line = server.running.error_line(&format!("cannot connect to 127.0.0.1:{port}: Connection refused"));
+    assert!(line.starts_with("wsplice: 127.0.0.1:"), "{line}");
+}
+
+#[test]
+fn a_far_end_that_does_not_answer_is_a_502_too() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let far = format!("ws://{}/", silent.local_addr().expect("an address"));
+    let mut server = Serving::start(["ws-l:0", &far, "--connect-timeout", "1"]);
+    run([server.url()], "").fails_with(5, "HTTP 502 Bad Gateway");
+    server.running.error_line("to answer the WebSocket handshake");
+}
+
+#[test]
+fn a_client_that_leaves_while_the_far_end_is_opened_is_no_trouble() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let far = format!("ws://{}/", silent.local_addr().expect("an address"));
+    let server = Serving::start(["ws-l:0", &far]);
+    let mut leaving = server.connect();
+    leaving.write_all(UPGRADE_REQUEST.as_bytes()).expect("write");
+    let (mut dialled, _) = silent.accept().expect("the far end is dialled");
+    dialled.set_read_timeout(Some(LIMIT)).expect("set a limit");
+    read_head(&mut dialled);
+    leaving.shutdown(Shutdown::Both).expect("leave");
+    // Its far end is let go.
+    assert_eq!(dialled.read(&mut [0]).expect("the end"), 0);
+}
+
+#[test]
+fn the_accept_key_of_the_rfc_is_computed() {
+    assert_eq!(accept_key(UPGRADE_REQUEST), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
+
+#[test]
+fn pings_are_answered_in_both_roles_also_between_fragments() {
+    let (url, server) = raw_server(|mut stream| {
+        let bytes = [from_server(TEXT & 0x0f, "one "), from_server(PING, "?"), from_server(0x80, "message")].concat();
+        stream.write_all(&bytes).expect("write");
+        let pong = read_frame(&mut stream);
+        stream.write_all(&from_server(CLOSE, "")).expect("write");
+        read_close(&mut stream);
+        pong
+    });
+    assert_eq!(client([&url]).succeeds().out(), "one message\n");
+    assert_eq!(server.join().expect("served"), Some(Frame { first: 0x8a, masked: true, payload: b"?".to_vec() }));
+
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let mut client = raw_client(server.connect());
+    client.write_all(&from_client(PING, "?")).expect("write");
+    assert_eq!(read_frame(&mut client), Some(Frame { first: 0x8a, masked: false, payload: b"?".to_vec() }));
+}
+
+#[test]
+fn a_flood_of_pings_is_answered_without_holding_messages_up() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let mut client = raw_client(server.connect());
+    let mut writing = client.try_clone().expect("a second handle");
+    let writer = thread::spawn(move || {
+        let pings = from_client(PING, [b'x'; 125]).repeat(100);
+        // More than the sockets' buffers hold, so that the answers pile up.
+        for _ in 0..1000 {
+            writing.write_all(&pings).expect("write");
+        }
+        writing.write_all(&from_client(TEXT, "last")).expect("write");
+    });
+    // The peer does not read until it has said everything.
+    writer.join().expect("written");
+    let last = std::iter::from_fn(|| read_frame(&mut client)).find(|frame| frame.first == TEXT);
+    assert_eq!(last.map(|frame| frame.payload), Some(b"last".to_vec()));
+}
