@@ -123,6 +123,8 @@ function __wsplice_addresses
         'listen-unix:' 'Accept connections on a unix socket' \
         'unix-l:' 'Accept connections on a unix socket' \
         'l-unix:' 'Accept connections on a unix socket' \
+        'tcp-listen-fd:' 'Accept TCP connections on a socket of the service manager' \
+        'unix-listen-fd:' 'Accept connections on a unix socket of the service manager' \
         'exec:' 'Run a program' \
         'sh-c:' 'Run a shell command line' \
         'cmd:' 'Run a shell command line' \

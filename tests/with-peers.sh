@@ -22,6 +22,7 @@ missing_packages() {
     nc -h 2>&1 | grep -q OpenBSD || echo netcat-openbsd
     command -v chromium >/dev/null || echo chromium fonts-liberation
     command -v openssl >/dev/null || echo openssl
+    command -v systemd-socket-activate >/dev/null || echo systemd
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
@@ -56,4 +57,4 @@ fi
 
 say "$(nginx -v 2>&1), $(openssl version | cut -d' ' -f1-2), chromium, socat, nc, node $(node --version), $(python3 --version)"
 # Two at a time: some move hundreds of megabytes, and all have limits.
-exec cargo test --release --locked --test peers -- --ignored --test-threads=2 "$@"
+cargo test --release --locked --test peers -- --ignored --test-threads=2 "$@"

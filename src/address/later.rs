@@ -64,10 +64,10 @@ pub(super) static SEQPACKET: Entry = absent(
     "Unix sequenced packets",
     "not supported yet",
 );
-pub(super) static HANDED_OVER: Entry = absent(
-    &["tcp-listen-fd", "unix-listen-fd", "accept-from-fd"],
+pub(super) static ACCEPT_FROM_FD: Entry = absent(
+    &["accept-from-fd"],
     "A listening socket of the service manager",
-    "not supported yet: listen with ws-l: or tcp-l:",
+    "write tcp-listen-fd:N or unix-listen-fd:N",
 );
 pub(super) static OPEN: Entry =
     absent(&["open-async", "open-fd", "async-fd"], "An open file", "use readfile: or writefile: with /dev/fd/N");

@@ -1,6 +1,7 @@
 //! Every address: a file for each family, a line each in [`TABLE`].
 
 mod file;
+mod handed_over;
 mod later;
 mod literal;
 mod mirror;
@@ -30,6 +31,8 @@ pub static TABLE: &[&Entry] = &[
     &tls::LISTEN,
     &unix::CONNECT,
     &unix::LISTEN,
+    &handed_over::TCP,
+    &handed_over::UNIX,
     &process::EXEC,
     &process::SHELL,
     &file::READ,
@@ -45,7 +48,7 @@ pub static TABLE: &[&Entry] = &[
     &later::UNIX_DATAGRAM,
     &later::ABSTRACT,
     &later::SEQPACKET,
-    &later::HANDED_OVER,
+    &later::ACCEPT_FROM_FD,
     &later::OPEN,
     &later::TOYS,
     &later::VSOCK,

@@ -128,6 +128,13 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// A socket that listens already.
+pub(super) fn accepting(listener: std::net::TcpListener) -> std::io::Result<Box<dyn Accept>> {
+    listener.set_nonblocking(true)?;
+    let local = listener.local_addr()?;
+    Ok(Box::new(Listening { listener: TcpListener::from_std(listener)?, local }))
+}
+
 struct Listening {
     listener: TcpListener,
     local: SocketAddr,

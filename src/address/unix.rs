@@ -105,14 +105,28 @@ impl Bind for Listen {
                 };
                 failed(error, hint)
             })?;
-            Ok(Box::new(Listening { listener, path: self.path.clone() }) as Box<dyn Accept>)
+            Ok(Box::new(Listening { listener, path: self.path.clone(), is_ours: !is_abstract }) as Box<dyn Accept>)
         })
     }
+}
+
+/// A socket that listens already, at a path that is left as it is.
+pub(super) fn accepting(listener: std::os::unix::net::UnixListener) -> io::Result<Box<dyn Accept>> {
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let path = match address.as_pathname() {
+        Some(path) => path.display().to_string(),
+        // `"name" (abstract)`, or `(unnamed)`.
+        None => format!("{address:?}"),
+    };
+    Ok(Box::new(Listening { listener: UnixListener::from_std(listener)?, path, is_ours: false }))
 }
 
 struct Listening {
     listener: UnixListener,
     path: String,
+    /// The path was made by us, so it is removed at the end.
+    is_ours: bool,
 }
 
 impl Accept for Listening {
@@ -142,7 +156,7 @@ impl Accept for Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if !self.path.starts_with('@') {
+        if self.is_ours {
             let _ = std::fs::remove_file(&self.path);
         }
     }

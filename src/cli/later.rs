@@ -67,7 +67,7 @@ const NOT_YET: &[(&[&str], &str)] = &[
         &["--exec-sighup-on-stdin-close", "--exec-sighup-on-zero-msg", "--exec-exit-on-disconnect"],
         "a program gets the end of its input, and SIGHUP when its session is over",
     ),
-    (&["--accept-from-fd"], "sockets that are handed over are not supported yet: listen with ws-l: or unix-l:"),
+    (&["--accept-from-fd"], "use an address: tcp-listen-fd:N or unix-listen-fd:N"),
     (&["-X", "--request-method", "--request-header", "--request-uri"], "HTTP requests are not supported yet: use curl"),
     (&["--websocket-version"], "13 is the only version there is"),
     (&["--websocket-ignore-zeromsg", "--reuser-send-zero-msg-on-disconnect"], "empty messages pass like others here"),

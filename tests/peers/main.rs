@@ -2,6 +2,7 @@
 
 mod bash;
 mod browser;
+mod handed_over;
 mod large;
 mod nc;
 mod nginx;

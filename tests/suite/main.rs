@@ -4,6 +4,7 @@ mod bad_arguments;
 mod bad_peers;
 mod endings;
 mod generated;
+mod handed_over;
 mod lines;
 mod peer;
 mod raw;

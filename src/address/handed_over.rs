@@ -1,0 +1,182 @@
+//! `tcp-listen-fd:` and `unix-listen-fd:`: listening sockets that a service manager opened and handed over, by systemd's
+//! protocol (sd_listen_fds(3)).
+
+use super::{tcp, unix};
+use crate::{
+    error::{Error, plain},
+    flow::Task,
+    plan::Stack,
+    registry::{Accept, Bind, Build, Entry},
+};
+use listenfd::ListenFd;
+use rustix::net::sockopt::socket_acceptconn;
+use std::{
+    env, io,
+    os::fd::AsFd,
+    process,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+pub(super) static TCP: Entry = Entry {
+    names: &["tcp-listen-fd"],
+    arg: Some("FD"),
+    summary: "Accept TCP connections on a socket of the service manager",
+    details: "FD is the number of the descriptor that was handed over (systemd's socket activation), 3 for the first, or \
+              its name (FileDescriptorName=). The socket unit must have Accept=no.",
+    example: "ws-u:tcp-listen-fd:3 mirror:",
+    flags: &["oneshot", "conncap"],
+    build: Build::Address(|arg, _| listen_stack(Kind::Tcp, arg)),
+};
+
+pub(super) static UNIX: Entry = Entry {
+    names: &["unix-listen-fd"],
+    arg: Some("FD"),
+    summary: "Accept connections on a unix socket of the service manager",
+    details: "Otherwise as tcp-listen-fd:. The socket's path is left to the service manager.",
+    example: "ws-u:unix-listen-fd:3 mirror:",
+    flags: &["oneshot", "conncap"],
+    build: Build::Address(|arg, _| listen_stack(Kind::Unix, arg)),
+};
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Tcp,
+    Unix,
+}
+
+/// Which of the sockets.
+enum Which {
+    Number(usize),
+    Name(String),
+}
+
+/// The number of the first descriptor that is handed over (`SD_LISTEN_FDS_START`).
+const FIRST: usize = 3;
+
+fn listen_stack(kind: Kind, arg: &str) -> Result<Stack, Error> {
+    let title = match kind {
+        Kind::Tcp => format!("tcp-listen-fd:{arg}"),
+        Kind::Unix => format!("unix-listen-fd:{arg}"),
+    };
+    let which = match arg.parse() {
+        Ok(number) if number < FIRST => {
+            return Err(Error::usage_hint(
+                format!("wrong address `{title}`: descriptors that are handed over start at {FIRST}"),
+                "3 is the first socket, 4 the second; stdio: is standard input and output",
+            ));
+        }
+        Ok(number) => Which::Number(number),
+        Err(_) => Which::Name(arg.to_owned()),
+    };
+    // Takes the variables out of the environment, which is safe only as long as there is one thread.
+    LazyLock::force(&HANDED_OVER);
+    Ok(Stack::listen_with(title.clone(), HandedOver { kind, which, title }))
+}
+
+/// What the service manager handed over, once for the process: a descriptor has one owner.
+static HANDED_OVER: LazyLock<Mutex<Result<Sockets, Refusal>>> = LazyLock::new(|| Mutex::new(Sockets::from_env()));
+
+struct Sockets {
+    sockets: ListenFd,
+    names: Vec<String>,
+}
+
+/// Why a socket cannot be had, and what to do about it.
+#[derive(Clone)]
+struct Refusal {
+    reason: String,
+    hint: &'static str,
+}
+
+impl Sockets {
+    fn from_env() -> Result<Self, Refusal> {
+        let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
+        if number("LISTEN_FDS").is_none_or(|count| count == 0) {
+            return Err(Refusal {
+                reason: "no socket was handed over (LISTEN_FDS is not set)".into(),
+                hint: "start it by a systemd socket unit, or try it with systemd-socket-activate -l 8080 wsplice …",
+            });
+        }
+        // Whoever inherits the variables from another program has not inherited its sockets with the same numbers.
+        if number("LISTEN_PID") != Some(process::id()) {
+            return Err(Refusal {
+                reason: format!("the sockets are for another process: LISTEN_PID is not {}", process::id()),
+                hint: "what starts wsplice must exec it, so that it keeps the process id",
+            });
+        }
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        Ok(Self { sockets: ListenFd::from_env(), names: names.split(':').map(str::to_owned).collect() })
+    }
+
+    fn index(&self, which: &Which) -> Result<usize, Refusal> {
+        let (index, what) = match which {
+            Which::Number(number) => (Some(number - FIRST), format!("descriptor {number}")),
+            Which::Name(name) => (self.names.iter().position(|known| known == name), format!("socket named {name}")),
+        };
+        index.filter(|index| *index < self.sockets.len()).ok_or_else(|| Refusal {
+            reason: format!("there is no {what}; {}", self.list()),
+            hint: "FileDescriptorName= in the socket unit names a socket",
+        })
+    }
+
+    /// What there is, for whoever asked for something else.
+    fn list(&self) -> String {
+        let shown = (0..self.sockets.len()).map(|index| match self.names.get(index).map(String::as_str) {
+            None | Some("") => (index + FIRST).to_string(),
+            Some(name) => format!("{} ({name})", index + FIRST),
+        });
+        format!("handed over: {}", shown.collect::<Vec<_>>().join(", "))
+    }
+
+    fn take(&mut self, which: &Which, kind: Kind) -> Result<Box<dyn Accept>, Refusal> {
+        let index = self.index(which)?;
+        match kind {
+            Kind::Tcp => accepting(self.sockets.take_tcp_listener(index), tcp::accepting),
+            Kind::Unix => accepting(self.sockets.take_unix_listener(index), unix::accepting),
+        }
+        .map_err(|refusal| Refusal { reason: format!("descriptor {}: {}", index + FIRST, refusal.reason), ..refusal })
+    }
+}
+
+/// Makes a listener of a socket that was taken.
+fn accepting<L: AsFd>(
+    taken: io::Result<Option<L>>,
+    make: impl FnOnce(L) -> io::Result<Box<dyn Accept>>,
+) -> Result<Box<dyn Accept>, Refusal> {
+    let socket = taken.map_err(|_| Refusal {
+        reason: "it is another kind of socket, or none".into(),
+        hint: "tcp-listen-fd: is for ListenStream=PORT, unix-listen-fd: for ListenStream=/PATH",
+    })?;
+    let socket = socket
+        .ok_or_else(|| Refusal { reason: "it is in use already".into(), hint: "each socket can be named once" })?;
+    if !socket_acceptconn(&socket).unwrap_or(false) {
+        return Err(Refusal {
+            reason: "it is a connection and does not listen".into(),
+            hint: "the socket unit must have Accept=no",
+        });
+    }
+    make(socket).map_err(|error| Refusal { reason: plain(&error), hint: "" })
+}
+
+struct HandedOver {
+    kind: Kind,
+    which: Which,
+    title: String,
+}
+
+impl Bind for HandedOver {
+    fn bind(&self) -> Task<'_, Result<Box<dyn Accept>, Error>> {
+        Box::pin(async {
+            let mut handed_over = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = match &mut *handed_over {
+                Ok(sockets) => sockets.take(&self.which, self.kind),
+                Err(refusal) => Err(refusal.clone()),
+            };
+            taken.map_err(|Refusal { reason, hint }| Error::Listen {
+                on: self.title.clone(),
+                source: io::Error::other(reason),
+                hint: (!hint.is_empty()).then(|| hint.to_owned()),
+            })
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! Sockets of a service manager, where there is none. `tests/peers` has those that are there.
+
+use crate::support::{Finished, Running, run, wsplice};
+
+/// Runs with these variables, and without those of whoever runs the tests.
+fn with(variables: &[(&str, &str)], address: &str) -> Finished {
+    let mut command = wsplice([address, "mirror:"]);
+    command.env_remove("LISTEN_FDS").env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
+    command.envs(variables.iter().copied());
+    Running::start(command).finish()
+}
+
+#[test]
+fn without_a_service_manager_the_error_says_how_to_start_it() {
+    for address in ["ws-u:tcp-listen-fd:3", "unix-listen-fd:3", "tcp-listen-fd:rooms"] {
+        let finished = with(&[], address);
+        finished.fails_with(3, "no socket was handed over").hints("systemd-socket-activate");
+    }
+    with(&[("LISTEN_FDS", "0"), ("LISTEN_PID", "1")], "tcp-listen-fd:3").fails_with(3, "no socket was handed over");
+    with(&[("LISTEN_FDS", "many")], "tcp-listen-fd:3").fails_with(3, "no socket was handed over");
+}
+
+#[test]
+fn sockets_of_another_process_are_left_alone() {
+    for variables in [&[("LISTEN_FDS", "1"), ("LISTEN_PID", "1")][..], &[("LISTEN_FDS", "1")]] {
+        let finished = with(variables, "ws-u:tcp-listen-fd:3");
+        finished.fails_with(3, "cannot listen on tcp-listen-fd:3: the sockets are for another process").hints("exec");
+    }
+}
+
+#[test]
+fn numbers_that_are_never_handed_over_are_refused_at_once() {
+    for number in ["0", "1", "2"] {
+        let finished = run([format!("tcp-listen-fd:{number}"), "mirror:".into()], "");
+        finished.fails_with(2, "start at 3").hints("stdio:");
+    }
+    run(["unix-listen-fd:", "mirror:"], "").fails_with(2, "needs FD");
+}
+
+#[test]
+fn websocat_s_option_says_what_to_write() {
+    run(["--accept-from-fd", "unix-l:3", "mirror:"], "").fails_with(2, "--accept-from-fd").hints("unix-listen-fd:N");
+}
