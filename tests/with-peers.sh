@@ -58,3 +58,4 @@ fi
 say "$(nginx -v 2>&1), $(openssl version | cut -d' ' -f1-2), chromium, socat, nc, node $(node --version), $(python3 --version)"
 # Two at a time: some move hundreds of megabytes, and all have limits.
 cargo test --release --locked --test peers -- --ignored --test-threads=2 "$@"
+[ "$#" -gt 0 ] || tests/container.sh

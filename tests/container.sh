@@ -1,0 +1,236 @@
+#!/usr/bin/env bash
+# Builds the image from Dockerfile and runs it as operators do, with podman. Installs what is missing first. Nothing is
+# fetched for the build: in place of the rust image stands one that is almost empty, and the toolchain and the crates of
+# this machine are mounted. Images and containers are kept in a folder of their own, which is removed at the end.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+unset RUST_BACKTRACE
+
+limit=8000000
+say() { printf 'container: %s\n' "$*"; }
+fail() {
+    say "$*" >&2
+    exit 1
+}
+
+[ "$(id -u)" -eq 0 ] || fail "it needs root: the containers have networks and users of their own"
+
+missing_packages() {
+    for package in buildah podman runc conmon netavark aardvark-dns iptables openssl curl; do
+        case "$package" in
+            # Programs that are in no search path.
+            netavark | aardvark-dns) [ -x "/usr/lib/podman/$package" ] || echo "$package" ;;
+            *) command -v "$package" >/dev/null || echo "$package" ;;
+        esac
+    done
+}
+mapfile -t packages < <(missing_packages)
+if [ "${#packages[@]}" -gt 0 ]; then
+    say "installing ${packages[*]}"
+    apt-get update -q
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}" ||
+        say "apt-get was not content; going on if the programs are there"
+    still="$(missing_packages | tr '\n' ' ')"
+    [ -z "$still" ] || fail "still missing: $still"
+fi
+
+work="$(mktemp -d "${TMPDIR:-/tmp}/wsplice-container.XXXXXX")"
+cleanup() {
+    local status=$?
+    mapfile -t running < <(jobs -pr)
+    [ "${#running[@]}" -eq 0 ] || kill "${running[@]}" || true
+    podman rm --all --force --time 0 >/dev/null 2>&1 || true
+    podman image rm --all --force >/dev/null 2>&1 || true
+    # podman mounts a part of its storage on itself.
+    umount "$work/graph/overlay" 2>/dev/null || true
+    rm -rf "$work" || true
+    exit "$status"
+}
+trap cleanup EXIT
+
+# Where everything is kept. Inside another container podman's own limits need a capability that is missing, and crun
+# may refuse the control groups.
+export CONTAINERS_STORAGE_CONF="$work/storage.conf" CONTAINERS_CONF="$work/containers.conf"
+printf '[storage]\ndriver = "%s"\ngraphroot = "%s"\nrunroot = "%s"\n' overlay "$work/graph" "$work/run" \
+    >"$CONTAINERS_STORAGE_CONF"
+cat >"$CONTAINERS_CONF" <<END
+[containers]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+log_driver = "k8s-file"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "none"
+tmp_dir = "$work/tmp"
+[network]
+network_backend = "netavark"
+network_config_dir = "$work/networks"
+END
+
+# The image in place of the rust image: folders and the authorities' certificates, which COPY cannot take from a mount.
+toolchain="$(rustc --print sysroot)"
+crates="${CARGO_HOME:-$HOME/.cargo}"
+builder="$(buildah from scratch)"
+root="$(buildah mount "$builder")"
+mkdir -p "$root"/{usr,etc/ssl/certs,tmp,var/tmp,proc,sys,dev,run,root}
+chmod 1777 "$root/tmp" "$root/var/tmp"
+ln -s usr/bin usr/lib usr/lib64 usr/sbin "$root/"
+cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+# The C compiler is found by way of it.
+cp -a /etc/alternatives "$root/etc/"
+buildah config --env PATH="$toolchain/bin:/usr/bin:/bin" --env CARGO_HOME="$crates" --env CARGO_NET_OFFLINE=true "$builder"
+buildah umount "$builder" >/dev/null
+buildah commit --quiet --rm "$builder" localhost/rust >/dev/null
+
+say "building"
+start=$SECONDS
+cargo fetch --locked --quiet
+# The target folder is the one of tests/static-binary.sh, which builds the same crates with the same flags.
+target="$(realpath "${CARGO_TARGET_DIR:-target}")"
+buildah build --quiet --pull=never --isolation chroot --network host --format docker \
+    --build-arg RUST_IMAGE=localhost/rust \
+    -v /usr:/usr:ro -v "$toolchain:$toolchain:ro" -v "$crates:$crates" -v "$target:/src/target" \
+    -t localhost/wsplice . >/dev/null
+image=localhost/wsplice
+say "built in $((SECONDS - start)) s"
+
+size="$(podman image inspect --format '{{.Size}}' $image)"
+[ "$size" -le "$limit" ] || fail "$size bytes, more than $limit"
+say "$size bytes, at most $limit"
+
+# The same binary on this machine is the client.
+wsplice="$work/wsplice"
+layer="$(podman image mount $image)"
+cp "$layer/usr/local/bin/wsplice" "$wsplice"
+[ -s "$layer/etc/ssl/certs/ca-certificates.crt" ] || fail "no authorities' certificates"
+[ ! -e "$layer/bin" ] || fail "there is more in it than the binary"
+podman image unmount $image >/dev/null
+
+# WHAT WANTED GOT
+same() {
+    [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
+    say "ok: $1"
+}
+# Tries a command until it succeeds, for at most ten seconds.
+eventually() {
+    local end=$((SECONDS + 10))
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$end" ] || fail "in vain: $*"
+        sleep 0.1
+    done
+}
+# The host's port of a container's port.
+port() { podman port "$1" "$2/tcp" | sed 's/.*://'; }
+# The health check's timer is systemd's, and where there is none podman complains; the check is run by hand below.
+run() { podman run --rm --no-healthcheck "$@"; }
+# Detached, with its health check, and with 8080 published at a free port.
+serve() { podman run -d -p 127.0.0.1::8080 "$@" >/dev/null 2>"$work/said" || fail "$(cat "$work/said")"; }
+# NAME SIGNAL CODE: ends soon by itself, not by SIGKILL after the time-out.
+ends() {
+    local start=$SECONDS
+    if [ "$2" = TERM ]; then podman stop --time 10 "$1"; else podman kill --signal "$2" "$1"; fi >/dev/null 2>"$work/said"
+    same "$1 ends with $3 on SIG$2" "$3" "$(timeout 10 podman wait "$1")"
+    [ $((SECONDS - start)) -le 3 ] || fail "$1 took $((SECONDS - start)) s to end"
+}
+
+same "it is built for whoever runs it without arguments" \
+    '[/usr/local/bin/wsplice] [--broadcast ws-l:0.0.0.0:8080] 65532:65532 SIGTERM map[8080/tcp:{}]' \
+    "$(podman image inspect --format '{{.Config.Entrypoint}} {{.Config.Cmd}} {{.Config.User}} {{.Config.StopSignal}} {{.Config.ExposedPorts}}' $image)"
+
+# The room server. Two members from this machine; each sees what both say.
+serve --name rooms --read-only --cap-drop ALL --security-opt no-new-privileges $image
+at="127.0.0.1:$(port rooms 8080)"
+eventually curl -fsS "http://$at/healthz"
+same "GET /healthz through the published port" 200 "$(curl -s -o /dev/null -w '%{http_code}' "http://$at/healthz")"
+same "a plain GET is told to upgrade" 426 "$(curl -s -o /dev/null -w '%{http_code}' "http://$at/")"
+mkfifo "$work/say"
+"$wsplice" --replies 2 "ws://$at/room?a" <"$work/say" >"$work/first" &
+first=$!
+exec 3>"$work/say"
+echo one >&3
+eventually grep -q one "$work/first"
+same "another room is another room" elsewhere "$(echo elsewhere | "$wsplice" -1 "ws://$at/room?b")"
+same "the second member hears itself" two "$(echo two | "$wsplice" -1 "ws://$at/room?a")"
+wait "$first" || fail "the first member's exit code is $?"
+exec 3>&-
+same "the first member hears both" 'one two' "$(tr '\n' ' ' <"$work/first" | sed 's/ $//')"
+same "it is the user that the image names" '65532 65532' \
+    "$(awk '/^[UG]id:/ { printf "%s%s", (n++ ? " " : ""), $3 }' "/proc/$(podman inspect --format '{{.State.Pid}}' rooms)/status")"
+podman healthcheck run rooms || fail "the health check failed"
+same "the health check is kept by the image" healthy "$(podman inspect --format '{{.State.Healthcheck.Status}}' rooms)"
+
+# SIGTERM reaches process 1, and a member gets its close frame.
+mkfifo "$work/silence"
+exec 4<>"$work/silence"
+"$wsplice" -v "ws://$at/stays" <&4 2>"$work/stays" &
+stays=$!
+eventually grep -q connected "$work/stays"
+ends rooms TERM 143
+wait "$stays" || fail "the member's exit code is $?: $(cat "$work/stays")"
+grep -q 1001 "$work/stays" || fail "the member saw: $(cat "$work/stays")"
+serve --name interrupted $image
+eventually curl -fsS "http://127.0.0.1:$(port interrupted 8080)/healthz"
+ends interrupted INT 130
+
+# A server that does not listen where the health check asks is not well.
+serve --name elsewhere $image --broadcast ws-l:0.0.0.0:9
+if podman healthcheck run elsewhere 2>/dev/null; then fail "the health check does not notice that nobody answers"; fi
+say "ok: the health check notices that nobody answers"
+podman rm --force --time 0 elsewhere >/dev/null 2>&1
+
+# The tool.
+same "--version" "$("$wsplice" --version)" "$(run $image --version)"
+podman run -d --no-healthcheck --name echo -p 127.0.0.1::1234 $image -s 0.0.0.0:1234 mirror: >/dev/null
+echo_at="127.0.0.1:$(port echo 1234)"
+eventually curl -s "http://$echo_at/"
+same "an echo server" hi "$(echo hi | "$wsplice" -1 "ws://$echo_at/")"
+same "a client in a container" hi "$(echo hi | run -i --network host $image "ws://$echo_at/")"
+same "a client without standard input" '' "$(run --network host $image "ws://$echo_at/" </dev/null)"
+code=0
+run --network host $image ws://127.0.0.1:9/ 2>/dev/null </dev/null || code=$?
+same "exit codes come out" 3 "$code"
+ends echo TERM 143
+# An interactive client ends too, while its terminal is open.
+podman run -d -t -i --no-healthcheck --name client --network host $image -s 0 >/dev/null 2>&1
+eventually test running = "$(podman inspect --format '{{.State.Status}}' client)"
+ends client INT 130
+
+# TLS and names. authority NAME SUBJECT makes one, and a certificate of it for names that containers know.
+authority() {
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout "$work/$1-ca.key" -out "$work/$1-ca.pem" -config <(
+        printf '[req]\nstring_mask = nombstr\nprompt = no\ndistinguished_name = name\n[name]\n%s\n' "$2"
+    ) 2>/dev/null
+    openssl req -newkey rsa:2048 -nodes -subj /CN=rooms.example -keyout "$work/$1.key" -out "$work/$1.csr" 2>/dev/null
+    openssl x509 -req -in "$work/$1.csr" -CA "$work/$1-ca.pem" -CAkey "$work/$1-ca.key" -CAcreateserial -days 2 \
+        -extfile <(printf 'subjectAltName=DNS:rooms.example,DNS:localhost') -out "$work/$1.pem" 2>/dev/null
+    chmod 644 "$work/$1-ca.pem"
+    "$wsplice" -q --stdout-announce-listening-ports --cert "$work/$1.pem" --key "$work/$1.key" wss-l:127.0.0.1:0 mirror: \
+        >"$work/$1.port" &
+    eventually grep -q port= "$work/$1.port"
+}
+tls() { sed 's/.*port=//' "$work/$1.port"; }
+client() { echo hi | run -i --network host --add-host rooms.example:127.0.0.1 -v "$work/own-ca.pem:/ca.pem:ro" "$@"; }
+
+authority own CN=authority
+url="wss://rooms.example:$(tls own)/"
+same "localhost resolves, and --cacert is trusted" hi "$(client $image --cacert /ca.pem -1 "wss://localhost:$(tls own)/")"
+same "a name of --add-host resolves, and SSL_CERT_FILE is trusted" hi "$(client -e SSL_CERT_FILE=/ca.pem $image -1 "$url")"
+same "a mounted bundle takes the place of the image's" hi \
+    "$(client -v "$work/own-ca.pem:/etc/ssl/certs/ca-certificates.crt:ro" $image -1 "$url")"
+
+# Without a key of a public authority: who has its name is known, and found out by the signature. Who is not known has
+# no signature to compare.
+authority forged $'C=US\nO=Internet Security Research Group\nCN=ISRG Root X1'
+for trusted in image built-in own; do
+    case "$trusted" in
+        image) file=/etc/ssl/certs/ca-certificates.crt says='the signature of the server' ;;
+        built-in) file=/nothing says='the signature of the server' ;;
+        own) file=/ca.pem says='not signed by an authority that is trusted here' ;;
+    esac
+    code=0
+    client -e SSL_CERT_FILE=$file $image -1 "wss://rooms.example:$(tls forged)/" 2>"$work/said" || code=$?
+    same "a forged authority is refused with the $trusted authorities" 4 "$code"
+    grep -q "$says" "$work/said" || fail "it says: $(cat "$work/said")"
+done
+
+say "all is well after $SECONDS s"
