@@ -89,6 +89,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_manual_names_every_metric() {
+        let manual = include_str!("../../man/wsplice.1.in");
+        let text = Metrics::default().render(0, 0);
+        for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE wsplice_")) {
+            let name = name.split(' ').next().unwrap_or_default();
+            let is_named = manual.lines().any(|line| line.split_whitespace().nth(1) == Some(name));
+            assert!(is_named, "the manual lacks {name}");
+        }
+    }
+
+    #[test]
     fn buckets_add_up() {
         let metrics = Metrics::default();
         metrics.observe(3, Duration::from_micros(50));

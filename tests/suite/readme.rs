@@ -7,8 +7,9 @@ const README: &str = include_str!("../../README.md");
 
 #[test]
 fn every_command_line_can_be_explained() {
-    let lines: Vec<_> = shell_lines().filter_map(arguments).collect();
-    assert!(lines.len() >= 14, "only {} command lines in README.md", lines.len());
+    let services = README.lines().filter(|line| line.starts_with("ExecStart="));
+    let lines: Vec<_> = shell_lines().chain(services).filter_map(arguments).collect();
+    assert!(lines.len() >= 22, "only {} command lines in README.md", lines.len());
     for args in lines {
         run(std::iter::once("--explain".to_owned()).chain(args), "").succeeds();
     }
@@ -17,7 +18,7 @@ fn every_command_line_can_be_explained() {
 #[test]
 fn the_first_two_commands_are_what_they_were() {
     let first: Vec<_> = shell_lines().take(2).collect();
-    assert_eq!(first, ["cargo run --release -- ws-l:127.0.0.1:1234 mirror:", "cargo test"]);
+    assert_eq!(first, ["cargo run --release -- --broadcast", "cargo test"]);
 }
 
 #[test]
