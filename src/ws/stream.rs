@@ -286,6 +286,8 @@ impl MessageStream for WebSocket {
                 tungstenite::Message::Pong(payload) => {
                     if matches!(&self.settling, Settling::Waiting(sent) if payload == sent[..]) {
                         self.settling = Settling::Done;
+                        // `poll_settled` had its turn before us.
+                        cx.waker().wake_by_ref();
                     }
                     if let Some(heartbeat) = &mut self.heartbeat {
                         heartbeat.unanswered_since = None;
@@ -362,7 +364,6 @@ impl MessageStream for WebSocket {
             }
             Settling::Waiting(_) => {}
         }
-        // The pong wakes us through `poll_next`.
         ready!(self.wire().poll_drain(cx))?;
         Poll::Pending
     }

@@ -83,6 +83,19 @@ fn every_answer_starts_the_linger_time_anew() {
 }
 
 #[test]
+fn a_server_that_has_nothing_to_say_is_left_when_its_pong_is_back() {
+    let (url, server) = websocket_server(|mut peer| {
+        peer.frame();
+        answer_ping(&mut peer);
+        peer.closed().0
+    });
+    let finished = run([&url], "no question\n");
+    assert_eq!(finished.succeeds().out(), "");
+    assert!(finished.took < Duration::from_secs(5), "the pong was not noticed: {finished:?}");
+    assert_eq!(server.join().expect("the server"), 1000);
+}
+
+#[test]
 fn a_ping_that_is_never_answered_delays_the_close_frame_by_five_seconds() {
     let (url, server) = websocket_server(|mut peer| {
         peer.frame();
