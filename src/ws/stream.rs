@@ -100,7 +100,7 @@ impl WebSocket {
         if let Some(tap) = &mut tap {
             tap.see(&early);
         }
-        let wire = Wire { end, out: BytesMut::new(), sealed: false, tap };
+        let wire = Wire { end, out: BytesMut::new(), sealed: false, has_heard: false, tap };
         let (role, read_buffer) = match side {
             Side::Client => (protocol::Role::Client, CLIENT_READ_BUFFER),
             Side::Server => (protocol::Role::Server, SERVER_READ_BUFFER),
@@ -262,10 +262,10 @@ impl MessageStream for WebSocket {
             if let Some(close) = &self.received_close {
                 return Poll::Ready(Ok(Incoming::End(Some(close.clone()))));
             }
-            if self.heartbeat.is_some() {
-                self.beat(cx)?;
-            }
             let next = self.inner.poll_next_unpin(cx);
+            if self.heartbeat.is_some() {
+                self.beat(cx, next.is_pending())?;
+            }
             if next.is_pending() || std::mem::take(&mut self.owes_pong) {
                 self.drain_quietly(cx);
             }
@@ -288,9 +288,6 @@ impl MessageStream for WebSocket {
                         self.settling = Settling::Done;
                         // `poll_settled` had its turn before us.
                         cx.waker().wake_by_ref();
-                    }
-                    if let Some(heartbeat) = &mut self.heartbeat {
-                        heartbeat.unanswered_since = None;
                     }
                     continue;
                 }
@@ -374,26 +371,42 @@ impl MessageStream for WebSocket {
 }
 
 impl WebSocket {
-    /// Sends pings when they are due and notices a peer that answers none.
-    fn beat(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+    /// Sends pings when they are due and notices a peer that answers none. `is_idle`: nothing that it sent is waiting to be
+    /// read. Anything that arrives is a sign of life: a pong may stand behind megabytes that the other end of the session
+    /// takes its time for.
+    fn beat(&mut self, cx: &mut Context<'_>, is_idle: bool) -> Result<(), Error> {
+        if self.close_is_sent {
+            // No ping may follow it; from here on the close timeout counts.
+            self.heartbeat = None;
+        }
+        let wire = self.inner.get_mut();
+        let has_heard = std::mem::take(&mut wire.has_heard);
+        let room = wire.out.len() < GATHER;
         while let Some(heartbeat) = &mut self.heartbeat {
+            if has_heard {
+                heartbeat.unanswered_since = None;
+            }
             if heartbeat.timer.as_mut().poll(cx).is_pending() {
                 break;
             }
             let now = Instant::now();
-            if let (Some(since), Some(limit)) = (heartbeat.unanswered_since, heartbeat.limit)
+            if let (Some(since), Some(limit), true) = (heartbeat.unanswered_since, heartbeat.limit, is_idle)
                 && now >= since + limit
             {
                 let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
                 return Err(Error::Lost { with: self.wire().end.name.to_string(), reason });
             }
             let is_due = now >= heartbeat.next;
+            // A peer that takes nothing is not sent one ping on top of the other.
+            let is_wanted = is_due && (room || heartbeat.unanswered_since.is_none());
             if is_due {
                 heartbeat.next = now + heartbeat.every;
+            }
+            if is_wanted {
                 heartbeat.unanswered_since.get_or_insert(now);
             }
             heartbeat.rearm();
-            if is_due && !self.close_is_sent && self.wire().out.len() < GATHER {
+            if is_wanted {
                 self.append(OpCode::Control(Control::Ping), true, b"");
             }
         }

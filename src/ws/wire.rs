@@ -18,6 +18,8 @@ pub struct Wire {
     pub out: BytesMut,
     /// Our close frame is in `out` or gone: nothing may follow it, not even tungstenite's pongs (RFC 6455 section 5.5.1).
     pub sealed: bool,
+    /// Something was read since somebody last asked.
+    pub has_heard: bool,
     /// `-vv`: looks at what is read.
     pub tap: Option<Tap>,
 }
@@ -38,6 +40,7 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
+        self.has_heard |= buf.filled().len() > before;
         if let Some(tap) = &mut self.tap {
             tap.see(&buf.filled()[before..]);
         }
