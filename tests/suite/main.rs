@@ -2,6 +2,7 @@
 
 mod endings;
 mod frames;
+mod handshake;
 mod lines;
 mod serving;
 mod support;
