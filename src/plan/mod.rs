@@ -30,6 +30,8 @@ pub struct Plan {
     pub left: Stack,
     /// What each session is connected with.
     pub right: Stack,
+    /// Whether messages go from left to right, and from right to left.
+    directions: [bool; 2],
 }
 
 impl Plan {
@@ -54,7 +56,7 @@ impl Plan {
             (Flow::Messages, Flow::Bytes) => frame(&mut right, config, "messages on the other side")?,
             _ => {}
         }
-        Ok(Self { left, right })
+        Ok(Self { left, right, directions: [config.ending.forward, config.ending.back] })
     }
 }
 
