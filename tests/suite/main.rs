@@ -2,7 +2,9 @@
 
 mod endings;
 mod frames;
+mod grammar;
 mod handshake;
 mod lines;
 mod serving;
 mod support;
+mod visible;
