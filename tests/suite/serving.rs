@@ -137,6 +137,7 @@ fn the_end_of_standard_input_leaves_a_server_serving() {
         client.close(1000, "");
         assert_eq!(client.next().close().0, 1000);
     }
+    assert!(server.running.is_running());
     stop(server);
 }
 
