@@ -45,6 +45,7 @@ pub struct Line {
     is_holding_up: bool,
     /// The payload of the last ping that is not answered yet.
     owed_pong: Option<Bytes>,
+    has_heard: bool,
     /// A close frame of ours is in the backlog or gone; nothing follows it.
     is_sealed: bool,
     failed: Option<io::Error>,
@@ -62,6 +63,7 @@ impl Line {
             needs_flush: false,
             is_holding_up: false,
             owed_pong: None,
+            has_heard: false,
             is_sealed: false,
             failed: None,
             owner: None,
@@ -238,7 +240,19 @@ impl Line {
 
     /// Reads for tungstenite.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.end.io).poll_read(cx, buf)
+        let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
+        self.has_heard |= read.is_ready();
+        read
+    }
+
+    /// Whether anything was read since this was last asked.
+    pub fn has_heard(&mut self) -> bool {
+        std::mem::take(&mut self.has_heard)
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_drained(&self) -> bool {
+        self.backlog.is_empty()
     }
 
     /// Answers a ping: at once, or the last of them when the backlog has been written (RFC 6455 section 5.5.3), so that

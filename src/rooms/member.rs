@@ -202,19 +202,37 @@ impl Presence<'_> {
         if self.parting.is_some() {
             return self.poll_parting(cx, drained.is_ready());
         }
-        while let Some(Poll::Ready(beat)) = self.heartbeat.as_mut().map(|heartbeat| heartbeat.poll(cx)) {
-            match beat {
-                Beat::Ping => self.member.line().control(Control::Ping, b""),
-                Beat::Dead(limit) => {
-                    let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
-                    return Poll::Ready(Err(self.lost(&reason)));
-                }
+        let is_held_up = self.hub.rules.slow == SlowPolicy::Block && self.room.is_held_up(cx);
+        // What has arrived is heard before the member is given up.
+        if !is_held_up && let Poll::Ready(ended) = self.poll_messages(cx) {
+            return Poll::Ready(ended);
+        }
+        match self.beat(cx, is_held_up) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Pings when it is time. Anything that arrives is a sign of life; a member that is not read cannot give one.
+    fn beat(&mut self, cx: &mut Context<'_>, is_held_up: bool) -> Poll<Result<(), Error>> {
+        let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
+        let mut line = self.member.line();
+        if line.has_heard() || is_held_up {
+            heartbeat.heard();
+        }
+        match heartbeat.poll(cx, line.is_drained()) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Beat::Ping) => {
+                line.control(Control::Ping, b"");
+                // For the timer's next time, and to write the ping.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Beat::Dead(limit)) => {
+                drop(line);
+                Poll::Ready(Err(self.lost(&format!("no answer to a ping for {} s", limit.as_secs_f64()))))
             }
         }
-        if self.hub.rules.slow == SlowPolicy::Block && self.room.is_held_up(cx) {
-            return Poll::Pending;
-        }
-        self.poll_messages(cx)
     }
 
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
@@ -228,15 +246,11 @@ impl Presence<'_> {
                 }
                 Poll::Ready(Some(Ok(tungstenite::Message::Text(text)))) => (Kind::Text, text.into()),
                 Poll::Ready(Some(Ok(tungstenite::Message::Binary(payload)))) => (Kind::Binary, payload),
-                Poll::Ready(Some(Ok(tungstenite::Message::Pong(_)))) => {
-                    self.heartbeat.iter_mut().for_each(Heartbeat::answered);
-                    continue;
-                }
                 Poll::Ready(Some(Ok(tungstenite::Message::Ping(payload)))) => {
                     self.member.line().pong(payload);
                     continue;
                 }
-                Poll::Ready(Some(Ok(tungstenite::Message::Frame(_)))) => continue,
+                Poll::Ready(Some(Ok(tungstenite::Message::Pong(_) | tungstenite::Message::Frame(_)))) => continue,
                 Poll::Ready(Some(Ok(tungstenite::Message::Close(close)))) => {
                     ended = Some(match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
                         Some(close) if !close.may_be_sent() => Err(Fault::Violation {

@@ -96,7 +96,7 @@ impl WebSocket {
         if let Some(tap) = &mut tap {
             tap.see(&early);
         }
-        let wire = Wire { end, out: BytesMut::new(), tap };
+        let wire = Wire { end, out: BytesMut::new(), has_heard: false, tap };
         let (role, read_buffer) = match side {
             Side::Client => (protocol::Role::Client, CLIENT_READ_BUFFER),
             Side::Server => (protocol::Role::Server, SERVER_READ_BUFFER),
@@ -250,10 +250,10 @@ impl MessageStream for WebSocket {
             if let Some(close) = &self.received_close {
                 return Poll::Ready(Ok(Incoming::End(Some(close.clone()))));
             }
-            if self.heartbeat.is_some() {
-                self.beat(cx)?;
-            }
             let next = self.inner.poll_next_unpin(cx);
+            if self.heartbeat.is_some() {
+                self.beat(cx, next.is_pending())?;
+            }
             if next.is_pending() {
                 self.drain_quietly(cx);
             }
@@ -277,9 +277,6 @@ impl MessageStream for WebSocket {
                     {
                         waker.wake_by_ref();
                         self.settling = Settling::Done;
-                    }
-                    if let Some(heartbeat) = &mut self.heartbeat {
-                        heartbeat.answered();
                     }
                     continue;
                 }
@@ -364,20 +361,33 @@ impl MessageStream for WebSocket {
 }
 
 impl WebSocket {
-    /// Sends pings when they are due and notices a peer that answers none.
-    fn beat(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        while let Some(Poll::Ready(beat)) = self.heartbeat.as_mut().map(|heartbeat| heartbeat.poll(cx)) {
-            match beat {
-                Beat::Ping if !self.close_is_sent && self.wire().out.len() < GATHER => {
-                    self.append(OpCode::Control(Control::Ping), true, b"");
-                }
-                Beat::Ping => {}
-                Beat::Dead(limit) => {
-                    let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
-                    return Err(Error::Lost { with: self.wire().end.name.to_string(), reason });
-                }
+    /// Sends pings when they are due and notices a peer that answers none. `is_idle`: nothing that it sent is waiting to be
+    /// read. Anything that arrives is a sign of life: a pong may stand behind megabytes that the other end of the session
+    /// takes its time for.
+    fn beat(&mut self, cx: &mut Context<'_>, is_idle: bool) -> Result<(), Error> {
+        if self.close_is_sent {
+            // No ping may follow it; from here on the close timeout counts.
+            self.heartbeat = None;
+        }
+        let wire = self.inner.get_mut();
+        let is_alive = std::mem::take(&mut wire.has_heard) || !is_idle;
+        let has_room = wire.out.len() < GATHER;
+        let Some(heartbeat) = &mut self.heartbeat else { return Ok(()) };
+        if is_alive {
+            heartbeat.heard();
+        }
+        match heartbeat.poll(cx, has_room) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Beat::Ping) => {
+                self.append(OpCode::Control(Control::Ping), true, b"");
+                // For the timer's next time.
+                cx.waker().wake_by_ref();
+                Ok(())
+            }
+            Poll::Ready(Beat::Dead(limit)) => {
+                let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
+                Err(Error::Lost { with: self.wire().end.name.to_string(), reason })
             }
         }
-        Ok(())
     }
 }

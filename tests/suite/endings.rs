@@ -31,8 +31,6 @@ fn read_all(mut stream: impl Read) -> String {
     text
 }
 
-// The answer window.
-
 #[test]
 fn the_end_of_the_input_is_told_after_a_ping_has_come_back() {
     let (url, server) = websocket_server(|mut peer| {
@@ -80,6 +78,19 @@ fn every_answer_starts_the_linger_time_anew() {
     let finished = run([&url, "--linger", "2"], "question\n");
     assert_eq!(finished.succeeds().out(), "1\n2\n3\n");
     assert_eq!(server.join().expect("the server").0, 1000);
+}
+
+#[test]
+fn a_server_that_has_nothing_to_say_is_left_when_its_pong_is_back() {
+    let (url, server) = websocket_server(|mut peer| {
+        peer.frame();
+        answer_ping(&mut peer);
+        peer.closed().0
+    });
+    let finished = run([&url], "no question\n");
+    assert_eq!(finished.succeeds().out(), "");
+    assert!(finished.took < Duration::from_secs(5), "the pong was not noticed: {finished:?}");
+    assert_eq!(server.join().expect("the server"), 1000);
 }
 
 #[test]
@@ -190,8 +201,6 @@ fn a_peer_that_keeps_talking_after_our_close_frame_is_not_silent() {
     assert_eq!(finished.succeeds().out(), "more\nmore\nmore\nmore\n");
     server.join().expect("the server");
 }
-
-// The options.
 
 #[test]
 fn with_e_the_end_of_the_input_ends_the_session_at_once() {
@@ -374,8 +383,6 @@ fn a_server_that_accepts_and_says_nothing_is_given_up_after_the_connect_timeout(
     assert!(server.join().expect("the server").starts_with("GET / HTTP/1.1\r\n"));
 }
 
-// The peer ends it.
-
 #[test]
 fn a_clean_close_ends_the_session_while_the_input_is_open() {
     for code in [1000, 1001, 1005] {
@@ -529,8 +536,6 @@ fn large_streams_pass_a_tunnel_in_both_directions_at_once() {
     assert!(server.join().expect("the server") == there, "what arrived");
 }
 
-// Close frames through a proxy.
-
 #[test]
 fn the_close_of_a_client_passes_a_proxy_with_its_code_and_reason() {
     for (code, reason) in [(1000, ""), (4001, "client is tired"), (1005, "")] {
@@ -598,8 +603,6 @@ fn our_own_close_frame_says_what_the_options_say() {
     run([&url, "-E", "--close-status-code", "4123", "--close-reason", "that is all"], "").succeeds();
     assert_eq!(server.join().expect("the server"), (4123, "that is all".into()));
 }
-
-// Signals.
 
 #[test]
 fn a_signal_makes_a_client_close_with_1001_and_still_hear_the_last_words() {
@@ -716,8 +719,6 @@ fn a_process_that_ends_first_ends_the_session() {
     // Its input stays open.
     assert_eq!(running.finish().succeeds().out(), "heard one\n");
 }
-
-// Readers of our output.
 
 #[test]
 fn a_reader_that_goes_away_ends_the_session_silently() {
