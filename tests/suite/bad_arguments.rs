@@ -131,6 +131,7 @@ fn an_unknown_address_is_pointed_at_and_a_near_one_suggested() {
     points_at("http://example.com/", "http", "unknown address type `http`", "did you mean `ws://example.com/`?");
     points_at("mirror", "mirror", "the colon is missing", "did you mean `mirror:`?");
     points_at("example.com/chat", "example.com/chat", "is no address", "did you mean `ws://example.com/chat`?");
+    points_at("tls:example.com", "example.com", "is no address", "did you mean `example.com:443`?");
     points_at("8080", "8080", "is no address", "did you mean `-s 8080`?");
     points_at("mirror:x", "x", "takes nothing behind its colon", "mirror:x");
     points_at("log:", ":", "needs an address behind it", "for example");
