@@ -107,6 +107,8 @@ impl Report {
         match (self.format, hint) {
             (LogFormat::Json, Some(hint)) => self.line("error", "", text, &[("hint", &hint)]),
             (_, None) => self.line("error", "wsplice: ", text, &[]),
+            // A specifier with carets below it speaks for itself.
+            (_, Some(hint)) if hint.starts_with('\n') => line(format_args!("wsplice: {text}{hint}")),
             (_, Some(hint)) => line(format_args!("wsplice: {text}\n  hint: {hint}")),
         }
     }

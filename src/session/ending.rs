@@ -69,7 +69,7 @@ impl Pump<'_> {
         let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
         if self.rules.no_close || from == (Role::Shared { outlives_input: true }) {
             Stage::Parked
-        } else if i == 0 && answers && self.rules.enough.is_some() {
+        } else if i == 0 && answers && self.rules.enough.is_some() && to == Role::WebSocket {
             Stage::Awaiting
         } else if matches!(from, Role::Console { .. }) && to == Role::WebSocket && answers {
             Stage::Settling(Instant::now() + SETTLE)

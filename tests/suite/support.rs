@@ -47,7 +47,7 @@ impl Finished {
 
     #[track_caller]
     pub fn hints(&self, text: &str) -> &Self {
-        let hint = self.stderr.split_once("\n  hint: ").map(|(_, hint)| hint).unwrap_or_default();
+        let hint = self.stderr.split_once("\n  ").map(|(_, hint)| hint).unwrap_or_default();
         assert!(hint.contains(text), "no {text:?} in the hint of {self:?}");
         self
     }
