@@ -18,6 +18,8 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) struct Clock {
     /// When something last happened; kept only while a timer runs.
     last_activity: Instant,
+    /// What the ends had heard then.
+    heard: [u64; 2],
     /// Everything ends then, whatever is still on its way.
     deadline: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -25,7 +27,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub fn new() -> Self {
-        Self { last_activity: Instant::now(), deadline: None, sleep: None }
+        Self { last_activity: Instant::now(), heard: [0; 2], deadline: None, sleep: None }
     }
 }
 
@@ -216,8 +218,11 @@ impl Pump<'_> {
             let to = self.ends[1 - i].role;
             self.ways[i].is_blocked && matches!(to, Role::Console { .. } | Role::Sink | Role::Shared { .. })
         });
-        if waits_for_us {
-            // A reader of our output that takes its time is not a silent peer.
+        let heard = self.ends.each_ref().map(|end| end.io.heard());
+        let hears = heard != std::mem::replace(&mut self.clock.heard, heard);
+        if waits_for_us || hears {
+            // A reader of our output that takes its time is not a silent peer, and neither is one in the middle of a long
+            // message.
             self.note_activity();
         }
         let silence = if self.is_lingering() {

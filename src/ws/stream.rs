@@ -63,6 +63,9 @@ pub struct WebSocket {
     failing: Option<Failing>,
     settling: Settling,
     heartbeat: Option<Heartbeat>,
+    heard_at_last_beat: u64,
+    /// How much of what was heard were control frames.
+    heard_control: u64,
     shows_frames: bool,
 }
 
@@ -96,7 +99,7 @@ impl WebSocket {
         if let Some(tap) = &mut tap {
             tap.see(&early);
         }
-        let wire = Wire { end, out: BytesMut::new(), has_heard: false, tap };
+        let wire = Wire { end, out: BytesMut::new(), heard: early.len() as u64, tap };
         let (role, read_buffer) = match side {
             Side::Client => (protocol::Role::Client, CLIENT_READ_BUFFER),
             Side::Server => (protocol::Role::Server, SERVER_READ_BUFFER),
@@ -122,6 +125,8 @@ impl WebSocket {
             owed_pong: None,
             failing: None,
             settling: Settling::Idle,
+            heard_at_last_beat: 0,
+            heard_control: 0,
             shows_frames,
         };
         MessageEnd { io: Box::new(stream), role: Role::WebSocket, name }
@@ -138,6 +143,12 @@ impl WebSocket {
             tap::show('>', name, opcode, is_final, payload.len() as u64, payload);
         }
         frame::append(&mut self.wire().out, opcode, is_final, masked, payload);
+    }
+
+    /// Counts a ping or pong that was read: a header of two bytes, a mask from clients, and the payload.
+    fn note_control(&mut self, payload: &[u8]) {
+        let mask = if self.side == Side::Server { 4 } else { 0 };
+        self.heard_control += 2 + mask + payload.len() as u64;
     }
 
     fn append_close(&mut self, close: &Close) {
@@ -272,6 +283,7 @@ impl MessageStream for WebSocket {
                 tungstenite::Message::Text(text) => (Kind::Text, text.into()),
                 tungstenite::Message::Binary(payload) => (Kind::Binary, payload),
                 tungstenite::Message::Pong(payload) => {
+                    self.note_control(&payload);
                     if let Settling::Waiting(sent, waker) = &self.settling
                         && payload == sent[..]
                     {
@@ -290,6 +302,7 @@ impl MessageStream for WebSocket {
                     continue;
                 }
                 tungstenite::Message::Ping(payload) => {
+                    self.note_control(&payload);
                     self.owed_pong = Some(payload);
                     self.drain_quietly(cx);
                     continue;
@@ -355,6 +368,11 @@ impl MessageStream for WebSocket {
         Poll::Pending
     }
 
+    fn heard(&self) -> u64 {
+        // A peer that only pings says nothing.
+        self.inner.get_ref().heard.wrapping_sub(self.heard_control)
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.wire().end.poll_shutdown(cx).map(|_| ())
     }
@@ -370,7 +388,7 @@ impl WebSocket {
             self.heartbeat = None;
         }
         let wire = self.inner.get_mut();
-        let is_alive = std::mem::take(&mut wire.has_heard) || !is_idle;
+        let is_alive = std::mem::replace(&mut self.heard_at_last_beat, wire.heard) < wire.heard || !is_idle;
         let has_room = wire.out.len() < GATHER;
         let Some(heartbeat) = &mut self.heartbeat else { return Ok(()) };
         if is_alive {

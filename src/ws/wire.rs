@@ -16,8 +16,8 @@ pub struct Wire {
     pub end: ByteEnd,
     /// Whole frames that are not written yet.
     pub out: BytesMut,
-    /// Something was read since somebody last asked.
-    pub has_heard: bool,
+    /// How many bytes were read.
+    pub heard: u64,
     /// `-vv`: looks at what is read.
     pub tap: Option<Tap>,
 }
@@ -38,7 +38,7 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
-        self.has_heard |= buf.filled().len() > before;
+        self.heard += (buf.filled().len() - before) as u64;
         if let Some(tap) = &mut self.tap {
             tap.see(&buf.filled()[before..]);
         }

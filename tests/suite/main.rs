@@ -11,6 +11,7 @@ mod peer;
 mod raw;
 mod readme;
 mod serving;
+mod slow_messages;
 mod support;
 mod tls;
 mod visible;
