@@ -266,6 +266,12 @@ impl Pump<'_> {
         for i in 0..2 {
             let timed_out =
                 |doing: String| Error::TimedOut { doing, limit: self.rules.close_timeout, option: "--close-timeout" };
+            if self.ways[i].is_blocked && self.ways[1 - i].ended && self.ends[1 - i].role == Role::WebSocket {
+                // It has closed and reads no more: what it said is what counts, and what it does not take is thrown away.
+                self.broken[1 - i] = true;
+                self.ways[i].is_blocked = false;
+                continue;
+            }
             match self.ways[i].stage {
                 // It had its chance to answer.
                 Stage::Moving | Stage::Discarding if self.ends[i].role != Role::WebSocket => {

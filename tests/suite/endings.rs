@@ -413,6 +413,47 @@ fn another_close_code_is_exit_8_and_its_reason_is_shown() {
 }
 
 #[test]
+fn a_peer_that_closes_and_reads_no_more_is_believed() {
+    let (finish, over) = mpsc::channel::<()>();
+    let (url, server) = websocket_server(move |mut peer| {
+        // Meanwhile the sockets fill up.
+        take_time(1000);
+        peer.close(4008, "too much");
+        let _ = over.recv_timeout(LIMIT);
+    });
+    let input = "a line that nobody reads\n".repeat(1_000_000);
+    run([&url, "--close-timeout", "0.5"], &input).fails_with(8, "4008 \"too much\"");
+    drop(finish);
+    server.join().expect("the server");
+}
+
+#[test]
+fn a_client_hears_that_a_server_behind_a_proxy_has_closed_and_reads_no_more() {
+    let (finish, over) = mpsc::channel::<()>();
+    let (url, server) = websocket_server(move |mut peer| {
+        take_time(1000);
+        peer.close(4008, "too much");
+        let _ = over.recv_timeout(LIMIT);
+    });
+    let proxy = Serving::start(["ws-l:0", &url, "--close-timeout", "0.5"]);
+    let mut client = Peer::connect(proxy.port, "/");
+    let mut writer = client.stream().try_clone().expect("clone");
+    let writing = thread::spawn(move || {
+        let piece = crate::peer::encode(true, BINARY, true, &[0; 100_000]);
+        (0..200).for_each(|_| writer.write_all(&piece).expect("write"));
+        writer
+    });
+    let close = client.next();
+    assert_eq!(close.close(), (4008, "too much".into()));
+    // It still finishes what it is saying before it answers.
+    writing.join().expect("the writer");
+    client.send(CLOSE, &close.payload);
+    assert!(client.ends());
+    drop(finish);
+    server.join().expect("the server");
+}
+
+#[test]
 fn a_connection_lost_without_a_close_frame_is_exit_7_after_all_that_came() {
     let (url, server) = websocket_server(|mut peer| {
         for number in 0..1000 {
@@ -445,6 +486,20 @@ fn a_process_that_says_nothing_more_is_given_the_close_timeout() {
     let mut client = Peer::connect(server.port, "/");
     client.close(1000, "");
     assert_eq!(client.next().close().0, 1000);
+}
+
+#[test]
+fn a_process_that_outlives_its_session_gets_a_hangup() {
+    let process = "sh-c:trap 'echo hung up >&2; exit' HUP; echo ready; while :; do sleep 0.05; done";
+    let server = Serving::start(["ws-l:0", process, "--close-timeout", "0.3"]);
+    let mut client = Peer::connect(server.port, "/");
+    assert_eq!(client.hear(), "ready");
+    client.close(1000, "");
+    assert_eq!(client.next().close().0, 1000);
+    assert!(client.ends());
+    server.running.signal("TERM");
+    // Its standard error is the server's, and ends when both have.
+    assert_eq!(server.running.finish().stderr, "hung up\n");
 }
 
 #[test]
