@@ -73,7 +73,7 @@ impl Pump<'_> {
             Stage::Parked
         } else if i == 0 && answers && self.rules.enough.is_some() && to == Role::WebSocket {
             Stage::Awaiting
-        } else if matches!(from, Role::Console { .. }) && to == Role::WebSocket && answers {
+        } else if matches!((from, to), (Role::Console { .. }, Role::WebSocket | Role::Shared { .. })) && answers {
             Stage::Settling(Instant::now() + SETTLE)
         } else {
             Stage::Finishing
@@ -112,9 +112,9 @@ impl Pump<'_> {
         // may have.
         let is_mute = match to {
             Role::Console { terminal: true } => true,
-            Role::Console { .. } | Role::Source | Role::Sink | Role::Shared { .. } => {
-                matches!(from, Role::WebSocket | Role::Process)
-            }
+            Role::Console { .. } | Role::Source | Role::Sink => matches!(from, Role::WebSocket | Role::Process),
+            // A console has had its answer window.
+            Role::Shared { .. } => from != Role::Peer,
             Role::Peer | Role::Process | Role::WebSocket => false,
         };
         let nothing_comes = match self.ways[1 - i].stage {

@@ -443,3 +443,35 @@ fn a_tcp_listener_passes_each_client_to_a_connection_of_its_own() {
     }
     server.join().expect("the server");
 }
+
+#[test]
+fn a_console_with_a_shared_end_of_its_own_gets_its_answers_and_ends() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let finished = run([&format!("reuse:{}", server.url())], "one\ntwo\n");
+    assert_eq!(finished.succeeds().out(), "one\ntwo\n");
+}
+
+#[test]
+fn a_shared_websocket_answers_pings_while_nobody_shares_it() {
+    let (url, upstream) = websocket_server(|mut peer| {
+        assert_eq!(peer.hear(), "first");
+        peer.say("answer");
+        // Nobody is there any more when this comes.
+        assert_eq!(peer.hear(), "last");
+        peer.send(crate::peer::PING, "still there?");
+        assert_eq!(peer.frame().map(|frame| frame.opcode), Some(crate::peer::PONG));
+        peer.say("for the next");
+        assert_eq!(peer.hear(), "second");
+    });
+    let server = Serving::start(["ws-l:0".to_owned(), format!("reuse:{url}")]);
+    let mut client = Peer::connect(server.port, "/");
+    client.say("first");
+    assert_eq!(client.hear(), "answer");
+    client.say("last");
+    client.close(1000, "");
+    client.closed();
+    let mut client = Peer::connect(server.port, "/");
+    client.say("second");
+    assert_eq!(client.hear(), "for the next");
+    upstream.join().expect("the upstream");
+}
