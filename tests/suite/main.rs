@@ -8,6 +8,7 @@ mod lines;
 mod peer;
 mod raw;
 mod readme;
+mod rooms;
 mod serving;
 mod support;
 mod tls;
