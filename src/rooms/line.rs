@@ -15,6 +15,9 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
 
+/// While no more bytes than this wait for a member, each of its pings is answered; beyond, only the last.
+const PONGS: usize = 4096;
+
 /// A piece of the backlog: whole frames, of which the first piece may have been written in part.
 struct Piece {
     bytes: Bytes,
@@ -256,9 +259,10 @@ impl Line {
     }
 
     /// Answers a ping: at once, or the last of them when the backlog has been written (RFC 6455 section 5.5.3), so that
-    /// a member that pings and never reads costs one pong.
+    /// a member that pings and never reads costs little.
     pub fn pong(&mut self, payload: Bytes) {
-        if self.backlog.is_empty() {
+        if self.backlog_bytes <= PONGS {
+            self.owed_pong = None;
             self.control(Control::Pong, &payload);
         } else {
             self.owed_pong = Some(payload);

@@ -11,6 +11,7 @@ use crate::{
     session::Stop,
     ws::{Beat, Fault, Heartbeat},
 };
+use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{
     future::{Future, poll_fn},
@@ -70,7 +71,7 @@ impl Member {
     }
 
     /// For the room's flusher. Tells whether the member holds its room up from now on (`--slow block`).
-    pub fn deliver(&self, batch: &bytes::Bytes, messages: u64, rules: &Rules) -> bool {
+    pub fn deliver(&self, batch: &Bytes, messages: u64, rules: &Rules) -> bool {
         let mut line = self.line();
         let delivery = line.deliver(batch, messages, rules.backlog, rules.slow);
         if delivery.disconnected {
@@ -107,6 +108,8 @@ pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace:
         member,
         place,
         heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
+        last_said: 0,
+        held: None,
         parting: None,
     };
     let mut stopping = pin!(stop.requested());
@@ -139,7 +142,17 @@ struct Presence {
     member: Arc<Member>,
     place: Place,
     heartbeat: Option<Heartbeat>,
+    /// The room's number of its last message.
+    last_said: u64,
+    held: Option<Held>,
     parting: Option<Parting>,
+}
+
+/// What must not overtake the member's own messages: they come back to it first, also when another member's task is
+/// sending them, for clients use a ping to learn that all they have said has been passed on.
+enum Held {
+    Pong(Bytes),
+    End(Result<Close, Fault>),
 }
 
 /// Our close frame is on its way; the connection lasts until it is answered, or until the time is over.
@@ -198,9 +211,20 @@ impl Presence {
     }
 
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
-        let mut ended = None;
         let mut is_idle = false;
         for _ in 0..BATCH {
+            if self.held.is_some() {
+                self.place.room.flush(&self.place.hub.rules);
+                if self.place.room.poll_delivered(self.last_said, cx).is_pending() {
+                    is_idle = true;
+                    break;
+                }
+                match self.held.take() {
+                    Some(Held::Pong(payload)) => self.member.line().pong(payload),
+                    Some(Held::End(end)) => return self.end(end, cx),
+                    None => {}
+                }
+            }
             let (kind, payload) = match self.inner.poll_next_unpin(cx) {
                 Poll::Pending => {
                     is_idle = true;
@@ -213,52 +237,54 @@ impl Presence {
                     continue;
                 }
                 Poll::Ready(Some(Ok(tungstenite::Message::Ping(payload)))) => {
-                    self.member.line().pong(payload);
+                    self.held = Some(Held::Pong(payload));
                     continue;
                 }
                 Poll::Ready(Some(Ok(tungstenite::Message::Frame(_)))) => continue,
                 Poll::Ready(Some(Ok(tungstenite::Message::Close(close)))) => {
-                    ended = Some(match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
+                    let end = match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
                         Some(close) if !close.may_be_sent() => Err(Fault::Violation {
                             code: 1002,
                             reason: format!("the close code {} may not be sent", close.code),
                             hint: None,
                         }),
                         close => Ok(close.unwrap_or(Close::new(Close::NO_STATUS, ""))),
-                    });
-                    break;
+                    };
+                    self.held = Some(Held::End(end));
+                    continue;
                 }
                 Poll::Ready(other) => {
                     let error = other.and_then(Result::err).unwrap_or(tungstenite::Error::ConnectionClosed);
-                    ended = Some(Err(Fault::from(error)));
-                    break;
+                    self.held = Some(Held::End(Err(Fault::from(error))));
+                    continue;
                 }
             };
-            self.place.room.say(self.member.id, kind, &payload, &self.place.hub.rules);
+            self.last_said = self.place.room.say(self.member.id, kind, &payload, &self.place.hub.rules);
         }
         self.place.room.flush(&self.place.hub.rules);
-        match ended {
+        if !is_idle {
+            cx.waker().wake_by_ref();
+        } else if let Poll::Ready(Err(error)) = self.drain(cx) {
             // Pongs came up, and our own words where the socket was busy.
-            None if is_idle => {
-                if let Poll::Ready(Err(error)) = self.drain(cx) {
-                    return Poll::Ready(Err(error));
-                }
-            }
-            None => cx.waker().wake_by_ref(),
-            // What it said before it closed has been passed on; its close is answered with its own words.
-            Some(Ok(close)) => {
-                self.answer(&close);
-                cx.waker().wake_by_ref();
-            }
-            Some(Err(Fault::Ended)) => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
-            Some(Err(Fault::Io(error))) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
-            Some(Err(Fault::Violation { code, reason, hint })) => {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Pending
+    }
+
+    /// The member has ended its side; what it said before has been passed on.
+    fn end(&mut self, end: Result<Close, Fault>, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
+        match end {
+            // Its close is answered with its own words.
+            Ok(close) => self.answer(&close),
+            Err(Fault::Ended) => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
+            Err(Fault::Io(error)) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
+            Err(Fault::Violation { code, reason, hint }) => {
                 let with = self.member.line().name().to_owned();
                 let error = Error::Protocol { with, reason: reason.clone(), hint };
                 self.part(&Close::new(code, reason), FAREWELL, Some(error));
-                cx.waker().wake_by_ref();
             }
         }
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
