@@ -65,6 +65,13 @@ impl Report {
         }
     }
 
+    /// What a server always tells unless it is to be quiet, such as where it listens.
+    pub fn notice(&self, text: impl fmt::Display) {
+        if self.shows(Level::Errors) {
+            self.line("info", "* ", text, &[]);
+        }
+    }
+
     /// Something that the user should know though the run goes on.
     pub fn warn(&self, text: impl fmt::Display) {
         if self.shows(Level::Errors) {

@@ -15,6 +15,9 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
 
+/// While no more bytes than this wait for a member, each of its pings is answered; beyond, only the last.
+const PONGS: usize = 4096;
+
 /// A piece of the backlog: whole frames, of which the first piece may have been written in part.
 struct Piece {
     bytes: Bytes,
@@ -48,15 +51,18 @@ pub struct Line {
     has_heard: bool,
     /// A close frame of ours is in the backlog or gone; nothing follows it.
     is_sealed: bool,
+    /// The member is out of its room; what a flusher that has not noticed yet brings is not for it.
+    has_left: bool,
     failed: Option<io::Error>,
     /// The member's task.
     owner: Option<Waker>,
 }
 
 impl Line {
-    pub fn new(end: ByteEnd) -> Self {
+    /// A line that gathers what is said until it is [connected](Self::connect).
+    pub fn new(name: &str) -> Self {
         Self {
-            end,
+            end: ByteEnd::peer(NotYet, name),
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             is_cut: false,
@@ -65,9 +71,15 @@ impl Line {
             owed_pong: None,
             has_heard: false,
             is_sealed: false,
+            has_left: false,
             failed: None,
             owner: None,
         }
+    }
+
+    /// The upgrade has been answered: from now on what is said is written.
+    pub fn connect(&mut self, end: ByteEnd) {
+        self.end = ByteEnd { name: self.end.name.clone(), ..end };
     }
 
     /// The name of the peer.
@@ -87,7 +99,7 @@ impl Line {
 
     /// Writes a batch straight to the socket as far as that takes it; the rest waits, or is dealt with by the policy.
     pub fn deliver(&mut self, batch: &Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivery {
-        if self.is_sealed || self.failed.is_some() {
+        if self.is_sealed || self.has_left || self.failed.is_some() {
             return Delivery::default();
         }
         let mut rest = batch.clone();
@@ -194,8 +206,13 @@ impl Line {
         self.backlog_bytes <= limit && self.let_go()
     }
 
-    /// Holds nothing up any more; tells whether it did.
-    pub fn let_go(&mut self) -> bool {
+    /// Takes nothing from its room any more; tells whether it held that up.
+    pub fn leave(&mut self) -> bool {
+        self.has_left = true;
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> bool {
         std::mem::take(&mut self.is_holding_up)
     }
 
@@ -256,9 +273,10 @@ impl Line {
     }
 
     /// Answers a ping: at once, or the last of them when the backlog has been written (RFC 6455 section 5.5.3), so that
-    /// a member that pings and never reads costs one pong.
+    /// a member that pings and never reads costs little.
     pub fn pong(&mut self, payload: Bytes) {
-        if self.backlog.is_empty() {
+        if self.backlog_bytes <= PONGS {
+            self.owed_pong = None;
             self.control(Control::Pong, &payload);
         } else {
             self.owed_pong = Some(payload);
@@ -271,6 +289,29 @@ impl Line {
     }
 }
 
+/// The connection of a member whose upgrade is being answered.
+struct NotYet;
+
+impl AsyncRead for NotYet {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for NotYet {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,7 +321,8 @@ mod tests {
         // A pipe that holds ten bytes and is never read.
         let (near, far) = tokio::io::duplex(10);
         std::mem::forget(far);
-        let mut line = Line::new(ByteEnd::peer(near, "stuck"));
+        let mut line = Line::new("stuck");
+        line.connect(ByteEnd::peer(near, "stuck"));
         let delivery = line.deliver(&Bytes::from_static(&[0; 15]), 1, 100, SlowPolicy::Disconnect);
         assert_eq!((delivery, line.backlog_bytes()), (Delivery::default(), 5));
         line

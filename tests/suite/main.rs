@@ -10,6 +10,7 @@ mod lines;
 mod peer;
 mod raw;
 mod readme;
+mod rooms;
 mod serving;
 mod slow_messages;
 mod support;
