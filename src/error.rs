@@ -223,7 +223,7 @@ impl Error {
             Self::Input { hint, .. } => Some((*hint).into()),
             Self::BadRequest { hint, .. } => hint.map(str::to_owned),
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
-                Some("nothing listens there; is the server started, and on this port?".into())
+                Some("nothing listens there; is the server running, and is this its address?".into())
             }
             Self::Resolve { .. } => Some("check the spelling, or give an IP address".into()),
             Self::TimedOut { option, .. } if !option.is_empty() => Some(format!("{option} SECONDS sets this limit")),

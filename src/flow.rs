@@ -274,6 +274,12 @@ pub trait MessageStream: Send {
         Poll::Ready(Ok(()))
     }
 
+    /// A number that changes when a part of a message has arrived, where that can be told: a long message on its way over
+    /// a slow connection is no silence.
+    fn heard(&self) -> u64 {
+        0
+    }
+
     /// The last call: releases the connection below in good order (TLS `close_notify`, FIN).
     fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())

@@ -55,7 +55,8 @@ fn execute(cli: Cli, report: Report) -> Result<(), Error> {
     let config = Arc::new(cli.into_config(report)?);
     let plan = Plan::new(&first, second.as_ref(), &config)?;
     if explain {
-        return writeln!(std::io::stdout(), "{plan}").map_err(|source| Error::io("standard output", source));
+        return writeln!(std::io::stdout(), "{plan}")
+            .map_err(|source| Error::io("cannot write standard output", source));
     }
     let runtime = runtime(&plan).map_err(|source| Error::io("cannot start", source))?;
     let result = runtime.block_on(run_plan(plan, &config));

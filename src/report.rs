@@ -65,6 +65,13 @@ impl Report {
         }
     }
 
+    /// What a server always tells unless it is to be quiet, such as where it listens.
+    pub fn notice(&self, text: impl fmt::Display) {
+        if self.shows(Level::Errors) {
+            self.line("info", "* ", text, &[]);
+        }
+    }
+
     /// Something that the user should know though the run goes on.
     pub fn warn(&self, text: impl fmt::Display) {
         if self.shows(Level::Errors) {
@@ -107,6 +114,8 @@ impl Report {
         match (self.format, hint) {
             (LogFormat::Json, Some(hint)) => self.line("error", "", text, &[("hint", &hint)]),
             (_, None) => self.line("error", "wsplice: ", text, &[]),
+            // A specifier with carets below it speaks for itself.
+            (_, Some(hint)) if hint.starts_with('\n') => line(format_args!("wsplice: {text}{hint}")),
             (_, Some(hint)) => line(format_args!("wsplice: {text}\n  hint: {hint}")),
         }
     }

@@ -44,9 +44,9 @@ fi
 
 peers="${CARGO_TARGET_DIR:-target}/peers"
 mkdir -p "$peers"
-if ! NODE_PATH="$peers/node_modules" node -e 'require("ws"); require("playwright-core")' 2>/dev/null; then
-    say "installing ws and playwright-core"
-    npm install --prefix "$peers" --no-audit --no-fund --no-save --loglevel=error ws@8 playwright-core@1 ||
+if ! NODE_PATH="$peers/node_modules" node -e 'require("ws"); require("ws7"); require("playwright-core")' 2>/dev/null; then
+    say "installing ws 8, ws 7 and playwright-core"
+    npm install --prefix "$peers" --no-audit --no-fund --no-save --loglevel=error ws@8 ws7@npm:ws@7 playwright-core@1 ||
         fail "npm could not install ws and playwright-core"
 fi
 if ! "$peers/venv/bin/python" -c 'import websockets.asyncio' 2>/dev/null; then

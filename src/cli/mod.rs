@@ -134,13 +134,13 @@ pub struct ClientArgs {
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(String, String)>,
     /// Send this Origin header
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = values::header_value)]
     pub origin: Option<String>,
     /// Offer these subprotocols, separated by commas, the preferred one first
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::subprotocols)]
     pub protocol: Option<String>,
     /// Send this User-Agent header
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = values::header_value)]
     pub ua: Option<String>,
     /// Send a Basic Authorization header
     #[arg(long, value_name = "USER:PASSWORD")]
@@ -168,13 +168,13 @@ pub struct ServingArgs {
     pub unlink: bool,
     /// Choose this subprotocol when the client offers it; without this option it is the one that a WebSocket on the
     /// other side chose, else the client's first
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = values::subprotocol)]
     pub server_protocol: Option<String>,
     /// Add a header to every HTTP answer; may be repeated
     #[arg(long = "server-header", value_name = "NAME: VALUE", value_parser = header)]
     pub server_headers: Vec<(String, String)>,
     /// Accept WebSockets at this path only; upgrade requests for others get 404
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = values::request_path)]
     pub restrict_uri: Option<String>,
     /// Accept browsers from this origin only (others get 403); may be repeated
     #[arg(long = "allow-origin", value_name = "ORIGIN")]

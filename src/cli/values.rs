@@ -45,8 +45,33 @@ pub fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("a header is written as `Name: value`")?;
     let (name, value) = (name.trim(), value.trim());
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))?;
-    HeaderValue::from_str(value).map_err(|_| "a header value cannot have control characters".to_owned())?;
-    Ok((name.into(), value.into()))
+    Ok((name.into(), header_value(value)?))
+}
+
+/// The value of a header, such as an `Origin`.
+pub fn header_value(text: &str) -> Result<String, String> {
+    HeaderValue::from_str(text).map_err(|_| "a header value has visible ASCII characters only".to_owned())?;
+    Ok(text.into())
+}
+
+/// A subprotocol: an HTTP token (RFC 6455 section 4.1, RFC 9110 section 5.6.2).
+pub fn subprotocol(text: &str) -> Result<String, String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.is_empty() || !text.bytes().all(is_token) {
+        return Err(format!("`{text}` is no subprotocol: letters, digits and -._+ without spaces"));
+    }
+    Ok(text.into())
+}
+
+/// Subprotocols, separated by commas.
+pub fn subprotocols(text: &str) -> Result<String, String> {
+    text.split(',').try_for_each(|name| subprotocol(name.trim()).map(drop))?;
+    Ok(text.into())
+}
+
+/// The path of a request.
+pub fn request_path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') { Ok(text.into()) } else { Err(format!("must start with a slash: /{text}")) }
 }
 
 /// `/uri:content/type:path`; the path may have colons.

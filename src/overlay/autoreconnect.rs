@@ -221,6 +221,13 @@ impl MessageStream for Line {
         }
     }
 
+    fn heard(&self) -> u64 {
+        match &self.state {
+            State::Live(end) => end.io.heard(),
+            State::Dialling(_) | State::Over => 0,
+        }
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
             State::Live(end) => end.io.poll_shutdown(cx),

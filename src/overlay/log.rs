@@ -103,6 +103,10 @@ impl MessageStream for LoggedMessages {
         self.io.poll_settled(cx)
     }
 
+    fn heard(&self) -> u64 {
+        self.io.heard()
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.io.poll_shutdown(cx)
     }

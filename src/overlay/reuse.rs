@@ -173,7 +173,7 @@ impl State {
 impl Hub {
     fn start(end: MessageEnd, close_timeout: Duration) -> Arc<Self> {
         let hub = Arc::new(Self { state: Mutex::default(), name: end.name.clone(), role: shared(end.role) });
-        let mut owner = Owner { hub: hub.clone(), taken: 0, end };
+        let mut owner = Owner { hub: hub.clone(), taken: 0, held: None, end };
         tokio::spawn(async move {
             if let Err(error) = poll_fn(|cx| owner.poll(cx)).await {
                 owner.fail(error);
@@ -208,6 +208,8 @@ struct Owner {
     end: MessageEnd,
     /// How many messages of the members were handed to the shared end.
     taken: u64,
+    /// What was read and has not gone to the members yet.
+    held: Option<Message>,
 }
 
 impl Owner {
@@ -243,26 +245,29 @@ impl Owner {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads for the members, while there are some and all of them take it. Ready when the shared end has ended.
+    /// Reads for the members while all of them take it. Without members one message is held for the first that comes, so
+    /// that the pings of an idle WebSocket are still answered. Ready when the shared end has ended.
     fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         for _ in 0..MOST_WAITING {
             let mut state = self.hub.lock();
             if state.input_has_ended {
                 return Poll::Pending;
             }
-            if state.members.is_empty() || state.members.iter().any(|member| member.outbound.is_full()) {
+            if !state.members.is_empty()
+                && let Some(message) = self.held.take()
+            {
+                for member in &mut state.members {
+                    member.outbound.push(message.clone());
+                    member.reader.take().into_iter().for_each(Waker::wake);
+                }
+            }
+            if self.held.is_some() || state.members.iter().any(|member| member.outbound.is_full()) {
                 state.owner = Some(cx.waker().clone());
                 return Poll::Pending;
             }
             drop(state);
             match ready!(self.end.io.poll_next(cx))? {
-                Incoming::Message(message) => {
-                    let mut state = self.hub.lock();
-                    for member in &mut state.members {
-                        member.outbound.push(message.clone());
-                        member.reader.take().into_iter().for_each(Waker::wake);
-                    }
-                }
+                Incoming::Message(message) => self.held = Some(message),
                 Incoming::End(close) => {
                     let mut state = self.hub.lock();
                     if self.hub.role == (Role::Shared { outlives_input: true }) {

@@ -24,7 +24,12 @@ impl fmt::Display for Splice {
         let verb = if self.left.is_listener() { "open" } else { "with" };
         writeln!(f, "{verb} {}", self.right.title())?;
         layers(f, &self.right)?;
-        write!(f, "and copy {} both ways", self.left.flow())
+        let directions = match self.directions {
+            [true, false] => "from the first to the second only",
+            [false, true] => "from the second to the first only",
+            _ => "both ways",
+        };
+        write!(f, "and copy {} {directions}", self.left.flow())
     }
 }
 

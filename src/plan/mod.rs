@@ -38,6 +38,8 @@ pub struct Splice {
     pub left: Stack,
     /// What each session is connected with.
     pub right: Stack,
+    /// Whether messages go from left to right, and from right to left.
+    directions: [bool; 2],
 }
 
 impl Plan {
@@ -91,7 +93,7 @@ impl Splice {
             (Flow::Messages, Flow::Bytes) => frame(&mut right, config, "messages on the other side")?,
             _ => {}
         }
-        Ok(Self { left, right })
+        Ok(Self { left, right, directions: [config.ending.forward, config.ending.back] })
     }
 }
 

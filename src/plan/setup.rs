@@ -20,8 +20,8 @@ pub struct Asked {
 
 /// Decides whether a client may join what it asked for.
 pub trait Admission: Send + Sync {
-    /// The error says why not.
-    fn admit(&self, asked: &Asked, client: Option<IpAddr>) -> Result<(), Error>;
+    /// Called before the answer is written; the error says why not. `peer` names the client, `client` is its address.
+    fn admit(&self, asked: &Asked, peer: &str, client: Option<IpAddr>) -> Result<(), Error>;
 }
 
 /// What a session's left end is to be joined with.
@@ -86,7 +86,9 @@ impl<'a> Setup<'a> {
     pub async fn open_far(&mut self) -> Result<bool, Error> {
         match self.far {
             Far::Nothing => {}
-            Far::Room(admission) => admission.admit(self.asked.as_ref().unwrap_or(&Asked::default()), self.client)?,
+            Far::Room(admission) => {
+                admission.admit(self.asked.as_ref().unwrap_or(&Asked::default()), &self.peer, self.client)?;
+            }
             // Boxed: dialling may itself go through a setup.
             Far::Stack(stack) if self.opened.is_none() => self.opened = Some(Box::pin(stack.dial(self)).await?),
             Far::Stack(_) => {}

@@ -4,11 +4,11 @@ use super::{member::Member, metrics::Metrics, room::Room};
 use crate::{
     cli::{RoomOptions, SlowPolicy, WebSocketOptions},
     error::Error,
-    plan::{Admission, Asked},
     report::Report,
 };
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -92,11 +92,6 @@ impl Hub {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number that no other member has had.
-    pub fn new_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Relaxed)
-    }
-
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,14 +102,28 @@ impl Hub {
         self.rules.metrics.render(rooms.len(), rooms.iter().map(|room| room.backlog()).sum())
     }
 
-    /// Lets a member into the room of this target, which is opened for it if it is the first.
-    pub fn join(&self, target: &str, member: Arc<Member>) -> Arc<Room> {
-        self.rules.metrics.joined.fetch_add(1, Relaxed);
-        if let Some(client) = member.client.filter(|_| self.options.max_per_address.is_some()) {
-            *self.addresses().entry(client).or_default() += 1;
-        }
+    /// Lets a member into the room of this target, which is opened for it if it is the first. The limits are checked
+    /// under the same locks, so that clients who come at once cannot exceed them together.
+    pub fn join(self: &Arc<Self>, target: &str, name: &str, client: Option<IpAddr>) -> Result<Place, Error> {
+        let full = |reason: String| Error::Full { target: target.to_owned(), reason };
         let mut rooms = self.lock();
-        let room = match rooms.get(target) {
+        let room = rooms.get(target);
+        if let Some((room, most)) = room.zip(self.options.max_per_room)
+            && room.len() >= most
+        {
+            return Err(full(format!("the room has its {most} members")));
+        }
+        if let Some(most) = self.options.max_rooms.filter(|most| room.is_none() && rooms.len() >= *most) {
+            return Err(full(format!("there are {most} rooms already")));
+        }
+        if let Some((client, most)) = client.zip(self.options.max_per_address) {
+            let mut addresses = self.addresses();
+            if addresses.get(&client).is_some_and(|count| *count >= most) {
+                return Err(full(format!("{client} has its {most} connections")));
+            }
+            *addresses.entry(client).or_default() += 1;
+        }
+        let room = match room {
             Some(room) => room.clone(),
             None => {
                 let target: Arc<str> = target.into();
@@ -123,51 +132,64 @@ impl Hub {
                 room
             }
         };
+        let member = Arc::new(Member::new(self.next_id.fetch_add(1, Relaxed), name, client));
         // Under the lock of all rooms: a room must not be freed between its look-up and this.
-        room.enter(member);
-        room
+        room.enter(member.clone());
+        self.rules.metrics.joined.fetch_add(1, Relaxed);
+        Ok(Place { hub: self.clone(), room, member, is_taken: true })
     }
 
-    /// Takes a member out; an empty room is freed.
-    pub fn leave(&self, room: &Room, member: &Member) {
+    fn leave(&self, room: &Room, member: &Member) {
         self.rules.metrics.left.fetch_add(1, Relaxed);
+        let mut rooms = self.lock();
         if let Some(client) = member.client.filter(|_| self.options.max_per_address.is_some()) {
             let mut addresses = self.addresses();
             match addresses.get_mut(&client) {
                 Some(count) if *count > 1 => *count -= 1,
                 _ => _ = addresses.remove(&client),
             }
+            shrink(&mut addresses);
         }
-        let mut rooms = self.lock();
         if room.leave(member.id) == 0 {
             rooms.remove(&room.target);
-            if rooms.capacity() > 64 && rooms.len() < rooms.capacity() / 4 {
-                rooms.shrink_to_fit();
-            }
-        }
-    }
-
-    fn place_for(&self, target: &str, client: Option<IpAddr>) -> Result<(), String> {
-        if let (Some(most), Some(client)) = (self.options.max_per_address, client)
-            && self.addresses().get(&client).is_some_and(|count| *count >= most)
-        {
-            return Err(format!("{client} has its {most} connections"));
-        }
-        let rooms = self.lock();
-        match rooms.get(target) {
-            Some(room) if self.options.max_per_room.is_some_and(|most| room.len() >= most) => {
-                Err(format!("the room has its {} members", room.len()))
-            }
-            None if self.options.max_rooms.is_some_and(|most| rooms.len() >= most) => {
-                Err(format!("there are {} rooms already", rooms.len()))
-            }
-            _ => Ok(()),
+            shrink(&mut rooms);
         }
     }
 }
 
-impl Admission for Hub {
-    fn admit(&self, asked: &Asked, client: Option<IpAddr>) -> Result<(), Error> {
-        self.place_for(&asked.target, client).map_err(|reason| Error::Full { target: asked.target.clone(), reason })
+/// A table that was big gives its memory back.
+fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+    if table.capacity() > 64 && table.len() < table.capacity() / 4 {
+        table.shrink_to_fit();
+    }
+}
+
+/// A member's place in its room. It is taken before the upgrade is answered, so that whoever has read the answer hears
+/// all that is said from then on, and given up when it is dropped, even if the answer could not be written.
+pub struct Place {
+    /// Where the room is.
+    pub hub: Arc<Hub>,
+    /// The room.
+    pub room: Arc<Room>,
+    /// Who has the place.
+    pub member: Arc<Member>,
+    is_taken: bool,
+}
+
+impl Place {
+    /// Leaves the room, which is freed if it is empty now.
+    pub fn give_up(&mut self) {
+        if std::mem::take(&mut self.is_taken) {
+            self.hub.leave(&self.room, &self.member);
+            if self.member.leave() {
+                self.room.caught_up();
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }

@@ -15,6 +15,9 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
 
+/// While no more bytes than this wait for a member, each of its pings is answered; beyond, only the last.
+const PONGS: usize = 4096;
+
 /// A piece of the backlog: whole frames, of which the first piece may have been written in part.
 struct Piece {
     bytes: Bytes,
@@ -45,27 +48,38 @@ pub struct Line {
     is_holding_up: bool,
     /// The payload of the last ping that is not answered yet.
     owed_pong: Option<Bytes>,
+    has_heard: bool,
     /// A close frame of ours is in the backlog or gone; nothing follows it.
     is_sealed: bool,
+    /// The member is out of its room; what a flusher that has not noticed yet brings is not for it.
+    has_left: bool,
     failed: Option<io::Error>,
     /// The member's task.
     owner: Option<Waker>,
 }
 
 impl Line {
-    pub fn new(end: ByteEnd) -> Self {
+    /// A line that gathers what is said until it is [connected](Self::connect).
+    pub fn new(name: &str) -> Self {
         Self {
-            end,
+            end: ByteEnd::peer(NotYet, name),
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             is_cut: false,
             needs_flush: false,
             is_holding_up: false,
             owed_pong: None,
+            has_heard: false,
             is_sealed: false,
+            has_left: false,
             failed: None,
             owner: None,
         }
+    }
+
+    /// The upgrade has been answered: from now on what is said is written.
+    pub fn connect(&mut self, end: ByteEnd) {
+        self.end = ByteEnd { name: self.end.name.clone(), ..end };
     }
 
     /// The name of the peer.
@@ -85,7 +99,7 @@ impl Line {
 
     /// Writes a batch straight to the socket as far as that takes it; the rest waits, or is dealt with by the policy.
     pub fn deliver(&mut self, batch: &Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivery {
-        if self.is_sealed || self.failed.is_some() {
+        if self.is_sealed || self.has_left || self.failed.is_some() {
             return Delivery::default();
         }
         let mut rest = batch.clone();
@@ -192,8 +206,13 @@ impl Line {
         self.backlog_bytes <= limit && self.let_go()
     }
 
-    /// Holds nothing up any more; tells whether it did.
-    pub fn let_go(&mut self) -> bool {
+    /// Takes nothing from its room any more; tells whether it held that up.
+    pub fn leave(&mut self) -> bool {
+        self.has_left = true;
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> bool {
         std::mem::take(&mut self.is_holding_up)
     }
 
@@ -238,13 +257,26 @@ impl Line {
 
     /// Reads for tungstenite.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.end.io).poll_read(cx, buf)
+        let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
+        self.has_heard |= read.is_ready();
+        read
+    }
+
+    /// Whether anything was read since this was last asked.
+    pub fn has_heard(&mut self) -> bool {
+        std::mem::take(&mut self.has_heard)
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_drained(&self) -> bool {
+        self.backlog.is_empty()
     }
 
     /// Answers a ping: at once, or the last of them when the backlog has been written (RFC 6455 section 5.5.3), so that
-    /// a member that pings and never reads costs one pong.
+    /// a member that pings and never reads costs little.
     pub fn pong(&mut self, payload: Bytes) {
-        if self.backlog.is_empty() {
+        if self.backlog_bytes <= PONGS {
+            self.owed_pong = None;
             self.control(Control::Pong, &payload);
         } else {
             self.owed_pong = Some(payload);
@@ -257,6 +289,29 @@ impl Line {
     }
 }
 
+/// The connection of a member whose upgrade is being answered.
+struct NotYet;
+
+impl AsyncRead for NotYet {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for NotYet {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,7 +321,8 @@ mod tests {
         // A pipe that holds ten bytes and is never read.
         let (near, far) = tokio::io::duplex(10);
         std::mem::forget(far);
-        let mut line = Line::new(ByteEnd::peer(near, "stuck"));
+        let mut line = Line::new("stuck");
+        line.connect(ByteEnd::peer(near, "stuck"));
         let delivery = line.deliver(&Bytes::from_static(&[0; 15]), 1, 100, SlowPolicy::Disconnect);
         assert_eq!((delivery, line.backlog_bytes()), (Delivery::default(), 5));
         line

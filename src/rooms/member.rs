@@ -1,9 +1,8 @@
 //! A member: reads what it says, writes what it has missed, notices when it is gone.
 
 use super::{
-    hub::{Hub, Rules},
+    hub::{Place, Rules},
     line::Line,
-    room::Room,
 };
 use crate::{
     cli::SlowPolicy,
@@ -12,6 +11,7 @@ use crate::{
     session::Stop,
     ws::{Beat, Fault, Heartbeat},
 };
+use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{
     future::{Future, poll_fn},
@@ -19,7 +19,7 @@ use std::{
     net::IpAddr,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -51,6 +51,16 @@ pub struct Member {
 }
 
 impl Member {
+    /// A member whose connection follows when its upgrade has been answered.
+    pub fn new(id: u64, name: &str, client: Option<IpAddr>) -> Self {
+        Self { id, client, line: Mutex::new(Line::new(name)) }
+    }
+
+    /// Takes nothing from its room any more; tells whether it held that up.
+    pub fn leave(&self) -> bool {
+        self.line().leave()
+    }
+
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,7 +71,7 @@ impl Member {
     }
 
     /// For the room's flusher. Tells whether the member holds its room up from now on (`--slow block`).
-    pub fn deliver(&self, batch: &bytes::Bytes, messages: u64, rules: &Rules) -> bool {
+    pub fn deliver(&self, batch: &Bytes, messages: u64, rules: &Rules) -> bool {
         let mut line = self.line();
         let delivery = line.deliver(batch, messages, rules.backlog, rules.slow);
         if delivery.disconnected {
@@ -76,23 +86,12 @@ impl Member {
     }
 }
 
-/// A connection whose upgrade is done.
-pub struct Connection {
-    /// The raw stream.
-    pub end: ByteEnd,
-    /// What came with the upgrade request.
-    pub early: Vec<u8>,
-    /// The room.
-    pub target: String,
-    /// The client's address.
-    pub client: Option<IpAddr>,
-}
-
-/// Serves a member from its upgrade to its end.
-pub async fn run(connection: Connection, hub: &Hub, stop: &Stop, grace: Duration) -> Result<(), Error> {
-    let Connection { end, early, target, client } = connection;
-    let name = end.name.clone();
-    let member = Arc::new(Member { id: hub.new_id(), client, line: Mutex::new(Line::new(end)) });
+/// Serves a member from its upgrade to its end. `early` is what came with the upgrade request.
+pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace: Duration) -> Result<(), Error> {
+    let (hub, member) = (place.hub.clone(), place.member.clone());
+    member.line().connect(end);
+    let name = member.line().name().to_owned();
+    let target = place.room.target.clone();
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -103,15 +102,14 @@ pub async fn run(connection: Connection, hub: &Hub, stop: &Stop, grace: Duration
     // It believes that it has closed, so it answers nothing: neither pings, of which a member that never reads could send
     // any number, nor close frames, whose codes it would replace.
     let _ = inner.close(None).await;
-    let room = hub.join(&target, member.clone());
     hub.report.room("join", &[("peer", &name), ("room", &target)]);
     let mut presence = Presence {
         inner,
         member,
-        room,
-        hub,
+        place,
         heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
-        is_in: true,
+        last_said: 0,
+        held: None,
         parting: None,
     };
     let mut stopping = pin!(stop.requested());
@@ -128,6 +126,8 @@ pub async fn run(connection: Connection, hub: &Hub, stop: &Stop, grace: Duration
         Ok(close) => close.to_string(),
         Err(error) => error.to_string(),
     };
+    // The room is free of it before that is told.
+    drop(presence);
     hub.report.room("leave", &[("peer", &name), ("room", &target), ("reason", &reason)]);
     match result {
         // Members come and go as they like; how they go is only worth a line where joins are.
@@ -137,56 +137,49 @@ pub async fn run(connection: Connection, hub: &Hub, stop: &Stop, grace: Duration
 }
 
 /// A member's task.
-struct Presence<'a> {
+struct Presence {
     inner: WebSocketStream<Socket>,
     member: Arc<Member>,
-    room: Arc<Room>,
-    hub: &'a Hub,
+    place: Place,
     heartbeat: Option<Heartbeat>,
-    is_in: bool,
+    /// The room's number of its last message.
+    last_said: u64,
+    held: Option<Held>,
     parting: Option<Parting>,
+}
+
+/// What must not overtake the member's own messages: they come back to it first, also when another member's task is
+/// sending them, for clients use a ping to learn that all they have said has been passed on.
+enum Held {
+    Pong(Bytes),
+    End(Result<Close, Fault>),
 }
 
 /// Our close frame is on its way; the connection lasts until it is answered, or until the time is over.
 struct Parting {
     until: Pin<Box<Sleep>>,
     close: Close,
-    /// The peer's close frame has come, so that ours is the last word.
-    is_answer: bool,
+    /// The peer's close frame has come too: RFC 6455 section 7.1.1 has the server end the connection then.
+    is_answered: bool,
     error: Option<Error>,
     is_shut: bool,
 }
 
-impl Drop for Presence<'_> {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-impl Presence<'_> {
-    fn leave(&mut self) {
-        if std::mem::take(&mut self.is_in) {
-            self.hub.leave(&self.room, &self.member);
-            if self.member.line().let_go() {
-                self.room.caught_up();
-            }
-        }
-    }
-
+impl Presence {
     /// Sends a close frame, leaves the room, and lasts no longer than `limit`.
     fn part(&mut self, close: &Close, limit: Duration, error: Option<Error>) {
         if self.parting.is_none() {
-            self.leave();
+            self.place.give_up();
             self.member.line().close(close);
             let until = Box::pin(sleep(limit));
-            self.parting = Some(Parting { until, close: close.clone(), is_answer: false, error, is_shut: false });
+            self.parting = Some(Parting { until, close: close.clone(), is_answered: false, error, is_shut: false });
         }
     }
 
     /// Answers the peer's close frame with its own words.
     fn answer(&mut self, close: &Close) {
         self.part(close, FAREWELL, None);
-        self.parting.iter_mut().for_each(|parting| parting.is_answer = true);
+        self.parting.iter_mut().for_each(|parting| parting.is_answered = true);
     }
 
     /// Ready when the connection is over.
@@ -202,25 +195,54 @@ impl Presence<'_> {
         if self.parting.is_some() {
             return self.poll_parting(cx, drained.is_ready());
         }
-        while let Some(Poll::Ready(beat)) = self.heartbeat.as_mut().map(|heartbeat| heartbeat.poll(cx)) {
-            match beat {
-                Beat::Ping => self.member.line().control(Control::Ping, b""),
-                Beat::Dead(limit) => {
-                    let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
-                    return Poll::Ready(Err(self.lost(&reason)));
-                }
+        let is_held_up = self.place.hub.rules.slow == SlowPolicy::Block && self.place.room.is_held_up(cx);
+        // What has arrived is heard before the member is given up.
+        if !is_held_up && let Poll::Ready(ended) = self.poll_messages(cx) {
+            return Poll::Ready(ended);
+        }
+        match self.beat(cx, is_held_up) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Pings when it is time. Anything that arrives is a sign of life; a member that is not read cannot give one.
+    fn beat(&mut self, cx: &mut Context<'_>, is_held_up: bool) -> Poll<Result<(), Error>> {
+        let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
+        let mut line = self.member.line();
+        if line.has_heard() || is_held_up {
+            heartbeat.heard();
+        }
+        match heartbeat.poll(cx, line.is_drained()) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Beat::Ping) => {
+                line.control(Control::Ping, b"");
+                // For the timer's next time, and to write the ping.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Beat::Dead(limit)) => {
+                drop(line);
+                Poll::Ready(Err(self.lost(&format!("no answer to a ping for {} s", limit.as_secs_f64()))))
             }
         }
-        if self.hub.rules.slow == SlowPolicy::Block && self.room.is_held_up(cx) {
-            return Poll::Pending;
-        }
-        self.poll_messages(cx)
     }
 
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
-        let mut ended = None;
         let mut is_idle = false;
         for _ in 0..BATCH {
+            if self.held.is_some() {
+                self.place.room.flush(&self.place.hub.rules);
+                if self.place.room.poll_delivered(self.last_said, cx).is_pending() {
+                    is_idle = true;
+                    break;
+                }
+                match self.held.take() {
+                    Some(Held::Pong(payload)) => self.member.line().pong(payload),
+                    Some(Held::End(end)) => return self.end(end, cx),
+                    None => {}
+                }
+            }
             let (kind, payload) = match self.inner.poll_next_unpin(cx) {
                 Poll::Pending => {
                     is_idle = true;
@@ -228,57 +250,55 @@ impl Presence<'_> {
                 }
                 Poll::Ready(Some(Ok(tungstenite::Message::Text(text)))) => (Kind::Text, text.into()),
                 Poll::Ready(Some(Ok(tungstenite::Message::Binary(payload)))) => (Kind::Binary, payload),
-                Poll::Ready(Some(Ok(tungstenite::Message::Pong(_)))) => {
-                    self.heartbeat.iter_mut().for_each(Heartbeat::answered);
-                    continue;
-                }
                 Poll::Ready(Some(Ok(tungstenite::Message::Ping(payload)))) => {
-                    self.member.line().pong(payload);
+                    self.held = Some(Held::Pong(payload));
                     continue;
                 }
-                Poll::Ready(Some(Ok(tungstenite::Message::Frame(_)))) => continue,
+                Poll::Ready(Some(Ok(tungstenite::Message::Pong(_) | tungstenite::Message::Frame(_)))) => continue,
                 Poll::Ready(Some(Ok(tungstenite::Message::Close(close)))) => {
-                    ended = Some(match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
+                    let end = match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
                         Some(close) if !close.may_be_sent() => Err(Fault::Violation {
                             code: 1002,
                             reason: format!("the close code {} may not be sent", close.code),
                             hint: None,
                         }),
                         close => Ok(close.unwrap_or(Close::new(Close::NO_STATUS, ""))),
-                    });
-                    break;
+                    };
+                    self.held = Some(Held::End(end));
+                    continue;
                 }
                 Poll::Ready(other) => {
                     let error = other.and_then(Result::err).unwrap_or(tungstenite::Error::ConnectionClosed);
-                    ended = Some(Err(Fault::from(error)));
-                    break;
+                    self.held = Some(Held::End(Err(Fault::from(error))));
+                    continue;
                 }
             };
-            self.room.say(self.member.id, kind, &payload, &self.hub.rules);
+            self.last_said = self.place.room.say(self.member.id, kind, &payload, &self.place.hub.rules);
         }
-        self.room.flush(&self.hub.rules);
-        match ended {
+        self.place.room.flush(&self.place.hub.rules);
+        if !is_idle {
+            cx.waker().wake_by_ref();
+        } else if let Poll::Ready(Err(error)) = self.drain(cx) {
             // Pongs came up, and our own words where the socket was busy.
-            None if is_idle => {
-                if let Poll::Ready(Err(error)) = self.drain(cx) {
-                    return Poll::Ready(Err(error));
-                }
-            }
-            None => cx.waker().wake_by_ref(),
-            // What it said before it closed has been passed on; its close is answered with its own words.
-            Some(Ok(close)) => {
-                self.answer(&close);
-                cx.waker().wake_by_ref();
-            }
-            Some(Err(Fault::Ended)) => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
-            Some(Err(Fault::Io(error))) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
-            Some(Err(Fault::Violation { code, reason, hint })) => {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Pending
+    }
+
+    /// The member has ended its side; what it said before has been passed on.
+    fn end(&mut self, end: Result<Close, Fault>, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
+        match end {
+            // Its close is answered with its own words.
+            Ok(close) => self.answer(&close),
+            Err(Fault::Ended) => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
+            Err(Fault::Io(error)) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
+            Err(Fault::Violation { code, reason, hint }) => {
                 let with = self.member.line().name().to_owned();
                 let error = Error::Protocol { with, reason: reason.clone(), hint };
                 self.part(&Close::new(code, reason), FAREWELL, Some(error));
-                cx.waker().wake_by_ref();
             }
         }
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
@@ -286,40 +306,59 @@ impl Presence<'_> {
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut line = self.member.line();
         let drained = line.poll_drain(cx);
-        let has_caught_up = line.has_caught_up(self.hub.rules.backlog);
+        let has_caught_up = line.has_caught_up(self.place.hub.rules.backlog);
         drop(line);
         if has_caught_up {
-            self.room.caught_up();
+            self.place.room.caught_up();
         }
         drained.map_err(|error| self.lost(&crate::error::plain(&error)))
     }
 
     /// Waits until the close frame is out and answered.
     fn poll_parting(&mut self, cx: &mut Context<'_>, is_drained: bool) -> Poll<Result<Close, Error>> {
+        let has_ended = self.poll_rest(cx).is_ready();
         let Some(parting) = &mut self.parting else { return Poll::Pending };
         if is_drained && !parting.is_shut {
             parting.is_shut = self.member.line().poll_shutdown(cx).is_ready();
         }
         let is_late = parting.until.as_mut().poll(cx).is_ready();
-        let mut is_answered = false;
-        let mut waste = [0; 4096];
-        loop {
-            let mut buffer = ReadBuf::new(&mut waste);
-            match self.member.line().poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Ready(_) => {
-                    is_answered = true;
-                    break;
-                }
-                Poll::Pending => break,
-            }
-        }
-        if is_late || is_answered || (parting.is_answer && parting.is_shut) {
+        if is_late || has_ended || (parting.is_answered && parting.is_shut) {
             return Poll::Ready(match parting.error.take() {
                 Some(error) => Err(error),
                 None => Ok(parting.close.clone()),
             });
         }
+        Poll::Pending
+    }
+
+    /// Reads what a member says though nobody listens any more: a connection that is closed with bytes unread is reset,
+    /// and then the member may never see our close frame. Looks out for the member's own. Ready at the end.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Behind a frame that broke the protocol, and behind a close frame, are only bytes.
+        let has_frames = |parting: &&mut Parting| !parting.is_answered && parting.error.is_none();
+        if let Some(parting) = self.parting.as_mut().filter(has_frames) {
+            for _ in 0..BATCH {
+                match ready!(self.inner.poll_next_unpin(cx)) {
+                    Some(Ok(tungstenite::Message::Close(_))) => {
+                        parting.is_answered = true;
+                        break;
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Poll::Ready(()),
+                }
+            }
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut waste = [0; 4096];
+        for _ in 0..BATCH {
+            let mut buffer = ReadBuf::new(&mut waste);
+            let read = ready!(self.member.line().poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 

@@ -17,11 +17,14 @@ use crate::{
     error::Error,
     flow::{ByteEnd, Duplex},
     http,
-    plan::{Setup, Stack},
+    plan::{Admission, Asked, Setup, Stack},
     session::{Handle, Stop, accept_all, start_listening},
 };
-use hub::Hub;
-use std::sync::Arc;
+use hub::{Hub, Place};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// The content type of Prometheus's text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,12 +32,15 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Serves rooms on a WebSocket listener, without its upgrade layer, until a signal comes.
 pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
     let Some(options) = &config.rooms else { unreachable!("the plan serves rooms only with --broadcast") };
+    let hub = Arc::new(Hub::new(options.clone(), config.websocket.clone(), config.report));
+    // First, so that everything is there when the listener is announced.
+    let metrics = match &options.metrics {
+        Some(at) => Some(address::tcp_listener(at)?.bind().await?),
+        None => None,
+    };
     let listener = start_listening(&stack, config).await?;
-    let hub = Hub::new(options.clone(), config.websocket.clone(), config.report);
-    let hub = Arc::new(hub);
-    if let Some(at) = &options.metrics {
-        let listener = address::tcp_listener(at)?.bind().await?;
-        config.report.event(format_args!("metrics: http://{}/metrics", listener.local()));
+    if let Some(listener) = metrics {
+        config.report.notice(format_args!("metrics: http://{}/metrics", listener.local()));
         let hub = hub.clone();
         tokio::spawn(http::serve_text(listener, "/metrics", METRICS_TYPE, move || hub.metrics()));
     }
@@ -52,7 +58,8 @@ struct Receptionist {
 
 impl Handle for Receptionist {
     async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
-        let mut setup = Setup::for_room(peer.clone(), &*self.hub);
+        let reception = Reception { hub: &self.hub, place: Mutex::default() };
+        let mut setup = Setup::for_room(peer, &reception);
         let opening = async {
             let Duplex::Bytes(end) = self.stack.dress(Duplex::Bytes(end), &mut setup).await? else {
                 unreachable!("without its WebSocket layer the listener gives bytes")
@@ -63,9 +70,22 @@ impl Handle for Receptionist {
             opened = opening => opened?,
             signal = self.stop.requested() => return Err(Error::Signal(signal)),
         };
-        let target = setup.asked.map(|asked| asked.target).unwrap_or_default();
-        let end = ByteEnd { name: setup.peer.into(), ..end };
-        let connection = member::Connection { end, early, target, client: setup.client };
-        member::run(connection, &self.hub, &self.stop, self.config.ending.grace).await
+        let place = reception.place.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = place else { unreachable!("nobody is upgraded before it was admitted") };
+        member::run(place, end, early, &self.stop, self.config.ending.grace).await
+    }
+}
+
+/// One connection at the door.
+struct Reception<'a> {
+    hub: &'a Arc<Hub>,
+    place: Mutex<Option<Place>>,
+}
+
+impl Admission for Reception<'_> {
+    fn admit(&self, asked: &Asked, peer: &str, client: Option<IpAddr>) -> Result<(), Error> {
+        let place = self.hub.join(&asked.target, peer, client)?;
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+        Ok(())
     }
 }

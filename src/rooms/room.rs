@@ -5,7 +5,7 @@ use crate::{flow::Kind, ws::append_frame};
 use bytes::{Bytes, BytesMut};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -31,6 +31,10 @@ struct State {
     /// When the first of them came.
     since: Option<Instant>,
     is_flushing: bool,
+    /// How many messages were said here, and how many of them have gone to all members; who waits for more of them.
+    said: u64,
+    delivered: u64,
+    awaiting_delivery: Vec<Waker>,
     /// Members that hold the room up, and those that wait for it to go on (`--slow block`).
     slow: usize,
     held_up: Vec<Waker>,
@@ -87,8 +91,18 @@ impl Room {
         }
     }
 
-    /// Puts a message behind those that wait. [`flush`](Self::flush) must follow.
-    pub fn say(&self, sender: u64, kind: Kind, payload: &[u8], rules: &Rules) {
+    /// Ready when the message with this number, and so all before it, have gone to all members; else the task is woken then.
+    pub fn poll_delivered(&self, number: u64, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.delivered >= number {
+            return Poll::Ready(());
+        }
+        state.awaiting_delivery.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Puts a message behind those that wait, and gives its number. [`flush`](Self::flush) must follow.
+    pub fn say(&self, sender: u64, kind: Kind, payload: &[u8], rules: &Rules) -> u64 {
         let opcode = match kind {
             Kind::Text => Data::Text,
             Kind::Binary => Data::Binary,
@@ -99,12 +113,14 @@ impl Room {
             state.since = Some(Instant::now());
         }
         state.messages += 1;
+        state.said += 1;
         rules.metrics.received.fetch_add(1, Relaxed);
         rules.metrics.received_bytes.fetch_add(payload.len() as u64, Relaxed);
         if !rules.echo {
             let end = state.pending.len();
             state.parts.push((sender, end));
         }
+        state.said
     }
 
     /// Sends what waits to all members, unless somebody is doing that already.
@@ -130,6 +146,8 @@ impl Room {
             rules.metrics.observe(batch.messages * members, batch.since.elapsed());
             let mut state = self.lock();
             state.slow += slow;
+            state.delivered += batch.messages;
+            state.awaiting_delivery.drain(..).for_each(Waker::wake);
             state.is_flushing = false;
         }
         let (room, rules) = (self.clone(), rules.clone());

@@ -18,6 +18,8 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) struct Clock {
     /// When something last happened; kept only while a timer runs.
     last_activity: Instant,
+    /// What the ends had heard then.
+    heard: [u64; 2],
     /// Everything ends then, whatever is still on its way.
     deadline: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -25,7 +27,7 @@ pub(super) struct Clock {
 
 impl Clock {
     pub fn new() -> Self {
-        Self { last_activity: Instant::now(), deadline: None, sleep: None }
+        Self { last_activity: Instant::now(), heard: [0; 2], deadline: None, sleep: None }
     }
 }
 
@@ -69,9 +71,9 @@ impl Pump<'_> {
         let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
         if self.rules.no_close || from == (Role::Shared { outlives_input: true }) {
             Stage::Parked
-        } else if i == 0 && answers && self.rules.enough.is_some() {
+        } else if i == 0 && answers && self.rules.enough.is_some() && to == Role::WebSocket {
             Stage::Awaiting
-        } else if matches!(from, Role::Console { .. }) && to == Role::WebSocket && answers {
+        } else if matches!((from, to), (Role::Console { .. }, Role::WebSocket | Role::Shared { .. })) && answers {
             Stage::Settling(Instant::now() + SETTLE)
         } else {
             Stage::Finishing
@@ -110,9 +112,9 @@ impl Pump<'_> {
         // may have.
         let is_mute = match to {
             Role::Console { terminal: true } => true,
-            Role::Console { .. } | Role::Source | Role::Sink | Role::Shared { .. } => {
-                matches!(from, Role::WebSocket | Role::Process)
-            }
+            Role::Console { .. } | Role::Source | Role::Sink => matches!(from, Role::WebSocket | Role::Process),
+            // A console has had its answer window.
+            Role::Shared { .. } => from != Role::Peer,
             Role::Peer | Role::Process | Role::WebSocket => false,
         };
         let nothing_comes = match self.ways[1 - i].stage {
@@ -216,8 +218,11 @@ impl Pump<'_> {
             let to = self.ends[1 - i].role;
             self.ways[i].is_blocked && matches!(to, Role::Console { .. } | Role::Sink | Role::Shared { .. })
         });
-        if waits_for_us {
-            // A reader of our output that takes its time is not a silent peer.
+        let heard = self.ends.each_ref().map(|end| end.io.heard());
+        let hears = heard != std::mem::replace(&mut self.clock.heard, heard);
+        if waits_for_us || hears {
+            // A reader of our output that takes its time is not a silent peer, and neither is one in the middle of a long
+            // message.
             self.note_activity();
         }
         let silence = if self.is_lingering() {
@@ -261,6 +266,12 @@ impl Pump<'_> {
         for i in 0..2 {
             let timed_out =
                 |doing: String| Error::TimedOut { doing, limit: self.rules.close_timeout, option: "--close-timeout" };
+            if self.ways[i].is_blocked && self.ways[1 - i].ended && self.ends[1 - i].role == Role::WebSocket {
+                // It has closed and reads no more: what it said is what counts, and what it does not take is thrown away.
+                self.broken[1 - i] = true;
+                self.ways[i].is_blocked = false;
+                continue;
+            }
             match self.ways[i].stage {
                 // It had its chance to answer.
                 Stage::Moving | Stage::Discarding if self.ends[i].role != Role::WebSocket => {

@@ -25,10 +25,15 @@ pub async fn start_listening(stack: &Stack, config: &Config) -> Result<Box<dyn A
         let mut out = std::io::stdout().lock();
         writeln!(out, "LISTEN {}", listener.announcement())
             .and_then(|()| out.flush())
-            .map_err(|source| Error::io("standard output", source))?;
+            .map_err(|source| Error::io("cannot write standard output", source))?;
     }
     let scheme = stack.title().split(':').next().unwrap_or_default();
-    config.report.event(format_args!("listening: {scheme}:{}", listener.local()));
+    let listening = format_args!("listening: {scheme}:{}", listener.local());
+    match config.rooms {
+        // Whoever reads a service's log wants to see that it is up.
+        Some(_) => config.report.notice(listening),
+        None => config.report.event(listening),
+    }
     Ok(listener)
 }
 

@@ -60,7 +60,7 @@ impl Spec {
             return Ok(Self::row("stdio", ""));
         }
         let Some((name, arg)) = rest.split_once(':') else {
-            return Err(Self::without_colon(rest, at));
+            return Err(Self::without_colon(rest, at, bare));
         };
         let behind = at + name.len() + 1;
         let Some(entry) = registry::find(name) else {
@@ -121,7 +121,7 @@ impl Spec {
         }
     }
 
-    fn without_colon(rest: &str, at: usize) -> SpecError {
+    fn without_colon(rest: &str, at: usize, bare: &str) -> SpecError {
         let span = at..at + rest.len();
         if rest.is_empty() {
             return SpecError { message: "an address is missing".into(), span, advice: None };
@@ -132,6 +132,7 @@ impl Spec {
         }
         let advice = match suggest::nearest(rest) {
             Some(near) => format!("did you mean `{near}:`?"),
+            None if bare == "tcp" => format!("did you mean `{rest}:443`?"),
             None if rest.contains(['.', '/']) => format!("did you mean `ws://{rest}`?"),
             None if rest.bytes().all(|b| b.is_ascii_digit()) => {
                 format!("did you mean `-s {rest}`?")

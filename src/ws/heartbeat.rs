@@ -33,13 +33,13 @@ impl Heartbeat {
         Self { every, limit, timer: Box::pin(sleep_until(next)), next, unanswered_since: None }
     }
 
-    /// A pong came.
-    pub fn answered(&mut self) {
+    /// Something came from the peer, a pong or anything else.
+    pub fn heard(&mut self) {
         self.unanswered_since = None;
     }
 
-    /// Ready when there is something to do.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Beat> {
+    /// Ready when there is something to do. Without room in the output no ping is stacked on one that waits there.
+    pub fn poll(&mut self, cx: &mut Context<'_>, has_room: bool) -> Poll<Beat> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if let (Some(since), Some(limit)) = (self.unanswered_since, self.limit)
@@ -48,13 +48,16 @@ impl Heartbeat {
                 return Poll::Ready(Beat::Dead(limit));
             }
             let is_due = now >= self.next;
+            let is_wanted = is_due && (has_room || self.unanswered_since.is_none());
             if is_due {
                 self.next = now + self.every;
+            }
+            if is_wanted {
                 self.unanswered_since.get_or_insert(now);
             }
             let give_up = self.unanswered_since.zip(self.limit).map(|(since, limit)| since + limit);
             self.timer.as_mut().reset(give_up.map_or(self.next, |give_up| give_up.min(self.next)));
-            if is_due {
+            if is_wanted {
                 return Poll::Ready(Beat::Ping);
             }
         }

@@ -63,6 +63,9 @@ pub struct WebSocket {
     failing: Option<Failing>,
     settling: Settling,
     heartbeat: Option<Heartbeat>,
+    heard_at_last_beat: u64,
+    /// How much of what was heard were control frames.
+    heard_control: u64,
     shows_frames: bool,
 }
 
@@ -96,7 +99,7 @@ impl WebSocket {
         if let Some(tap) = &mut tap {
             tap.see(&early);
         }
-        let wire = Wire { end, out: BytesMut::new(), tap };
+        let wire = Wire { end, out: BytesMut::new(), heard: early.len() as u64, tap };
         let (role, read_buffer) = match side {
             Side::Client => (protocol::Role::Client, CLIENT_READ_BUFFER),
             Side::Server => (protocol::Role::Server, SERVER_READ_BUFFER),
@@ -122,6 +125,8 @@ impl WebSocket {
             owed_pong: None,
             failing: None,
             settling: Settling::Idle,
+            heard_at_last_beat: 0,
+            heard_control: 0,
             shows_frames,
         };
         MessageEnd { io: Box::new(stream), role: Role::WebSocket, name }
@@ -138,6 +143,12 @@ impl WebSocket {
             tap::show('>', name, opcode, is_final, payload.len() as u64, payload);
         }
         frame::append(&mut self.wire().out, opcode, is_final, masked, payload);
+    }
+
+    /// Counts a ping or pong that was read: a header of two bytes, a mask from clients, and the payload.
+    fn note_control(&mut self, payload: &[u8]) {
+        let mask = if self.side == Side::Server { 4 } else { 0 };
+        self.heard_control += 2 + mask + payload.len() as u64;
     }
 
     fn append_close(&mut self, close: &Close) {
@@ -250,10 +261,10 @@ impl MessageStream for WebSocket {
             if let Some(close) = &self.received_close {
                 return Poll::Ready(Ok(Incoming::End(Some(close.clone()))));
             }
-            if self.heartbeat.is_some() {
-                self.beat(cx)?;
-            }
             let next = self.inner.poll_next_unpin(cx);
+            if self.heartbeat.is_some() {
+                self.beat(cx, next.is_pending())?;
+            }
             if next.is_pending() {
                 self.drain_quietly(cx);
             }
@@ -272,14 +283,12 @@ impl MessageStream for WebSocket {
                 tungstenite::Message::Text(text) => (Kind::Text, text.into()),
                 tungstenite::Message::Binary(payload) => (Kind::Binary, payload),
                 tungstenite::Message::Pong(payload) => {
+                    self.note_control(&payload);
                     if let Settling::Waiting(sent, waker) = &self.settling
                         && payload == sent[..]
                     {
                         waker.wake_by_ref();
                         self.settling = Settling::Done;
-                    }
-                    if let Some(heartbeat) = &mut self.heartbeat {
-                        heartbeat.answered();
                     }
                     continue;
                 }
@@ -293,6 +302,7 @@ impl MessageStream for WebSocket {
                     continue;
                 }
                 tungstenite::Message::Ping(payload) => {
+                    self.note_control(&payload);
                     self.owed_pong = Some(payload);
                     self.drain_quietly(cx);
                     continue;
@@ -358,26 +368,44 @@ impl MessageStream for WebSocket {
         Poll::Pending
     }
 
+    fn heard(&self) -> u64 {
+        // A peer that only pings says nothing.
+        self.inner.get_ref().heard.wrapping_sub(self.heard_control)
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.wire().end.poll_shutdown(cx).map(|_| ())
     }
 }
 
 impl WebSocket {
-    /// Sends pings when they are due and notices a peer that answers none.
-    fn beat(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
-        while let Some(Poll::Ready(beat)) = self.heartbeat.as_mut().map(|heartbeat| heartbeat.poll(cx)) {
-            match beat {
-                Beat::Ping if !self.close_is_sent && self.wire().out.len() < GATHER => {
-                    self.append(OpCode::Control(Control::Ping), true, b"");
-                }
-                Beat::Ping => {}
-                Beat::Dead(limit) => {
-                    let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
-                    return Err(Error::Lost { with: self.wire().end.name.to_string(), reason });
-                }
+    /// Sends pings when they are due and notices a peer that answers none. `is_idle`: nothing that it sent is waiting to be
+    /// read. Anything that arrives is a sign of life: a pong may stand behind megabytes that the other end of the session
+    /// takes its time for.
+    fn beat(&mut self, cx: &mut Context<'_>, is_idle: bool) -> Result<(), Error> {
+        if self.close_is_sent {
+            // No ping may follow it; from here on the close timeout counts.
+            self.heartbeat = None;
+        }
+        let wire = self.inner.get_mut();
+        let is_alive = std::mem::replace(&mut self.heard_at_last_beat, wire.heard) < wire.heard || !is_idle;
+        let has_room = wire.out.len() < GATHER;
+        let Some(heartbeat) = &mut self.heartbeat else { return Ok(()) };
+        if is_alive {
+            heartbeat.heard();
+        }
+        match heartbeat.poll(cx, has_room) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Beat::Ping) => {
+                self.append(OpCode::Control(Control::Ping), true, b"");
+                // For the timer's next time.
+                cx.waker().wake_by_ref();
+                Ok(())
+            }
+            Poll::Ready(Beat::Dead(limit)) => {
+                let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
+                Err(Error::Lost { with: self.wire().end.name.to_string(), reason })
             }
         }
-        Ok(())
     }
 }

@@ -16,6 +16,8 @@ pub struct Wire {
     pub end: ByteEnd,
     /// Whole frames that are not written yet.
     pub out: BytesMut,
+    /// How many bytes were read.
+    pub heard: u64,
     /// `-vv`: looks at what is read.
     pub tap: Option<Tap>,
 }
@@ -36,6 +38,7 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
+        self.heard += (buf.filled().len() - before) as u64;
         if let Some(tap) = &mut self.tap {
             tap.see(&buf.filled()[before..]);
         }

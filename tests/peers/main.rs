@@ -11,6 +11,7 @@ mod openssl;
 mod peer;
 mod pem;
 mod python;
+mod side_by_side;
 mod socat;
 #[allow(dead_code, reason = "the other tests use the rest")]
 #[path = "../suite/support.rs"]

@@ -137,7 +137,9 @@ fn s_server_is_shown_our_certificate() {
     assert_eq!(known.line(), "olleh\n");
     drop(known);
     let nobody = Running::start(wsplice(args(&[&pem.trusting()], &[&address]))).finish();
-    nobody.fails_with(4, "certificate");
+    nobody.fails_with(4, "certificate").hints("--client-cert");
+    let url = format!("wss://localhost:{}/", server.port);
+    run(args(&[&pem.trusting()], &[&url]), "").fails_with(4, "certificate").hints("--client-cert");
 }
 
 #[test]

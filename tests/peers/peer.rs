@@ -74,7 +74,7 @@ impl Peer {
     /// The next line must be this one.
     #[track_caller]
     pub fn says(&mut self, line: &str) -> &mut Self {
-        assert_eq!(self.running.line().trim_end(), line);
+        assert_eq!(self.running.line().trim_end_matches('\n'), line);
         self
     }
 }

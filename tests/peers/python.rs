@@ -97,7 +97,8 @@ fn a_server_that_demands_a_certificate_gets_it() {
     let finished = run([&url[..], &pem.trusting(), &pem.known()].concat(), "hello\n");
     finished.succeeds();
     assert_eq!(finished.out(), "hello\n");
-    run([&url[..], &pem.trusting()].concat(), "hello\n").fails_with(4, "certificate");
+    // Python drops the connection before its alert is sent, so the reason cannot be known here.
+    run([&url[..], &pem.trusting()].concat(), "hello\n").fails_with(7, "lost");
 }
 
 #[test]

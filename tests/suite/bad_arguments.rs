@@ -44,6 +44,12 @@ fn a_wrong_value_is_named_with_its_option_and_the_reason() {
         ("--max-ws-message-length", "lots", "not a number of bytes"),
         ("--header", "no colon", "Name: value"),
         ("--header", "b@d: x", "no header name"),
+        ("--header", "x: a\nb", "visible ASCII"),
+        ("--origin", "a\r\nEvil: yes", "visible ASCII"),
+        ("--ua", "a\nb", "visible ASCII"),
+        ("--protocol", "chat,super chat", "`super chat` is no subprotocol"),
+        ("--server-protocol", "", "no subprotocol"),
+        ("--restrict-uri", "chat", "must start with a slash: /chat"),
         ("--replies", "0", "--replies"),
         ("--conncap", "0", "--conncap"),
         ("--static-file", "page.html", "/URI:CONTENT-TYPE:FILE"),
@@ -125,6 +131,7 @@ fn an_unknown_address_is_pointed_at_and_a_near_one_suggested() {
     points_at("http://example.com/", "http", "unknown address type `http`", "did you mean `ws://example.com/`?");
     points_at("mirror", "mirror", "the colon is missing", "did you mean `mirror:`?");
     points_at("example.com/chat", "example.com/chat", "is no address", "did you mean `ws://example.com/chat`?");
+    points_at("tls:example.com", "example.com", "is no address", "did you mean `example.com:443`?");
     points_at("8080", "8080", "is no address", "did you mean `-s 8080`?");
     points_at("mirror:x", "x", "takes nothing behind its colon", "mirror:x");
     points_at("log:", ":", "needs an address behind it", "for example");

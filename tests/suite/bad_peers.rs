@@ -901,3 +901,11 @@ fn a_flood_of_pings_is_answered_without_holding_messages_up() {
     let last = std::iter::from_fn(|| read_frame(&mut client)).find(|frame| frame.first == TEXT);
     assert_eq!(last.map(|frame| frame.payload), Some(b"last".to_vec()));
 }
+
+#[test]
+fn a_full_disk_is_told_wherever_standard_output_is_written() {
+    for args in [&["--help"][..], &["--explain", "mirror:"], &["ws-l:0", "--stdout-announce-listening-ports"]] {
+        let full = File::options().write(true).open("/dev/full").expect("a full disk");
+        with_stdout(args, full.into()).fails_with(1, "cannot write standard output: No space left on device");
+    }
+}

@@ -31,8 +31,6 @@ fn read_all(mut stream: impl Read) -> String {
     text
 }
 
-// The answer window.
-
 #[test]
 fn the_end_of_the_input_is_told_after_a_ping_has_come_back() {
     let (url, server) = websocket_server(|mut peer| {
@@ -80,6 +78,19 @@ fn every_answer_starts_the_linger_time_anew() {
     let finished = run([&url, "--linger", "2"], "question\n");
     assert_eq!(finished.succeeds().out(), "1\n2\n3\n");
     assert_eq!(server.join().expect("the server").0, 1000);
+}
+
+#[test]
+fn a_server_that_has_nothing_to_say_is_left_when_its_pong_is_back() {
+    let (url, server) = websocket_server(|mut peer| {
+        peer.frame();
+        answer_ping(&mut peer);
+        peer.closed().0
+    });
+    let finished = run([&url], "no question\n");
+    assert_eq!(finished.succeeds().out(), "");
+    assert!(finished.took < Duration::from_secs(5), "the pong was not noticed: {finished:?}");
+    assert_eq!(server.join().expect("the server"), 1000);
 }
 
 #[test]
@@ -190,8 +201,6 @@ fn a_peer_that_keeps_talking_after_our_close_frame_is_not_silent() {
     assert_eq!(finished.succeeds().out(), "more\nmore\nmore\nmore\n");
     server.join().expect("the server");
 }
-
-// The options.
 
 #[test]
 fn with_e_the_end_of_the_input_ends_the_session_at_once() {
@@ -374,8 +383,6 @@ fn a_server_that_accepts_and_says_nothing_is_given_up_after_the_connect_timeout(
     assert!(server.join().expect("the server").starts_with("GET / HTTP/1.1\r\n"));
 }
 
-// The peer ends it.
-
 #[test]
 fn a_clean_close_ends_the_session_while_the_input_is_open() {
     for code in [1000, 1001, 1005] {
@@ -403,6 +410,47 @@ fn another_close_code_is_exit_8_and_its_reason_is_shown() {
         assert_eq!(finished.fails_with(8, shown).out(), "goodbye\n");
         assert_eq!(server.join().expect("the server"), code);
     }
+}
+
+#[test]
+fn a_peer_that_closes_and_reads_no_more_is_believed() {
+    let (finish, over) = mpsc::channel::<()>();
+    let (url, server) = websocket_server(move |mut peer| {
+        // Meanwhile the sockets fill up.
+        take_time(1000);
+        peer.close(4008, "too much");
+        let _ = over.recv_timeout(LIMIT);
+    });
+    let input = "a line that nobody reads\n".repeat(1_000_000);
+    run([&url, "--close-timeout", "0.5"], &input).fails_with(8, "4008 \"too much\"");
+    drop(finish);
+    server.join().expect("the server");
+}
+
+#[test]
+fn a_client_hears_that_a_server_behind_a_proxy_has_closed_and_reads_no_more() {
+    let (finish, over) = mpsc::channel::<()>();
+    let (url, server) = websocket_server(move |mut peer| {
+        take_time(1000);
+        peer.close(4008, "too much");
+        let _ = over.recv_timeout(LIMIT);
+    });
+    let proxy = Serving::start(["ws-l:0", &url, "--close-timeout", "0.5"]);
+    let mut client = Peer::connect(proxy.port, "/");
+    let mut writer = client.stream().try_clone().expect("clone");
+    let writing = thread::spawn(move || {
+        let piece = crate::peer::encode(true, BINARY, true, &[0; 100_000]);
+        (0..200).for_each(|_| writer.write_all(&piece).expect("write"));
+        writer
+    });
+    let close = client.next();
+    assert_eq!(close.close(), (4008, "too much".into()));
+    // It still finishes what it is saying before it answers.
+    writing.join().expect("the writer");
+    client.send(CLOSE, &close.payload);
+    assert!(client.ends());
+    drop(finish);
+    server.join().expect("the server");
 }
 
 #[test]
@@ -438,6 +486,20 @@ fn a_process_that_says_nothing_more_is_given_the_close_timeout() {
     let mut client = Peer::connect(server.port, "/");
     client.close(1000, "");
     assert_eq!(client.next().close().0, 1000);
+}
+
+#[test]
+fn a_process_that_outlives_its_session_gets_a_hangup() {
+    let process = "sh-c:trap 'echo hung up >&2; exit' HUP; echo ready; while :; do sleep 0.05; done";
+    let server = Serving::start(["ws-l:0", process, "--close-timeout", "0.3"]);
+    let mut client = Peer::connect(server.port, "/");
+    assert_eq!(client.hear(), "ready");
+    client.close(1000, "");
+    assert_eq!(client.next().close().0, 1000);
+    assert!(client.ends());
+    server.running.signal("TERM");
+    // Its standard error is the server's, and ends when both have.
+    assert_eq!(server.running.finish().stderr, "hung up\n");
 }
 
 #[test]
@@ -529,8 +591,6 @@ fn large_streams_pass_a_tunnel_in_both_directions_at_once() {
     assert!(server.join().expect("the server") == there, "what arrived");
 }
 
-// Close frames through a proxy.
-
 #[test]
 fn the_close_of_a_client_passes_a_proxy_with_its_code_and_reason() {
     for (code, reason) in [(1000, ""), (4001, "client is tired"), (1005, "")] {
@@ -598,8 +658,6 @@ fn our_own_close_frame_says_what_the_options_say() {
     run([&url, "-E", "--close-status-code", "4123", "--close-reason", "that is all"], "").succeeds();
     assert_eq!(server.join().expect("the server"), (4123, "that is all".into()));
 }
-
-// Signals.
 
 #[test]
 fn a_signal_makes_a_client_close_with_1001_and_still_hear_the_last_words() {
@@ -716,8 +774,6 @@ fn a_process_that_ends_first_ends_the_session() {
     // Its input stays open.
     assert_eq!(running.finish().succeeds().out(), "heard one\n");
 }
-
-// Readers of our output.
 
 #[test]
 fn a_reader_that_goes_away_ends_the_session_silently() {

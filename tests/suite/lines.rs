@@ -1,6 +1,48 @@
-//! Lines and messages.
+//! Lines and messages: kinds, boundaries, emptiness and size from end to end.
 
-use crate::support::{Serving, run};
+use crate::{
+    peer::{BINARY, CONTINUATION, Peer, TEXT, websocket_server},
+    support::{Folder, Serving, one_connection, run},
+};
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    thread,
+};
+
+/// The kinds and payloads that a server gets from a run with these arguments (its URL is added) and this input.
+#[track_caller]
+fn messages_sent(args: &[&str], input: &[u8]) -> Vec<(u8, String)> {
+    let (url, server) = websocket_server(|mut peer| {
+        let mut messages = Vec::new();
+        loop {
+            let message = peer.next();
+            if !matches!(message.opcode, TEXT | BINARY) {
+                peer.send(message.opcode, &message.payload);
+                return messages;
+            }
+            messages.push((message.opcode, message.text()));
+        }
+    });
+    run([args, &[&*url]].concat(), input).succeeds();
+    server.join().expect("the server")
+}
+
+/// What a run with these arguments prints of these messages.
+#[track_caller]
+fn printed(args: &[&str], messages: &'static [(u8, &[u8])]) -> Vec<u8> {
+    let (url, server) = websocket_server(move |mut peer| {
+        for (opcode, payload) in messages {
+            peer.send(*opcode, payload);
+        }
+        peer.close(1000, "");
+        peer.ends();
+    });
+    let finished = run([args, &[&*url]].concat(), "");
+    server.join().expect("the server");
+    finished.succeeds();
+    finished.stdout
+}
 
 #[test]
 fn lines_come_back_from_a_mirror_as_they_were() {
@@ -9,4 +51,203 @@ fn lines_come_back_from_a_mirror_as_they_were() {
     finished.succeeds();
     assert_eq!(finished.out(), "one\n\ntwo words\nlast without newline\n");
     assert_eq!(finished.stderr, "");
+}
+
+#[test]
+fn a_line_of_standard_input_is_a_text_message_without_its_newline() {
+    let sent = messages_sent(&[], "one\n\n two\t\r\nlast".as_bytes());
+    assert_eq!(sent, [(TEXT, "one".into()), (TEXT, String::new()), (TEXT, " two\t\r".into()), (TEXT, "last".into())]);
+}
+
+#[test]
+fn a_line_of_a_process_a_file_or_a_literal_is_a_text_message() {
+    let folder = Folder::new("lines");
+    let file = folder.path("file");
+    std::fs::write(&file, "a\nb\n").expect("write");
+    for source in [format!("readfile:{file}"), "literal:a\nb".into(), format!("cmd:cat {file}")] {
+        assert_eq!(messages_sent(&[&source], b""), [(TEXT, "a".into()), (TEXT, "b".into())], "{source}");
+    }
+}
+
+#[test]
+fn with_b_what_was_read_is_a_binary_message() {
+    assert_eq!(messages_sent(&["-b"], b"one\ntwo\n"), [(BINARY, "one\ntwo\n".into())]);
+    assert_eq!(messages_sent(&["-b", "lines:-"], b"one\ntwo\n"), [(BINARY, "one".into()), (BINARY, "two".into())]);
+}
+
+#[test]
+fn chunks_in_front_of_standard_input_take_what_was_read() {
+    assert_eq!(messages_sent(&["chunks:-"], b"one\ntwo\n"), [(BINARY, "one\ntwo\n".into())]);
+    assert_eq!(messages_sent(&["-t", "chunks:-"], b"one\ntwo\n"), [(TEXT, "one\ntwo\n".into())]);
+}
+
+#[test]
+fn with_0_a_zero_byte_ends_a_line() {
+    assert_eq!(messages_sent(&["-0"], b"one\ntwo\0three\0"), [(TEXT, "one\ntwo".into()), (TEXT, "three".into())]);
+    assert_eq!(printed(&["-0"], &[(TEXT, b"a\nb"), (TEXT, b"")]), b"a\nb\0\0");
+}
+
+#[test]
+fn what_a_socket_says_is_binary_unless_told_otherwise() {
+    for (args, address, expected) in [
+        (&[][..], "tcp:", vec![(BINARY, "a\nb\n")]),
+        (&["-t"], "tcp:", vec![(TEXT, "a"), (TEXT, "b")]),
+        (&[], "lines:tcp:", vec![(TEXT, "a"), (TEXT, "b")]),
+    ] {
+        let (port, server) = one_connection(|mut stream| {
+            stream.write_all(b"a\nb\n").expect("write");
+            stream.shutdown(Shutdown::Write).expect("half-close");
+            stream.read_to_end(&mut Vec::new()).expect("read");
+        });
+        let serving = Serving::start([args, &["ws-l:0", &format!("{address}127.0.0.1:{port}")]].concat());
+        let mut client = Peer::connect(serving.port, "/");
+        for (opcode, text) in expected {
+            let message = client.next();
+            assert_eq!((message.opcode, message.text()), (opcode, text.into()), "{args:?} {address}");
+        }
+        assert_eq!(client.closed().0, 1000);
+        server.join().expect("the server");
+    }
+}
+
+#[test]
+fn what_a_socket_is_sent_has_nothing_behind_it_unless_it_is_lines() {
+    for (address, expected) in [("tcp:", "onetwo\n"), ("lines:tcp:", "one\ntwo\n\n\n")] {
+        let (port, server) = one_connection(|mut stream| {
+            let mut heard = String::new();
+            stream.read_to_string(&mut heard).expect("read");
+            heard
+        });
+        let serving = Serving::start(["ws-l:0", &format!("{address}127.0.0.1:{port}")]);
+        let mut client = Peer::connect(serving.port, "/");
+        client.say("one");
+        client.send(BINARY, "two\n");
+        client.say("");
+        client.close(1000, "");
+        client.next();
+        assert_eq!(server.join().expect("the server"), expected);
+    }
+}
+
+#[test]
+fn a_message_is_printed_as_its_own_bytes_and_one_newline() {
+    const MESSAGES: &[(u8, &[u8])] = &[(TEXT, b"a\nb"), (TEXT, b""), (BINARY, b"\xff\0\x80"), (TEXT, b"c\r\n")];
+    assert_eq!(printed(&[], MESSAGES), b"a\nb\n\n\xff\0\x80\nc\r\n\n");
+}
+
+#[test]
+fn with_one_line_newlines_inside_a_message_become_spaces() {
+    assert_eq!(printed(&["--one-line"], &[(TEXT, b"a\nb\n"), (TEXT, b"c")]), b"a b \nc\n");
+}
+
+#[test]
+fn with_b_messages_are_printed_with_nothing_behind_them() {
+    assert_eq!(printed(&["-b"], &[(TEXT, b"a"), (BINARY, b"\xff"), (BINARY, b""), (TEXT, b"b\n")]), b"a\xffb\n");
+}
+
+#[test]
+fn a_file_gets_a_line_for_each_message() {
+    let folder = Folder::new("write");
+    let file = folder.path("out");
+    std::fs::write(&file, "old\n").expect("write");
+    for (address, expected) in [("appendfile", "old\na\n\n"), ("writefile", "a\n\n")] {
+        let (url, server) = websocket_server(|mut peer| {
+            peer.say("a");
+            peer.say("");
+            peer.close(1000, "");
+            peer.ends()
+        });
+        run([&url, &format!("{address}:{file}")], "").succeeds();
+        server.join().expect("the server");
+        assert_eq!(std::fs::read_to_string(&file).expect("it is there"), expected);
+    }
+}
+
+#[test]
+fn kind_emptiness_and_boundaries_pass_a_proxy_and_a_mirror() {
+    let mirror = Serving::start(["ws-l:0", "mirror:"]);
+    let proxy = Serving::start(["ws-l:0", &mirror.url()]);
+    let mut client = Peer::connect(proxy.port, "/");
+    let messages: [(u8, &[u8]); 6] = [
+        (TEXT, b"text"),
+        (BINARY, b"bin\xff"),
+        (TEXT, b""),
+        (BINARY, b""),
+        (TEXT, "\u{1f310}\n\0".as_bytes()),
+        (TEXT, b"x"),
+    ];
+    for (opcode, payload) in messages {
+        client.send(opcode, payload);
+    }
+    for (opcode, payload) in messages {
+        let message = client.next();
+        assert_eq!((message.opcode, &message.payload[..]), (opcode, payload));
+    }
+    client.close(1000, "");
+    assert_eq!(client.next().close().0, 1000);
+}
+
+#[test]
+fn t_and_b_change_nothing_between_messages() {
+    for option in ["-t", "-b"] {
+        let server = Serving::start([option, "ws-l:0", "mirror:"]);
+        let mut client = Peer::connect(server.port, "/");
+        for opcode in [TEXT, BINARY] {
+            client.send(opcode, "a\nb");
+            let message = client.next();
+            assert_eq!((message.opcode, message.text()), (opcode, "a\nb".into()), "{option}");
+        }
+    }
+}
+
+#[test]
+fn a_literal_reply_answers_each_message() {
+    let server = Serving::start(["ws-l:0", "literalreply:pong"]);
+    assert_eq!(run([&server.url()], "a\nb\n\n").succeeds().out(), "pong\npong\npong\n");
+}
+
+#[test]
+fn messages_of_every_size_stay_whole() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let mut client = Peer::connect(server.port, "/");
+    for size in [0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 200_000, 12 << 20] {
+        let payload: Vec<u8> = (0..size).map(|i: u32| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
+        let mut writer = client.stream().try_clone().expect("clone");
+        let bytes = crate::peer::encode(true, BINARY, true, &payload);
+        // From a thread, as the mirror answers while it is still being sent to.
+        let writing = thread::spawn(move || writer.write_all(&bytes).expect("write"));
+        let message = client.next();
+        writing.join().expect("the writer");
+        assert_eq!(message.opcode, BINARY);
+        assert!(message.payload == payload, "{size} bytes");
+    }
+}
+
+#[test]
+fn a_line_of_several_megabytes_is_one_message_and_one_line_again() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let line = "0123456789abcdef".repeat(300_000);
+    let finished = run([server.url()], format!("{line}\nshort\n"));
+    assert!(finished.succeeds().out() == format!("{line}\nshort\n"));
+}
+
+#[test]
+fn fragments_of_the_peer_are_joined() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let mut client = Peer::connect(server.port, "/");
+    // A character is cut in two, and one fragment is empty.
+    client.send_frame(false, TEXT, b"caf\xc3");
+    client.send_frame(false, CONTINUATION, b"");
+    client.send_frame(false, CONTINUATION, b"\xa9 ");
+    client.send_frame(true, CONTINUATION, b"noir");
+    let message = client.next();
+    assert_eq!((message.opcode, message.text()), (TEXT, "caf\u{e9} noir".into()));
+}
+
+#[test]
+fn a_hundred_thousand_lines_come_back_in_order() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let lines: String = (0..100_000).map(|number| format!("line {number}\n")).collect();
+    let finished = run([server.url()], &lines);
+    assert!(finished.succeeds().out() == lines, "in order, none lost");
 }

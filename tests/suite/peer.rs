@@ -99,11 +99,7 @@ impl Peer {
         let mut reader = BufReader::new(stream);
         let head = Head::read(&mut reader);
         let key = head.get("Sec-WebSocket-Key").unwrap_or_else(|| panic!("no key in {head:?}"));
-        let digest = ring::digest::digest(
-            &ring::digest::SHA1_FOR_LEGACY_USE_ONLY,
-            format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes(),
-        );
-        let accept = BASE64_STANDARD.encode(digest);
+        let accept = accept_key(key);
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {accept}\r\n{more}\r\n"
@@ -132,6 +128,21 @@ impl Peer {
         let mut reader = BufReader::new(stream);
         let head = Head::read(&mut reader);
         Self { reader, masks: true, head }
+    }
+
+    /// Sends a further request on the same connection.
+    pub fn again(mut self, request: &str) -> Self {
+        self.stream().write_all(request.as_bytes()).expect("the request can be written");
+        self.head = Head::read(&mut self.reader);
+        self
+    }
+
+    /// The body of an answer, by its Content-Length.
+    pub fn body(&mut self) -> String {
+        let length = self.head.get("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body).expect("the body can be read");
+        String::from_utf8_lossy(&body).into_owned()
     }
 
     pub fn stream(&mut self) -> &mut TcpStream {
@@ -229,6 +240,12 @@ impl Peer {
         self.send(CLOSE, &frame.payload);
         close
     }
+}
+
+/// What proves that a server has understood this key (RFC 6455 section 4.2.2).
+pub fn accept_key(key: &str) -> String {
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64_STANDARD.encode(ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes()))
 }
 
 /// A correct upgrade request.

@@ -28,8 +28,6 @@ fn stop(server: Serving) -> Finished {
     finished
 }
 
-// Announcements.
-
 #[test]
 fn the_announcement_names_the_port_that_the_system_chose() {
     for args in [&["ws-l:0", "mirror:"][..], &["-s", "0", "mirror:"], &["-s", "127.0.0.1:0", "mirror:"]] {
@@ -78,8 +76,6 @@ fn a_listener_on_the_right_is_announced_too_and_takes_one_client() {
     client.close(1000, "");
     server.running.finish().succeeds();
 }
-
-// Many clients.
 
 #[test]
 fn every_client_has_an_end_of_its_own() {
@@ -137,6 +133,7 @@ fn the_end_of_standard_input_leaves_a_server_serving() {
         client.close(1000, "");
         assert_eq!(client.next().close().0, 1000);
     }
+    assert!(server.running.is_running());
     stop(server);
 }
 
@@ -185,8 +182,6 @@ fn what_clients_said_before_a_signal_is_still_printed() {
     assert_eq!(child.wait().expect("wait").code(), Some(143));
     assert!(printed.lines().map(str::to_owned).eq((0..COUNT).map(|number| number.to_string())), "none lost");
 }
-
-// Limits.
 
 #[test]
 fn oneshot_serves_one_client_and_tells_how_it_went() {
@@ -245,8 +240,6 @@ fn beyond_conncap_a_client_waits_until_another_has_left() {
     waiting.read_exact(&mut answer).expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 101");
 }
-
-// Sockets with a path.
 
 #[test]
 fn a_websocket_passes_a_unix_socket() {
@@ -428,8 +421,6 @@ fn a_signal_ends_autoreconnect_while_it_waits() {
     assert_eq!(client.finish().code, 143);
 }
 
-// Plain sockets.
-
 #[test]
 fn a_tcp_listener_passes_each_client_to_a_connection_of_its_own() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
@@ -451,4 +442,32 @@ fn a_tcp_listener_passes_each_client_to_a_connection_of_its_own() {
         assert_eq!(heard, word);
     }
     server.join().expect("the server");
+}
+
+#[test]
+fn a_console_with_a_shared_end_of_its_own_gets_its_answers_and_ends() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let finished = run([&format!("reuse:{}", server.url())], "one\ntwo\n");
+    assert_eq!(finished.succeeds().out(), "one\ntwo\n");
+}
+
+#[test]
+fn a_shared_websocket_answers_pings_while_nobody_shares_it() {
+    let (gone, is_gone) = std::sync::mpsc::channel();
+    let (url, upstream) = websocket_server(move |mut peer| {
+        assert_eq!(peer.hear(), "hello");
+        peer.say("answer");
+        is_gone.recv().expect("the client ends");
+        peer.send(crate::peer::PING, "still there?");
+        assert_eq!(peer.frame().map(|frame| frame.opcode), Some(crate::peer::PONG));
+    });
+    let server = Serving::start(["ws-l:0".to_owned(), format!("reuse:{url}")]);
+    let mut client = Peer::connect(server.port, "/");
+    client.say("hello");
+    assert_eq!(client.hear(), "answer");
+    client.close(1000, "");
+    client.closed();
+    assert!(client.ends());
+    gone.send(()).expect("the upstream waits");
+    upstream.join().expect("the upstream");
 }

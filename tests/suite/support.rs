@@ -47,7 +47,7 @@ impl Finished {
 
     #[track_caller]
     pub fn hints(&self, text: &str) -> &Self {
-        let hint = self.stderr.split_once("\n  hint: ").map(|(_, hint)| hint).unwrap_or_default();
+        let hint = self.stderr.split_once("\n  ").map(|(_, hint)| hint).unwrap_or_default();
         assert!(hint.contains(text), "no {text:?} in the hint of {self:?}");
         self
     }
@@ -157,6 +157,11 @@ impl Running {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(status.expect("kill runs").success());
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Waits for its end.

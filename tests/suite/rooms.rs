@@ -1,0 +1,429 @@
+//! The room server: who hears what, in which order, and how it begins and ends.
+
+use crate::{
+    peer::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, Peer, TEXT, upgrade_request},
+    support::{Folder, Running, Serving, run, wsplice},
+};
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    sync::{Arc, Barrier},
+    thread,
+    time::Duration,
+};
+
+/// A room server on a free port.
+#[track_caller]
+pub fn rooms(args: &[&str]) -> Serving {
+    Serving::start(["--broadcast", "ws-l:127.0.0.1:0"].iter().chain(args))
+}
+
+/// A room server and the port of its metrics.
+#[track_caller]
+pub fn measured(args: &[&str]) -> (Serving, u16) {
+    let mut server = rooms(&[&["--metrics", "127.0.0.1:0"], args].concat());
+    let line = server.running.error_line("metrics: http://127.0.0.1:");
+    let port =
+        line.trim().strip_suffix("/metrics").and_then(|url| url.rsplit_once(':')).and_then(|at| at.1.parse().ok());
+    (server, port.unwrap_or_else(|| panic!("no port in {line:?}")))
+}
+
+/// What a plain GET answers: head and body.
+pub fn get(port: u16, path: &str) -> (String, String) {
+    let mut stream = crate::support::connect(port);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("ask");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {answer:?}"));
+    (head.to_owned(), body.to_owned())
+}
+
+/// The value of one metric now.
+#[track_caller]
+pub fn metric(port: u16, name: &str) -> u64 {
+    let (_, text) = get(port, "/metrics");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("wsplice_{name} ")));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+/// Asks until a metric has this value: what happens after a connection ended has no event that a client sees.
+#[track_caller]
+pub fn until_metric(port: u16, name: &str, value: u64) {
+    let end = std::time::Instant::now() + crate::support::LIMIT;
+    loop {
+        match metric(port, name) {
+            now if now == value => return,
+            now => assert!(std::time::Instant::now() < end, "{name} stays {now} and does not become {value}"),
+        }
+    }
+}
+
+#[track_caller]
+fn all_hear(members: &mut [Peer], opcode: u8, payload: &[u8]) {
+    for (number, member) in members.iter_mut().enumerate() {
+        let message = member.next();
+        assert_eq!((message.opcode, &message.payload[..]), (opcode, payload), "member {number}");
+    }
+}
+
+// Who hears what.
+
+#[test]
+fn everybody_in_the_room_hears_a_message_the_sender_too() {
+    let server = rooms(&[]);
+    let mut members: Vec<_> = (0..4).map(|_| Peer::connect(server.port, "/room")).collect();
+    for sender in 0..4 {
+        let text = format!("from {sender}");
+        members[sender].say(&text);
+        all_hear(&mut members, TEXT, text.as_bytes());
+    }
+}
+
+#[test]
+fn a_message_keeps_its_kind_its_emptiness_and_its_bytes() {
+    let server = rooms(&[]);
+    let mut members: Vec<_> = (0..2).map(|_| Peer::connect(server.port, "/")).collect();
+    let long: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let messages: [(u8, &[u8]); 9] = [
+        (TEXT, b"text"),
+        (BINARY, b"binary"),
+        (TEXT, b""),
+        (BINARY, b""),
+        (TEXT, "gr\u{fc}\u{df}e \u{1f600}".as_bytes()),
+        (TEXT, b"two\nlines\r\n\0"),
+        (BINARY, &[0xff, 0xfe, 0, 0x80]),
+        (BINARY, &long[..126]),
+        (BINARY, &long),
+    ];
+    for (opcode, payload) in messages {
+        members[0].send(opcode, payload);
+        all_hear(&mut members, opcode, payload);
+    }
+}
+
+#[test]
+fn a_fragmented_message_arrives_as_one_with_a_ping_answered_in_between() {
+    let server = rooms(&[]);
+    let (mut sender, mut other) = (Peer::connect(server.port, "/"), Peer::connect(server.port, "/"));
+    sender.send_frame(false, TEXT, "gr\u{fc}".as_bytes().split_last().expect("bytes").1);
+    sender.send(PING, "between");
+    assert_eq!(sender.frame().map(|frame| (frame.opcode, frame.text())), Some((PONG, "between".into())));
+    sender.send_frame(false, CONTINUATION, "\u{fc}".as_bytes().split_first().expect("bytes").1);
+    sender.send_frame(false, CONTINUATION, b"");
+    sender.send_frame(true, CONTINUATION, b"n");
+    for member in [&mut sender, &mut other] {
+        let whole = Frame { is_final: true, opcode: TEXT, masked: false, payload: "gr\u{fc}n".into() };
+        assert_eq!(member.frame(), Some(whole));
+    }
+}
+
+#[test]
+fn the_room_is_the_request_target_byte_for_byte() {
+    let server = rooms(&[]);
+    let targets = [
+        "/",
+        "/a",
+        "/A",
+        "/a/",
+        "//a",
+        "/a?",
+        "/a?x",
+        "/a?x=1&y=2",
+        "/a?y=2&x=1",
+        "/%61",
+        "/a%2Fb",
+        "/a%2fb",
+        "/a/b",
+        "/a/../a",
+        "/./a",
+        "/?",
+        "/?x",
+        "/a?x?y",
+        "/a+b",
+        "/a%20b",
+        "/a;b",
+        "/~a!$'()*,:@",
+    ];
+    let mut members: Vec<_> = targets.iter().map(|target| Peer::connect(server.port, target)).collect();
+    let mut partners: Vec<_> = targets.iter().map(|target| Peer::connect(server.port, target)).collect();
+    for (member, target) in members.iter_mut().zip(targets) {
+        member.say(target);
+    }
+    // Whoever heard another room's message would hear it in front of the second one of its own.
+    for (member, target) in members.iter_mut().zip(targets) {
+        assert_eq!(member.hear(), target);
+        member.say("done");
+    }
+    for (partner, target) in partners.iter_mut().zip(targets) {
+        assert_eq!((partner.hear(), partner.hear()), (target.to_owned(), "done".to_owned()), "{target}");
+    }
+}
+
+#[test]
+fn no_echo_leaves_the_sender_out() {
+    let server = rooms(&["--no-echo"]);
+    let mut members: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/")).collect();
+    members[0].say("one");
+    all_hear(&mut members[1..], TEXT, b"one");
+    members[1].say("two");
+    assert_eq!(members[0].hear(), "two", "and not its own word");
+    assert_eq!(members[2].hear(), "two");
+}
+
+/// Every sender says so many messages at the same time; what each member heard comes back.
+fn chatter(server: &Serving, members: usize, messages: usize, own: bool) -> Vec<Vec<String>> {
+    let start = Arc::new(Barrier::new(members));
+    let threads: Vec<_> = (0..members)
+        .map(|number| {
+            let mut member = Peer::connect(server.port, "/chatter");
+            let start = start.clone();
+            let expected = messages * if own { members } else { members - 1 };
+            thread::spawn(move || {
+                start.wait();
+                let mut said = Vec::new();
+                for message in 0..messages {
+                    said.extend(crate::peer::encode(true, TEXT, true, format!("{number} {message}").as_bytes()));
+                }
+                member.stream().write_all(&said).expect("say");
+                (0..expected).map(|_| member.hear()).collect()
+            })
+        })
+        .collect();
+    threads.into_iter().map(|thread| thread.join().expect("a member")).collect()
+}
+
+#[test]
+fn all_members_hear_one_order_and_each_sender_keeps_its_own() {
+    let server = rooms(&[]);
+    let heard = chatter(&server, 8, 1000, true);
+    for (member, other) in heard.iter().enumerate() {
+        assert!(*other == heard[0], "member {member} heard another order than member 0");
+    }
+    for sender in 0..8 {
+        let own = heard[0].iter().filter_map(|text| text.strip_prefix(&format!("{sender} ")));
+        assert!(own.eq((0..1000).map(|message| message.to_string())), "the order of sender {sender}");
+    }
+}
+
+#[test]
+fn no_echo_leaves_each_sender_out_of_batches_that_many_share() {
+    let server = rooms(&["--no-echo"]);
+    let heard = chatter(&server, 6, 1000, false);
+    for (member, texts) in heard.iter().enumerate() {
+        assert!(!texts.iter().any(|text| text.starts_with(&format!("{member} "))), "member {member} heard itself");
+        for other in 0..6 {
+            // Without their own words, any two members heard the same.
+            let of_both = |texts: &[String]| -> Vec<String> {
+                let is_own = |text: &String, of: usize| text.starts_with(&format!("{of} "));
+                texts.iter().filter(|text| !is_own(text, member) && !is_own(text, other)).cloned().collect()
+            };
+            assert!(of_both(texts) == of_both(&heard[other]), "members {member} and {other} heard different orders");
+        }
+    }
+}
+
+#[test]
+fn whoever_was_upgraded_misses_nothing_that_is_said_afterwards() {
+    let server = rooms(&[]);
+    let mut sender = Peer::connect(server.port, "/");
+    for number in 0..300 {
+        let mut fresh = Peer::connect(server.port, "/");
+        sender.say(&number.to_string());
+        assert_eq!(fresh.hear(), number.to_string());
+        assert_eq!(sender.hear(), number.to_string());
+        fresh.close(1000, "");
+    }
+}
+
+#[test]
+fn what_was_said_with_the_request_and_before_the_close_is_passed_on() {
+    let server = rooms(&[]);
+    let mut listener = Peer::connect(server.port, "/early");
+    let mut stream = server.connect();
+    let mut bytes = upgrade_request("/early", "").into_bytes();
+    bytes.extend(crate::peer::encode(true, TEXT, true, b"early"));
+    bytes.extend(crate::peer::encode(true, TEXT, true, b"last"));
+    bytes.extend(crate::peer::encode(true, CLOSE, true, &[0x0f, 0xa0, b'b', b'y', b'e']));
+    stream.write_all(&bytes).expect("write");
+    assert_eq!((listener.hear(), listener.hear()), ("early".to_owned(), "last".to_owned()));
+    let mut sender = Peer::request(stream, "");
+    assert_eq!((sender.hear(), sender.hear()), ("early".to_owned(), "last".to_owned()));
+    assert_eq!(sender.next().close(), (4000, "bye".into()), "its own words come back");
+    assert!(sender.ends());
+}
+
+#[test]
+fn two_of_our_own_clients_talk_to_each_other() {
+    let server = rooms(&[]);
+    let url = format!("{}room", server.url());
+    let mut listener = Running::start(wsplice([&url, "-v"]));
+    listener.error_line("HTTP/1.1 101");
+    assert_eq!(run([&url], "hello\nworld\n").succeeds().out(), "hello\nworld\n");
+    assert_eq!((listener.line(), listener.line()), ("hello\n".to_owned(), "world\n".to_owned()));
+    listener.write("back\n");
+    assert_eq!(listener.line(), "back\n");
+}
+
+// The handshake.
+
+#[test]
+fn any_origin_and_subprotocol_is_accepted_and_the_first_offer_chosen() {
+    let server = rooms(&[]);
+    let more = "Origin: https://elsewhere.example\r\nSec-WebSocket-Protocol: chat.v2, chat\r\n";
+    let member = Peer::connect_with(server.port, "/any/path?at=all", more);
+    assert_eq!(member.head.all("Sec-WebSocket-Protocol"), ["chat.v2"]);
+    assert_eq!(Peer::connect(server.port, "/").head.get("Sec-WebSocket-Protocol"), None);
+    let deflate = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+    let member = Peer::connect_with(server.port, "/", deflate);
+    assert_eq!(member.head.get("Sec-WebSocket-Extensions"), None, "none is agreed");
+}
+
+#[test]
+fn a_plain_get_is_told_to_upgrade() {
+    let server = rooms(&[]);
+    let (head, _) = get(server.port, "/room");
+    assert!(head.starts_with("HTTP/1.1 426 "), "{head}");
+    assert!(head.to_ascii_lowercase().contains("upgrade: websocket"), "{head}");
+}
+
+#[test]
+fn pings_are_answered_with_their_payload() {
+    let server = rooms(&[]);
+    let mut member = Peer::connect(server.port, "/");
+    for payload in ["", "x", &"y".repeat(125)] {
+        member.send(PING, payload);
+        assert_eq!(member.frame().map(|frame| (frame.opcode, frame.text())), Some((PONG, payload.to_owned())));
+    }
+}
+
+// Listeners.
+
+#[test]
+fn it_tells_where_it_listens_also_when_nobody_watches_unless_it_is_to_be_quiet() {
+    let server = rooms(&[]);
+    let port = server.port;
+    server.running.signal("TERM");
+    let finished = server.running.finish();
+    assert_eq!(finished.stderr, format!("* listening: ws-listen:127.0.0.1:{port}\n"));
+    let server = rooms(&["-q"]);
+    server.running.signal("TERM");
+    assert_eq!(server.running.finish().stderr, "");
+    let server = rooms(&["--log-format", "json"]);
+    server.running.signal("TERM");
+    let finished = server.running.finish();
+    let line: serde_json::Value = serde_json::from_str(&finished.stderr).expect("one line of JSON");
+    assert_eq!((line["level"].as_str(), finished.stderr.lines().count()), (Some("info"), 1), "{finished:?}");
+}
+
+#[test]
+fn rooms_are_served_over_tls() {
+    let server = Serving::start(["--broadcast", "wss-l:127.0.0.1:0", "--self-signed"]);
+    let url = format!("wss://127.0.0.1:{}/room", server.port);
+    let mut listener = Running::start(wsplice(["-k", "-v", &url]));
+    listener.error_line("HTTP/1.1 101");
+    let text = format!("{}\n", "long ".repeat(100_000));
+    assert_eq!(run(["-k", &url], &text).succeeds().out(), text);
+    assert_eq!(listener.line(), text);
+    server.running.signal("TERM");
+    assert_eq!(listener.finish().succeeds().out(), text, "1001 is a clean end");
+    assert_eq!(server.running.finish().code, 143);
+}
+
+#[test]
+fn rooms_are_served_on_a_unix_socket() {
+    let folder = Folder::new("room-socket");
+    let path = folder.path("socket");
+    let mut server =
+        Running::start(wsplice(["--broadcast", &format!("ws-u:unix-l:{path}"), "--stdout-announce-listening-ports"]));
+    server.line();
+    let mut members: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&path).expect("connect");
+            stream.set_read_timeout(Some(crate::support::LIMIT)).expect("set a limit");
+            stream.write_all(upgrade_request("/room", "").as_bytes()).expect("ask");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("a head");
+                head.push(byte[0]);
+            }
+            stream
+        })
+        .collect();
+    members[0].write_all(&crate::peer::encode(true, TEXT, true, b"hello")).expect("say");
+    for member in &mut members {
+        let mut frame = [0; 7];
+        member.read_exact(&mut frame).expect("a frame");
+        assert_eq!(&frame, b"\x81\x05hello");
+    }
+}
+
+#[test]
+fn broadcast_alone_listens_on_port_8080_of_this_machine() {
+    let finished = run(["--broadcast", "--explain"], "");
+    assert!(finished.succeeds().out().contains("127.0.0.1:8080"), "{finished:?}");
+}
+
+// The end.
+
+#[test]
+fn sigterm_tells_everybody_1001_and_ends_with_143() {
+    let server = rooms(&["--grace", "20"]);
+    let mut members: Vec<_> = (0..10).map(|room| Peer::connect(server.port, &format!("/{}", room % 3))).collect();
+    let port = server.port;
+    server.running.signal("TERM");
+    for member in &mut members {
+        assert_eq!(member.closed().0, 1001);
+        assert!(member.ends());
+    }
+    let finished = server.running.finish();
+    assert_eq!(finished.code, 143, "{finished:?}");
+    assert!(finished.took < Duration::from_secs(15), "nobody was left to wait for: {finished:?}");
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "nobody new is let in");
+}
+
+/// The members' tasks and the one that accepts notice the signal in any order.
+#[track_caller]
+fn until_refused(port: u16) {
+    let end = std::time::Instant::now() + crate::support::LIMIT;
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(std::time::Instant::now() < end, "it still listens");
+    }
+}
+
+#[test]
+fn while_it_drains_nobody_is_let_in_and_the_grace_ends_it() {
+    let server = rooms(&["--grace", "1"]);
+    let mut silent = Peer::connect(server.port, "/");
+    let port = server.port;
+    server.running.signal("TERM");
+    assert_eq!(silent.next().close().0, 1001);
+    until_refused(port);
+    // It does not answer the close; the grace runs out.
+    let finished = server.running.finish();
+    assert_eq!(finished.code, 143, "{finished:?}");
+}
+
+#[test]
+fn what_was_said_before_the_signal_is_heard_before_the_close() {
+    let server = rooms(&[]);
+    let (mut sender, mut other) = (Peer::connect(server.port, "/"), Peer::connect(server.port, "/"));
+    let payload = vec![b'x'; 4 << 20];
+    sender.send(BINARY, &payload);
+    assert_eq!(sender.next().payload.len(), payload.len());
+    server.running.signal("TERM");
+    assert_eq!(other.next().payload.len(), payload.len());
+    assert_eq!(other.closed().0, 1001);
+    assert_eq!(sender.closed().0, 1001);
+    assert_eq!(server.running.finish().code, 143);
+}
+
+#[test]
+fn our_own_client_takes_the_end_of_the_server_as_a_clean_end() {
+    let server = rooms(&[]);
+    let mut client = Running::start(wsplice([&server.url(), "-v"]));
+    client.error_line("HTTP/1.1 101");
+    server.running.signal("INT");
+    client.finish().succeeds();
+    assert_eq!(server.running.finish().code, 130);
+}

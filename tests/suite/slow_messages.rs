@@ -1,0 +1,80 @@
+//! Long messages over slow connections: what is on its way is no silence.
+
+use crate::{
+    peer::{CLOSE, CONTINUATION, PING, PONG, TEXT, websocket_server},
+    support::{Running, one_connection, run, wsplice},
+};
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    thread,
+    time::Duration,
+};
+
+/// What a slow connection lets through at once arrives this long after the last.
+const PACE: Duration = Duration::from_millis(100);
+/// Longer than the pace, much shorter than the message takes.
+const PATIENCE: [&str; 4] = ["--linger", "0.4", "--close-timeout", "0.4"];
+
+#[test]
+fn an_answer_in_slow_fragments_is_waited_for() {
+    let (url, server) = websocket_server(|mut peer| {
+        peer.frame();
+        let ping = peer.frame().expect("a ping");
+        peer.send(PONG, ping.payload);
+        peer.send_frame(false, TEXT, b"0");
+        for i in 1..20 {
+            thread::sleep(PACE);
+            peer.send_frame(i == 19, CONTINUATION, i.to_string().as_bytes());
+        }
+        peer.closed()
+    });
+    let finished = run([&[url.as_str()][..], &PATIENCE].concat(), "question\n");
+    finished.succeeds();
+    assert_eq!(finished.out(), "012345678910111213141516171819\n");
+    assert_eq!(server.join().expect("the server"), (1000, String::new()));
+}
+
+#[test]
+fn a_last_word_in_one_slow_frame_is_waited_for_after_the_close_frame() {
+    let (url, server) = websocket_server(|mut peer| {
+        assert_eq!(peer.frame().map(|frame| frame.text()), Some("question".into()));
+        let close = peer.frame().expect("a close frame");
+        // The header announces twenty bytes.
+        peer.stream().write_all(&[0x80 | TEXT, 20]).expect("write");
+        for _ in 0..20 {
+            thread::sleep(PACE);
+            peer.stream().write_all(b"x").expect("write");
+        }
+        peer.send(CLOSE, close.payload);
+    });
+    // Any end but standard input: the close frame follows its last byte at once.
+    let (port, asker) = one_connection(|mut stream| {
+        stream.write_all(b"question").expect("ask");
+        stream.shutdown(Shutdown::Write).expect("end");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    });
+    let asking = format!("tcp:127.0.0.1:{port}");
+    let arguments = [&[asking.as_str(), url.as_str()][..], &PATIENCE].concat();
+    Running::start(wsplice(arguments)).finish().succeeds();
+    assert_eq!(asker.join().expect("the asker"), "xxxxxxxxxxxxxxxxxxxx");
+    server.join().expect("the server");
+}
+
+#[test]
+fn pings_of_a_peer_that_never_answers_the_close_frame_do_not_hold_the_end_up() {
+    let (url, server) = websocket_server(|mut peer| {
+        let mut pings = 0;
+        // Until the connection is gone; far more often than the run has time for.
+        while pings < 200 && peer.stream().write_all(&[0x80 | PING, 0]).is_ok() {
+            thread::sleep(PACE);
+            pings += 1;
+        }
+        pings
+    });
+    let running = Running::start(wsplice([&["-u", "literal:question", url.as_str()][..], &PATIENCE].concat()));
+    running.finish().fails_with(124, "to answer the close frame");
+    assert!(server.join().expect("the server") < 200);
+}

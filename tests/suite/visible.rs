@@ -1,0 +1,144 @@
+//! What a run shows on standard error, and how much of it.
+
+use crate::{
+    peer::{Peer, websocket_server},
+    support::{Finished, Serving, run},
+};
+
+/// A run that says `hello` to a server that answers `world` and closes.
+fn greet(args: &[&str]) -> Finished {
+    let (url, server) = websocket_server(|mut peer| {
+        assert_eq!(peer.hear(), "hello");
+        peer.say("world");
+        peer.close(1000, "bye");
+        peer.ends();
+    });
+    let finished = run(args.iter().map(|arg| arg.replace("URL", &url)), "hello\n");
+    server.join().expect("the server");
+    assert_eq!(finished.succeeds().out(), "world\n");
+    let mut finished = finished;
+    finished.stderr = finished.stderr.replace(&url, "URL");
+    finished
+}
+
+/// The lines stand there in this order, others between them.
+#[track_caller]
+fn has_lines(text: &str, lines: &[&str]) {
+    let mut rest = text.lines();
+    for line in lines {
+        assert!(rest.any(|found| found.starts_with(line)), "no line {line:?} in its place in\n{text}");
+    }
+}
+
+#[test]
+fn a_run_that_goes_well_says_nothing() {
+    assert_eq!(greet(&["URL"]).stderr, "");
+}
+
+#[test]
+fn with_v_the_handshake_and_the_end_are_shown() {
+    let finished = greet(&["-v", "URL"]);
+    has_lines(
+        &finished.stderr,
+        &[
+            "* connected to 127.0.0.1 (127.0.0.1:",
+            "> GET / HTTP/1.1",
+            "> Upgrade: websocket",
+            "< HTTP/1.1 101 Switching Protocols",
+            "< Upgrade: websocket",
+            "* closed by URL: 1000 (normal closure) \"bye\" (1 sent, 1 received)",
+        ],
+    );
+    assert!(!finished.stderr.contains("hello"), "frames take -vv: {finished:?}");
+}
+
+#[test]
+fn with_vv_every_frame_is_shown() {
+    let finished = greet(&["-vv", "URL"]);
+    has_lines(
+        &finished.stderr,
+        &[
+            "< HTTP/1.1 101 Switching Protocols",
+            "> text 5 B \"hello\" [URL]",
+            "< text 5 B \"world\" [URL]",
+            "< close 5 B 1000 \"bye\" [URL]",
+            "> close 5 B 1000 \"bye\" [URL]",
+        ],
+    );
+}
+
+#[test]
+fn a_server_shows_the_same_of_its_clients() {
+    let server = Serving::start(["-vv", "ws-l:0", "mirror:"]);
+    let mut client = Peer::connect(server.port, "/room");
+    client.say("hello");
+    assert_eq!(client.hear(), "hello");
+    client.close(4001, "enough");
+    client.next();
+    assert!(client.ends());
+    server.running.signal("TERM");
+    let finished = server.running.finish();
+    has_lines(
+        &finished.stderr,
+        &[
+            "* listening: ws-listen:127.0.0.1:",
+            "< GET /room HTTP/1.1",
+            "> HTTP/1.1 101 Switching Protocols",
+            "< text 5 B \"hello\" [127.0.0.1:",
+            "> text 5 B \"hello\" [127.0.0.1:",
+            "< close 8 B 4001 \"enough\" [127.0.0.1:",
+            "wsplice: closed by 127.0.0.1:",
+        ],
+    );
+}
+
+#[test]
+fn the_errors_of_single_clients_are_told_unless_quiet() {
+    for (args, is_told) in [(&[][..], true), (&["-q"], false)] {
+        let server = Serving::start([args, &["ws-l:0", "mirror:"]].concat());
+        let mut client = Peer::connect(server.port, "/");
+        client.close(4001, "enough");
+        client.next();
+        assert!(client.ends());
+        server.running.signal("TERM");
+        let finished = server.running.finish();
+        assert_eq!(finished.stderr.contains("4001 \"enough\""), is_told, "{finished:?}");
+        assert!(is_told || finished.stderr.is_empty(), "{finished:?}");
+    }
+}
+
+#[test]
+fn the_error_that_ends_the_run_is_told_also_when_quiet() {
+    let (url, server) = websocket_server(|mut peer| {
+        peer.close(4001, "enough");
+        peer.ends();
+    });
+    run(["-q", &url], "").fails_with(8, "4001 \"enough\"");
+    server.join().expect("the server");
+}
+
+#[test]
+fn log_shows_the_messages_that_pass_it() {
+    let finished = greet(&["-", "log:URL"]);
+    has_lines(
+        &finished.stderr,
+        &[
+            "> URL text 5 B \"hello\"",
+            "< URL text 5 B \"world\"",
+            "< URL close 1000 (normal closure) \"bye\"",
+            "> URL end",
+        ],
+    );
+}
+
+#[test]
+fn log_shows_the_bytes_that_pass_it() {
+    let finished = greet(&["log:-", "URL"]);
+    has_lines(&finished.stderr, &["< stdio bytes 6 B \"hello\\n\"", "> stdio bytes 6 B \"world\\n\""]);
+}
+
+#[test]
+fn log_changes_nothing_of_the_answer_window() {
+    let server = Serving::start(["ws-l:0", "sh-c:sort"]);
+    assert_eq!(run(["-", &format!("log:{}", server.url())], "b\na\n").succeeds().out(), "a\nb\n");
+}
