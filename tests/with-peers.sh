@@ -55,7 +55,21 @@ if ! "$peers/venv/bin/python" -c 'import websockets.asyncio' 2>/dev/null; then
         fail "pip could not install websockets"
 fi
 
+# Debian's package of it brings a server and its pages, which would be started; only this tool is wanted.
+if ! "$peers/prometheus/usr/bin/promtool" --version >/dev/null 2>&1; then
+    say "unpacking promtool"
+    package="$(mktemp -d)"
+    (
+        cd "$package"
+        apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; }
+    ) && dpkg-deb -x "$package"/prometheus_*.deb "$peers/prometheus" || fail "there is no promtool in Debian's prometheus"
+    rm -r "$package"
+fi
+
 say "$(nginx -v 2>&1), $(openssl version | cut -d' ' -f1-2), chromium, socat, nc, node $(node --version), $(python3 --version)"
+# A thousand members and their clients need as many descriptors each.
+[ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge 8192 ] || ulimit -n 8192 ||
+    fail "this shell may not open enough files: ulimit -Hn says $(ulimit -Hn), 8192 are needed"
 # Two at a time: some move hundreds of megabytes, and all have limits.
 cargo test --release --locked --test peers -- --ignored --test-threads=2 "$@"
 [ "$#" -gt 0 ] || tests/container.sh

@@ -11,6 +11,9 @@ mod openssl;
 mod peer;
 mod pem;
 mod python;
+mod rooms_browser;
+mod rooms_metrics;
+mod rooms_nginx;
 mod side_by_side;
 mod socat;
 #[allow(dead_code, reason = "the other tests use the rest")]

@@ -6,23 +6,45 @@ use crate::{
 };
 use std::{fs, net::TcpListener};
 
-/// nginx in front of `upstream`. Its folder lives as long as it.
-struct Nginx {
+/// nginx, which is killed in the end. Its folder lives as long as it.
+pub struct Nginx {
     running: Running,
-    port: u16,
+    pub port: u16,
     _folder: Folder,
 }
 
 impl Nginx {
-    fn before(upstream: &str, name: &str) -> Self {
+    /// nginx with the server block that `server` gives for a port.
+    pub fn with(name: &str, server: impl Fn(u16) -> String) -> Self {
         let folder = Folder::new(name);
         // Between the release of a port and its use another program can take it.
         for _ in 0..5 {
-            if let Some((running, port)) = start(&folder, upstream) {
+            if let Some((running, port)) = start(&folder, &server) {
                 return Self { running, port, _folder: folder };
             }
         }
         panic!("nginx does not start");
+    }
+
+    fn before(upstream: &str, name: &str) -> Self {
+        Self::with(name, |port| {
+            format!(
+                "listen 127.0.0.1:{port};
+                location /socket/ {{
+                    proxy_pass http://{upstream}/;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection \"upgrade\";
+                    proxy_set_header Host $host;
+                    proxy_read_timeout 25s;
+                }}
+                # A location where the two headers were forgotten.
+                location /forgotten/ {{
+                    proxy_pass http://{upstream}/;
+                }}
+                "
+            )
+        })
     }
 
     fn url(&self, path: &str) -> String {
@@ -30,10 +52,11 @@ impl Nginx {
     }
 }
 
-fn start(folder: &Folder, upstream: &str) -> Option<(Running, u16)> {
+fn start(folder: &Folder, server: impl Fn(u16) -> String) -> Option<(Running, u16)> {
     let free = TcpListener::bind("127.0.0.1:0").expect("bind");
     let port = free.local_addr().expect("address").port();
     drop(free);
+    let server = server(port);
     let config = format!(
         "daemon off;
         # One process, which can be killed.
@@ -49,19 +72,7 @@ fn start(folder: &Folder, upstream: &str) -> Option<(Running, u16)> {
             uwsgi_temp_path uwsgi;
             scgi_temp_path scgi;
             server {{
-                listen 127.0.0.1:{port};
-                location /socket/ {{
-                    proxy_pass http://{upstream}/;
-                    proxy_http_version 1.1;
-                    proxy_set_header Upgrade $http_upgrade;
-                    proxy_set_header Connection \"upgrade\";
-                    proxy_set_header Host $host;
-                    proxy_read_timeout 25s;
-                }}
-                # A location where the two headers were forgotten.
-                location /forgotten/ {{
-                    proxy_pass http://{upstream}/;
-                }}
+                {server}
             }}
         }}
         "

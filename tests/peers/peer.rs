@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-/// Where `tests/with-peers.sh` puts what it installs for Node and Python.
-fn installed(name: &str) -> PathBuf {
+/// Where `tests/with-peers.sh` puts what it installs for itself.
+pub fn installed(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
     target.join("peers").join(name)
 }
