@@ -48,7 +48,7 @@ pub enum Error {
     Tls {
         /// The peer.
         with: String,
-        /// In words, from [`crate::tls::in_words`].
+        /// In words.
         reason: String,
         /// What to type next.
         hint: Option<String>,
