@@ -156,6 +156,7 @@ exec 3>&-
 same "the first member hears both" 'one two' "$(tr '\n' ' ' <"$work/first" | sed 's/ $//')"
 same "it is the user that the image names" '65532 65532' \
     "$(awk '/^[UG]id:/ { printf "%s%s", (n++ ? " " : ""), $3 }' "/proc/$(podman inspect --format '{{.State.Pid}}' rooms)/status")"
+same "its log begins with where it listens" '* listening: ws-listen:0.0.0.0:8080' "$(podman logs rooms 2>&1 | head -1)"
 podman healthcheck run rooms || fail "the health check failed"
 same "the health check is kept by the image" healthy "$(podman inspect --format '{{.State.Healthcheck.Status}}' rooms)"
 
@@ -190,6 +191,12 @@ code=0
 run --network host $image ws://127.0.0.1:9/ 2>/dev/null </dev/null || code=$?
 same "exit codes come out" 3 "$code"
 ends echo TERM 143
+# Containers find each other by name, as the services of a compose file do.
+podman network create services >/dev/null
+podman run -d --no-healthcheck --name server --network services $image -s 0.0.0.0:1234 mirror: >/dev/null 2>"$work/said"
+by_name() { [ "$(echo hi | run -i --network services $image -1 ws://server:1234/)" = hi ]; }
+eventually by_name
+say "ok: a container reaches another by its name"
 # An interactive client ends too, while its terminal is open.
 podman run -d -t -i --no-healthcheck --name client --network host $image -s 0 >/dev/null 2>&1
 eventually test running = "$(podman inspect --format '{{.State.Status}}' client)"
