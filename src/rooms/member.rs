@@ -2,7 +2,7 @@
 
 use super::{
     hub::{Place, Rules},
-    line::Line,
+    line::{Delivery, Line},
 };
 use crate::{
     cli::SlowPolicy,
@@ -11,6 +11,7 @@ use crate::{
     session::Stop,
     ws::{Beat, Fault, Heartbeat},
 };
+use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{
     future::{Future, poll_fn},
@@ -69,19 +70,19 @@ impl Member {
         self.line().backlog_bytes()
     }
 
-    /// For the room's flusher. Tells whether the member holds its room up from now on (`--slow block`).
-    pub fn deliver(&self, batch: &bytes::Bytes, messages: u64, rules: &Rules) -> bool {
+    /// For the room's flusher.
+    pub fn deliver(&self, batch: &Bytes, messages: u64, rules: &Arc<Rules>) -> Delivery {
         let mut line = self.line();
         let delivery = line.deliver(batch, messages, rules.backlog, rules.slow);
         if delivery.disconnected {
             rules.metrics.slow.fetch_add(1, Relaxed);
         }
         if delivery.dropped > 0 {
-            let name = line.name().to_owned();
+            let name = line.name().clone();
             drop(line);
             rules.count_drops(&name, delivery.dropped);
         }
-        delivery.is_holding_up
+        delivery
     }
 }
 
@@ -89,7 +90,7 @@ impl Member {
 pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace: Duration) -> Result<(), Error> {
     let (hub, member) = (place.hub.clone(), place.member.clone());
     member.line().connect(end);
-    let name = member.line().name().to_owned();
+    let name = member.line().name().clone();
     let target = place.room.target.clone();
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -106,6 +107,7 @@ pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace:
         inner,
         member,
         place,
+        last_payload: Bytes::new(),
         heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
         parting: None,
     };
@@ -139,6 +141,9 @@ struct Presence {
     member: Arc<Member>,
     place: Place,
     heartbeat: Option<Heartbeat>,
+    /// What was read last, kept while tungstenite reads on: it would take a buffer that is its own again back into use,
+    /// and so every member would keep the size of its longest message for good.
+    last_payload: Bytes,
     parting: Option<Parting>,
 }
 
@@ -182,6 +187,14 @@ impl Presence {
         if self.parting.is_some() {
             return self.poll_parting(cx, drained.is_ready());
         }
+        let is_held_up = self.place.hub.rules.slow == SlowPolicy::Block && self.place.room.is_held_up(cx);
+        // Who takes what waits is alive, though the ping may be far behind it. While others hold the room up, a pong that
+        // has come stays unread behind messages that nobody may read yet.
+        let mut line = self.member.line();
+        if line.has_progressed() || (is_held_up && !line.is_holding_up()) {
+            self.heartbeat.iter_mut().for_each(Heartbeat::answered);
+        }
+        drop(line);
         while let Some(Poll::Ready(beat)) = self.heartbeat.as_mut().map(|heartbeat| heartbeat.poll(cx)) {
             match beat {
                 Beat::Ping => self.member.line().control(Control::Ping, b""),
@@ -191,7 +204,7 @@ impl Presence {
                 }
             }
         }
-        if self.place.hub.rules.slow == SlowPolicy::Block && self.place.room.is_held_up(cx) {
+        if is_held_up {
             return Poll::Pending;
         }
         self.poll_messages(cx)
@@ -201,7 +214,9 @@ impl Presence {
         let mut ended = None;
         let mut is_idle = false;
         for _ in 0..BATCH {
-            let (kind, payload) = match self.inner.poll_next_unpin(cx) {
+            let next = self.inner.poll_next_unpin(cx);
+            self.last_payload = Bytes::new();
+            let (kind, payload) = match next {
                 Poll::Pending => {
                     is_idle = true;
                     break;
@@ -235,6 +250,7 @@ impl Presence {
                 }
             };
             self.place.room.say(self.member.id, kind, &payload, &self.place.hub.rules);
+            self.last_payload = payload;
         }
         self.place.room.flush(&self.place.hub.rules);
         match ended {
@@ -253,7 +269,7 @@ impl Presence {
             Some(Err(Fault::Ended)) => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
             Some(Err(Fault::Io(error))) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
             Some(Err(Fault::Violation { code, reason, hint })) => {
-                let with = self.member.line().name().to_owned();
+                let with = self.member.line().name().to_string();
                 let error = Error::Protocol { with, reason: reason.clone(), hint };
                 self.part(&Close::new(code, reason), FAREWELL, Some(error));
                 cx.waker().wake_by_ref();
@@ -323,7 +339,7 @@ impl Presence {
     }
 
     fn lost(&self, reason: &str) -> Error {
-        Error::Lost { with: self.member.line().name().to_owned(), reason: reason.to_owned() }
+        Error::Lost { with: self.member.line().name().to_string(), reason: reason.to_owned() }
     }
 }
 
