@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-/// A room server on a free port.
+/// A room server on a free port. It sends no pings unless told to: each would start a peer's time limit anew.
 #[track_caller]
 pub fn rooms(args: &[&str]) -> Serving {
-    Serving::start(["--broadcast", "ws-l:127.0.0.1:0"].iter().chain(args))
+    Serving::start(["--broadcast", "ws-l:127.0.0.1:0", "--ping-interval", "0"].iter().chain(args))
 }
 
 /// A room server and the port of its metrics.
