@@ -28,11 +28,11 @@ complete -c wsplice -l backlog -d 'How many bytes may wait for a member before i
 complete -c wsplice -l max-rooms -d 'Refuse to open more rooms than this at once (HTTP 503)' -r
 complete -c wsplice -l max-per-room -d 'Refuse more members of a room than this (HTTP 503)' -r
 complete -c wsplice -l max-per-address -d 'Refuse more members from one address than this (HTTP 503)' -r
-complete -c wsplice -l room-prefix -d 'Serve rooms at targets that begin with this path only; others get 404' -r
+complete -c wsplice -l room-prefix -d 'Serve rooms at this path and below it only; others get 404' -r
 complete -c wsplice -l metrics -d 'Serve Prometheus metrics at http://ADDR/metrics' -r
 complete -c wsplice -l healthcheck -d 'Ask a running room server whether it is well; exit 0 if it is' -r
-complete -c wsplice -l ping-interval -d 'Send a ping this often; 0 for none' -r
-complete -c wsplice -l ping-timeout -d 'Give the connection up when a ping is not answered for this long (exit 7)' -r
+complete -c wsplice -l ping-interval -d 'Send a ping this often; 0 for none, which is the default, except with --broadcast: 30' -r
+complete -c wsplice -l ping-timeout -d 'Give the connection up when a ping is not answered for this long (exit 7); with --broadcast 60 by default' -r
 complete -c wsplice -l close-status-code -d 'Close with this code instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999' -r
 complete -c wsplice -l close-reason -d 'Close with this reason, at most 123 bytes' -r
 complete -c wsplice -l max-ws-message-length -d 'The longest message that is accepted, or line that is read; longer messages get close code 1009 (exit 6)' -r

@@ -210,6 +210,12 @@ impl Config {
         let Cli { direction, framing, client, serving, rooms, websocket, tls, other, .. } = cli;
         let ws_c_uri = crate::address::websocket_url(&client.ws_c_uri)
             .map_err(|reason| Error::usage(format!("--ws-c-uri: {reason}")))?;
+        if websocket.ping_timeout.is_some() && websocket.ping_interval.is_none() && !rooms.broadcast {
+            return Err(Error::usage_hint(
+                "--ping-interval is required with --ping-timeout: without it no ping is sent",
+                "for example --ping-interval 30 --ping-timeout 60",
+            ));
+        }
         let identity = tls.cert.zip(tls.key);
         let close = Close {
             code: websocket.close_status_code.unwrap_or(1000),

@@ -222,8 +222,8 @@ pub struct RoomArgs {
     /// Refuse more members from one address than this (HTTP 503)
     #[arg(long, value_name = "N", requires = "broadcast")]
     pub max_per_address: Option<usize>,
-    /// Serve rooms at targets that begin with this path only; others get 404
-    #[arg(long, value_name = "PATH", requires = "broadcast")]
+    /// Serve rooms at this path and below it only; others get 404
+    #[arg(long, value_name = "PATH", requires = "broadcast", value_parser = values::path)]
     pub room_prefix: Option<String>,
     /// Serve Prometheus metrics at http://ADDR/metrics
     #[arg(long, value_name = "[ADDR:]PORT", requires = "broadcast", value_parser = server_address)]
@@ -250,11 +250,11 @@ pub enum SlowPolicy {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "WebSocket, both sides")]
 pub struct WebSocketArgs {
-    /// Send a ping this often; 0 for none
+    /// Send a ping this often; 0 for none, which is the default, except with --broadcast: 30
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     pub ping_interval: Option<Duration>,
-    /// Give the connection up when a ping is not answered for this long (exit 7)
-    #[arg(long, value_name = "SECONDS", value_parser = duration, requires = "ping_interval")]
+    /// Give the connection up when a ping is not answered for this long (exit 7); with --broadcast 60 by default
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
     pub ping_timeout: Option<Duration>,
     /// Close with this code instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999
     #[arg(long, value_name = "CODE", value_parser = values::close_code)]

@@ -74,6 +74,11 @@ pub fn request_path(text: &str) -> Result<String, String> {
     if text.starts_with('/') { Ok(text.into()) } else { Err(format!("must start with a slash: /{text}")) }
 }
 
+/// The start of a request target.
+pub fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') { Ok(text.into()) } else { Err("a path begins with a slash".into()) }
+}
+
 /// `/uri:content/type:path`; the path may have colons.
 pub fn static_file(text: &str) -> Result<StaticFile, String> {
     let mut parts = text.splitn(3, ':');

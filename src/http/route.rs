@@ -55,7 +55,7 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
         return Route::Refuse(StatusCode::NOT_FOUND, format!("There is no WebSocket at {path}."));
     }
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    if options.room_prefix.as_deref().is_some_and(|prefix| !target.starts_with(prefix)) {
+    if options.room_prefix.as_deref().is_some_and(|prefix| !is_below(path, prefix)) {
         return Route::Refuse(StatusCode::NOT_FOUND, format!("There is no room at {path}."));
     }
     if head.method != Method::GET || head.version != Version::HTTP_11 {
@@ -80,6 +80,12 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
         (None, _) => refuse("The header Sec-WebSocket-Key is missing."),
         _ => refuse("Sec-WebSocket-Key must be 16 bytes in base64, once."),
     }
+}
+
+/// Whether a path is this one or below it: `/rooms` holds `/rooms` and `/rooms/a`, but not `/rooms-of-others`.
+fn is_below(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !prefix.ends_with('/')))
 }
 
 /// The subprotocol of the answer: what the far server chose, else the one that the command line names if it is offered,
@@ -158,6 +164,23 @@ mod tests {
     fn plain_requests_get_a_file_or_426() {
         assert!(matches!(route(&head("/", &[]), &options()), Route::File(_)));
         assert!(matches!(route(&head("/x", &[]), &options()), Route::Refuse(StatusCode::UPGRADE_REQUIRED, _)));
+    }
+
+    #[test]
+    fn a_prefix_holds_itself_and_what_is_below() {
+        for (path, prefix, expected) in [
+            ("/a", "/a", true),
+            ("/a/", "/a", true),
+            ("/a/b", "/a", true),
+            ("/ab", "/a", false),
+            ("/", "/a", false),
+            ("/a", "/a/", false),
+            ("/a/b", "/a/", true),
+            ("/a", "/", true),
+            ("/", "/", true),
+        ] {
+            assert_eq!(is_below(path, prefix), expected, "{path} below {prefix}");
+        }
     }
 
     #[test]

@@ -7,15 +7,16 @@ use crate::{
     report::Report,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::Hash,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::sleep;
 
 /// What a room needs to know to deliver.
 pub struct Rules {
@@ -31,24 +32,60 @@ pub struct Rules {
     report: Report,
 }
 
-/// Drops are told at most once a second.
+/// Drops that have not been told yet.
 #[derive(Default)]
 struct Untold {
     messages: u64,
-    told_at: Option<Instant>,
+    members: HashSet<Arc<str>>,
+    /// The second after the last line is not over; what is dropped meanwhile is told at its end.
+    is_pausing: bool,
 }
+
+/// Drops are told at most this often.
+const DROPS_PAUSE: Duration = Duration::from_secs(1);
 
 impl Rules {
     /// A member has missed messages.
-    pub fn count_drops(&self, member: &str, messages: u64) {
+    pub fn count_drops(self: &Arc<Self>, member: &Arc<str>, messages: u64) {
         self.metrics.dropped.fetch_add(messages, Relaxed);
-        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut untold = self.untold();
         untold.messages += messages;
-        if untold.told_at.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
-            untold.told_at = Some(Instant::now());
-            let messages = std::mem::take(&mut untold.messages);
-            self.report.warn(format_args!("{member} is too slow: {messages} messages dropped"));
+        if !untold.members.contains(member) {
+            untold.members.insert(member.clone());
         }
+        if !std::mem::replace(&mut untold.is_pausing, true) {
+            drop(untold);
+            let rules = self.clone();
+            tokio::spawn(async move {
+                while rules.tell_drops() {
+                    sleep(DROPS_PAUSE).await;
+                }
+            });
+        }
+    }
+
+    /// Tells what was dropped since the last time; whether there was anything.
+    pub fn tell_drops(&self) -> bool {
+        let mut untold = self.untold();
+        let members = std::mem::take(&mut untold.members);
+        let messages = std::mem::take(&mut untold.messages);
+        untold.is_pausing = messages > 0;
+        drop(untold);
+        let first = members.iter().next();
+        match (members.len(), first) {
+            (1, Some(member)) => {
+                self.report.warn(format_args!("{member} is too slow: {messages} messages dropped"));
+            }
+            (count, Some(_)) => {
+                self.report.warn(format_args!("{count} members are too slow: {messages} messages dropped"));
+            }
+            (_, None) => {}
+        }
+        messages > 0
+    }
+
+    fn untold(&self) -> MutexGuard<'_, Untold> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

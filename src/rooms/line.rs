@@ -10,6 +10,7 @@ use std::{
     collections::VecDeque,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,6 +29,10 @@ struct Piece {
 /// What became of a batch at one member.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
+    /// Messages that were written, or wait.
+    pub taken: u64,
+    /// Their frames.
+    pub taken_bytes: usize,
     /// Messages that were dropped, of this batch or of earlier ones.
     pub dropped: u64,
     /// The member was told to go.
@@ -44,6 +49,7 @@ pub struct Line {
     /// The first piece of the backlog has been written in part, so it must be written to its end.
     is_cut: bool,
     needs_flush: bool,
+    has_progressed: bool,
     /// More than its limit waits, and its room waits for it.
     is_holding_up: bool,
     /// The payload of the last ping that is not answered yet.
@@ -67,6 +73,7 @@ impl Line {
             backlog_bytes: 0,
             is_cut: false,
             needs_flush: false,
+            has_progressed: false,
             is_holding_up: false,
             owed_pong: None,
             has_heard: false,
@@ -83,8 +90,13 @@ impl Line {
     }
 
     /// The name of the peer.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.end.name
+    }
+
+    /// Whether the member has taken messages that waited since this was asked last.
+    pub fn has_progressed(&mut self) -> bool {
+        std::mem::take(&mut self.has_progressed)
     }
 
     /// Bytes that wait.
@@ -102,6 +114,7 @@ impl Line {
         if self.is_sealed || self.has_left || self.failed.is_some() {
             return Delivery::default();
         }
+        let whole = Delivery { taken: messages, taken_bytes: batch.len(), ..Delivery::default() };
         let mut rest = batch.clone();
         if self.backlog.is_empty() {
             // Nobody is woken by this write; what is left over is written by the member's task, which then waits.
@@ -125,11 +138,14 @@ impl Line {
                     self.needs_flush = true;
                     self.wake();
                 }
-                return Delivery::default();
+                return whole;
             }
             self.is_cut = rest.len() < batch.len();
         }
-        let delivery = self.queue(rest, messages, limit, policy);
+        let mut delivery = self.queue(rest, messages, limit, policy);
+        if delivery.taken > 0 {
+            delivery.taken_bytes = batch.len();
+        }
         self.wake();
         delivery
     }
@@ -159,6 +175,7 @@ impl Line {
                 }
             }
         }
+        delivery.taken = messages;
         self.backlog_bytes += bytes.len();
         self.backlog.push_back(Piece { bytes, messages });
         delivery
@@ -206,6 +223,11 @@ impl Line {
         self.backlog_bytes <= limit && self.let_go()
     }
 
+    /// Whether its room waits for it.
+    pub fn is_holding_up(&self) -> bool {
+        self.is_holding_up
+    }
+
     /// Takes nothing from its room any more; tells whether it held that up.
     pub fn leave(&mut self) -> bool {
         self.has_left = true;
@@ -236,6 +258,7 @@ impl Line {
                 written => {
                     piece.bytes.advance(written);
                     self.backlog_bytes -= written;
+                    self.has_progressed |= piece.messages > 0;
                     self.is_cut = !piece.bytes.is_empty();
                     if !self.is_cut {
                         self.backlog.pop_front();
@@ -324,7 +347,8 @@ mod tests {
         let mut line = Line::new("stuck");
         line.connect(ByteEnd::peer(near, "stuck"));
         let delivery = line.deliver(&Bytes::from_static(&[0; 15]), 1, 100, SlowPolicy::Disconnect);
-        assert_eq!((delivery, line.backlog_bytes()), (Delivery::default(), 5));
+        let whole = Delivery { taken: 1, taken_bytes: 15, ..Delivery::default() };
+        assert_eq!((delivery, line.backlog_bytes()), (whole, 5));
         line
     }
 
@@ -352,7 +376,7 @@ mod tests {
         let mut line = stuck();
         assert_eq!(fill(&mut line, SlowPolicy::Disconnect, 3), 0);
         let delivery = line.deliver(&Bytes::from_static(&[1; 10]), 2, 35, SlowPolicy::Disconnect);
-        assert_eq!(delivery, Delivery { dropped: 8, disconnected: true, is_holding_up: false });
+        assert_eq!(delivery, Delivery { dropped: 8, disconnected: true, ..Delivery::default() });
         assert_eq!(line.backlog[1].bytes[..4], [0x88, 10, 0x03, 0xf5]);
         assert!(line.is_sealed());
         let mut never = Context::from_waker(Waker::noop());

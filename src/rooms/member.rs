@@ -2,7 +2,7 @@
 
 use super::{
     hub::{Place, Rules},
-    line::Line,
+    line::{Delivery, Line},
 };
 use crate::{
     cli::SlowPolicy,
@@ -70,19 +70,19 @@ impl Member {
         self.line().backlog_bytes()
     }
 
-    /// For the room's flusher. Tells whether the member holds its room up from now on (`--slow block`).
-    pub fn deliver(&self, batch: &Bytes, messages: u64, rules: &Rules) -> bool {
+    /// For the room's flusher.
+    pub fn deliver(&self, batch: &Bytes, messages: u64, rules: &Arc<Rules>) -> Delivery {
         let mut line = self.line();
         let delivery = line.deliver(batch, messages, rules.backlog, rules.slow);
         if delivery.disconnected {
             rules.metrics.slow.fetch_add(1, Relaxed);
         }
         if delivery.dropped > 0 {
-            let name = line.name().to_owned();
+            let name = line.name().clone();
             drop(line);
             rules.count_drops(&name, delivery.dropped);
         }
-        delivery.is_holding_up
+        delivery
     }
 }
 
@@ -90,7 +90,7 @@ impl Member {
 pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace: Duration) -> Result<(), Error> {
     let (hub, member) = (place.hub.clone(), place.member.clone());
     member.line().connect(end);
-    let name = member.line().name().to_owned();
+    let name = member.line().name().clone();
     let target = place.room.target.clone();
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -107,6 +107,7 @@ pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace:
         inner,
         member,
         place,
+        last_payload: Bytes::new(),
         heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
         last_said: 0,
         held: None,
@@ -145,6 +146,9 @@ struct Presence {
     /// The room's number of its last message.
     last_said: u64,
     held: Option<Held>,
+    /// What was read last, kept while tungstenite reads on: it would take a buffer that is its own again back into use,
+    /// and so every member would keep the size of its longest message for good.
+    last_payload: Bytes,
     parting: Option<Parting>,
 }
 
@@ -206,11 +210,14 @@ impl Presence {
         }
     }
 
-    /// Pings when it is time. Anything that arrives is a sign of life; a member that is not read cannot give one.
+    /// Pings when it is time. Anything that arrives is a sign of life. While others hold the room up, a pong that has
+    /// come stays unread behind messages that nobody may read yet.
     fn beat(&mut self, cx: &mut Context<'_>, is_held_up: bool) -> Poll<Result<(), Error>> {
         let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
         let mut line = self.member.line();
-        if line.has_heard() || is_held_up {
+        // Who takes what waits is alive, though the ping may be far behind it.
+        let takes = line.has_progressed();
+        if line.has_heard() || takes || (is_held_up && !line.is_holding_up()) {
             heartbeat.heard();
         }
         match heartbeat.poll(cx, line.is_drained()) {
@@ -243,7 +250,9 @@ impl Presence {
                     None => {}
                 }
             }
-            let (kind, payload) = match self.inner.poll_next_unpin(cx) {
+            let next = self.inner.poll_next_unpin(cx);
+            self.last_payload = Bytes::new();
+            let (kind, payload) = match next {
                 Poll::Pending => {
                     is_idle = true;
                     break;
@@ -274,6 +283,7 @@ impl Presence {
                 }
             };
             self.last_said = self.place.room.say(self.member.id, kind, &payload, &self.place.hub.rules);
+            self.last_payload = payload;
         }
         self.place.room.flush(&self.place.hub.rules);
         if !is_idle {
@@ -293,7 +303,7 @@ impl Presence {
             Err(Fault::Ended) => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
             Err(Fault::Io(error)) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
             Err(Fault::Violation { code, reason, hint }) => {
-                let with = self.member.line().name().to_owned();
+                let with = self.member.line().name().to_string();
                 let error = Error::Protocol { with, reason: reason.clone(), hint };
                 self.part(&Close::new(code, reason), FAREWELL, Some(error));
             }
@@ -363,7 +373,7 @@ impl Presence {
     }
 
     fn lost(&self, reason: &str) -> Error {
-        Error::Lost { with: self.member.line().name().to_owned(), reason: reason.to_owned() }
+        Error::Lost { with: self.member.line().name().to_string(), reason: reason.to_owned() }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     session::{Handle, Stop, accept_all, start_listening},
 };
 use hub::{Hub, Place};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -32,6 +33,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Serves rooms on a WebSocket listener, without its upgrade layer, until a signal comes.
 pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
     let Some(options) = &config.rooms else { unreachable!("the plan serves rooms only with --broadcast") };
+    allow_all_descriptors();
     let hub = Arc::new(Hub::new(options.clone(), config.websocket.clone(), config.report));
     // First, so that everything is there when the listener is announced.
     let metrics = match &options.metrics {
@@ -44,8 +46,19 @@ pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<()
         let hub = hub.clone();
         tokio::spawn(http::serve_text(listener, "/metrics", METRICS_TYPE, move || hub.metrics()));
     }
+    let rules = hub.rules.clone();
     let handler = Receptionist { stack, hub, config: config.clone(), stop: stop.clone() };
-    accept_all(listener, Arc::new(handler), config, stop).await
+    let ended = accept_all(listener, Arc::new(handler), config, stop).await;
+    rules.tell_drops();
+    ended
+}
+
+/// Every member needs a descriptor, and shells and service managers give 1024 by default for the sake of programs that use
+/// `select`. The hard limit is what the system really allows.
+fn allow_all_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it the limit stays as it is, and accepting tells when it is reached.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Lets connections in.

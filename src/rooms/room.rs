@@ -1,6 +1,6 @@
 //! One room: its members, and the batch that is being gathered for them.
 
-use super::{hub::Rules, member::Member};
+use super::{hub::Rules, line::Delivery, member::Member};
 use crate::{flow::Kind, ws::append_frame};
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -12,6 +12,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// Batches that a member's task flushes in a row before it hands the rest to a task of its own, so that it can read again.
 const MOST_ROUNDS: usize = 16;
+
+/// A room whose buffer has grown beyond this gives it back, instead of keeping the size of its longest message for good.
+const KEPT: usize = 64 * 1024;
 
 /// A room with at least one member.
 pub struct Room {
@@ -36,7 +39,8 @@ struct State {
     delivered: u64,
     awaiting_delivery: Vec<Waker>,
     /// Members that hold the room up, and those that wait for it to go on (`--slow block`).
-    slow: usize,
+    /// Below zero for the moment in which one has caught up before the flusher that found it slow could count it.
+    slow: isize,
     held_up: Vec<Waker>,
 }
 
@@ -76,7 +80,7 @@ impl Room {
     /// Whether a slow member holds the room up; if so, the task is woken when that is over.
     pub fn is_held_up(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
-        if state.slow > 0 {
+        if state.slow > 0 && !state.held_up.iter().any(|waiting| waiting.will_wake(cx.waker())) {
             state.held_up.push(cx.waker().clone());
         }
         state.slow > 0
@@ -85,8 +89,8 @@ impl Room {
     /// A member that held the room up has caught up or left.
     pub fn caught_up(&self) {
         let mut state = self.lock();
-        state.slow = state.slow.saturating_sub(1);
-        if state.slow == 0 {
+        state.slow -= 1;
+        if state.slow <= 0 {
             state.held_up.drain(..).for_each(Waker::wake);
         }
     }
@@ -131,19 +135,30 @@ impl Room {
                 return;
             }
             state.is_flushing = true;
+            let bytes = state.pending.split().freeze();
+            if bytes.len() > KEPT {
+                state.pending = BytesMut::new();
+            }
             let batch = Batch {
-                bytes: state.pending.split().freeze(),
+                bytes,
                 parts: std::mem::take(&mut state.parts),
                 messages: std::mem::take(&mut state.messages),
                 since: state.since.take().unwrap_or_else(Instant::now),
             };
             let members = state.members.clone();
             drop(state);
-            let slow = members.iter().filter(|member| batch.deliver(member, rules)).count();
-            let members = members.len() as u64;
-            rules.metrics.sent.fetch_add(batch.messages * members, Relaxed);
-            rules.metrics.sent_bytes.fetch_add(batch.bytes.len() as u64 * members, Relaxed);
-            rules.metrics.observe(batch.messages * members, batch.since.elapsed());
+            let mut slow = 0;
+            let mut messages = 0;
+            let mut bytes = 0;
+            for member in members.iter() {
+                let delivery = batch.deliver(member, rules);
+                slow += isize::from(delivery.is_holding_up);
+                messages += delivery.taken;
+                bytes += delivery.taken_bytes as u64;
+            }
+            rules.metrics.sent.fetch_add(messages, Relaxed);
+            rules.metrics.sent_bytes.fetch_add(bytes, Relaxed);
+            rules.metrics.observe(messages, batch.since.elapsed());
             let mut state = self.lock();
             state.slow += slow;
             state.delivered += batch.messages;
@@ -164,8 +179,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// Tells whether the member holds its room up from now on.
-    fn deliver(&self, member: &Member, rules: &Rules) -> bool {
+    fn deliver(&self, member: &Member, rules: &Arc<Rules>) -> Delivery {
         if self.parts.iter().all(|(sender, _)| *sender != member.id) {
             return member.deliver(&self.bytes, self.messages, rules);
         }
@@ -179,6 +193,6 @@ impl Batch {
             }
             start = *end;
         }
-        messages > 0 && member.deliver(&others.freeze(), messages, rules)
+        if messages == 0 { Delivery::default() } else { member.deliver(&others.freeze(), messages, rules) }
     }
 }

@@ -8,11 +8,7 @@ mod words;
 
 pub use words::{Peer, alert_in_words, in_words};
 
-use crate::{
-    cli::TlsOptions,
-    error::Error,
-    report::{self, Report},
-};
+use crate::{cli::TlsOptions, error::Error, report::Report};
 use std::sync::Arc;
 use tokio_rustls::rustls::{
     ClientConfig, CommonState, ConfigBuilder, ServerConfig, WantsVerifier, crypto::CryptoProvider,
@@ -65,9 +61,7 @@ pub fn server_config(options: &TlsOptions, report: Report) -> Result<Arc<ServerC
             .map_err(|error| files::unusable_identity(chain, key, error))?,
         None if options.self_signed => {
             let made = self_signed::make()?;
-            if report.shows(report::Level::Errors) {
-                report::line(format_args!("* self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
-            }
+            report.notice(format_args!("self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
             builder.with_single_cert(vec![made.certificate], made.key).map_err(|error| Error::Setup(error.into()))?
         }
         None => {

@@ -185,8 +185,9 @@ impl Peer {
             short => short.into(),
         };
         let masked = start[1] & 0x80 != 0;
-        let mask = if masked { field(4) } else { vec![0; 4] };
+        let mask = if masked { field(4) } else { Vec::new() };
         let mut payload = field(length);
+        // Byte by byte takes its time without optimization, and what many members hear is not masked.
         payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
         assert_eq!(masked, !self.masks, "clients mask and servers do not");
         Some(Frame { is_final: start[0] & 0x80 != 0, opcode: start[0] & 0x0f, masked, payload })

@@ -1,0 +1,635 @@
+//! The room server's limits: who may enter, how much may wait for whom, and what is counted and told.
+
+use crate::{
+    peer::{BINARY, PING, PONG, Peer, TEXT, encode, upgrade_request},
+    rooms::{get, measured, metric, rooms, until_metric},
+    support::{Folder, LIMIT, Serving, run},
+};
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The status of an upgrade request, and the answer's head.
+fn ask(port: u16, target: &str, more: &str) -> (u16, Peer) {
+    let peer = Peer::request(crate::support::connect(port), &upgrade_request(target, more));
+    let status = peer.head.first().split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no status in {:?}", peer.head)), peer)
+}
+
+/// Asks until the answer is 101: a member that left is gone a moment later.
+#[track_caller]
+fn until_let_in(port: u16, target: &str) -> Peer {
+    let end = Instant::now() + LIMIT;
+    loop {
+        match ask(port, target, "") {
+            (101, peer) => return peer,
+            (status, _) => assert!(Instant::now() < end, "still {status}"),
+        }
+    }
+}
+
+// How many.
+
+#[test]
+fn no_more_rooms_than_allowed_and_a_place_is_free_again_when_one_is_empty() {
+    let server = rooms(&["--max-rooms", "2"]);
+    let (first, second) = (Peer::connect(server.port, "/1"), Peer::connect(server.port, "/2"));
+    assert_eq!(ask(server.port, "/3", "").0, 503);
+    assert_eq!(ask(server.port, "/2", "").0, 101, "an open room takes more members");
+    drop((first, second));
+    until_let_in(server.port, "/3");
+}
+
+#[test]
+fn no_more_members_of_a_room_than_allowed() {
+    let mut server = rooms(&["--max-per-room", "2"]);
+    let _members = [Peer::connect(server.port, "/full"), Peer::connect(server.port, "/full")];
+    assert_eq!(ask(server.port, "/full", "").0, 503);
+    let line = server.running.error_line("no place in /full");
+    assert!(line.contains("2 members"), "{line}");
+    assert_eq!(ask(server.port, "/other", "").0, 101);
+}
+
+#[test]
+fn clients_that_come_at_once_do_not_exceed_a_limit_together() {
+    let server = rooms(&["--max-per-room", "5", "--max-rooms", "1"]);
+    let port = server.port;
+    let threads: Vec<_> = (0..40).map(|_| thread::spawn(move || ask(port, "/", ""))).collect();
+    let answers: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("an answer")).collect();
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 101).count(), 5);
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 503).count(), 35);
+}
+
+#[test]
+fn no_more_members_from_one_address_than_allowed() {
+    let server = rooms(&["--max-per-address", "2"]);
+    let first = Peer::connect(server.port, "/1");
+    let _second = Peer::connect(server.port, "/2");
+    assert_eq!(ask(server.port, "/3", "").0, 503);
+    drop(first);
+    until_let_in(server.port, "/3");
+}
+
+#[test]
+fn the_address_that_a_trusted_proxy_names_is_the_one_that_counts() {
+    let server = rooms(&["--max-per-address", "1", "--trust-proxy", "127.0.0.0/8"]);
+    let from = |client: &str| ask(server.port, "/", &format!("X-Forwarded-For: {client}\r\n"));
+    let (_first, _second) = (from("192.0.2.1"), from("192.0.2.2"));
+    assert_eq!((_first.0, _second.0), (101, 101));
+    assert_eq!(from("192.0.2.1").0, 503);
+    assert_eq!(from("192.0.2.9, 192.0.2.1").0, 503, "the last one is the proxy's own word");
+    let server = rooms(&["--max-per-address", "1", "--trust-proxy", "10.0.0.0/8"]);
+    let from = |client: &str| ask(server.port, "/", &format!("X-Forwarded-For: {client}\r\n"));
+    let _first = from("192.0.2.1");
+    assert_eq!(from("192.0.2.2").0, 503, "nobody believes this proxy");
+}
+
+#[test]
+fn connections_beyond_the_cap_wait_until_one_ends() {
+    let server = rooms(&["--conncap", "2"]);
+    let first = Peer::connect(server.port, "/");
+    let mut second = Peer::connect(server.port, "/");
+    let mut waiting = server.connect();
+    waiting.write_all(upgrade_request("/", "").as_bytes()).expect("ask");
+    second.say("one");
+    assert_eq!(second.hear(), "one");
+    drop(first);
+    let mut third = Peer::request(waiting, "");
+    second.say("two");
+    assert_eq!(third.hear(), "two", "it came after the first message");
+}
+
+#[test]
+fn a_message_that_is_too_long_closes_its_sender_with_1009_and_nobody_hears_it() {
+    let server = rooms(&["--max-ws-message-length", "1000"]);
+    let (mut sender, mut other) = (Peer::connect(server.port, "/"), Peer::connect(server.port, "/"));
+    sender.send(TEXT, vec![b'x'; 1000]);
+    assert_eq!(other.hear().len(), 1000, "as long as allowed");
+    sender.hear();
+    sender.send(TEXT, vec![b'x'; 1001]);
+    assert_eq!(sender.closed().0, 1009);
+    other.say("alone");
+    assert_eq!(other.hear(), "alone");
+}
+
+#[test]
+fn more_members_than_a_shell_s_descriptors_find_a_place() {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice")]);
+    command.args(["--broadcast", "ws-l:127.0.0.1:0", "--stdout-announce-listening-ports"]);
+    let server = Serving::from_command(command);
+    let mut members: Vec<_> = (0..150).map(|_| Peer::connect(server.port, "/")).collect();
+    members[0].say("hello");
+    for member in &mut members {
+        assert_eq!(member.hear(), "hello");
+    }
+}
+
+// Where and who.
+
+#[test]
+fn only_targets_below_the_prefix_are_rooms() {
+    let server = rooms(&["--room-prefix", "/broadcast"]);
+    for (target, status) in [
+        ("/broadcast", 101),
+        ("/broadcast/", 101),
+        ("/broadcast/a?x", 101),
+        ("/broadcast?x", 101),
+        ("/", 404),
+        ("/other", 404),
+        ("/broadcasting", 404),
+        ("/?/broadcast/", 404),
+    ] {
+        assert_eq!(ask(server.port, target, "").0, status, "{target}");
+    }
+    run(["--broadcast", "--room-prefix", "a"], "").fails_with(2, "begins with a slash");
+}
+
+#[test]
+fn origins_are_checked_when_asked_for() {
+    let server = rooms(&["--allow-origin", "https://a.example", "--allow-origin", "https://b.example"]);
+    let from = |server: &Serving, origin: &str| ask(server.port, "/", &format!("Origin: {origin}\r\n")).0;
+    assert_eq!(from(&server, "https://a.example"), 101);
+    assert_eq!(from(&server, "https://b.example"), 101);
+    assert_eq!(from(&server, "https://c.example"), 403);
+    assert_eq!(from(&server, "http://a.example"), 403);
+    assert_eq!(ask(server.port, "/", "").0, 101, "no browser");
+    let server = rooms(&["--same-origin"]);
+    assert_eq!(from(&server, "http://localhost"), 101, "the request's Host is localhost");
+    assert_eq!(from(&server, "https://elsewhere.example"), 403);
+    assert_eq!(from(&server, "null"), 403);
+}
+
+fn www_authenticate(peer: &Peer) -> String {
+    peer.head.get("WWW-Authenticate").unwrap_or_else(|| panic!("none in {:?}", peer.head)).to_owned()
+}
+
+#[test]
+fn a_password_is_demanded_when_asked_for() {
+    let folder = Folder::new("room-passwords");
+    let file = folder.path("users");
+    std::fs::write(&file, "# who may enter\n\nme:secret\nyou:pass:word\n").expect("write");
+    let server = rooms(&["--require-basic-auth", &file]);
+    let (status, peer) = ask(server.port, "/", "");
+    assert_eq!(status, 401);
+    assert!(www_authenticate(&peer).starts_with("Basic realm="), "{:?}", peer.head);
+    for (user, code) in
+        [("me:secret", 0), ("you:pass:word", 0), ("me:wrong", 5), ("you:pass", 5), ("# who may enter", 5)]
+    {
+        assert_eq!(run(["--basic-auth", user, &server.url()], "hello\n").code, code, "{user}");
+    }
+}
+
+#[test]
+fn a_token_is_demanded_when_asked_for_and_is_no_part_of_the_room() {
+    let folder = Folder::new("room-tokens");
+    let file = folder.path("tokens");
+    std::fs::write(&file, "first+token\nsecond\n").expect("write");
+    let server = rooms(&["--require-token", &file]);
+    let (status, peer) = ask(server.port, "/room", "");
+    assert_eq!((status, www_authenticate(&peer).as_str()), (401, "Bearer"));
+    assert_eq!(ask(server.port, "/room?access_token=wrong", "").0, 401);
+    assert_eq!(ask(server.port, "/room", "Authorization: Bearer wrong\r\n").0, 401);
+    let mut members = [
+        ask(server.port, "/room", "Authorization: Bearer second\r\n").1,
+        ask(server.port, "/room?access_token=first%2Btoken", "").1,
+        ask(server.port, "/room?access_token=second", "").1,
+    ];
+    members[0].say("hello");
+    for member in &mut members {
+        assert_eq!(member.hear(), "hello");
+    }
+}
+
+#[test]
+fn a_file_of_secrets_that_cannot_be_read_is_an_error_at_the_start() {
+    run(["--broadcast", "ws-l:127.0.0.1:0", "--require-token", "/nonexistent/file"], "")
+        .fails_with(2, "cannot read /nonexistent/file");
+    run(["--broadcast", "ws-l:127.0.0.1:0", "--require-basic-auth", "/dev/null"], "").fails_with(2, "names nobody");
+}
+
+// Health and metrics.
+
+#[test]
+fn it_says_that_it_is_well() {
+    let server = rooms(&["--require-token", "/proc/self/cmdline", "--room-prefix", "/rooms"]);
+    let (head, body) = get(server.port, "/healthz");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(body, "ok\n");
+    let url = format!("http://127.0.0.1:{}/healthz", server.port);
+    run(["--healthcheck", &url], "").succeeds();
+    let refused = run(["--healthcheck", &format!("http://127.0.0.1:{}/other", server.port)], "");
+    refused.fails_with(5, "426");
+    let free = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port();
+    run(["--healthcheck", &format!("http://127.0.0.1:{free}/healthz")], "").fails_with(3, "cannot connect");
+}
+
+#[test]
+fn the_metrics_count_what_happened() {
+    let (server, metrics) = measured(&[]);
+    let mut members: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/a")).collect();
+    let mut other = Peer::connect(server.port, "/b");
+    for text in ["one", "three"] {
+        members[0].say(text);
+        members.iter_mut().for_each(|member| assert_eq!(member.hear(), text));
+    }
+    other.send(BINARY, [0; 200]);
+    assert_eq!(other.next().payload.len(), 200);
+    until_metric(metrics, "messages_sent_total", 7);
+    for (name, value) in [
+        ("connections", 4),
+        ("connections_total", 4),
+        ("rooms", 2),
+        ("messages_received_total", 3),
+        ("received_bytes_total", 208),
+        ("sent_bytes_total", 3 * (5 + 7) + 204),
+        ("messages_dropped_total", 0),
+        ("slow_disconnects_total", 0),
+        ("backlog_bytes", 0),
+        ("delivery_duration_seconds_count", 7),
+        ("delivery_duration_seconds_bucket{le=\"+Inf\"}", 7),
+    ] {
+        assert_eq!(metric(metrics, name), value, "{name}");
+    }
+    drop((members, other));
+    until_metric(metrics, "connections", 0);
+    until_metric(metrics, "rooms", 0);
+    assert_eq!(metric(metrics, "connections_total"), 4);
+}
+
+#[test]
+fn without_an_echo_a_sender_is_not_counted_as_a_hearer() {
+    let (server, metrics) = measured(&["--no-echo"]);
+    let mut members: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/")).collect();
+    members[0].say("hello");
+    assert_eq!((members[1].hear(), members[2].hear()), ("hello".to_owned(), "hello".to_owned()));
+    until_metric(metrics, "messages_sent_total", 2);
+    assert_eq!(metric(metrics, "sent_bytes_total"), 14);
+}
+
+#[test]
+fn the_metrics_are_well_formed() {
+    let (server, metrics) = measured(&[]);
+    let mut member = Peer::connect(server.port, "/");
+    member.say("hello");
+    member.hear();
+    let (head, text) = get(metrics, "/metrics");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    let mut declared = Vec::new();
+    for line in text.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name), Some(help)) => {
+                assert!(help.ends_with('.'), "{line}");
+                declared.push(name.to_owned());
+            }
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
+                assert_eq!(declared.last().map(String::as_str), Some(name), "each type follows its help");
+                assert!(matches!(kind, "counter" | "gauge" | "histogram"), "{line}");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            }
+            (Some(name), Some(value), None, None) => {
+                assert!(declared.last().is_some_and(|family| name.starts_with(family.as_str())), "{line}");
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+            }
+            _ => panic!("{line:?}"),
+        }
+    }
+    declared.sort();
+    let families = declared.len();
+    declared.dedup();
+    assert_eq!(declared.len(), families, "no family twice");
+    assert!(get(metrics, "/other").0.starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn a_port_of_metrics_that_is_taken_is_an_error_at_the_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let port = taken.local_addr().expect("address").port().to_string();
+    run(["--broadcast", "ws-l:127.0.0.1:0", "--metrics", &port], "").fails_with(3, "cannot listen");
+}
+
+// Log lines.
+
+#[test]
+fn joins_and_leaves_are_told_with_v() {
+    let mut server = rooms(&["-v"]);
+    let mut member = Peer::connect(server.port, "/room?x");
+    let peer = member.stream().local_addr().expect("address");
+    assert_eq!(server.running.error_line("join"), format!("* join peer={peer} room=/room?x\n"));
+    member.close(4001, "tired");
+    member.closed();
+    let line = server.running.error_line("leave");
+    assert_eq!(line, format!("* leave peer={peer} room=/room?x reason=4001 \"tired\"\n"));
+    drop(Peer::connect(server.port, "/lost"));
+    assert!(server.running.error_line("leave").contains("room=/lost reason=connection to "));
+}
+
+#[test]
+fn every_line_is_json_when_asked_for() {
+    for verbose in ["-v", "-vv"] {
+        let server = Serving::start([
+            "--broadcast",
+            "wss-l:127.0.0.1:0",
+            "--self-signed",
+            "--log-format",
+            "json",
+            "--metrics",
+            "127.0.0.1:0",
+            verbose,
+        ]);
+        let url = format!("wss://127.0.0.1:{}/a%22b?\"c", server.port);
+        run(["-k", &url], "hello\n").succeeds();
+        let mut stream = server.connect();
+        stream.write_all(b"no TLS \"at all\"\r\n\r\n").expect("write");
+        let _ = stream.read_to_end(&mut Vec::new());
+        server.running.signal("TERM");
+        let finished = server.running.finish();
+        let lines: Vec<serde_json::Value> = finished
+            .stderr
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+            .collect();
+        for line in &lines {
+            assert!(line["ts"].is_f64() && line["level"].is_string() && line["msg"].is_string(), "{line}");
+        }
+        let of = |event: &str| lines.iter().find(|line| line["msg"] == event).unwrap_or_else(|| panic!("{lines:?}"));
+        assert_eq!(of("join")["room"], of("leave")["room"]);
+        assert!(of("leave")["reason"].as_str().is_some_and(|reason| reason.starts_with("1000")), "{lines:?}");
+        assert!(lines.iter().any(|line| line["level"] == "error"), "the client without TLS: {lines:?}");
+    }
+}
+
+// Pings.
+
+#[test]
+fn a_member_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
+    let (mut server, metrics) = {
+        let mut server = rooms(&["--ping-interval", "0.1", "--ping-timeout", "1", "-v", "--metrics", "127.0.0.1:0"]);
+        let line = server.running.error_line("metrics: ");
+        let port = line.trim().trim_end_matches("/metrics").rsplit_once(':').and_then(|at| at.1.parse().ok());
+        (server, port.expect("a port"))
+    };
+    let mut dead = Peer::connect(server.port, "/dead");
+    let mut alive = Peer::connect(server.port, "/alive");
+    let alive = thread::spawn(move || assert_eq!(alive.hear(), "still there"));
+    let line = server.running.error_line("leave");
+    assert!(line.contains("room=/dead") && line.contains("no answer to a ping for 1 s"), "{line}");
+    assert_eq!(dead.frame().map(|frame| frame.opcode), Some(PING));
+    until_metric(metrics, "rooms", 1);
+    Peer::connect(server.port, "/alive").say("still there");
+    alive.join().expect("the member that answers");
+}
+
+#[test]
+fn the_limit_of_pings_can_be_set_alone() {
+    let server = rooms(&["--ping-timeout", "10"]);
+    Peer::connect(server.port, "/");
+    run(["--ping-timeout", "10", "ws://127.0.0.1:1/"], "").fails_with(2, "--ping-interval");
+}
+
+// Slow members.
+
+const BIG: usize = 1 << 20;
+
+/// A member that never reads, with a small receive buffer of the system's.
+fn stuck(port: u16, target: &str) -> Peer {
+    Peer::connect(port, target)
+}
+
+/// Says numbered messages of a MiB until the metric says that enough has happened; how many it said.
+#[track_caller]
+fn talk_until(sender: &mut Peer, others: &mut [Peer], metrics: u16, name: &str, least: u64) -> u32 {
+    let end = Instant::now() + LIMIT;
+    let mut said = 0_u32;
+    while metric(metrics, name) < least {
+        assert!(Instant::now() < end, "{name} stays below {least}");
+        let mut payload = vec![0; BIG];
+        payload[..4].copy_from_slice(&said.to_be_bytes());
+        sender.send(BINARY, &payload);
+        for member in std::iter::once(&mut *sender).chain(&mut *others) {
+            let heard = member.next();
+            assert_eq!(
+                (heard.payload.len(), &heard.payload[..4]),
+                (BIG, &said.to_be_bytes()[..]),
+                "others lose nothing"
+            );
+        }
+        said += 1;
+    }
+    said
+}
+
+fn number(payload: &[u8]) -> u32 {
+    payload.first_chunk().map(|number| u32::from_be_bytes(*number)).expect("a number")
+}
+
+#[test]
+fn a_slow_member_is_closed_with_1013_behind_what_it_can_still_read() {
+    let (mut server, metrics) = measured(&["--backlog", "1m"]);
+    let mut slow = stuck(server.port, "/");
+    let mut others = [Peer::connect(server.port, "/"), Peer::connect(server.port, "/")];
+    let mut sender = Peer::connect(server.port, "/");
+    talk_until(&mut sender, &mut others, metrics, "slow_disconnects_total", 1);
+    let (mut expected, mut last) = (0, None);
+    while let Some(frame) = slow.frame() {
+        match frame.opcode {
+            BINARY => {
+                assert_eq!((number(&frame.payload), frame.payload.len()), (expected, BIG), "whole and in order");
+                expected += 1;
+            }
+            _ => last = Some(frame),
+        }
+    }
+    assert_eq!(last.map(|frame| frame.close()), Some((1013, "too slow".into())));
+    assert!(server.running.error_line("too slow").contains("messages dropped"));
+    assert!(metric(metrics, "messages_dropped_total") >= 1);
+    until_metric(metrics, "connections", 3);
+    until_metric(metrics, "backlog_bytes", 0);
+}
+
+#[test]
+fn a_member_that_never_reads_at_all_is_gone_soon() {
+    let (server, metrics) = measured(&["--backlog", "100k"]);
+    let _slow = stuck(server.port, "/");
+    let mut sender = Peer::connect(server.port, "/");
+    talk_until(&mut sender, &mut [], metrics, "slow_disconnects_total", 1);
+    until_metric(metrics, "connections", 1);
+}
+
+#[test]
+fn the_oldest_messages_of_a_slow_member_are_dropped_when_asked_for() {
+    let (mut server, metrics) = measured(&["--slow", "drop-oldest", "--backlog", "3m"]);
+    let mut slow = stuck(server.port, "/");
+    let mut sender = Peer::connect(server.port, "/");
+    let said = talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 5);
+    let mut heard = vec![number(&slow.next().payload)];
+    while heard.last().is_some_and(|last| last + 1 < said) {
+        heard.push(number(&slow.next().payload));
+    }
+    assert!(heard.is_sorted() && heard[0] == 0, "{heard:?}");
+    let dropped = metric(metrics, "messages_dropped_total");
+    assert_eq!(heard.len() as u64 + dropped, u64::from(said), "what was not heard is counted");
+    assert!(server.running.error_line("too slow").contains("messages dropped"));
+    sender.send(BINARY, said.to_be_bytes());
+    assert_eq!(number(&slow.next().payload), said, "it has caught up");
+}
+
+#[test]
+fn the_newest_messages_of_a_slow_member_are_dropped_when_asked_for() {
+    let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "3m"]);
+    let mut slow = stuck(server.port, "/");
+    let mut sender = Peer::connect(server.port, "/");
+    let said = talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 5);
+    let dropped = metric(metrics, "messages_dropped_total");
+    for expected in 0..said - u32::try_from(dropped).expect("a small number") {
+        assert_eq!(number(&slow.next().payload), expected, "the beginning is whole");
+    }
+    until_metric(metrics, "backlog_bytes", 0);
+    sender.send(BINARY, said.to_be_bytes());
+    assert_eq!(number(&slow.next().payload), said, "it has caught up");
+}
+
+#[test]
+fn a_room_waits_for_its_slow_member_when_asked_to_and_nobody_loses_anything() {
+    let (server, metrics) = measured(&["--slow", "block", "--backlog", "1m"]);
+    let mut slow = stuck(server.port, "/");
+    let mut other = Peer::connect(server.port, "/");
+    let mut sender = Peer::connect(server.port, "/");
+    let mut saying = sender.stream().try_clone().expect("clone");
+    let talking = thread::spawn(move || {
+        for said in 0..60_u32 {
+            let mut payload = vec![0; BIG];
+            payload[..4].copy_from_slice(&said.to_be_bytes());
+            saying.write_all(&encode(true, BINARY, true, &payload)).expect("say");
+        }
+    });
+    let hearing = [
+        thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&other.next().payload), expected))),
+        thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&sender.next().payload), expected))),
+    ];
+    // It is held up when a MiB waits, and other rooms are not.
+    let end = Instant::now() + LIMIT;
+    while metric(metrics, "backlog_bytes") <= BIG as u64 {
+        assert!(Instant::now() < end, "nothing waits");
+    }
+    let mut elsewhere = Peer::connect(server.port, "/elsewhere");
+    elsewhere.say("hello");
+    assert_eq!(elsewhere.hear(), "hello");
+    assert!(metric(metrics, "messages_received_total") < 61, "the room is held up");
+    (0..60).for_each(|expected| assert_eq!(number(&slow.next().payload), expected));
+    talking.join().expect("the sender");
+    for thread in hearing {
+        thread.join().expect("the others");
+    }
+    assert_eq!(metric(metrics, "messages_dropped_total"), 0);
+}
+
+#[test]
+fn a_room_goes_on_when_the_member_that_held_it_up_leaves_again_and_again() {
+    let server = rooms(&["--slow", "block", "--backlog", "64k"]);
+    let mut sender = Peer::connect(server.port, "/");
+    for round in 0..20_u32 {
+        let mut slow = stuck(server.port, "/");
+        let mut payload = vec![0; 8 * BIG];
+        payload[..4].copy_from_slice(&round.to_be_bytes());
+        for _ in 0..2 {
+            sender.send(BINARY, &payload);
+        }
+        // Half of them read it all, which ends the wait too.
+        if round % 2 == 0 {
+            assert_eq!((number(&slow.next().payload), number(&slow.next().payload)), (round, round));
+        }
+        drop(slow);
+        assert_eq!((number(&sender.next().payload), number(&sender.next().payload)), (round, round));
+    }
+}
+
+#[test]
+fn pings_go_on_while_a_room_is_held_up_and_only_the_stuck_member_is_given_up() {
+    let (server, metrics) =
+        measured(&["--slow", "block", "--backlog", "1m", "--ping-interval", "0.1", "--ping-timeout", "2"]);
+    let members = [Peer::connect(server.port, "/"), Peer::connect(server.port, "/")];
+    let _stuck = stuck(server.port, "/");
+    // Enough to be held up until the stuck member is given up. Each member writes on one thread, pongs between messages.
+    let threads = members.into_iter().enumerate().map(|(number, mut member)| {
+        let mut writer = member.stream().try_clone().expect("clone");
+        let (pongs, pinged) = mpsc::channel::<Vec<u8>>();
+        let writing = thread::spawn(move || {
+            for _ in 0..if number == 0 { 30 } else { 0 } {
+                writer.write_all(&encode(true, BINARY, true, &[0; BIG])).expect("say");
+                for payload in pinged.try_iter() {
+                    writer.write_all(&encode(true, PONG, true, &payload)).expect("answer");
+                }
+            }
+            for payload in pinged {
+                writer.write_all(&encode(true, PONG, true, &payload)).expect("answer");
+            }
+        });
+        thread::spawn(move || {
+            let (end, mut heard) = (Instant::now() + LIMIT, 0);
+            while heard < 30 {
+                assert!(Instant::now() < end, "member {number} heard {heard} of 30");
+                let frame = member.frame().expect("a frame");
+                match frame.opcode {
+                    PING => pongs.send(frame.payload).expect("the writer lives"),
+                    opcode => {
+                        assert_eq!((opcode, frame.payload.len()), (BINARY, BIG));
+                        heard += 1;
+                    }
+                }
+            }
+            drop(pongs);
+            writing.join().expect("the writer");
+            member
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let members: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a member that answers")).collect();
+    assert_eq!(metric(metrics, "connections"), members.len() as u64);
+}
+
+#[test]
+fn drops_are_told_at_most_once_a_second_and_all_of_them() {
+    let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "1k"]);
+    let _slow = [stuck(server.port, "/"), stuck(server.port, "/")];
+    let mut sender = Peer::connect(server.port, "/");
+    let started = Instant::now();
+    talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 100);
+    let dropped = metric(metrics, "messages_dropped_total");
+    server.running.signal("TERM");
+    assert_eq!(sender.closed().0, 1001);
+    let finished = server.running.finish();
+    let lines: Vec<_> = finished.stderr.lines().filter(|line| line.contains("too slow")).collect();
+    let told: u64 = lines
+        .iter()
+        .map(|line| line.split(' ').rev().nth(2).and_then(|count| count.parse::<u64>().ok()).expect("a count"))
+        .sum();
+    assert_eq!(told, dropped, "{lines:?}");
+    assert!(lines.len() as u64 <= started.elapsed().as_secs() + 2, "{lines:?}");
+}
+
+#[test]
+fn one_stuck_reader_among_many_changes_nothing_for_the_others() {
+    let (server, metrics) = measured(&["--backlog", "256k"]);
+    let _stuck = stuck(server.port, "/");
+    let mut others: Vec<_> = (0..200).map(|_| Peer::connect(server.port, "/")).collect();
+    let mut sender = Peer::connect(server.port, "/");
+    let payload = vec![b'x'; 64 * 1024];
+    let mut slowest = Duration::ZERO;
+    for _ in 0..40 {
+        let started = Instant::now();
+        sender.send(BINARY, &payload);
+        for member in others.iter_mut().chain([&mut sender]) {
+            assert_eq!(member.next().payload.len(), payload.len());
+        }
+        slowest = slowest.max(started.elapsed());
+    }
+    assert_eq!(metric(metrics, "messages_received_total"), 40);
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+}
