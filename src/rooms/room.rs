@@ -35,8 +35,9 @@ struct State {
     said: u64,
     delivered: u64,
     awaiting_delivery: Vec<Waker>,
-    /// Members that hold the room up, and those that wait for it to go on (`--slow block`).
-    slow: usize,
+    /// Members that hold the room up, and those that wait for it to go on (`--slow block`). A member may have caught up
+    /// before the flusher has counted it among them, so this can be below 0 for a moment.
+    slow: isize,
     held_up: Vec<Waker>,
 }
 
@@ -85,8 +86,8 @@ impl Room {
     /// A member that held the room up has caught up or left.
     pub fn caught_up(&self) {
         let mut state = self.lock();
-        state.slow = state.slow.saturating_sub(1);
-        if state.slow == 0 {
+        state.slow -= 1;
+        if state.slow <= 0 {
             state.held_up.drain(..).for_each(Waker::wake);
         }
     }
@@ -140,6 +141,7 @@ impl Room {
             let members = state.members.clone();
             drop(state);
             let slow = members.iter().filter(|member| batch.deliver(member, rules)).count();
+            let slow = isize::try_from(slow).unwrap_or(isize::MAX);
             let members = members.len() as u64;
             rules.metrics.sent.fetch_add(batch.messages * members, Relaxed);
             rules.metrics.sent_bytes.fetch_add(batch.bytes.len() as u64 * members, Relaxed);
