@@ -21,6 +21,7 @@ use crate::{
     session::{Handle, Stop, accept_all, start_listening},
 };
 use hub::{Hub, Place};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -32,6 +33,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Serves rooms on a WebSocket listener, without its upgrade layer, until a signal comes.
 pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
     let Some(options) = &config.rooms else { unreachable!("the plan serves rooms only with --broadcast") };
+    allow_open_files();
     let hub = Arc::new(Hub::new(options.clone(), config.websocket.clone(), config.report));
     // First, so that everything is there when the listener is announced.
     let metrics = match &options.metrics {
@@ -46,6 +48,13 @@ pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<()
     }
     let handler = Receptionist { stack, hub, config: config.clone(), stop: stop.clone() };
     accept_all(listener, Arc::new(handler), config, stop).await
+}
+
+/// Raises the soft limit on open files to the hard one. Shells, containers and service managers give a soft limit of 1,024
+/// for the sake of programs that use select(2), and each member takes a descriptor; Node.js does the same.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Lets connections in.
