@@ -75,6 +75,7 @@ const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
+const PONG: u8 = 10;
 
 /// A client's two halves.
 struct Client {
@@ -491,6 +492,52 @@ fn a_room_goes_on_each_time_that_the_member_it_waits_for_has_caught_up() {
         let _mouths = joined(speaking.into_iter().map(tokio::spawn).collect()).await;
         let logs = joined(listening).await;
         assert!(logs.iter().all(|log| *log == logs[0]), "one order");
+    });
+}
+
+#[test]
+#[ignore = "is about time: tests/with-peers.sh"]
+fn members_whose_room_waits_for_another_are_not_taken_for_dead() {
+    const MEMBERS: usize = 20;
+    let arguments = ["--broadcast", "ws-l:127.0.0.1:0", "--slow", "block", "--backlog", "4k"];
+    let pings = ["--ping-interval", "0.2", "--ping-timeout", "1"];
+    let rooms = Serving::start([&arguments[..], &pings].concat());
+    let scene = Scene::new(rooms.port);
+    run(LIMIT, async {
+        let mut listening = Vec::new();
+        let Client { mut hears, mut says } = scene.join(0).await;
+        for _ in 0..MEMBERS {
+            let Client { mut hears, mut says } = scene.join(0).await;
+            listening.push(tokio::spawn(async move {
+                loop {
+                    match hears.frame().await.expect("no end of the connection before the last message") {
+                        (PING, _) => says.0.write_all(&masked(PONG, b"")).await.expect("answer"),
+                        (opcode, payload) if Heard::decode(opcode, &payload).sender == LAST => return says,
+                        _ => {}
+                    }
+                }
+            }));
+        }
+        let stuck = scene.join(0).await;
+        // It neither reads nor answers pings, so it is given up some time after the room has begun to wait for it, and
+        // what was said until then and is said at the end goes to all others.
+        let speaking = tokio::spawn(async move {
+            for number in 1..=1000 {
+                // Whether it was pinged or not.
+                says.0.write_all(&masked(PONG, b"")).await.expect("answer");
+                says.say(scene.message(LONG, number)).await;
+            }
+            says.say(scene.message(LAST, 1)).await;
+            says
+        });
+        loop {
+            match hears.frame().await.expect("no end of the connection before the last message") {
+                (PING, _) => {}
+                (opcode, payload) if Heard::decode(opcode, &payload).sender == LAST => break,
+                _ => {}
+            }
+        }
+        let _mouths = (speaking.await, joined(listening).await, stuck);
     });
 }
 
