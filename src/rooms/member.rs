@@ -195,6 +195,11 @@ impl Presence {
         if self.parting.is_some() {
             return self.poll_parting(cx, drained.is_ready());
         }
+        let is_held_up = self.place.hub.rules.slow == SlowPolicy::Block && self.place.room.is_held_up(cx);
+        if is_held_up && !self.member.line().is_holding_up() {
+            // Its pong may be there, but nothing is read from it now.
+            self.heartbeat.iter_mut().for_each(Heartbeat::answered);
+        }
         while let Some(Poll::Ready(beat)) = self.heartbeat.as_mut().map(|heartbeat| heartbeat.poll(cx)) {
             match beat {
                 Beat::Ping => self.member.line().control(Control::Ping, b""),
@@ -204,7 +209,7 @@ impl Presence {
                 }
             }
         }
-        if self.place.hub.rules.slow == SlowPolicy::Block && self.place.room.is_held_up(cx) {
+        if is_held_up {
             return Poll::Pending;
         }
         self.poll_messages(cx)
