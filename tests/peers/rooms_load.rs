@@ -57,7 +57,7 @@ impl Heard {
     }
 
     fn opcode(self) -> u8 {
-        if self.number % 2 == 0 { BINARY } else { TEXT }
+        if self.number.is_multiple_of(2) { BINARY } else { TEXT }
     }
 
     #[track_caller]
@@ -411,7 +411,7 @@ fn one_is_stuck(policy: &str, event: &str) {
                     if message.sender == LAST {
                         return log;
                     }
-                    heard.add_permits(usize::from(message.number % ROUND == 0));
+                    heard.add_permits(usize::from(message.number.is_multiple_of(ROUND)));
                 }
             }));
         }
