@@ -218,14 +218,14 @@ impl Line {
         self.is_sealed = true;
     }
 
-    /// Whether it held its room up until now and no longer does.
-    pub fn has_caught_up(&mut self, limit: usize) -> bool {
-        self.backlog_bytes <= limit && self.let_go()
-    }
-
     /// Whether its room waits for it.
     pub fn is_holding_up(&self) -> bool {
         self.is_holding_up
+    }
+
+    /// Whether it held its room up until now and no longer does.
+    pub fn has_caught_up(&mut self, limit: usize) -> bool {
+        self.backlog_bytes <= limit && self.let_go()
     }
 
     /// Takes nothing from its room any more; tells whether it held that up.

@@ -12,6 +12,7 @@ mod peer;
 mod pem;
 mod python;
 mod rooms_browser;
+mod rooms_load;
 mod rooms_metrics;
 mod rooms_nginx;
 mod side_by_side;

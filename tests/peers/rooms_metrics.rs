@@ -9,7 +9,15 @@ use std::{
     process::Command,
 };
 
-fn scrape(port: u16) -> String {
+/// The port of `--metrics`, as the server tells it.
+pub fn metrics_port(rooms: &mut Serving) -> u16 {
+    let line = rooms.running.error_line("metrics: ");
+    let port = line.trim_end().strip_suffix("/metrics").and_then(|url| url.rsplit_once(':')?.1.parse().ok());
+    port.unwrap_or_else(|| panic!("no port in {line:?}"))
+}
+
+/// The metrics as text.
+pub fn scrape(port: u16) -> String {
     let mut stream = connect(port);
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("ask");
     let mut answer = String::new();
@@ -35,9 +43,7 @@ fn check(text: &str) {
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn promtool_finds_no_fault_with_the_metrics() {
     let mut rooms = Serving::start(["--broadcast", "ws-l:127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
-    let line = rooms.running.error_line("metrics: ");
-    let port = line.trim_end().strip_suffix("/metrics").and_then(|url| url.rsplit_once(':')?.1.parse().ok());
-    let port = port.unwrap_or_else(|| panic!("no port in {line:?}"));
+    let port = metrics_port(&mut rooms);
     // Of a server that has just started, and of one that has worked.
     check(&scrape(port));
     run([rooms.url()], "one\ntwo\nthree\n").succeeds();
