@@ -14,6 +14,14 @@ pub enum Error {
         /// What to type instead.
         hint: Option<String>,
     },
+    /// The argument of an address cannot be used; [`Spec::point_at`](crate::spec::Spec::point_at) says where it stands.
+    #[error("{reason}")]
+    Argument {
+        /// What is wrong with it.
+        reason: String,
+        /// A correct address.
+        example: String,
+    },
     /// A file that the command line names could not be used (a certificate, a header file).
     #[error("{0:#}")]
     Setup(anyhow::Error),
@@ -198,7 +206,7 @@ impl Error {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 141,
             Self::Io { .. } | Self::Input { .. } => 1,
-            Self::Usage { .. } | Self::Setup(_) => 2,
+            Self::Usage { .. } | Self::Argument { .. } | Self::Setup(_) => 2,
             Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
             Self::Refused { .. } | Self::BadRequest { .. } | Self::NoUpgrade { .. } | Self::Full { .. } => 5,
@@ -225,6 +233,7 @@ impl Error {
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 Some("nothing listens there; is the server running, and is this its address?".into())
             }
+            Self::Argument { example, .. } => Some(format!("for example `{example}`")),
             Self::Resolve { .. } => Some("check the spelling, or give an IP address".into()),
             Self::TimedOut { option, .. } if !option.is_empty() => Some(format!("{option} SECONDS sets this limit")),
             _ => None,

@@ -105,13 +105,15 @@ async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
 
 /// The exit code of a finished run, after its error, if any, was told.
 pub fn conclude(report: Report, result: Result<(), Error>) -> u8 {
-    match result {
+    let code = match result {
         Ok(()) => 0,
         Err(error) => {
             report.fatal(&error);
             error.exit_code()
         }
-    }
+    };
+    report::flush();
+    code
 }
 
 pub use cli::Parsed;

@@ -5,7 +5,13 @@ use clap::ValueEnum;
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// How much is told.
@@ -138,7 +144,60 @@ impl Report {
     }
 }
 
-/// One whole write, so that lines of several tasks do not mix.
+/// Writes a line to standard error, from a thread of its own: whoever reads it may stop reading, and neither sessions nor
+/// signals may wait for that. What does not fit into the queue then is not shown, only counted.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
-    let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+    let mut writer = lock();
+    let writer = writer.get_or_insert_with(Writer::start);
+    if writer.lines.try_send(format!("{text}\n")).is_err() {
+        writer.unshown.fetch_add(1, Relaxed);
+    }
+}
+
+/// Waits until all lines are written, but not for ever.
+pub(crate) fn flush() {
+    if let Some(Writer { lines, done, .. }) = lock().take() {
+        drop(lines);
+        // It never sends: it ends.
+        let _ = done.recv_timeout(LAST_WAIT);
+    }
+}
+
+/// Lines that may wait for a slow reader of standard error.
+const MOST_LINES: usize = 16 * 1024;
+/// How long the end of the run waits for the last lines.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+struct Writer {
+    lines: SyncSender<String>,
+    unshown: Arc<AtomicU64>,
+    done: Receiver<()>,
+}
+
+static WRITER: Mutex<Option<Writer>> = Mutex::new(None);
+
+fn lock() -> MutexGuard<'static, Option<Writer>> {
+    WRITER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Writer {
+    fn start() -> Self {
+        let (lines, waiting) = sync_channel::<String>(MOST_LINES);
+        let (is_done, done) = sync_channel(0);
+        let unshown = Arc::new(AtomicU64::new(0));
+        let count = unshown.clone();
+        thread::spawn(move || {
+            let _is_done = is_done;
+            for line in waiting {
+                let mut stderr = io::stderr().lock();
+                // One whole write, so that lines of several programs do not mix.
+                let _ = stderr.write_all(line.as_bytes());
+                let missed = count.swap(0, Relaxed);
+                if missed > 0 {
+                    let _ = writeln!(stderr, "wsplice: {missed} lines are not shown: they were not read fast enough");
+                }
+            }
+        });
+        Self { lines, unshown, done }
+    }
 }

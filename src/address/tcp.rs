@@ -37,24 +37,19 @@ pub(super) static LISTEN: Entry = Entry {
 };
 
 fn parse(arg: &str) -> Result<HostPort, Error> {
-    HostPort::parse(arg).map_err(|reason| {
-        Error::usage_hint(format!("wrong address `tcp:{arg}`: {reason}"), "for example tcp:127.0.0.1:7")
-    })
+    HostPort::parse(arg).map_err(|reason| Error::Argument { reason, example: "tcp:127.0.0.1:7".into() })
 }
 
 /// A TCP connection to `at`.
 pub(super) fn connect_stack(at: &HostPort, config: &Config) -> Stack {
     let dial = Connect { at: at.clone(), report: config.report };
-    Stack::dial_with(format_args!("tcp:{at}"), Flow::Bytes, Role::Peer, dial)
-        .at_host(&at.host)
-        .within(config.connect_timeout)
+    Stack::dial_with(format_args!("tcp:{at}"), Flow::Bytes, Role::Peer, dial).at_host(&at.host)
 }
 
 /// A TCP listener at `[ADDR:]PORT`.
 pub fn listen_stack(arg: &str) -> Result<Stack, Error> {
-    let at = HostPort::parse_listen(arg).map_err(|reason| {
-        Error::usage_hint(format!("cannot listen on `{arg}`: {reason}"), "for example 8080, 0.0.0.0:8080 or [::]:8080")
-    })?;
+    let at =
+        HostPort::parse_listen(arg).map_err(|reason| Error::Argument { reason, example: "0.0.0.0:8080".into() })?;
     Ok(Stack::listen_with(format!("tcp-listen:{at}"), Listen { at }))
 }
 

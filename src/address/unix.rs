@@ -8,7 +8,12 @@ use crate::{
     plan::{Setup, Stack},
     registry::{Accept, Bind, Build, Dial, Entry},
 };
-use std::{io, os::unix::fs::FileTypeExt, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::net::{UnixListener, UnixStream};
 
 pub(super) static CONNECT: Entry = Entry {
@@ -18,7 +23,7 @@ pub(super) static CONNECT: Entry = Entry {
     details: "A path that starts with @ is a name in Linux's abstract namespace.",
     example: "- unix:/tmp/server.sock",
     flags: &[],
-    build: Build::Address(|arg, config| Ok(connect_stack(arg, config))),
+    build: Build::Address(|arg, _| Ok(connect_stack(arg))),
 };
 
 pub(super) static LISTEN: Entry = Entry {
@@ -33,9 +38,8 @@ pub(super) static LISTEN: Entry = Entry {
 };
 
 /// A connection to a unix socket.
-pub(super) fn connect_stack(path: &str, config: &Config) -> Stack {
+pub(super) fn connect_stack(path: &str) -> Stack {
     Stack::dial_with(format_args!("unix:{path}"), Flow::Bytes, Role::Peer, Connect { path: path.into() })
-        .within(config.connect_timeout)
 }
 
 /// A listening unix socket.
@@ -105,7 +109,8 @@ impl Bind for Listen {
                 };
                 failed(error, hint)
             })?;
-            Ok(Box::new(Listening { listener, path: self.path.clone(), is_ours: !is_abstract }) as Box<dyn Accept>)
+            let made = if is_abstract { None } else { identity(&self.path) };
+            Ok(Box::new(Listening { listener, path: self.path.clone(), made }) as Box<dyn Accept>)
         })
     }
 }
@@ -119,14 +124,20 @@ pub(super) fn accepting(listener: std::os::unix::net::UnixListener) -> io::Resul
         // `"name" (abstract)`, or `(unnamed)`.
         None => format!("{address:?}"),
     };
-    Ok(Box::new(Listening { listener: UnixListener::from_std(listener)?, path, is_ours: false }))
+    Ok(Box::new(Listening { listener: UnixListener::from_std(listener)?, path, made: None }))
+}
+
+/// Device and inode of what is at a path.
+fn identity(path: &str) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 struct Listening {
     listener: UnixListener,
     path: String,
-    /// The path was made by us, so it is removed at the end.
-    is_ours: bool,
+    /// What was made at the path, so that it is removed at the end if it is still the same: a successor may have put its
+    /// own there.
+    made: Option<(u64, u64)>,
 }
 
 impl Accept for Listening {
@@ -156,7 +167,7 @@ impl Accept for Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if self.is_ours {
+        if self.made.is_some() && self.made == identity(&self.path) {
             let _ = std::fs::remove_file(&self.path);
         }
     }

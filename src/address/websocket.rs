@@ -50,7 +50,7 @@ pub(super) static WS_UNIX: Entry = Entry {
         };
         let url = websocket_url(&format!("ws://localhost{uri}")).map_err(Error::usage)?;
         let target = Target { path_was_given: arg.contains(":/"), url };
-        let stack = unix::connect_stack(path, config);
+        let stack = unix::connect_stack(path);
         let layer = overlay::ws_connect(target, config, &format!("ws+unix:{arg}"))?;
         stack.titled(format_args!("ws+unix:{arg}")).with("ws-connect", layer)
     }),
@@ -100,12 +100,7 @@ pub(super) static WS_LISTEN_UNIX: Entry = Entry {
 
 fn client(scheme: &str, arg: &str, config: &Arc<Config>) -> Result<Stack, Error> {
     let text = format!("{scheme}://{}", arg.strip_prefix("//").unwrap_or(arg));
-    let wrong = |reason: String| {
-        Error::usage_hint(
-            format!("wrong address `{text}`: {reason}"),
-            format!("for example `{scheme}://example.com/chat`"),
-        )
-    };
+    let wrong = |reason| Error::Argument { reason, example: format!("{scheme}://example.com/chat") };
     let url = websocket_url(&text).map_err(wrong)?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let at = HostPort { host, port: url.port_or_known_default().unwrap_or(80) };

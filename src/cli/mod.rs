@@ -7,7 +7,7 @@ mod values;
 
 pub use config::{
     BasicAuth, ClientOptions, Config, Ending, Framing, RoomOptions, ServerOptions, StaticFile, TlsOptions,
-    WebSocketOptions,
+    WebSocketOptions, split_list,
 };
 pub use help::{EXIT_CODES, command};
 

@@ -2,7 +2,7 @@
 
 use super::{has_token, list, show_headers, take_back};
 use crate::{
-    cli::{BasicAuth, Config},
+    cli::{BasicAuth, Config, split_list},
     error::Error,
     flow::ByteEnd,
     net::HostPort,
@@ -38,6 +38,15 @@ pub async fn upgrade(
         Some(asked) if config.client.protocols.is_empty() => asked.protocols.clone(),
         _ => config.client.protocols.clone(),
     };
+    // `-H` replaces what the other options say.
+    let by_header: Vec<_> = config
+        .client
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))
+        .flat_map(|(_, value)| split_list(value))
+        .collect();
+    let offered = if by_header.is_empty() { offered } else { by_header };
     let uri = request_target(target, asked.map(|asked| asked.target.as_str()));
     let key = request_key();
     let request = build(&target.url, uri, &key, &offered, config)?;
@@ -259,6 +268,7 @@ fn explain(name: &str, error: &hyper::Error) -> Error {
             Some(Error::Tls { with, reason, hint }) => {
                 Error::Tls { with: with.clone(), reason: reason.clone(), hint: hint.clone() }
             }
+            Some(Error::Child { program, reason }) => Error::Child { program: program.clone(), reason: reason.clone() },
             _ => lost(&crate::error::plain(io)),
         },
         None => lost(&error.to_string()),

@@ -17,11 +17,13 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::sleep};
 
 /// The body of any answer.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+/// How long to wait when the system has no descriptor for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a scraper may take to send its request.
 const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest request head that is read, in bytes; a longer one gets 431 (or 414).
@@ -152,7 +154,12 @@ pub async fn serve_text(
     text: impl Fn() -> String + Send + Sync + 'static,
 ) {
     let text = Arc::new(text);
-    while let Ok((end, _)) = listener.accept().await {
+    loop {
+        let Ok((end, _)) = listener.accept().await else {
+            // Out of descriptors, which passes.
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let text = text.clone();
         tokio::spawn(async move {
             let answer = |request: Request<Incoming>| {

@@ -33,8 +33,8 @@ impl HostPort {
 
     /// The same; a port alone means this machine only, `:PORT` every IPv4 address.
     pub fn parse_listen(text: &str) -> Result<Self, String> {
-        if let Ok(port) = text.parse() {
-            return Ok(Self { host: "127.0.0.1".into(), port });
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            return Self::parse(&format!("127.0.0.1:{text}"));
         }
         match text.strip_prefix(':').map(str::parse) {
             Some(Ok(port)) => Ok(Self { host: "0.0.0.0".into(), port }),

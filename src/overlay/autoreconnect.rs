@@ -110,7 +110,7 @@ impl Line {
 
     /// Dials again after a pause that grows.
     fn again(&mut self, why: &str) {
-        if self.opened.elapsed() >= LASTED {
+        if matches!(self.state, State::Live(_)) && self.opened.elapsed() >= LASTED {
             self.pause = self.first_pause;
         }
         // Jitter, so that the clients of a server that restarts do not all come back at once.
@@ -126,6 +126,7 @@ impl Line {
             match ready!(attempt.as_mut().poll(cx)) {
                 Ok(Duplex::Messages(end)) => {
                     self.opened = Instant::now();
+                    self.report.event(format_args!("connected to {}", end.name));
                     self.state = State::Live(end);
                 }
                 Ok(Duplex::Bytes(_)) => unreachable!("the plan frames what is behind it"),

@@ -100,7 +100,10 @@ impl Splice {
 /// One spec's stack, framed where its own overlays need it.
 fn build(spec: &Spec, config: &Arc<Config>) -> Result<Stack, Error> {
     match (&spec.entry.build, &spec.inner) {
-        (Build::Address(make), None) => make(&spec.arg, config),
+        (Build::Address(make), None) => {
+            let stack = make(&spec.arg, config).map_err(|error| spec.point_at(error))?;
+            Ok(stack.within(config.connect_timeout))
+        }
         (Build::Overlay(make), Some(inner)) => {
             let mut stack = build(inner, config)?;
             let name = spec.entry.names[0];

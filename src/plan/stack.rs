@@ -174,20 +174,27 @@ impl Stack {
         self.exists_once
     }
 
+    /// Whether opening it only promises a connection (`autoreconnect:`).
+    pub fn is_opened_later(&self) -> bool {
+        self.layers.iter().any(|layer| layer.name == "autoreconnect")
+    }
+
     /// Whether its bytes are lines unless told otherwise.
     pub fn speaks_lines(&self) -> bool {
         lines_by_default(self.role)
     }
 
-    /// Opens it within the connect timeout.
+    /// Opens it. What waits for somebody else has the connect timeout: reaching a remote origin, and the handshakes of the
+    /// layers around any.
     pub async fn dial(&self, setup: &mut Setup<'_>) -> Result<Duplex, Error> {
         let Origin::Dial(dial) = &self.origin else { unreachable!("a listener is bound, not dialled") };
-        if !dial.is_remote() {
-            let live = dial.dial(setup).await?;
-            return self.dress(live, setup).await;
-        }
+        setup.stage = format!("opening {}", self.title);
+        let local = if dial.is_remote() { None } else { Some(dial.dial(setup).await?) };
         let opening = async {
-            let live = dial.dial(setup).await?;
+            let live = match local {
+                Some(live) => live,
+                None => dial.dial(setup).await?,
+            };
             self.dress(live, setup).await
         };
         match timeout(self.connect_timeout, opening).await {

@@ -144,7 +144,9 @@ impl Pump<'_> {
             self.ways[i].stage = Stage::Done;
             self.note_activity();
         } else {
-            self.fail(1 - i, error, Close::new(1001, ""));
+            // A reader that has had enough (`| head -1`) is no failure; anything else must not look like a clean end.
+            let code = if error.is_silent() { 1001 } else { 1011 };
+            self.fail(1 - i, error, Close::new(code, ""));
         }
     }
 
@@ -299,6 +301,11 @@ impl Pump<'_> {
         if let Some((with, close)) = close.as_ref().filter(|(_, close)| !close.is_clean()) {
             return Err(Error::ClosedByPeer { with: with.clone(), close: close.clone() });
         }
+        // Where we closed first, the answer repeats our words.
+        let close = match close {
+            Some((by, close)) => Some((Some(by), close)),
+            None => self.ways.iter().find_map(|way| way.close.clone()).map(|close| (None, close)),
+        };
         let [sent, received] = self.ways.map(|way| way.moved);
         match self.rules.enough {
             Some(wanted) if self.rules.must_have_enough && received < wanted => {

@@ -39,7 +39,11 @@ async fn run_once(plan: Splice, config: &Config, stop: &Stop) -> Result<(), Erro
         opened = session => opened?,
         signal = stop.requested() => return Err(Error::Signal(signal)),
     };
-    config.report.event(format_args!("connected {} with {}", plan.left.title(), plan.right.title()));
+    // A line that is connected again and again tells so itself.
+    if !plan.right.is_opened_later() {
+        let from = if plan.left.exists_once() { String::new() } else { format!("{} ", plan.left.title()) };
+        config.report.event(format_args!("connected {from}to {}", plan.right.title()));
+    }
     let summary = session.run(&config.ending, stop).await;
     if let Ok(summary) = &summary {
         tell_close(config.report, "", summary);
@@ -55,10 +59,10 @@ async fn run_once(plan: Splice, config: &Config, stop: &Stop) -> Result<(), Erro
 fn tell_close(report: Report, peer: &str, summary: &Summary) {
     let at = if peer.is_empty() { String::new() } else { format!("{peer}: ") };
     let [sent, received] = summary.moved;
-    match &summary.close {
-        Some((by, close)) => {
-            report.event(format_args!("{at}closed by {by}: {close} ({sent} sent, {received} received)"))
-        }
-        None => report.event(format_args!("{at}closed ({sent} sent, {received} received)")),
-    }
+    let how = match &summary.close {
+        Some((Some(by), close)) => format!(" by {by}: {close}"),
+        Some((None, close)) => format!(": {close}"),
+        None => String::new(),
+    };
+    report.event(format_args!("{at}closed{how} ({sent} sent, {received} received)"));
 }

@@ -31,8 +31,8 @@ pub enum Session {
 pub struct Summary {
     /// Messages from left to right and from right to left.
     pub moved: [u64; 2],
-    /// Who closed, and how, where a WebSocket did.
-    pub close: Option<(String, Close)>,
+    /// How it was closed, where a WebSocket was; and by whom, if not by us.
+    pub close: Option<(Option<String>, Close)>,
 }
 
 impl Session {

@@ -12,7 +12,7 @@ use std::{io::Write, sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// How long to wait when the system has no descriptors or memory for another connection.
@@ -52,6 +52,7 @@ pub async fn accept_all(
 ) -> Result<(), Error> {
     let places = Arc::new(Semaphore::new(config.server.conncap.map_or(Semaphore::MAX_PERMITS, |cap| cap as usize)));
     let mut sessions = JoinSet::new();
+    let mut last_warning: Option<Instant> = None;
     let signal = loop {
         let next = async {
             // A connection beyond the cap is not even accepted: it waits in the system's queue.
@@ -68,7 +69,10 @@ pub async fn accept_all(
             accepted = next => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    config.report.warn(format_args!("cannot accept a connection: {error}"));
+                    if last_warning.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+                        last_warning = Some(Instant::now());
+                        config.report.warn(format_args!("cannot accept a connection: {error}"));
+                    }
                     sleep(OUT_OF_RESOURCES_PAUSE).await;
                     continue;
                 }
@@ -78,6 +82,11 @@ pub async fn accept_all(
             match handler.handle(end, peer).await {
                 // A request for a file or a health check is no session.
                 Err(Error::NoUpgrade { .. }) => continue,
+                // Neither is what was no request at all.
+                Err(error @ Error::BadRequest { .. }) => {
+                    config.report.session_error("", &error);
+                    continue;
+                }
                 ended => return ended,
             }
         }

@@ -18,6 +18,8 @@ pub struct Spec {
     pub arg: String,
     /// The address that an overlay wraps.
     pub inner: Option<Box<Spec>>,
+    /// The word that was typed, and where the argument stands in it; `None` where nothing was typed.
+    place: Option<(String, Range<usize>)>,
 }
 
 impl std::fmt::Debug for Entry {
@@ -47,6 +49,9 @@ impl SpecError {
     }
 }
 
+/// More than anybody needs in front of an address.
+const MOST_OVERLAYS: usize = 32;
+
 impl Spec {
     /// Parses one command-line word.
     pub fn parse(text: &str) -> Result<Self, Error> {
@@ -56,6 +61,11 @@ impl Spec {
     /// Parses what stands from `at` on. A bare `host:port` there is a `bare:` address.
     fn parse_at(text: &str, at: usize, bare: &str) -> Result<Self, SpecError> {
         let rest = &text[at..];
+        // Each overlay is a call of this, and a stack ends.
+        if text[..at].matches(':').count() > MOST_OVERLAYS {
+            let message = format!("there are more than {MOST_OVERLAYS} overlays");
+            return Err(SpecError { message, span: at..at + 1, advice: None });
+        }
         if rest == "-" {
             return Ok(Self::row("stdio", ""));
         }
@@ -69,10 +79,11 @@ impl Spec {
                 Some((_, behind)) => is_host_and_port(behind),
                 None => is_host_and_port(arg) && !name.is_empty(),
             };
-            // `tpc:80` is a slip rather than a host; who means the host can write ws://tpc:80.
-            if is_bare && (v6.is_some() || suggest::nearest(name).is_none()) {
+            // `tpc:80` is a slip rather than a host; who means the host can write ws://tpc:80, or the path.
+            if is_bare && (v6.is_some() || arg.contains(['/', '?']) || suggest::nearest(name).is_none()) {
                 let slashes = if bare == "ws" { "//" } else { "" };
-                return Ok(Self::row(bare, &format!("{slashes}{rest}")));
+                let place = Some((text.to_owned(), at..text.len()));
+                return Ok(Self { place, ..Self::row(bare, &format!("{slashes}{rest}")) });
             }
             return Err(Self::unknown(name, at, arg));
         };
@@ -96,7 +107,7 @@ impl Spec {
             }
             let bare = if entry.arg.is_some() { "tcp" } else { bare };
             let inner = Self::parse_at(text, behind, bare)?;
-            return Ok(Self { entry, arg: String::new(), inner: Some(Box::new(inner)) });
+            return Ok(Self { entry, arg: String::new(), inner: Some(Box::new(inner)), place: None });
         }
         match entry.arg {
             None if !arg.is_empty() => Err(SpecError {
@@ -109,14 +120,25 @@ impl Spec {
                 span: behind - 1..behind,
                 advice: Some(format!("for example `{}`", entry.example)),
             }),
-            _ => Ok(Self { entry, arg: arg.into(), inner: None }),
+            _ => Ok(Self { entry, arg: arg.into(), inner: None, place: Some((text.into(), behind..text.len())) }),
+        }
+    }
+
+    /// Points at the argument when that is what an error is about.
+    pub fn point_at(&self, error: Error) -> Error {
+        match (error, &self.place) {
+            (Error::Argument { reason, example }, Some((text, span))) => {
+                let advice = Some(format!("for example `{example}`"));
+                SpecError { message: reason, span: span.clone(), advice }.into_error(text)
+            }
+            (other, _) => other,
         }
     }
 
     /// A row that is known to exist, with an argument.
     pub fn row(name: &str, arg: &str) -> Self {
         match registry::find(name) {
-            Some(entry) => Self { entry, arg: arg.into(), inner: None },
+            Some(entry) => Self { entry, arg: arg.into(), inner: None, place: None },
             None => unreachable!("`{name}:` is in the table"),
         }
     }
