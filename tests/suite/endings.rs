@@ -819,3 +819,9 @@ fn a_slow_reader_of_our_output_loses_nothing() {
     assert_eq!(server.join().expect("the server"), (None, 1000));
     assert!(printed.lines().map(str::to_owned).eq((0..COUNT).map(|number| number.to_string())), "in order, none lost");
 }
+
+#[test]
+fn data_that_could_not_be_written_is_no_clean_close_for_its_sender() {
+    let server = Serving::start(["ws-l:0", "writefile:/dev/full"]);
+    run([server.url()], "lost\n").fails_with(8, "1011");
+}

@@ -107,3 +107,24 @@ fn an_overlay_in_the_wrong_place_says_so() {
     run(["-", "ws-c:ws://h/"], "").fails_with(2, "`ws-connect:` wraps bytes").hints("nearer to the socket");
     run(["autoreconnect:ws-l:0", "-"], "").fails_with(2, "is a listener");
 }
+
+#[test]
+fn a_wrong_argument_gets_a_caret_too() {
+    run(["ws-l:70000", "mirror:"], "")
+        .fails_with(2, "`70000` is no port")
+        .hints("ws-l:70000\n       ^^^^^ for example `0.0.0.0:8080`");
+    run(["lines:tcp:127.0.0.1"], "").fails_with(2, "the port is missing").hints("            ^^^^^^^^^ for example");
+    run(["ws://h:99999/"], "").fails_with(2, "invalid port number").hints("     ^^^^^^^^^^ for example");
+}
+
+#[test]
+fn a_bare_host_with_a_path_is_no_slip_however_much_it_looks_like_one() {
+    run(["ws1.invalid:8080/chat"], "").fails_with(3, "cannot resolve `ws1.invalid`");
+    assert!(run(["--explain", "ws1:8080/chat"], "").succeeds().out().contains("ws://ws1:8080/chat"));
+    run(["ws1:8080"], "").fails_with(2, "unknown address type `ws1`");
+}
+
+#[test]
+fn overlays_without_end_are_refused() {
+    run([format!("{}tcp:127.0.0.1:7", "log:".repeat(30_000))], "").fails_with(2, "overlays");
+}

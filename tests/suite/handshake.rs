@@ -408,3 +408,21 @@ fn pings_of_the_peer_are_answered_also_between_the_fragments_of_its_messages() {
     client.send_frame(true, crate::peer::CONTINUATION, b"message");
     assert_eq!(client.hear(), "one message");
 }
+
+#[test]
+fn a_subprotocol_may_be_offered_with_a_header_option() {
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let finished = run(["-H", "Sec-WebSocket-Protocol: chat", &server.url()], "hello\n");
+    assert_eq!(finished.succeeds().out(), "hello\n");
+}
+
+#[test]
+fn the_connect_timeout_covers_a_handshake_with_a_process() {
+    run(["--connect-timeout", "0.2", "ws-c:sh-c:exec sleep 100"], "").fails_with(124, "WebSocket handshake");
+    run(["--connect-timeout", "0.2", "tls:sh-c:exec sleep 100"], "").fails_with(124, "TLS handshake");
+}
+
+#[test]
+fn a_process_that_fails_in_the_handshake_is_exit_10() {
+    run(["ws-c:sh-c:exit 3"], "").fails_with(10, "exited with status 3");
+}

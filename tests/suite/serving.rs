@@ -471,3 +471,41 @@ fn a_shared_websocket_answers_pings_while_nobody_shares_it() {
     gone.send(()).expect("the upstream waits");
     upstream.join().expect("the upstream");
 }
+
+#[test]
+fn a_successor_keeps_its_socket_when_its_predecessor_ends() {
+    let folder = Folder::new("successor");
+    let path = folder.path("socket");
+    let listener = format!("ws-u:unix-l:{path}");
+    let first = Running::announced(&[&listener, "mirror:"]);
+    let _second = Running::announced(&[&listener, "mirror:", "--unlink"]);
+    first.signal("TERM");
+    first.finish();
+    assert_eq!(run([format!("ws-c:unix:{path}")], "hello\n").succeeds().out(), "hello\n");
+}
+
+#[test]
+fn what_is_no_request_does_not_use_up_oneshot() {
+    let server = Serving::start(["--oneshot", "ws-l:0", "mirror:"]);
+    let mut garbage = server.connect();
+    garbage.write_all(b"garbage\r\n\r\n").expect("write");
+    let _ = garbage.read_to_end(&mut Vec::new());
+    assert_eq!(run([server.url()], "hello\n").succeeds().out(), "hello\n");
+    server.running.finish().succeeds();
+}
+
+#[test]
+fn a_reader_of_standard_error_that_stops_reading_stops_neither_clients_nor_signals() {
+    let mut command = wsplice(["ws-l:0", "mirror:"]);
+    command.arg("--stdout-announce-listening-ports");
+    let (server, _never_read) = Serving::with_stuck_stderr(command);
+    // Each line is over a hundred bytes, and a pipe holds 64 KiB.
+    for _ in 0..1000 {
+        let mut garbage = server.connect();
+        garbage.write_all(b"garbage\r\n\r\n").expect("write");
+        let _ = garbage.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(run([server.url()], "hello\n").succeeds().out(), "hello\n");
+    server.running.signal("TERM");
+    assert_eq!(server.running.finish().code, 143);
+}

@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -81,15 +81,29 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+    pub fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::piped())
+    }
+
+    /// Starts `wsplice ARGS --stdout-announce-listening-ports` and waits until it listens.
+    #[track_caller]
+    pub fn announced(args: &[&str]) -> Self {
+        let mut command = wsplice(args);
+        command.arg("--stdout-announce-listening-ports");
+        let mut running = Self::start(command);
+        assert!(running.line().starts_with("LISTEN "));
+        running
+    }
+
+    fn start_with(mut command: Command, stderr: Stdio) -> Self {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("piped");
-        let stderr = child.stderr.take().expect("piped");
+        // A test that hands in a standard error of its own reads it itself.
+        let stderr: Box<dyn Read + Send> = match child.stderr.take() {
+            Some(stderr) => Box::new(stderr),
+            None => Box::new(std::io::empty()),
+        };
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             let mut reader = BufReader::new(stdout);
@@ -231,6 +245,15 @@ impl Serving {
         let line = running.line();
         let port = line.trim().rsplit_once("port=").and_then(|(_, port)| port.parse().ok());
         Self { running, port: port.unwrap_or_else(|| panic!("no port in {line:?}")) }
+    }
+
+    /// As [`from_command`](Self::from_command), with a standard error that nobody reads while the second part lives.
+    #[track_caller]
+    pub fn with_stuck_stderr(command: Command) -> (Self, impl Sized) {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let mut running = Running::start_with(command, writer.into());
+        let port = running.line().trim().rsplit_once("port=").and_then(|(_, port)| port.parse().ok()).expect("a port");
+        (Self { running, port }, reader)
     }
 
     /// `ws://127.0.0.1:PORT/`.
