@@ -12,6 +12,7 @@ mod peer;
 mod raw;
 mod readme;
 mod rooms;
+mod rooms_bad_input;
 mod rooms_limits;
 mod serving;
 mod slow_messages;

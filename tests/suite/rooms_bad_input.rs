@@ -1,0 +1,279 @@
+//! The room server and members that misbehave: it stays up, the others notice nothing, and memory comes back.
+
+use crate::{
+    peer::{BINARY, CLOSE, CONTINUATION, PING, Peer, TEXT, encode, upgrade_request},
+    rooms::{measured, metric, rooms, until_metric},
+    support::{LIMIT, Running, Serving},
+};
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    thread,
+    time::Instant,
+};
+
+/// Memory in use, in KiB, as the system sees it.
+fn memory(running: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Waits until memory is back within a tenth, or 2 MiB, of what it was.
+#[track_caller]
+fn until_memory_is_back(running: &Running, before: u64) {
+    let limit = before + (before / 10).max(2048);
+    let end = Instant::now() + LIMIT;
+    while memory(running) > limit {
+        assert!(Instant::now() < end, "{before} KiB before, {} KiB now", memory(running));
+        thread::yield_now();
+    }
+}
+
+/// A room of two that go on talking while a third misbehaves.
+struct Others(Vec<Peer>);
+
+impl Others {
+    fn enter(server: &Serving) -> Self {
+        Self((0..2).map(|_| Peer::connect(server.port, "/room")).collect())
+    }
+
+    #[track_caller]
+    fn notice_nothing(&mut self) {
+        self.0[0].say("still here");
+        for member in &mut self.0 {
+            assert_eq!(member.hear(), "still here");
+        }
+    }
+}
+
+/// A third member sends these bytes and is closed with this code; the others notice nothing.
+#[track_caller]
+fn is_closed(bytes: &[u8], code: u16) {
+    let server = rooms(&[]);
+    let mut others = Others::enter(&server);
+    let mut wrong = Peer::connect(server.port, "/room");
+    wrong.stream().write_all(bytes).expect("write");
+    assert_eq!(wrong.closed().0, code);
+    assert!(wrong.ends());
+    others.notice_nothing();
+}
+
+#[test]
+fn an_unmasked_frame_is_answered_with_1002() {
+    is_closed(&encode(true, TEXT, false, b"hello"), 1002);
+}
+
+#[test]
+fn reserved_bits_and_opcodes_are_answered_with_1002() {
+    let mut bits = encode(true, TEXT, true, b"hello");
+    bits[0] |= 0x40;
+    is_closed(&bits, 1002);
+    is_closed(&encode(true, 3, true, b"hello"), 1002);
+    is_closed(&encode(true, 11, true, b""), 1002);
+}
+
+#[test]
+fn broken_fragments_and_control_frames_are_answered_with_1002() {
+    is_closed(&encode(true, CONTINUATION, true, b"of nothing"), 1002);
+    is_closed(&[encode(false, TEXT, true, b"a"), encode(true, TEXT, true, b"b")].concat(), 1002);
+    is_closed(&encode(false, PING, true, b""), 1002);
+    is_closed(&encode(true, PING, true, &[0; 126]), 1002);
+    is_closed(&encode(true, CLOSE, true, &[3]), 1002);
+    is_closed(&encode(true, CLOSE, true, &1005_u16.to_be_bytes()), 1002);
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_answered_with_1007_and_nobody_hears_it() {
+    is_closed(&encode(true, TEXT, true, b"\xff\xfe"), 1007);
+    is_closed(&encode(true, TEXT, true, b"\xed\xa0\x80"), 1007);
+}
+
+#[test]
+fn a_frame_of_a_gigabyte_is_refused_at_its_header() {
+    let header = [0x82, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4];
+    is_closed(&header, 1009);
+    let endless = [0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4];
+    is_closed(&endless, 1009);
+}
+
+#[test]
+fn a_gigabyte_in_a_frame_is_refused_and_costs_nothing() {
+    let server = rooms(&[]);
+    let mut others = Others::enter(&server);
+    let before = memory(&server.running);
+    let mut wrong = Peer::connect(server.port, "/room");
+    let mut stream = wrong.stream().try_clone().expect("clone");
+    let sending = thread::spawn(move || {
+        let chunk = vec![0; 1 << 20];
+        let header = [0x82, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4];
+        stream.write_all(&header).is_ok_and(|()| (0..1024).all(|_| stream.write_all(&chunk).is_ok()))
+    });
+    assert_eq!(wrong.next().close().0, 1009);
+    let _ = sending.join();
+    others.notice_nothing();
+    until_memory_is_back(&server.running, before);
+}
+
+#[test]
+fn a_gigabyte_in_messages_is_given_back_while_its_sender_stays() {
+    let (server, metrics) = measured(&["--backlog", "256m"]);
+    let mut others = Others::enter(&server);
+    others.notice_nothing();
+    let before = memory(&server.running);
+    let mut sender = Peer::connect(server.port, "/elsewhere");
+    let mut stream = sender.stream().try_clone().expect("clone");
+    let sending = thread::spawn(move || {
+        let message = encode(true, BINARY, true, &vec![b'x'; 16 << 20]);
+        (0..64).for_each(|_| stream.write_all(&message).expect("send"));
+    });
+    for _ in 0..64 {
+        assert_eq!(sender.next().payload.len(), 16 << 20);
+    }
+    sending.join().expect("the sender");
+    others.notice_nothing();
+    assert_eq!(metric(metrics, "connections"), 3);
+    until_memory_is_back(&server.running, before);
+}
+
+#[test]
+fn announced_messages_that_never_come_cost_nothing() {
+    let server = rooms(&[]);
+    let mut others = Others::enter(&server);
+    others.notice_nothing();
+    let before = memory(&server.running);
+    let mut members: Vec<_> = (0..20).map(|_| Peer::connect(server.port, "/room")).collect();
+    for member in &mut members {
+        member.stream().write_all(&[0x82, 0xff, 0, 0, 0, 0, 3, 0, 0, 0, 1, 2, 3, 4, 5]).expect("announce 48 MiB");
+    }
+    others.notice_nothing();
+    for member in &mut members {
+        assert_eq!(member.hear(), "still here");
+    }
+    let now = memory(&server.running);
+    assert!(now < before + 4096, "{before} KiB before, {now} KiB now");
+}
+
+#[test]
+fn half_a_frame_and_then_nothing_more_is_a_member_lost() {
+    let (mut server, metrics) = measured(&["-v"]);
+    let mut others = Others::enter(&server);
+    let bytes = encode(true, TEXT, true, b"never finished");
+    for end in [1, 2, 5, 6, bytes.len() - 1] {
+        let mut half = Peer::connect(server.port, "/room");
+        half.stream().write_all(&bytes[..end]).expect("write");
+        drop(half);
+        let line = server.running.error_line("leave");
+        assert!(line.contains("lost"), "{line}");
+    }
+    let mut closed = Peer::connect(server.port, "/room");
+    closed.stream().write_all(&bytes[..5]).expect("write");
+    closed.stream().shutdown(Shutdown::Write).expect("shut down");
+    assert!(closed.ends());
+    others.notice_nothing();
+    until_metric(metrics, "connections", 2);
+    assert_eq!(metric(metrics, "messages_received_total"), 1);
+}
+
+#[test]
+fn members_that_die_without_a_close_are_gone() {
+    let (server, metrics) = measured(&[]);
+    let mut others = Others::enter(&server);
+    for round in 0..50 {
+        let mut dying = Peer::connect(server.port, "/room");
+        dying.say("last words");
+        for member in &mut others.0 {
+            assert_eq!(member.hear(), "last words");
+        }
+        if round % 2 == 0 {
+            dying.hear();
+        }
+        // With its own words unread this is a reset.
+        drop(dying);
+    }
+    others.notice_nothing();
+    until_metric(metrics, "connections", 2);
+}
+
+#[test]
+fn a_request_line_of_a_megabyte_is_refused() {
+    let server = rooms(&[]);
+    let mut others = Others::enter(&server);
+    let mut stream = server.connect();
+    // It may answer and hang up before it has read it all.
+    let _ = stream.write_all(upgrade_request(&format!("/{}", "a".repeat(1 << 20)), "").as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let status = String::from_utf8_lossy(&answer[..answer.len().min(12)]).into_owned();
+    assert!(matches!(&status[..], "" | "HTTP/1.1 414" | "HTTP/1.1 431"), "{status}");
+    others.notice_nothing();
+    let long = format!("/{}", "a".repeat(8000));
+    let mut member = Peer::connect(server.port, &long);
+    member.say("a long name is no crime");
+    assert_eq!(member.hear(), "a long name is no crime");
+}
+
+#[test]
+fn a_thousand_silent_connections_keep_nobody_out_and_are_ended() {
+    let server = rooms(&["--connect-timeout", "3"]);
+    let mut silent: Vec<_> = (0..1000).map(|_| server.connect()).collect();
+    let mut others = Others::enter(&server);
+    others.notice_nothing();
+    for stream in &mut silent {
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    others.notice_nothing();
+}
+
+#[test]
+fn a_member_that_pings_for_ever_and_never_reads_costs_one_pong() {
+    let (server, metrics) = measured(&[]);
+    let mut others = Others::enter(&server);
+    others.notice_nothing();
+    let mut pinging = Peer::connect(server.port, "/elsewhere");
+    let before = memory(&server.running);
+    let pings = encode(true, PING, true, &[b'x'; 125]).repeat(1000);
+    for _ in 0..400 {
+        pinging.stream().write_all(&pings).expect("it reads on");
+    }
+    others.notice_nothing();
+    assert!(metric(metrics, "backlog_bytes") <= 2 * 127, "{}", metric(metrics, "backlog_bytes"));
+    let now = memory(&server.running);
+    assert!(now < before + 4096, "{before} KiB before, {now} KiB now");
+    drop(pinging);
+    until_metric(metrics, "connections", 2);
+}
+
+#[test]
+fn ten_thousand_rooms_opened_and_left_leave_nothing_behind() {
+    let (server, metrics) = measured(&[]);
+    let mut others = Others::enter(&server);
+    others.notice_nothing();
+    let port = server.port;
+    // Once before, so that what a server in use allocates once, such as caches of its threads, is there.
+    drop((0..1000).map(|room| Peer::connect(port, &format!("/first/{room}"))).collect::<Vec<_>>());
+    until_metric(metrics, "rooms", 1);
+    let before = memory(&server.running);
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            thread::spawn(move || {
+                let open = |room| {
+                    let mut member = Peer::connect(port, &format!("/rooms/{thread}/{room}"));
+                    member.say("anybody?");
+                    assert_eq!(member.hear(), "anybody?");
+                    member
+                };
+                (0..2500).map(open).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let members: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("its rooms")).collect();
+    assert_eq!(metric(metrics, "rooms"), 10_001);
+    let full = memory(&server.running);
+    assert!(full < before + 10_000 * 24, "{} KiB for 10,000 members in as many rooms", full - before);
+    drop(members);
+    until_metric(metrics, "rooms", 1);
+    until_metric(metrics, "connections", 2);
+    others.notice_nothing();
+    until_memory_is_back(&server.running, before);
+}
