@@ -13,11 +13,6 @@ use wsplice::{
     run,
 };
 
-/// glibc keeps what a server of many rooms has freed: it gives only the end of a heap back, and there is always something
-/// in use near it. jemalloc returns unused pages by itself, on a thread of its own.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     let code = match Cli::parse_args(std::env::args_os()) {
         Ok(Parsed::Run(cli)) => run(*cli),

@@ -6,7 +6,7 @@ use crate::{
     plan::{Setup, Stack},
     registry::{Build, Dial, Entry},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     ffi::OsString,
     future::Future,
@@ -27,7 +27,7 @@ pub(super) static EXEC: Entry = Entry {
     details: "It is spoken to through its standard input and output; its standard error is ours. Its arguments follow \
               --exec-args. \
               Where messages are on the other side, its lines are text messages. It runs once for each session; when the \
-              session is over it gets SIGHUP if it has not ended. A status other than 0 is exit code 10.",
+              session is over it and what it has started get SIGHUP if it has not ended. A status other than 0 is exit code 10.",
     example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",
     flags: &["exec-args"],
     build: Build::Address(|arg, config| Ok(stack("exec", arg, arg.into(), config.exec_args.clone()))),
@@ -62,6 +62,7 @@ impl Dial for Spawn {
                 .args(&self.args)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
+                .process_group(0)
                 .spawn()
                 .map_err(|error| failed(&format!("cannot start: {}", plain(&error))))?;
             let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
@@ -129,7 +130,8 @@ impl Drop for Process {
         if let Ok(None) = self.child.try_wait()
             && let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
         {
-            let _ = kill_process(pid, Signal::HUP);
+            // The group, so that what a shell has started does not outlive it.
+            let _ = kill_process_group(pid, Signal::HUP);
         }
     }
 }

@@ -8,6 +8,7 @@
 mod hub;
 mod line;
 mod member;
+mod memory;
 mod metrics;
 mod room;
 
@@ -47,6 +48,7 @@ pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<()
         tokio::spawn(http::serve_text(listener, "/metrics", METRICS_TYPE, move || hub.metrics()));
     }
     let rules = hub.rules.clone();
+    tokio::spawn(memory::give_back(hub.clone()));
     let handler = Receptionist { stack, hub, config: config.clone(), stop: stop.clone() };
     let ended = accept_all(listener, Arc::new(handler), config, stop).await;
     rules.tell_drops();

@@ -498,8 +498,9 @@ fn a_process_that_outlives_its_session_gets_a_hangup() {
     assert_eq!(client.next().close().0, 1000);
     assert!(client.ends());
     server.running.signal("TERM");
-    // Its standard error is the server's, and ends when both have.
-    assert_eq!(server.running.finish().stderr, "hung up\n");
+    // Its standard error is the server's, and ends when both have. What it had started is hung up too, which it may tell.
+    let finished = server.running.finish();
+    assert!(finished.stderr.ends_with("hung up\n"), "{finished:?}");
 }
 
 #[test]
