@@ -134,6 +134,20 @@ impl AccessOptions {
 /// RFC 6750 section 2.3: for browsers, whose WebSockets cannot send headers.
 const TOKEN_PARAMETER: &str = "access_token=";
 
+/// A request target as it may be logged.
+pub fn without_token(target: &str) -> String {
+    match target.split_once('?') {
+        Some((path, query)) if query.contains(TOKEN_PARAMETER) => {
+            let shown = query.split('&').map(|part| match part.starts_with(TOKEN_PARAMETER) {
+                true => "access_token=(hidden)",
+                false => part,
+            });
+            format!("{path}?{}", shown.collect::<Vec<_>>().join("&"))
+        }
+        _ => target.to_owned(),
+    }
+}
+
 fn token_of_query(query: &str) -> Option<String> {
     let value = query.split('&').find_map(|part| part.strip_prefix(TOKEN_PARAMETER))?;
     Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
@@ -202,6 +216,7 @@ mod tests {
         assert_eq!(tokens.room("/a?access_token=x"), "/a");
         assert_eq!(tokens.room("/a?b=1&access_token=x&c"), "/a?b=1&c");
         assert_eq!(AccessOptions::default().room("/a?access_token=x"), "/a?access_token=x");
+        assert_eq!(without_token("/a?b=1&access_token=secret"), "/a?b=1&access_token=(hidden)");
     }
 
     #[test]

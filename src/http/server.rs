@@ -1,7 +1,7 @@
 //! The front of every listening WebSocket: reads requests until one is a correct upgrade.
 
 use super::{
-    access::Denied,
+    access::{Denied, without_token},
     files,
     route::{Route, choose_protocol, route},
     show_headers, take_back,
@@ -90,7 +90,8 @@ struct Outcome<'a, 'b> {
 
 async fn answer(request: Request<Incoming>, config: &Config, outcome: &Mutex<Outcome<'_, '_>>) -> Response<Body> {
     let report = config.report;
-    report.handshake('<', format_args!("{} {} {:?}", request.method(), request.uri(), request.version()));
+    let target = without_token(&request.uri().to_string());
+    report.handshake('<', format_args!("{} {target} {:?}", request.method(), request.version()));
     show_headers(report, '<', request.headers());
     let (head, body) = request.into_parts();
     let mut response = match route(&head, &config.server) {

@@ -142,3 +142,14 @@ fn log_changes_nothing_of_the_answer_window() {
     let server = Serving::start(["ws-l:0", "sh-c:sort"]);
     assert_eq!(run(["-", &format!("log:{}", server.url())], "b\na\n").succeeds().out(), "a\nb\n");
 }
+
+#[test]
+fn a_token_in_the_query_is_hidden_from_the_log() {
+    let server = Serving::start(["-v", "ws-l:0", "mirror:"]);
+    let url = format!("{}room?a=b&access_token=secret", server.url());
+    run([url], "hello\n").succeeds();
+    server.running.signal("TERM");
+    let log = server.running.finish().stderr;
+    assert!(log.contains("< GET /room?a=b&access_token=(hidden) HTTP/1.1"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}
