@@ -30,6 +30,11 @@ fn every_exit_code_is_listed() {
     }
 }
 
+#[test]
+fn the_nginx_block_is_the_one_that_is_tested() {
+    assert!(README.contains(include_str!("../peers/nginx-broadcast.conf").trim()));
+}
+
 /// The lines of all blocks that are for a shell.
 fn shell_lines() -> impl Iterator<Item = &'static str> {
     let blocks = README.split("```sh\n").skip(1);
