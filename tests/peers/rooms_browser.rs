@@ -9,7 +9,7 @@ use crate::{
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn three_pages_meet_in_two_rooms() {
     let page = format!("/broadcast/page.html:text/html:{}", script("rooms.html"));
-    let proxied = Proxied::start("rooms-browser", &["-F", &page, "--ping-interval", "0.5"]);
+    let proxied = Proxied::start("rooms-browser", &["-F", &page]);
     let mut browser = Peer::client(node("rooms_browser.js", [&*proxied.url("https", "page.html")]));
     for (listener, speaker, hex) in
         [("a", "a", "61"), ("b", "a", "61"), ("a", "b", "62"), ("b", "b", "62"), ("c", "c", "63")]

@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What nginx waits for in these tests instead of a minute.
-const READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// What nginx waits for instead of a minute where that is what is tested.
+const SHORT: Duration = Duration::from_secs(2);
 
 /// nginx in front of a room server, and the certificates between it and the clients.
 pub struct Proxied {
@@ -24,12 +24,16 @@ pub struct Proxied {
 impl Proxied {
     /// Starts `wsplice --broadcast ARGS` and nginx before it.
     pub fn start(name: &str, arguments: &[&str]) -> Self {
+        Self::with_timeout(name, arguments, Duration::from_secs(60))
+    }
+
+    fn with_timeout(name: &str, arguments: &[&str], read_timeout: Duration) -> Self {
         let rooms = Serving::start([&["--broadcast", "ws-l:127.0.0.1:0"], arguments].concat());
         let pem = Pem::new(&format!("{name}-pem"));
         let block = fs::read_to_string(script("../nginx-broadcast.conf")).expect("the block");
         let changes = [
             ("http://127.0.0.1:8080;", format!("http://127.0.0.1:{};", rooms.port)),
-            ("proxy_read_timeout 60s;", format!("proxy_read_timeout {}s;", READ_TIMEOUT.as_secs())),
+            ("proxy_read_timeout 60s;", format!("proxy_read_timeout {}s;", read_timeout.as_secs())),
         ];
         let block = changes.iter().fold(block, |block, (from, to)| {
             assert_eq!(block.matches(from).count(), 1, "{from:?} in {block}");
@@ -137,12 +141,12 @@ fn nginx_answers_what_browsers_ask_beforehand() {
 #[test]
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn idle_members_outlast_nginx_s_time_out_thanks_to_our_pings() {
-    let mut proxied = Proxied::start("rooms-idle", &["-v", "--ping-interval", "0.5"]);
+    let mut proxied = Proxied::with_timeout("rooms-idle", &["-v", "--ping-interval", "0.5"], SHORT);
     let started = Instant::now();
     let mut ours = proxied.ours("idle");
     let mut node = proxied.node("idle");
     // Pings are all that comes; so many prove that the time-out has passed more than once.
-    while started.elapsed() < 3 * READ_TIMEOUT {
+    while started.elapsed() < 3 * SHORT {
         node.says("ping");
     }
     ours.write("still here\n");
@@ -155,12 +159,12 @@ fn idle_members_outlast_nginx_s_time_out_thanks_to_our_pings() {
 #[test]
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn without_pings_nginx_ends_idle_members() {
-    let mut proxied = Proxied::start("rooms-silent", &["-v", "--ping-interval", "0"]);
+    let mut proxied = Proxied::with_timeout("rooms-silent", &["-v", "--ping-interval", "0"], SHORT);
     let started = Instant::now();
     let ours = proxied.ours("idle");
     let mut node = proxied.node("idle");
     assert_eq!(heard(&mut node), r#"closed 1006 """#);
-    assert!(started.elapsed() >= READ_TIMEOUT);
+    assert!(started.elapsed() >= SHORT);
     // Standard input is still open: the connection's loss ends it.
     ours.finish().fails_with(7, "");
     // The server notices that both are gone.
