@@ -550,18 +550,25 @@ fn a_room_waits_for_its_slow_member_when_asked_to_and_nobody_loses_anything() {
 fn a_room_goes_on_when_the_member_that_held_it_up_leaves_again_and_again() {
     let server = rooms(&["--slow", "block", "--backlog", "64k"]);
     let mut sender = Peer::connect(server.port, "/");
+    let mut saying = sender.stream().try_clone().expect("clone");
+    let (heard, hearing) = mpsc::channel();
+    thread::spawn(move || while heard.send(number(&sender.next().payload)).is_ok() {});
     let mut message = Numbered::new(8 * BIG);
     for round in 0..20 {
         let mut slow = stuck(server.port, "/");
-        for _ in 0..2 {
-            sender.stream().write_all(message.with(round)).expect("say");
+        thread::scope(|scope| {
+            scope.spawn(|| (0..2).for_each(|_| saying.write_all(message.with(round)).expect("say")));
+            // Half of them read it all, which ends the wait too.
+            if round % 2 == 0 {
+                assert_eq!((number(&slow.next().payload), number(&slow.next().payload)), (round, round));
+            } else {
+                assert_eq!(hearing.recv_timeout(LIMIT), Ok(round), "the sender hears it while the other is stuck");
+            }
+            drop(slow);
+        });
+        for _ in 0..if round % 2 == 0 { 2 } else { 1 } {
+            assert_eq!(hearing.recv_timeout(LIMIT), Ok(round));
         }
-        // Half of them read it all, which ends the wait too.
-        if round % 2 == 0 {
-            assert_eq!((number(&slow.next().payload), number(&slow.next().payload)), (round, round));
-        }
-        drop(slow);
-        assert_eq!((number(&sender.next().payload), number(&sender.next().payload)), (round, round));
     }
 }
 
