@@ -35,6 +35,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
     let Some(options) = &config.rooms else { unreachable!("the plan serves rooms only with --broadcast") };
     allow_all_descriptors();
+    memory::prepare();
     let hub = Arc::new(Hub::new(options.clone(), config.websocket.clone(), config.report));
     // First, so that everything is there when the listener is announced.
     let metrics = match &options.metrics {

@@ -226,7 +226,7 @@ fn a_thousand_silent_connections_keep_nobody_out_and_are_ended() {
 }
 
 #[test]
-fn a_member_that_pings_for_ever_and_never_reads_costs_one_pong() {
+fn a_member_that_pings_for_ever_and_never_reads_costs_a_few_pongs() {
     let (server, metrics) = measured(&[]);
     let mut others = Others::enter(&server);
     others.notice_nothing();
@@ -237,7 +237,8 @@ fn a_member_that_pings_for_ever_and_never_reads_costs_one_pong() {
         pinging.stream().write_all(&pings).expect("it reads on");
     }
     others.notice_nothing();
-    assert!(metric(metrics, "backlog_bytes") <= 2 * 127, "{}", metric(metrics, "backlog_bytes"));
+    // Pings are answered while no more than 4 KiB wait; then only the last of them.
+    assert!(metric(metrics, "backlog_bytes") <= 4096 + 2 * 127, "{}", metric(metrics, "backlog_bytes"));
     let now = memory(&server.running);
     assert!(now < before + 4096, "{before} KiB before, {now} KiB now");
     drop(pinging);
