@@ -102,14 +102,18 @@ impl AccessOptions {
     /// appends whom it heard from, so what stands further left may be invented.
     pub fn client_behind(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         let trusts = |address: IpAddr| self.trusted_proxies.iter().any(|net| net.contains(&address));
+        let peer = peer.map(|peer| peer.to_canonical());
         // A peer without an address came over a unix socket, as proxies on the same machine do.
         let mut client = peer;
         if self.trusted_proxies.is_empty() || peer.is_some_and(|peer| !trusts(peer)) {
             return client;
         }
-        let forwarded: Vec<_> = super::list(headers, header::HeaderName::from_static("x-forwarded-for")).collect();
-        for hop in forwarded.iter().rev() {
-            let Ok(address) = hop.trim_matches(['[', ']']).parse() else { break };
+        // Split as bytes: what a client sent to the left must not hide what a proxy has appended.
+        let lines = headers.get_all("x-forwarded-for").into_iter().map(|line| line.as_bytes());
+        let hops: Vec<_> = lines.flat_map(|line| line.split(|byte| *byte == b',')).collect();
+        for hop in hops.iter().rev() {
+            let hop = str::from_utf8(hop).unwrap_or_default().trim().trim_matches(['[', ']']);
+            let Ok(address) = hop.parse::<IpAddr>().map(|address| address.to_canonical()) else { break };
             client = Some(address);
             if !trusts(address) {
                 break;
@@ -228,5 +232,9 @@ mod tests {
         assert_eq!(options.client_behind(ip("10.0.0.1"), &forged), ip("2.2.2.2"));
         assert_eq!(options.client_behind(ip("3.3.3.3"), &forged), ip("3.3.3.3"));
         assert_eq!(options.client_behind(ip("10.0.0.1"), &headers(&[])), ip("10.0.0.1"));
+        assert_eq!(options.client_behind(ip("::ffff:10.0.0.1"), &forged), ip("2.2.2.2"));
+        let mut garbage = HeaderMap::new();
+        garbage.insert("x-forwarded-for", HeaderValue::from_bytes(b"\xff, 9.9.9.9").expect("a value"));
+        assert_eq!(options.client_behind(ip("10.0.0.1"), &garbage), ip("9.9.9.9"));
     }
 }

@@ -69,7 +69,7 @@ impl<'a> Setup<'a> {
     }
 
     fn to(peer: String, far: Far<'a>) -> Self {
-        let client = peer.parse::<SocketAddr>().ok().map(|address| address.ip());
+        let client = peer.parse::<SocketAddr>().ok().map(|address| address.ip().to_canonical());
         Self { peer, client, asked: None, agreed: None, stage: String::new(), far, opened: None }
     }
 

@@ -152,7 +152,8 @@ impl Line {
 
     fn queue(&mut self, bytes: Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivery {
         let mut delivery = Delivery::default();
-        let must_go = self.is_cut && self.backlog.is_empty();
+        // One for whom nothing waits is not slow, however long the message is.
+        let must_go = self.backlog.is_empty();
         if self.backlog_bytes + bytes.len() > limit && !must_go {
             match policy {
                 SlowPolicy::Block => {

@@ -24,6 +24,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::unconstrained,
     time::{Sleep, sleep},
 };
 use tokio_tungstenite::{
@@ -115,13 +116,15 @@ pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace:
     };
     let mut stopping = pin!(stop.requested());
     let mut is_stopping = false;
-    let result = poll_fn(|cx| {
+    // tokio allows a task 128 reads and writes before it pretends that sockets are busy; in a room of more members the rest
+    // would seem slow. A poll is bounded by the messages it takes.
+    let result = unconstrained(poll_fn(|cx| {
         if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
             is_stopping = true;
             presence.part(&Close::new(1001, ""), grace, None);
         }
         presence.poll(cx)
-    })
+    }))
     .await;
     let reason = match &result {
         Ok(close) => close.to_string(),

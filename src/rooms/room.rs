@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
     time::Instant,
 };
+use tokio::task::unconstrained;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// Batches that a member's task flushes in a row before it hands the rest to a task of its own, so that it can read again.
@@ -166,7 +167,7 @@ impl Room {
             state.is_flushing = false;
         }
         let (room, rules) = (self.clone(), rules.clone());
-        tokio::spawn(async move { room.flush(&rules) });
+        tokio::spawn(unconstrained(async move { room.flush(&rules) }));
     }
 }
 

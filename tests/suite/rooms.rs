@@ -427,3 +427,15 @@ fn our_own_client_takes_the_end_of_the_server_as_a_clean_end() {
     client.finish().succeeds();
     assert_eq!(server.running.finish().code, 130);
 }
+
+#[test]
+fn a_message_longer_than_the_backlog_reaches_all_of_a_large_room() {
+    // More members than tokio lets a task write to in one go.
+    let server = rooms(&["--backlog", "64k"]);
+    let mut members: Vec<_> = (0..200).map(|_| Peer::connect(server.port, "/large")).collect();
+    let message = "x".repeat(100_000);
+    members[0].say(&message);
+    for member in &mut members {
+        assert!(member.hear() == message);
+    }
+}

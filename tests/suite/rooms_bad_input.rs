@@ -116,7 +116,7 @@ fn a_gigabyte_in_a_frame_is_refused_and_costs_nothing() {
 }
 
 #[test]
-fn a_gigabyte_in_messages_is_given_back_while_its_sender_stays() {
+fn a_gigabyte_in_messages_costs_no_more_than_a_few_of_them() {
     let (server, metrics) = measured(&["--backlog", "256m"]);
     let mut others = Others::enter(&server);
     others.notice_nothing();
@@ -133,7 +133,8 @@ fn a_gigabyte_in_messages_is_given_back_while_its_sender_stays() {
     sending.join().expect("the sender");
     others.notice_nothing();
     assert_eq!(metric(metrics, "connections"), 3);
-    until_memory_is_back(&server.running, before);
+    let now = memory(&server.running);
+    assert!(now < before + 5 * (16 << 10), "{before} KiB before, {now} KiB now");
 }
 
 #[test]
