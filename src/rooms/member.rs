@@ -39,6 +39,8 @@ use tokio_tungstenite::{
 const READ_BUFFER: usize = 4 * 1024;
 /// Messages of one member that are taken before other tasks have their turn.
 const BATCH: usize = 64;
+/// The same in bytes; then what waits for the member itself is written first.
+const BATCH_BYTES: usize = 256 * 1024;
 /// How long a member that broke the protocol or is too slow may take to read its close frame.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -240,7 +242,11 @@ impl Presence {
 
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
         let mut is_idle = false;
+        let mut bytes = 0;
         for _ in 0..BATCH {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
             if self.held.is_some() {
                 self.place.room.flush(&self.place.hub.rules);
                 if self.place.room.poll_delivered(self.last_said, cx).is_pending() {
@@ -286,6 +292,7 @@ impl Presence {
                 }
             };
             self.last_said = self.place.room.say(self.member.id, kind, &payload, &self.place.hub.rules);
+            bytes += payload.len();
             self.last_payload = payload;
         }
         self.place.room.flush(&self.place.hub.rules);

@@ -117,7 +117,7 @@ fn a_gigabyte_in_a_frame_is_refused_and_costs_nothing() {
 
 #[test]
 fn a_gigabyte_in_messages_costs_no_more_than_a_few_of_them() {
-    let (server, metrics) = measured(&["--backlog", "256m"]);
+    let (server, metrics) = measured(&["--backlog", "2g"]);
     let mut others = Others::enter(&server);
     others.notice_nothing();
     let before = memory(&server.running);
