@@ -10,7 +10,11 @@ pub use access::{AccessOptions, Secrets};
 pub use server::serve_text;
 
 use crate::{flow::ByteIo, report::Report};
-use hyper::{HeaderMap, header::HeaderName, upgrade::Upgraded};
+use hyper::{
+    HeaderMap,
+    header::{self, HeaderName},
+    upgrade::Upgraded,
+};
 use hyper_util::rt::TokioIo;
 
 /// Takes the raw stream back out of hyper, with what it had read beyond the handshake.
@@ -39,11 +43,8 @@ fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 /// `-v`: headers as curl shows them.
 fn show_headers(report: Report, mark: char, headers: &HeaderMap) {
     for (name, value) in headers {
-        let value = if *name == hyper::header::AUTHORIZATION {
-            "(hidden)".into()
-        } else {
-            String::from_utf8_lossy(value.as_bytes())
-        };
+        let is_secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name);
+        let value = if is_secret { "(hidden)".into() } else { String::from_utf8_lossy(value.as_bytes()) };
         report.handshake(mark, format_args!("{}: {value}", title_case(name.as_str())));
     }
 }
