@@ -79,6 +79,14 @@ impl Close {
         Self { code, reason: reason.into() }
     }
 
+    /// What a close frame carries (RFC 6455 section 5.5.1): the code and the reason, or nothing without a code.
+    pub fn payload(&self) -> Vec<u8> {
+        match self.code {
+            Self::NO_STATUS => Vec::new(),
+            code => [&code.to_be_bytes(), self.reason.as_bytes()].concat(),
+        }
+    }
+
     /// Whether a close frame may have this code (RFC 6455 section 7.4 and the IANA registry): the others are reserved, or
     /// stand for what happened without a code or without a close frame.
     pub fn may_be_sent(&self) -> bool {

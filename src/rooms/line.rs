@@ -210,12 +210,7 @@ impl Line {
 
     /// Queues a close frame, the last that this member is sent.
     pub fn close(&mut self, close: &Close) {
-        let mut payload = BytesMut::new();
-        if close.code != Close::NO_STATUS {
-            payload.extend_from_slice(&close.code.to_be_bytes());
-            payload.extend_from_slice(close.reason.as_bytes());
-        }
-        self.control(Control::Close, &payload);
+        self.control(Control::Close, &close.payload());
         self.is_sealed = true;
     }
 

@@ -152,12 +152,7 @@ impl WebSocket {
     }
 
     fn append_close(&mut self, close: &Close) {
-        let mut payload = BytesMut::new();
-        if close.code != Close::NO_STATUS {
-            payload.extend_from_slice(&close.code.to_be_bytes());
-            payload.extend_from_slice(close.reason.as_bytes());
-        }
-        self.append(OpCode::Control(Control::Close), true, &payload);
+        self.append(OpCode::Control(Control::Close), true, &close.payload());
         self.close_is_sent = true;
     }
 
