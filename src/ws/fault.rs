@@ -1,10 +1,7 @@
-//! What tungstenite's errors mean.
+//! Why nothing more can be read.
 
 use std::io;
-use tokio_tungstenite::tungstenite::{
-    self,
-    error::{CapacityError, ProtocolError},
-};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 
 /// Why nothing more can be read from a WebSocket.
 #[derive(Debug)]
@@ -24,39 +21,55 @@ pub enum Fault {
     },
 }
 
-impl From<tungstenite::Error> for Fault {
-    fn from(error: tungstenite::Error) -> Self {
-        match error {
-            // An unexpected end is TLS without close_notify: the same as TCP's without a close frame.
-            tungstenite::Error::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => Self::Io(error),
-            tungstenite::Error::Io(_)
-            | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-            | tungstenite::Error::ConnectionClosed
-            | tungstenite::Error::AlreadyClosed => Self::Ended,
-            tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => Self::Violation {
-                code: 1009,
-                reason: format!("a message of {size} bytes is too long"),
-                hint: Some(format!(
-                    "--max-ws-message-length and --max-ws-frame-length set the limits, here {max_size}"
-                )),
-            },
-            tungstenite::Error::Utf8(_) => {
-                Self::Violation { code: 1007, reason: "a text message is not valid UTF-8".into(), hint: None }
-            }
-            tungstenite::Error::Protocol(error) => Self::violation(&error.to_string()),
-            other => Self::violation(&other.to_string()),
+impl From<ProtocolError> for Fault {
+    fn from(error: ProtocolError) -> Self {
+        let text = error.to_string();
+        let mut letters = text.chars();
+        let mut reason: String =
+            letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default();
+        // What fits into a close frame (RFC 6455 section 5.5).
+        while reason.len() > 123 {
+            reason.pop();
+        }
+        Self::Violation { code: 1002, reason, hint: None }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // TLS without close_notify: the same as TCP's end without a close frame.
+            io::ErrorKind::UnexpectedEof => Self::Ended,
+            _ => Self::Io(error),
         }
     }
 }
 
 impl Fault {
-    fn violation(text: &str) -> Self {
-        let mut letters = text.chars();
-        let mut reason: String =
-            letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default();
-        while reason.len() > 123 {
-            reason.pop();
+    /// A frame or message of so many bytes, which is beyond the limit.
+    pub fn too_long(length: u64, limit: usize) -> Self {
+        let hint = format!("--max-ws-message-length and --max-ws-frame-length set the limits, here {limit}");
+        Self::Violation { code: 1009, reason: format!("a message of {length} bytes is too long"), hint: Some(hint) }
+    }
+
+    /// Text that is none.
+    pub fn not_utf8() -> Self {
+        Self::Violation { code: 1007, reason: "a text message is not valid UTF-8".into(), hint: None }
+    }
+}
+
+impl From<tokio_tungstenite::tungstenite::Error> for Fault {
+    fn from(error: tokio_tungstenite::tungstenite::Error) -> Self {
+        use tokio_tungstenite::tungstenite::{Error, error::CapacityError};
+        match error {
+            Error::Io(error) => error.into(),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+            | Error::ConnectionClosed
+            | Error::AlreadyClosed => Self::Ended,
+            Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => Self::too_long(size as u64, max_size),
+            Error::Utf8(_) => Self::not_utf8(),
+            Error::Protocol(error) => error.into(),
+            _ => Self::Ended,
         }
-        Self::Violation { code: 1002, reason, hint: None }
     }
 }

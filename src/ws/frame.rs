@@ -19,8 +19,8 @@ pub fn append(out: &mut BytesMut, opcode: OpCode, is_final: bool, masked: bool, 
     }
 }
 
-/// XORs the key over the payload, eight bytes at a time.
-fn apply_mask(payload: &mut [u8], mask: [u8; 4]) {
+/// XORs the key over a part of the payload, eight bytes at a time. Gives the key as the next part needs it.
+pub fn apply_mask(payload: &mut [u8], mut mask: [u8; 4]) -> [u8; 4] {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (words, tail) = payload.as_chunks_mut::<8>();
@@ -30,6 +30,8 @@ fn apply_mask(payload: &mut [u8], mask: [u8; 4]) {
     for (byte, key) in tail.iter_mut().zip(mask.into_iter().cycle()) {
         *byte ^= key;
     }
+    mask.rotate_left(payload.len() % 4);
+    mask
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::{
     fault::Fault,
     frame,
     heartbeat::{Beat, Heartbeat},
+    reader::{Heard, Limits, Reader},
     tap::{self, Tap},
     wire::Wire,
 };
@@ -15,7 +16,6 @@ use crate::{
     report::Level,
 };
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use std::{
     future::Future,
     pin::Pin,
@@ -24,32 +24,20 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Sleep, sleep};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self,
-        protocol::{
-            self, WebSocketConfig,
-            frame::coding::{Control, Data, OpCode},
-        },
-    },
-};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 /// Messages longer than this leave as fragments of this size: neither memory nor time grows with their length twice.
 const FRAGMENT: usize = 64 * 1024;
 /// Frames gather up to this size before they are written.
 const GATHER: usize = 64 * 1024;
-/// tungstenite allocates and clears its read buffer whole: large where one connection is pumped, small where there are
-/// many.
-const CLIENT_READ_BUFFER: usize = 64 * 1024;
-const SERVER_READ_BUFFER: usize = 16 * 1024;
 /// How long a peer that broke the protocol may take to read our close frame before the connection is cut. Without the
 /// wait its unread data would reset the connection, and the close frame could be lost.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One end of a WebSocket connection, after the upgrade.
 pub struct WebSocket {
-    inner: WebSocketStream<Wire>,
+    wire: Wire,
+    reader: Reader,
     side: Side,
     options: WebSocketOptions,
     /// The rest of a message that leaves in fragments.
@@ -91,7 +79,7 @@ enum Settling {
 
 impl WebSocket {
     /// Starts to speak frames on a connection whose upgrade is done. `early` is what came with the upgrade.
-    pub async fn open(end: ByteEnd, early: Vec<u8>, side: Side, config: &Arc<Config>) -> MessageEnd {
+    pub fn open(end: ByteEnd, early: Vec<u8>, side: Side, config: &Arc<Config>) -> MessageEnd {
         let options = config.websocket.clone();
         let shows_frames = config.report.shows(Level::Frames);
         let name = end.name.clone();
@@ -100,21 +88,10 @@ impl WebSocket {
             tap.see(&early);
         }
         let wire = Wire { end, out: BytesMut::new(), heard: early.len() as u64, tap };
-        let (role, read_buffer) = match side {
-            Side::Client => (protocol::Role::Client, CLIENT_READ_BUFFER),
-            Side::Server => (protocol::Role::Server, SERVER_READ_BUFFER),
-        };
-        let limits = WebSocketConfig::default()
-            .read_buffer_size(read_buffer)
-            .write_buffer_size(0)
-            .max_message_size(Some(options.max_message))
-            .max_frame_size(Some(options.max_frame));
-        let mut inner = WebSocketStream::from_partially_read(wire, early, role, Some(limits)).await;
-        // It believes that it has closed, so it reads on but answers nothing: neither pings nor close frames, whose codes
-        // it would replace. The wire swallows what it says.
-        let _ = inner.close(None).await;
+        let limits = Limits { message: options.max_message, frame: options.max_frame };
         let stream = Self {
-            inner,
+            wire,
+            reader: Reader::new(side, limits, early),
             side,
             heartbeat: options.ping_interval.map(|every| Heartbeat::new(every, options.ping_timeout)),
             options,
@@ -132,17 +109,13 @@ impl WebSocket {
         MessageEnd { io: Box::new(stream), role: Role::WebSocket, name }
     }
 
-    fn wire(&mut self) -> &mut Wire {
-        self.inner.get_mut()
-    }
-
     fn append(&mut self, opcode: OpCode, is_final: bool, payload: &[u8]) {
         let masked = self.side == Side::Client;
         if self.shows_frames {
-            let name = &self.inner.get_ref().end.name;
+            let name = &self.wire.end.name;
             tap::show('>', name, opcode, is_final, payload.len() as u64, payload);
         }
-        frame::append(&mut self.wire().out, opcode, is_final, masked, payload);
+        frame::append(&mut self.wire.out, opcode, is_final, masked, payload);
     }
 
     /// Counts a ping or pong that was read: a header of two bytes, a mask from clients, and the payload.
@@ -178,7 +151,7 @@ impl WebSocket {
     fn answer_ping(&mut self) {
         if self.close_is_sent {
             self.owed_pong = None;
-        } else if self.wire().out.len() < GATHER
+        } else if self.wire.out.len() < GATHER
             && let Some(payload) = self.owed_pong.take()
         {
             self.append(OpCode::Control(Control::Pong), true, &payload);
@@ -188,8 +161,8 @@ impl WebSocket {
     /// Writes while reading: pongs, and what waits for a flush when there is nothing to read.
     fn drain_quietly(&mut self, cx: &mut Context<'_>) {
         self.answer_ping();
-        while !self.write_failed && !self.wire().out.is_empty() {
-            match self.wire().poll_drain(cx) {
+        while !self.write_failed && !self.wire.out.is_empty() {
+            match self.wire.poll_drain(cx) {
                 Poll::Ready(Ok(())) => self.answer_ping(),
                 Poll::Ready(Err(_)) => self.write_failed = true,
                 Poll::Pending => return,
@@ -202,13 +175,13 @@ impl WebSocket {
             self.sending = None;
             self.append_close(&Close::new(code, reason.as_str()));
         }
-        let error = Error::Protocol { with: self.wire().end.name.to_string(), reason, hint };
+        let error = Error::Protocol { with: self.wire.end.name.to_string(), reason, hint };
         self.failing = Some(Failing { error, deadline: Box::pin(sleep(FAREWELL)), output_is_done: false });
     }
 
     /// Writes the close frame, then reads to the end or for [`FAREWELL`], then gives the error.
     fn poll_failing(&mut self, cx: &mut Context<'_>, mut failing: Failing) -> Poll<Error> {
-        let wire = self.inner.get_mut();
+        let wire = &mut self.wire;
         if !failing.output_is_done && wire.poll_drain(cx).is_ready() && wire.end.poll_shutdown(cx).is_ready() {
             failing.output_is_done = true;
         }
@@ -229,16 +202,16 @@ impl WebSocket {
         Poll::Pending
     }
 
-    /// What an error of tungstenite's reading means. `Some` is an end that is none.
-    fn read_error(&mut self, error: tungstenite::Error) -> Result<Option<Incoming>, Error> {
-        match Fault::from(error) {
+    /// What it means that nothing more can be read. `Some` is an end that is no error.
+    fn ended_by(&mut self, fault: Fault) -> Result<Option<Incoming>, Error> {
+        match fault {
             // Many servers answer a close frame with the end of the connection alone.
             Fault::Ended if self.close_is_sent => Ok(Some(Incoming::End(None))),
             Fault::Ended => {
-                let with = self.wire().end.name.to_string();
+                let with = self.wire.end.name.to_string();
                 Err(Error::Lost { with, reason: "it ended without a close frame".into() })
             }
-            Fault::Io(error) => Err(self.wire().end.read_error(error)),
+            Fault::Io(error) => Err(self.wire.end.read_error(error)),
             Fault::Violation { code, reason, hint } => {
                 self.fail(code, reason, hint);
                 Ok(None)
@@ -256,28 +229,18 @@ impl MessageStream for WebSocket {
             if let Some(close) = &self.received_close {
                 return Poll::Ready(Ok(Incoming::End(Some(close.clone()))));
             }
-            let next = self.inner.poll_next_unpin(cx);
+            let next = self.reader.poll_next(&mut self.wire, cx);
             if self.heartbeat.is_some() {
                 self.beat(cx, next.is_pending())?;
             }
             if next.is_pending() {
                 self.drain_quietly(cx);
             }
-            let message = match next {
+            match next {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(message))) => message,
-                Poll::Ready(other) => {
-                    let error = other.and_then(Result::err).unwrap_or(tungstenite::Error::ConnectionClosed);
-                    match self.read_error(error)? {
-                        Some(end) => return Poll::Ready(Ok(end)),
-                        None => continue,
-                    }
-                }
-            };
-            let (kind, payload) = match message {
-                tungstenite::Message::Text(text) => (Kind::Text, text.into()),
-                tungstenite::Message::Binary(payload) => (Kind::Binary, payload),
-                tungstenite::Message::Pong(payload) => {
+                Poll::Ready(Ok(Heard::Message(message))) => return Poll::Ready(Ok(Incoming::Message(message))),
+                Poll::Ready(Ok(Heard::Close(close))) => self.received_close = Some(close),
+                Poll::Ready(Ok(Heard::Pong(payload))) => {
                     self.note_control(&payload);
                     if let Settling::Waiting(sent, waker) = &self.settling
                         && payload == sent[..]
@@ -285,37 +248,29 @@ impl MessageStream for WebSocket {
                         waker.wake_by_ref();
                         self.settling = Settling::Done;
                     }
-                    continue;
                 }
-                tungstenite::Message::Close(close) => {
-                    match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
-                        Some(close) if !close.may_be_sent() => {
-                            self.fail(1002, format!("the close code {} may not be sent", close.code), None);
-                        }
-                        close => self.received_close = Some(close.unwrap_or(Close::new(Close::NO_STATUS, ""))),
-                    }
-                    continue;
-                }
-                tungstenite::Message::Ping(payload) => {
+                Poll::Ready(Ok(Heard::Ping(payload))) => {
                     self.note_control(&payload);
                     self.owed_pong = Some(payload);
                     self.drain_quietly(cx);
-                    continue;
                 }
-                tungstenite::Message::Frame(_) => continue,
-            };
-            return Poll::Ready(Ok(Incoming::Message(Message { kind, payload })));
+                Poll::Ready(Err(fault)) => {
+                    if let Some(end) = self.ended_by(fault)? {
+                        return Poll::Ready(Ok(end));
+                    }
+                }
+            }
         }
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.write_failed {
-            let with = self.wire().end.name.to_string();
+            let with = self.wire.end.name.to_string();
             return Poll::Ready(Err(Error::Lost { with, reason: "it no longer takes data".into() }));
         }
         loop {
-            if self.wire().out.len() >= GATHER {
-                ready!(self.wire().poll_drain(cx))?;
+            if self.wire.out.len() >= GATHER {
+                ready!(self.wire.poll_drain(cx))?;
             }
             if self.sending.is_none() {
                 return Poll::Ready(Ok(()));
@@ -332,7 +287,7 @@ impl MessageStream for WebSocket {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_ready(cx))?;
-        self.wire().poll_drain(cx)
+        self.wire.poll_drain(cx)
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
@@ -341,10 +296,10 @@ impl MessageStream for WebSocket {
             let close = close.or(self.received_close.as_ref()).unwrap_or(&self.options.close).clone();
             self.append_close(&close);
         }
-        ready!(self.wire().poll_drain(cx))?;
+        ready!(self.wire.poll_drain(cx))?;
         if self.received_close.is_some() && self.side == Side::Server {
             // RFC 6455 section 7.1.1: the server closes the TCP connection first.
-            ready!(self.wire().end.poll_shutdown(cx))?;
+            ready!(self.wire.end.poll_shutdown(cx))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -359,17 +314,17 @@ impl MessageStream for WebSocket {
             }
             Settling::Waiting(..) => {}
         }
-        ready!(self.wire().poll_drain(cx))?;
+        ready!(self.wire.poll_drain(cx))?;
         Poll::Pending
     }
 
     fn heard(&self) -> u64 {
         // A peer that only pings says nothing.
-        self.inner.get_ref().heard.wrapping_sub(self.heard_control)
+        self.wire.heard.wrapping_sub(self.heard_control)
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.wire().end.poll_shutdown(cx).map(|_| ())
+        self.wire.end.poll_shutdown(cx).map(|_| ())
     }
 }
 
@@ -382,7 +337,7 @@ impl WebSocket {
             // No ping may follow it; from here on the close timeout counts.
             self.heartbeat = None;
         }
-        let wire = self.inner.get_mut();
+        let wire = &mut self.wire;
         let is_alive = std::mem::replace(&mut self.heard_at_last_beat, wire.heard) < wire.heard || !is_idle;
         let has_room = wire.out.len() < GATHER;
         let Some(heartbeat) = &mut self.heartbeat else { return Ok(()) };
@@ -399,7 +354,7 @@ impl WebSocket {
             }
             Poll::Ready(Beat::Dead(limit)) => {
                 let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
-                Err(Error::Lost { with: self.wire().end.name.to_string(), reason })
+                Err(Error::Lost { with: self.wire.end.name.to_string(), reason })
             }
         }
     }

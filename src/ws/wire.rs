@@ -1,4 +1,4 @@
-//! The byte stream below tungstenite: reads pass through, its writes are swallowed, and ours gather in one output.
+//! The byte stream below a WebSocket: what is read is counted and shown, and what is written gathers in one output.
 
 use super::tap::Tap;
 use crate::{error::Error, flow::ByteEnd};
@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// What is read comes from the end; frames of ours wait in `out` until [`poll_drain`](Self::poll_drain).
 pub struct Wire {
@@ -43,20 +43,5 @@ impl AsyncRead for Wire {
             tap.see(&buf.filled()[before..]);
         }
         read
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        // tungstenite's own answers; we write ours.
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }

@@ -1,0 +1,512 @@
+//! Reading: frames into messages (RFC 6455 section 5).
+//!
+//! Bytes are read into one buffer, in which frames are unmasked where they lie; a message of one frame leaves as a part of
+//! that buffer. A connection on which nothing is under way has no buffer at all.
+
+use super::{Side, fault::Fault, frame::apply_mask};
+use crate::flow::{Close, Kind, Message};
+use bytes::{Buf, Bytes, BytesMut};
+use std::{
+    io::Cursor,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::io::AsyncRead;
+use tokio_tungstenite::tungstenite::{
+    self,
+    error::ProtocolError,
+    protocol::frame::{
+        FrameHeader,
+        coding::{Control, Data, OpCode},
+    },
+};
+use tokio_util::io::poll_read_buf;
+
+/// How much is read at once, in bytes: little while little comes, so that a message that waits somewhere does not hold a
+/// large buffer, and up to what the kernel hands over in one go when it comes in masses.
+const LEAST_READ: usize = 8 * 1024;
+const MOST_READ: usize = 256 * 1024;
+
+/// What a peer says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A message, whole.
+    Message(Message),
+    /// A ping, to be answered with the same bytes.
+    Ping(Bytes),
+    /// A pong.
+    Pong(Bytes),
+    /// A close frame, the last that is heard; [`Close::NO_STATUS`] without a code.
+    Close(Close),
+}
+
+/// The longest that is taken, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A message, all its fragments together.
+    pub message: usize,
+    /// One frame's payload.
+    pub frame: usize,
+}
+
+/// One direction of a connection, from bytes to what they say.
+pub struct Reader {
+    side: Side,
+    limits: Limits,
+    /// What was read and is not taken yet. It begins with a header, or with the payload of `frame`.
+    input: BytesMut,
+    frame: Option<Frame>,
+    /// A message that comes in fragments.
+    message: Option<Assembly>,
+    reading: usize,
+    /// How much has come since there was nothing to read.
+    burst: usize,
+}
+
+/// A frame whose header has been read.
+struct Frame {
+    opcode: OpCode,
+    is_final: bool,
+    mask: [u8; 4],
+    /// Bytes of payload that are to be taken yet.
+    length: usize,
+    /// How many of those that have come are unmasked.
+    unmasked: usize,
+    text: Utf8,
+}
+
+/// The fragments of a message so far.
+struct Assembly {
+    kind: Kind,
+    payload: BytesMut,
+    text: Utf8,
+}
+
+/// How much of a text is known to be valid UTF-8.
+#[derive(Default)]
+struct Utf8(usize);
+
+impl Utf8 {
+    /// Checks what was added. A character may be cut off at the end unless the text is complete.
+    fn check(&mut self, text: &[u8], is_complete: bool) -> Result<(), Fault> {
+        match std::str::from_utf8(&text[self.0..]) {
+            Ok(_) => self.0 = text.len(),
+            Err(error) if error.error_len().is_none() && !is_complete => self.0 += error.valid_up_to(),
+            Err(_) => return Err(Fault::not_utf8()),
+        }
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// Reads as this side of a connection. `early` is what was read of it already.
+    pub fn new(side: Side, limits: Limits, early: Vec<u8>) -> Self {
+        let input = BytesMut::from_iter(early);
+        Self { side, limits, input, frame: None, message: None, reading: LEAST_READ, burst: 0 }
+    }
+
+    /// The next thing that the peer says. Nothing may be read after an error or a close frame.
+    pub fn poll_next(&mut self, io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<Result<Heard, Fault>> {
+        loop {
+            if let Some(heard) = self.take()? {
+                return Poll::Ready(Ok(heard));
+            }
+            self.make_room();
+            match poll_read_buf(Pin::new(&mut *io), cx, &mut self.input) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Fault::Ended)),
+                Poll::Ready(Ok(length)) => {
+                    self.burst += length;
+                    if self.input.len() == self.input.capacity() {
+                        self.reading = MOST_READ.min(self.reading * 4);
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => {
+                    if std::mem::take(&mut self.burst) < self.reading / 4 {
+                        self.reading = LEAST_READ.max(self.reading / 2);
+                    }
+                    if self.input.is_empty() {
+                        self.input = BytesMut::new();
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Makes room for a read.
+    fn make_room(&mut self) {
+        let room = self.input.capacity() - self.input.len();
+        let missing = self.frame.as_ref().map_or(0, |frame| frame.length - self.input.len());
+        let has_room_for_the_rest = (1..=room).contains(&missing);
+        if room < self.reading / 2 && !has_room_for_the_rest {
+            // A long frame's buffer grows with what has come, not with what its header promises.
+            self.input.reserve(self.reading.max(missing.min(self.input.len())));
+        }
+    }
+
+    /// Takes what is complete.
+    fn take(&mut self) -> Result<Option<Heard>, Fault> {
+        loop {
+            let mut frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match self.header()? {
+                    Some(frame) => frame,
+                    None => return Ok(None),
+                },
+            };
+            let come = frame.length.min(self.input.len());
+            if self.side == Side::Server && frame.unmasked < come {
+                frame.mask = apply_mask(&mut self.input[frame.unmasked..come], frame.mask);
+                frame.unmasked = come;
+            }
+            let is_whole = come == frame.length;
+            let kind = match frame.opcode {
+                OpCode::Control(_) if !is_whole => {
+                    self.frame = Some(frame);
+                    return Ok(None);
+                }
+                OpCode::Control(control) => {
+                    let payload = self.input.split_to(come).freeze();
+                    return control_frame(control, payload).map(Some);
+                }
+                OpCode::Data(Data::Text) => Kind::Text,
+                OpCode::Data(_) => Kind::Binary,
+            };
+            let Some(message) = &mut self.message else {
+                // The whole message is this frame.
+                if kind == Kind::Text {
+                    frame.text.check(&self.input[..come], is_whole)?;
+                }
+                if !is_whole {
+                    self.frame = Some(frame);
+                    return Ok(None);
+                }
+                let payload = self.input.split_to(come).freeze();
+                return Ok(Some(Heard::Message(Message { kind, payload })));
+            };
+            message.payload.extend_from_slice(&self.input[..come]);
+            self.input.advance(come);
+            let is_complete = is_whole && frame.is_final;
+            if message.kind == Kind::Text {
+                message.text.check(&message.payload, is_complete)?;
+            }
+            if is_complete {
+                let Some(Assembly { kind, payload, .. }) = self.message.take() else { return Ok(None) };
+                return Ok(Some(Heard::Message(Message { kind, payload: payload.freeze() })));
+            }
+            if !is_whole {
+                frame.length -= come;
+                frame.unmasked = 0;
+                self.frame = Some(frame);
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes a header once it has come, if the frame may stand here.
+    fn header(&mut self) -> Result<Option<Frame>, Fault> {
+        let mut cursor = Cursor::new(&self.input[..]);
+        let (header, length) = match FrameHeader::parse(&mut cursor) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return Ok(None),
+            Err(tungstenite::Error::Protocol(error)) => return Err(error.into()),
+            Err(_) => unreachable!("memory can be read"),
+        };
+        let size = usize::try_from(cursor.position()).unwrap_or(usize::MAX);
+        self.input.advance(size);
+        let FrameHeader { is_final, rsv1, rsv2, rsv3, opcode, mask } = header;
+        if rsv1 || rsv2 || rsv3 {
+            return Err(ProtocolError::NonZeroReservedBits.into());
+        }
+        match self.side {
+            Side::Server if mask.is_none() => return Err(ProtocolError::UnmaskedFrameFromClient.into()),
+            Side::Client if mask.is_some() => return Err(ProtocolError::MaskedFrameFromServer.into()),
+            Side::Server | Side::Client => {}
+        }
+        let length = self.check_length(opcode, is_final, length)?;
+        match (opcode, &self.message) {
+            (OpCode::Control(_), _) | (OpCode::Data(Data::Continue), Some(_)) => {}
+            (OpCode::Data(Data::Continue), None) => return Err(ProtocolError::UnexpectedContinueFrame.into()),
+            (OpCode::Data(data), Some(_)) => return Err(ProtocolError::ExpectedFragment(data).into()),
+            (OpCode::Data(data), None) if !is_final => {
+                let kind = if data == Data::Text { Kind::Text } else { Kind::Binary };
+                self.message = Some(Assembly { kind, payload: BytesMut::new(), text: Utf8::default() });
+            }
+            (OpCode::Data(_), None) => {}
+        }
+        let mask = mask.unwrap_or_default();
+        Ok(Some(Frame { opcode, is_final, mask, length, unmasked: 0, text: Utf8::default() }))
+    }
+
+    /// Refuses what is too long as soon as it is announced.
+    fn check_length(&self, opcode: OpCode, is_final: bool, length: u64) -> Result<usize, Fault> {
+        if let OpCode::Control(_) = opcode {
+            if !is_final {
+                return Err(ProtocolError::FragmentedControlFrame.into());
+            }
+            if length > 125 {
+                return Err(ProtocolError::ControlFrameTooBig.into());
+            }
+        }
+        let before = self.message.as_ref().map_or(0, |message| message.payload.len());
+        let most = self.limits.frame.min(self.limits.message.saturating_sub(before));
+        match usize::try_from(length) {
+            Ok(fits) if fits <= most || matches!(opcode, OpCode::Control(_)) => Ok(fits),
+            _ if length > self.limits.frame as u64 => Err(Fault::too_long(length, self.limits.frame)),
+            _ => Err(Fault::too_long(length.saturating_add(before as u64), self.limits.message)),
+        }
+    }
+}
+
+fn control_frame(control: Control, payload: Bytes) -> Result<Heard, Fault> {
+    match control {
+        Control::Ping => Ok(Heard::Ping(payload)),
+        Control::Pong => Ok(Heard::Pong(payload)),
+        Control::Close => close_frame(&payload).map(Heard::Close),
+        Control::Reserved(opcode) => Err(ProtocolError::UnknownControlFrameType(opcode).into()),
+    }
+}
+
+/// RFC 6455 section 5.5.1.
+fn close_frame(payload: &[u8]) -> Result<Close, Fault> {
+    match payload {
+        [] => Ok(Close::new(Close::NO_STATUS, "")),
+        [_] => Err(ProtocolError::InvalidCloseSequence.into()),
+        [high, low, reason @ ..] => {
+            let reason = std::str::from_utf8(reason).map_err(|_| Fault::not_utf8())?;
+            let close = Close::new(u16::from_be_bytes([*high, *low]), reason);
+            if !close.may_be_sent() {
+                let reason = format!("the close code {} may not be sent", close.code);
+                return Err(Fault::Violation { code: 1002, reason, hint: None });
+            }
+            Ok(close)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ws::frame;
+    use proptest::prelude::*;
+    use std::{io, task::Waker};
+    use tokio::io::ReadBuf;
+    use tokio_tungstenite::tungstenite::{
+        Message as Theirs, WebSocket,
+        protocol::{Role, WebSocketConfig},
+    };
+
+    const LIMITS: Limits = Limits { message: 100_000, frame: 80_000 };
+
+    /// Gives its pieces one a read, and says that there is nothing to read between them.
+    struct Pieces {
+        pieces: Vec<Vec<u8>>,
+        next: usize,
+        is_waiting: bool,
+    }
+
+    impl AsyncRead for Pieces {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.is_waiting = !self.is_waiting;
+            if self.is_waiting {
+                return Poll::Pending;
+            }
+            let at = self.next;
+            if let Some(piece) = self.pieces.get_mut(at) {
+                let length = piece.len().min(buf.remaining());
+                buf.put_slice(&piece[..length]);
+                piece.drain(..length);
+                self.next += usize::from(piece.is_empty());
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// All that is heard up to the end or the fault; that comes as the close code.
+    fn hear(side: Side, bytes: &[u8], cuts: &[usize]) -> (Vec<Heard>, Option<u16>) {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        cuts.dedup();
+        let pieces = cuts.windows(2).map(|ends| bytes[ends[0]..ends[1]].to_vec()).collect();
+        let mut io = Pieces { pieces, next: 0, is_waiting: false };
+        let mut reader = Reader::new(side, LIMITS, Vec::new());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut all = Vec::new();
+        loop {
+            match reader.poll_next(&mut io, &mut cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(heard)) => {
+                    let is_last = matches!(heard, Heard::Close(_));
+                    all.push(heard);
+                    if is_last {
+                        return (all, None);
+                    }
+                }
+                Poll::Ready(Err(Fault::Violation { code, .. })) => return (all, Some(code)),
+                Poll::Ready(Err(_)) => return (all, None),
+            }
+        }
+    }
+
+    /// What tungstenite makes of the same bytes.
+    fn their_hearing(side: Side, bytes: &[u8]) -> (Vec<Heard>, Option<u16>) {
+        struct Deaf<'a>(Cursor<&'a [u8]>);
+        impl io::Read for Deaf<'_> {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                io::Read::read(&mut self.0, buf)
+            }
+        }
+        impl io::Write for Deaf<'_> {
+            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                Ok(buf.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let role = if side == Side::Server { Role::Server } else { Role::Client };
+        let limits = WebSocketConfig::default()
+            .max_message_size(Some(LIMITS.message))
+            .max_frame_size(Some(LIMITS.frame))
+            .read_buffer_size(1024);
+        let mut socket = WebSocket::from_raw_socket(Deaf(Cursor::new(bytes)), role, Some(limits));
+        let mut all = Vec::new();
+        loop {
+            all.push(match socket.read() {
+                Ok(Theirs::Text(text)) => Heard::Message(Message { kind: Kind::Text, payload: text.into() }),
+                Ok(Theirs::Binary(payload)) => Heard::Message(Message { kind: Kind::Binary, payload }),
+                Ok(Theirs::Ping(payload)) => Heard::Ping(payload),
+                Ok(Theirs::Pong(payload)) => Heard::Pong(payload),
+                Ok(Theirs::Close(None)) => Heard::Close(Close::new(Close::NO_STATUS, "")),
+                Ok(Theirs::Close(Some(close))) => Heard::Close(Close::new(close.code.into(), close.reason.as_str())),
+                Ok(Theirs::Frame(_)) => unreachable!("it is never read"),
+                Err(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return (all, None),
+                Err(tungstenite::Error::Protocol(_)) => return (all, Some(1002)),
+                Err(tungstenite::Error::Capacity(_)) => return (all, Some(1009)),
+                Err(tungstenite::Error::Utf8(_)) => return (all, Some(1007)),
+                Err(error) => unreachable!("{error}"),
+            });
+            if matches!(all.last(), Some(Heard::Close(_))) {
+                return (all, None);
+            }
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    struct Planned {
+        opcode: OpCode,
+        is_final: bool,
+        payload: Vec<u8>,
+        /// Bits of the first byte that are turned round; mostly none.
+        damage: u8,
+    }
+
+    fn payload() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => ".{0,40}".prop_map(String::into_bytes),
+            2 => prop::collection::vec(any::<u8>(), 0..200),
+            1 => (0..120_000usize).prop_map(|length| vec![b'x'; length]),
+        ]
+    }
+
+    fn planned() -> impl Strategy<Value = Planned> {
+        let opcode = prop_oneof![
+            3 => Just(OpCode::Data(Data::Text)),
+            3 => Just(OpCode::Data(Data::Binary)),
+            3 => Just(OpCode::Data(Data::Continue)),
+            1 => Just(OpCode::Control(Control::Ping)),
+            1 => Just(OpCode::Control(Control::Pong)),
+            1 => Just(OpCode::Control(Control::Close)),
+        ];
+        let damage = prop_oneof![20 => Just(0), 1 => any::<u8>()];
+        (opcode, prop::bool::weighted(0.7), payload(), damage).prop_map(|(opcode, is_final, payload, damage)| Planned {
+            opcode,
+            is_final,
+            payload,
+            damage,
+        })
+    }
+
+    fn encode(side: Side, frames: &[Planned]) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        for Planned { opcode, is_final, payload, damage } in frames {
+            let start = out.len();
+            frame::append(&mut out, *opcode, *is_final, side == Side::Server, payload);
+            out[start] ^= damage;
+        }
+        out.to_vec()
+    }
+
+    fn side() -> impl Strategy<Value = Side> {
+        prop_oneof![Just(Side::Client), Just(Side::Server)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_heard_does_not_depend_on_how_it_is_cut(
+            side in side(),
+            frames in prop::collection::vec(planned(), 0..8),
+            cuts in prop::collection::vec(any::<usize>(), 0..40),
+        ) {
+            let bytes = encode(side, &frames);
+            prop_assert_eq!(hear(side, &bytes, &cuts), hear(side, &bytes, &[]));
+        }
+
+        #[test]
+        fn short_frames_are_heard_the_same_byte_by_byte(
+            side in side(),
+            frames in prop::collection::vec(planned(), 0..8),
+        ) {
+            let mut bytes = encode(side, &frames);
+            bytes.truncate(500);
+            let every: Vec<usize> = (0..bytes.len()).collect();
+            prop_assert_eq!(hear(side, &bytes, &every), hear(side, &bytes, &[]));
+        }
+
+        #[test]
+        fn tungstenite_hears_the_same(side in side(), frames in prop::collection::vec(planned(), 0..8)) {
+            let bytes = encode(side, &frames);
+            let (ours, our_fault) = hear(side, &bytes, &[]);
+            let (theirs, their_fault) = their_hearing(side, &bytes);
+            prop_assert_eq!(&ours[..], &theirs[..ours.len().min(theirs.len())]);
+            match (our_fault, their_fault) {
+                // It replaces codes that may not be sent.
+                (Some(1002), None) => prop_assert!(matches!(theirs.last(), Some(Heard::Close(_)))),
+                // Of several faults in a frame it finds another first.
+                (ours, theirs) => prop_assert_eq!(ours.is_some(), theirs.is_some()),
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_heard_or_refused(side in side(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            hear(side, &bytes, &[]);
+        }
+    }
+
+    #[test]
+    fn wrong_text_is_refused_before_its_frame_is_whole() {
+        let mut reader = Reader::new(Side::Client, LIMITS, vec![0x81, 10, b'a', 0xff]);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut nothing = Pieces { pieces: Vec::new(), next: 0, is_waiting: false };
+        let heard = reader.poll_next(&mut nothing, &mut cx);
+        assert!(matches!(heard, Poll::Ready(Err(Fault::Violation { code: 1007, .. }))), "{heard:?}");
+    }
+
+    #[test]
+    fn a_connection_on_which_nothing_is_under_way_has_no_buffer() {
+        let mut bytes = BytesMut::new();
+        frame::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
+        let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };
+        let mut reader = Reader::new(Side::Server, LIMITS, Vec::new());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut heard = Poll::Pending;
+        while heard.is_pending() {
+            heard = reader.poll_next(&mut io, &mut cx);
+        }
+        io.is_waiting = false;
+        assert!(reader.poll_next(&mut io, &mut cx).is_pending());
+        assert_eq!(reader.input.capacity(), 0);
+    }
+}
