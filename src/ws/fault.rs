@@ -1,5 +1,6 @@
 //! What tungstenite's errors mean.
 
+use super::deflate::Uninflatable;
 use std::io;
 use tokio_tungstenite::tungstenite::{
     self,
@@ -27,6 +28,9 @@ pub enum Fault {
 impl From<tungstenite::Error> for Fault {
     fn from(error: tungstenite::Error) -> Self {
         match error {
+            tungstenite::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<Uninflatable>()) => {
+                Self::Violation { code: 1007, reason: error.to_string(), hint: None }
+            }
             // An unexpected end is TLS without close_notify: the same as TCP's without a close frame.
             tungstenite::Error::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => Self::Io(error),
             tungstenite::Error::Io(_)

@@ -4,6 +4,7 @@
 //! among them, are encoded into the output of [`wire::Wire`], so everything leaves in one order and whole. That is what
 //! lets messages follow a close frame that was received but not yet answered, and lets long messages leave as fragments.
 
+mod deflate;
 mod fault;
 mod frame;
 mod heartbeat;
@@ -12,6 +13,7 @@ mod stream;
 mod tap;
 mod wire;
 
+pub use deflate::{Agreed, Offers, accept as accept_deflate, is_token};
 pub use fault::Fault;
 pub use frame::append as append_frame;
 pub use heartbeat::{Beat, Heartbeat};

@@ -2,6 +2,7 @@
 
 use super::{
     Side,
+    deflate::{Deflater, Inflating},
     fault::Fault,
     frame,
     heartbeat::{Beat, Heartbeat},
@@ -11,7 +12,8 @@ use super::{
 use crate::{
     cli::{Config, WebSocketOptions},
     error::Error,
-    flow::{ByteEnd, Close, Incoming, Kind, Message, MessageEnd, MessageStream, Role},
+    flow::{Close, Incoming, Kind, Message, MessageEnd, MessageStream, Role},
+    http::Switched,
     report::Level,
 };
 use bytes::{Bytes, BytesMut};
@@ -23,14 +25,20 @@ use std::{
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    task::coop,
+    time::{Sleep, sleep},
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         self,
         protocol::{
             self, WebSocketConfig,
-            frame::coding::{Control, Data, OpCode},
+            frame::{
+                FrameHeader,
+                coding::{Control, Data, OpCode},
+            },
         },
     },
 };
@@ -49,8 +57,10 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One end of a WebSocket connection, after the upgrade.
 pub struct WebSocket {
-    inner: WebSocketStream<Wire>,
+    inner: WebSocketStream<Inflating<Wire>>,
     side: Side,
+    /// Where messages may leave compressed.
+    deflater: Option<Deflater>,
     options: WebSocketOptions,
     /// The rest of a message that leaves in fragments.
     sending: Option<Rest>,
@@ -90,8 +100,9 @@ enum Settling {
 }
 
 impl WebSocket {
-    /// Starts to speak frames on a connection whose upgrade is done. `early` is what came with the upgrade.
-    pub async fn open(end: ByteEnd, early: Vec<u8>, side: Side, config: &Arc<Config>) -> MessageEnd {
+    /// Starts to speak frames on a connection whose upgrade is done.
+    pub async fn open(switched: Switched, side: Side, config: &Arc<Config>) -> MessageEnd {
+        let Switched { end, mut early, deflate } = switched;
         let options = config.websocket.clone();
         let shows_frames = config.report.shows(Level::Frames);
         let name = end.name.clone();
@@ -109,6 +120,10 @@ impl WebSocket {
             .write_buffer_size(0)
             .max_message_size(Some(options.max_message))
             .max_frame_size(Some(options.max_frame));
+        let wire = match &deflate {
+            Some(agreed) => Inflating::new(wire, agreed, side, std::mem::take(&mut early), options.max_frame),
+            None => Inflating::plain(wire),
+        };
         let mut inner = WebSocketStream::from_partially_read(wire, early, role, Some(limits)).await;
         // It believes that it has closed, so it reads on but answers nothing: neither pings nor close frames, whose codes
         // it would replace. The wire swallows what it says.
@@ -116,6 +131,7 @@ impl WebSocket {
         let stream = Self {
             inner,
             side,
+            deflater: deflate.and_then(|agreed| Deflater::new(&agreed, side, &options.deflate)),
             heartbeat: options.ping_interval.map(|every| Heartbeat::new(every, options.ping_timeout)),
             options,
             sending: None,
@@ -133,16 +149,20 @@ impl WebSocket {
     }
 
     fn wire(&mut self) -> &mut Wire {
-        self.inner.get_mut()
+        self.inner.get_mut().get_mut()
     }
 
-    fn append(&mut self, opcode: OpCode, is_final: bool, payload: &[u8]) {
+    fn append(&mut self, opcode: Control, payload: &[u8]) {
+        self.append_frame(FrameHeader { opcode: OpCode::Control(opcode), ..FrameHeader::default() }, payload);
+    }
+
+    fn append_frame(&mut self, header: FrameHeader, payload: &[u8]) {
         let masked = self.side == Side::Client;
         if self.shows_frames {
-            let name = &self.inner.get_ref().end.name;
-            tap::show('>', name, opcode, is_final, payload.len() as u64, payload);
+            let name = &self.inner.get_ref().get_ref().end.name;
+            tap::show('>', name, &header, payload.len() as u64, payload);
         }
-        frame::append(&mut self.wire().out, opcode, is_final, masked, payload);
+        frame::encode(&mut self.wire().out, header, masked, payload);
     }
 
     /// Counts a ping or pong that was read: a header of two bytes, a mask from clients, and the payload.
@@ -152,21 +172,30 @@ impl WebSocket {
     }
 
     fn append_close(&mut self, close: &Close) {
-        self.append(OpCode::Control(Control::Close), true, &close.payload());
+        self.append(Control::Close, &close.payload());
         self.close_is_sent = true;
     }
 
     /// Encodes the next fragment of the message under way, or all of a short one.
     fn encode_next(&mut self) {
         if let Some(mut rest) = self.sending.take() {
-            let piece = rest.payload.split_to(rest.payload.len().min(FRAGMENT));
+            let length = rest.payload.len();
+            let piece = rest.payload.split_to(length.min(FRAGMENT));
+            let is_final = rest.payload.is_empty();
+            let deflated = match &mut self.deflater {
+                Some(deflater) if rest.is_first => deflater.begin(&piece, length),
+                Some(deflater) => deflater.go_on(&piece, is_final),
+                None => None,
+            };
             let opcode = match (rest.is_first, rest.kind) {
                 (false, _) => Data::Continue,
                 (true, Kind::Text) => Data::Text,
                 (true, Kind::Binary) => Data::Binary,
             };
-            let is_final = rest.payload.is_empty();
-            self.append(OpCode::Data(opcode), is_final, &piece);
+            // RFC 7692 section 6: the first frame speaks for the message.
+            let rsv1 = rest.is_first && deflated.is_some();
+            let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
+            self.append_frame(header, deflated.as_deref().unwrap_or(&piece));
             if !is_final {
                 rest.is_first = false;
                 self.sending = Some(rest);
@@ -181,7 +210,7 @@ impl WebSocket {
         } else if self.wire().out.len() < GATHER
             && let Some(payload) = self.owed_pong.take()
         {
-            self.append(OpCode::Control(Control::Pong), true, &payload);
+            self.append(Control::Pong, &payload);
         }
     }
 
@@ -208,7 +237,7 @@ impl WebSocket {
 
     /// Writes the close frame, then reads to the end or for [`FAREWELL`], then gives the error.
     fn poll_failing(&mut self, cx: &mut Context<'_>, mut failing: Failing) -> Poll<Error> {
-        let wire = self.inner.get_mut();
+        let wire = self.inner.get_mut().get_mut();
         if !failing.output_is_done && wire.poll_drain(cx).is_ready() && wire.end.poll_shutdown(cx).is_ready() {
             failing.output_is_done = true;
         }
@@ -320,6 +349,8 @@ impl MessageStream for WebSocket {
             if self.sending.is_none() {
                 return Poll::Ready(Ok(()));
             }
+            // Compressing may be long work for little output.
+            ready!(coop::poll_proceed(cx)).made_progress();
             self.encode_next();
         }
     }
@@ -354,7 +385,7 @@ impl MessageStream for WebSocket {
             Settling::Done => return Poll::Ready(Ok(())),
             Settling::Idle => {
                 let payload: [u8; 8] = rand::random();
-                self.append(OpCode::Control(Control::Ping), true, &payload);
+                self.append(Control::Ping, &payload);
                 self.settling = Settling::Waiting(payload, cx.waker().clone());
             }
             Settling::Waiting(..) => {}
@@ -365,7 +396,7 @@ impl MessageStream for WebSocket {
 
     fn heard(&self) -> u64 {
         // A peer that only pings says nothing.
-        self.inner.get_ref().heard.wrapping_sub(self.heard_control)
+        self.inner.get_ref().get_ref().heard.wrapping_sub(self.heard_control)
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -382,7 +413,7 @@ impl WebSocket {
             // No ping may follow it; from here on the close timeout counts.
             self.heartbeat = None;
         }
-        let wire = self.inner.get_mut();
+        let wire = self.inner.get_mut().get_mut();
         let is_alive = std::mem::replace(&mut self.heard_at_last_beat, wire.heard) < wire.heard || !is_idle;
         let has_room = wire.out.len() < GATHER;
         let Some(heartbeat) = &mut self.heartbeat else { return Ok(()) };
@@ -392,7 +423,7 @@ impl WebSocket {
         match heartbeat.poll(cx, has_room) {
             Poll::Pending => Ok(()),
             Poll::Ready(Beat::Ping) => {
-                self.append(OpCode::Control(Control::Ping), true, b"");
+                self.append(Control::Ping, b"");
                 // For the timer's next time.
                 cx.waker().wake_by_ref();
                 Ok(())
