@@ -1,6 +1,6 @@
 //! What the command line means: defaults filled in, conflicts settled, in this one place.
 
-use super::{Cli, SlowPolicy};
+use super::{Cli, DeflateMode, SlowPolicy};
 use crate::{
     error::Error,
     flow::Close,
@@ -185,6 +185,27 @@ pub struct WebSocketOptions {
     pub max_message: usize,
     /// The longest frame in bytes.
     pub max_frame: usize,
+    /// permessage-deflate.
+    pub deflate: DeflateOptions,
+}
+
+/// What is offered and accepted of permessage-deflate (RFC 7692), and how we compress.
+#[derive(Clone, Debug, Default)]
+pub struct DeflateOptions {
+    /// Clients offer it.
+    pub offers: bool,
+    /// A server that does not take the offer is an error.
+    pub demands: bool,
+    /// Listeners take offers.
+    pub accepts: bool,
+    /// 0 to 9; with 0 everything leaves plain.
+    pub level: u8,
+    /// The largest window that is asked for and used, 9 to 15: 2^N bytes.
+    pub window_bits: u8,
+    /// Messages do not refer back to those before them.
+    pub no_context: bool,
+    /// Messages of fewer bytes leave plain.
+    pub threshold: usize,
 }
 
 /// Certificates and trust; the files are read when the first TLS end is planned.
@@ -287,6 +308,16 @@ impl Config {
                 close,
                 max_message: websocket.max_ws_message_length,
                 max_frame: websocket.max_ws_frame_length,
+                deflate: DeflateOptions {
+                    offers: websocket.deflate != DeflateMode::Off,
+                    demands: websocket.deflate == DeflateMode::On,
+                    // Rooms cannot read it yet.
+                    accepts: websocket.deflate != DeflateMode::Off && !rooms.broadcast,
+                    level: websocket.deflate_level,
+                    window_bits: websocket.deflate_window_bits,
+                    no_context: websocket.deflate_no_context_takeover,
+                    threshold: websocket.deflate_threshold,
+                },
             },
             tls: TlsOptions {
                 client_identity: tls.client_cert.zip(tls.client_key).or_else(|| identity.clone()),

@@ -23,7 +23,6 @@ const NOT_YET: &[(&[&str], &str)] = &[
     (&["-x", "--execute"], "use a pipe: echo MESSAGE | wsplice URL"),
     (&["--max-messages", "--max-messages-rev"], "use -1 or --replies N"),
     (&["-e", "--set-environment", "--header-to-env"], "environment variables for processes are not supported yet"),
-    (&["--deflate"], "permessage-deflate is not supported yet"),
     (
         &[
             "--base64",

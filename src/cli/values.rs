@@ -24,8 +24,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Bytes, with a binary `k`, `m` or `g` behind the number.
+/// Bytes, with a binary `k`, `m` or `g` behind the number; at least 1.
 pub fn size(text: &str) -> Result<usize, String> {
+    any_size(text).and_then(|bytes| if bytes > 0 { Ok(bytes) } else { Err("must be at least 1".into()) })
+}
+
+/// The same, or 0.
+pub fn any_size(text: &str) -> Result<usize, String> {
     let lower = text.to_ascii_lowercase();
     let (number, shift) = match lower.as_bytes().last() {
         Some(b'k') => (&lower[..lower.len() - 1], 10),
@@ -34,10 +39,7 @@ pub fn size(text: &str) -> Result<usize, String> {
         _ => (&lower[..], 0),
     };
     let number: usize = number.parse().map_err(|_| "not a number of bytes".to_owned())?;
-    number
-        .checked_mul(1 << shift)
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "must be at least 1 and fit in memory".into())
+    number.checked_mul(1 << shift).ok_or_else(|| "must fit in memory".into())
 }
 
 /// `Name: value`.
@@ -56,8 +58,7 @@ pub fn header_value(text: &str) -> Result<String, String> {
 
 /// A subprotocol: an HTTP token (RFC 6455 section 4.1, RFC 9110 section 5.6.2).
 pub fn subprotocol(text: &str) -> Result<String, String> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.is_empty() || !text.bytes().all(is_token) {
+    if text.is_empty() || !text.bytes().all(crate::ws::is_token) {
         return Err(format!("`{text}` is no subprotocol: letters, digits and -._+ without spaces"));
     }
     Ok(text.into())

@@ -1,13 +1,13 @@
 //! The upgrade request (RFC 6455 section 4.1).
 
-use super::{has_token, list, show_headers, take_back};
+use super::{Switched, has_token, lines, list, show_headers, take_back};
 use crate::{
     cli::{BasicAuth, Config, split_list},
     error::Error,
     flow::ByteEnd,
     net::HostPort,
     plan::Setup,
-    ws::{Target, accept_key, request_key},
+    ws::{Agreed, Offers, Target, accept_key, request_key},
 };
 use http_body_util::{BodyExt, Empty};
 use hyper::{
@@ -25,13 +25,8 @@ const BODY_SHOWN: usize = 300;
 /// How long a refusal's body is waited for.
 const BODY_WAIT: Duration = Duration::from_secs(1);
 
-/// Asks for the upgrade on a fresh connection. Gives the raw stream back, with what came behind the answer.
-pub async fn upgrade(
-    end: ByteEnd,
-    target: &Target,
-    config: &Config,
-    setup: &mut Setup<'_>,
-) -> Result<(ByteEnd, Vec<u8>), Error> {
+/// Asks for the upgrade on a fresh connection.
+pub async fn upgrade(end: ByteEnd, target: &Target, config: &Config, setup: &mut Setup<'_>) -> Result<Switched, Error> {
     let name = end.name.clone();
     let asked = setup.asked.as_ref();
     let offered = match asked {
@@ -39,17 +34,21 @@ pub async fn upgrade(
         _ => config.client.protocols.clone(),
     };
     // `-H` replaces what the other options say.
-    let by_header: Vec<_> = config
-        .client
-        .headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"))
-        .flat_map(|(_, value)| split_list(value))
-        .collect();
+    let written = |name: &'static str| {
+        let headers = config.client.headers.iter().filter(move |(written, _)| written.eq_ignore_ascii_case(name));
+        headers.map(|(_, value)| value.as_str())
+    };
+    let by_header: Vec<_> = written("sec-websocket-protocol").flat_map(split_list).collect();
     let offered = if by_header.is_empty() { offered } else { by_header };
+    let extensions: Vec<_> = written("sec-websocket-extensions").map(str::as_bytes).collect();
+    let deflate = &config.websocket.deflate;
+    let (extensions, deflate_header) = match &extensions[..] {
+        [] => Offers::ours(deflate),
+        written => (Offers::written(written.iter().copied(), deflate), None),
+    };
     let uri = request_target(target, asked.map(|asked| asked.target.as_str()));
     let key = request_key();
-    let request = build(&target.url, uri, &key, &offered, config)?;
+    let request = build(&target.url, uri, &key, &offered, deflate_header.as_deref(), config)?;
     let report = config.report;
     report.handshake('>', format_args!("GET {} HTTP/1.1", request.uri()));
     show_headers(report, '>', request.headers());
@@ -69,19 +68,23 @@ pub async fn upgrade(
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(refusal(&name, response).await);
         }
-        let agreed = check(response.headers(), &key, &offered)
+        let (agreed, deflate) = check(response.headers(), &key, &offered, &extensions)
             .map_err(|reason| refused(format!("it answered 101, but {reason}"), None))?;
+        if deflate.is_none() && extensions.is_demanded() {
+            let reason = "it does not compress messages (permessage-deflate)".into();
+            return Err(refused(reason, Some("--deflate on insists on it; --deflate auto does without".into())));
+        }
         let upgraded = hyper::upgrade::on(response).await.map_err(|error| explain(&name, &error))?;
-        Ok((upgraded, agreed))
+        Ok((upgraded, agreed, deflate))
     };
-    let (upgraded, agreed) = tokio::select! {
+    let (upgraded, agreed, deflate) = tokio::select! {
         biased;
         done = exchange => done?,
         never = drive(connection) => match never {},
     };
     setup.agreed = agreed;
     let Some((io, early)) = take_back(upgraded) else { unreachable!("it is the stream that was handed in") };
-    Ok((ByteEnd { io, role, name }, early))
+    Ok(Switched { end: ByteEnd { io, role, name }, early, deflate })
 }
 
 /// Moves the connection along. Its errors reach the exchange by themselves.
@@ -106,6 +109,7 @@ fn build(
     uri: String,
     key: &str,
     offered: &[String],
+    extensions: Option<&str>,
     config: &Config,
 ) -> Result<Request<Empty<Bytes>>, Error> {
     let uri: Uri = uri.parse().map_err(|error| Error::usage(format!("cannot ask for `{uri}`: {error}")))?;
@@ -124,6 +128,9 @@ fn build(
     set(header::SEC_WEBSOCKET_KEY, key)?;
     if !offered.is_empty() {
         set(header::SEC_WEBSOCKET_PROTOCOL, &offered.join(", "))?;
+    }
+    if let Some(extensions) = extensions {
+        set(header::SEC_WEBSOCKET_EXTENSIONS, extensions)?;
     }
     if let Some(auth) = url_auth(url).as_ref().or(config.client.basic_auth.as_ref()) {
         set(header::AUTHORIZATION, auth.header_value())?;
@@ -191,8 +198,14 @@ pub fn check_health(url: &str) -> Result<(), Error> {
     })
 }
 
-/// What RFC 6455 section 4.1 demands of a 101. Gives the subprotocol that the server chose.
-fn check(headers: &HeaderMap, key: &str, offered: &[String]) -> Result<Option<String>, String> {
+/// What RFC 6455 section 4.1 demands of a 101. Gives the subprotocol that the server chose, and what it says about
+/// permessage-deflate.
+fn check(
+    headers: &HeaderMap,
+    key: &str,
+    offered: &[String],
+    extensions: &Offers,
+) -> Result<(Option<String>, Option<Agreed>), String> {
     if !has_token(headers, header::UPGRADE, "websocket") {
         return Err("without `Upgrade: websocket`".into());
     }
@@ -204,13 +217,11 @@ fn check(headers: &HeaderMap, key: &str, offered: &[String]) -> Result<Option<St
         Some(_) => return Err("its Sec-WebSocket-Accept does not fit our key".into()),
         None => return Err("without Sec-WebSocket-Accept".into()),
     }
-    if let Some(extension) = list(headers, header::SEC_WEBSOCKET_EXTENSIONS).next() {
-        return Err(format!("with the extension `{extension}`, which was not offered"));
-    }
+    let deflate = extensions.check(lines(headers, header::SEC_WEBSOCKET_EXTENSIONS))?;
     let mut chosen = list(headers, header::SEC_WEBSOCKET_PROTOCOL);
     match (chosen.next(), chosen.next()) {
-        (None, _) => Ok(None),
-        (Some(name), None) if offered.iter().any(|offer| offer == name) => Ok(Some(name.to_owned())),
+        (None, _) => Ok((None, deflate)),
+        (Some(name), None) if offered.iter().any(|offer| offer == name) => Ok((Some(name.to_owned()), deflate)),
         (Some(name), None) => Err(format!("with the subprotocol `{name}`, which was not offered")),
         _ => Err("with more than one subprotocol".into()),
     }
@@ -278,6 +289,7 @@ fn explain(name: &str, error: &hyper::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::DeflateOptions;
 
     fn answer(lines: &[(&'static str, &str)]) -> HeaderMap {
         lines
@@ -293,16 +305,22 @@ mod tests {
         ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
     ];
 
+    fn nothing() -> Offers {
+        Offers::written([], &DeflateOptions::default())
+    }
+
     #[test]
     fn an_answer_with_keep_alive_is_accepted() {
-        assert_eq!(check(&answer(&GOOD), KEY, &[]), Ok(None));
+        assert_eq!(check(&answer(&GOOD), KEY, &[], &nothing()), Ok((None, None)));
     }
 
     #[test]
     fn what_was_not_offered_fails_the_handshake() {
         for extra in [("sec-websocket-extensions", "permessage-deflate"), ("sec-websocket-protocol", "chat")] {
             let answer = answer(&[&GOOD[..], &[extra]].concat());
-            assert!(check(&answer, KEY, &["other".into()]).is_err_and(|reason| reason.contains("not offered")));
+            assert!(
+                check(&answer, KEY, &["other".into()], &nothing()).is_err_and(|reason| reason.contains("not offered"))
+            );
         }
     }
 
@@ -311,7 +329,7 @@ mod tests {
         for missing in 0..3 {
             let mut lines = GOOD.to_vec();
             let (name, _) = lines.remove(missing);
-            let reason = check(&answer(&lines), KEY, &[]).expect_err(name);
+            let reason = check(&answer(&lines), KEY, &[], &nothing()).expect_err(name);
             assert!(reason.to_lowercase().contains(name), "{name}: {reason}");
         }
     }

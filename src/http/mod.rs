@@ -9,13 +9,27 @@ pub mod server;
 pub use access::{AccessOptions, Secrets};
 pub use server::serve_text;
 
-use crate::{flow::ByteIo, report::Report};
+use crate::{
+    flow::{ByteEnd, ByteIo},
+    report::Report,
+    ws::Agreed,
+};
 use hyper::{
     HeaderMap,
-    header::{self, HeaderName},
+    header::{self, HeaderName, HeaderValue},
     upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
+
+/// A connection after the handshake.
+pub struct Switched {
+    /// The raw stream.
+    pub end: ByteEnd,
+    /// What came with the upgrade.
+    pub early: Vec<u8>,
+    /// What was agreed on about permessage-deflate.
+    pub deflate: Option<Agreed>,
+}
 
 /// Takes the raw stream back out of hyper, with what it had read beyond the handshake.
 fn take_back(upgraded: Upgraded) -> Option<(Box<dyn ByteIo>, Vec<u8>)> {
@@ -38,6 +52,11 @@ fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .filter(|member| !member.is_empty())
+}
+
+/// The lines of a header, as they are.
+fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
 }
 
 /// `-v`: headers as curl shows them.

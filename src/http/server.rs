@@ -1,12 +1,20 @@
 //! The front of every listening WebSocket: reads requests until one is a correct upgrade.
 
 use super::{
+    Switched,
     access::{Denied, without_token},
-    files,
+    files, lines,
     route::{Route, choose_protocol, route},
     show_headers, take_back,
 };
-use crate::{cli::Config, error::Error, flow::ByteEnd, plan::Setup, registry::Accept, ws::accept_key};
+use crate::{
+    cli::Config,
+    error::Error,
+    flow::ByteEnd,
+    plan::Setup,
+    registry::Accept,
+    ws::{Agreed, accept_deflate, accept_key},
+};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response, StatusCode,
@@ -29,11 +37,10 @@ const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest request head that is read, in bytes; a longer one gets 431 (or 414).
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Answers requests on a connection until one is an upgrade whose far end could be opened. Gives the raw stream back, with
-/// what came behind the request.
-pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Result<(ByteEnd, Vec<u8>), Error> {
+/// Answers requests on a connection until one is an upgrade whose far end could be opened.
+pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Result<Switched, Error> {
     let ByteEnd { io, role, name } = end;
-    let outcome = Mutex::new(Outcome { setup, upgraded: None, failed: None });
+    let outcome = Mutex::new(Outcome { setup, upgraded: None, deflate: None, failed: None });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.connect_timeout)
@@ -47,7 +54,7 @@ pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Re
         )
         .with_upgrades();
     let served = connection.await;
-    let Outcome { upgraded, failed, .. } = outcome.into_inner();
+    let Outcome { upgraded, deflate, failed, .. } = outcome.into_inner();
     if let Some(error) = failed {
         return Err(error);
     }
@@ -58,7 +65,7 @@ pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Re
     };
     let upgraded = upgraded.map_err(|error| explain(&name, &error, config))?;
     let Some((io, early)) = take_back(upgraded) else { unreachable!("it is the stream that was handed in") };
-    Ok((ByteEnd { io, role, name }, early))
+    Ok(Switched { end: ByteEnd { io, role, name }, early, deflate })
 }
 
 /// Why a connection ended before it was upgraded. What is not even HTTP is an error; a client that leaves or falls silent
@@ -85,6 +92,7 @@ fn explain(name: &str, error: &hyper::Error, config: &Config) -> Error {
 struct Outcome<'a, 'b> {
     setup: &'a mut Setup<'b>,
     upgraded: Option<OnUpgrade>,
+    deflate: Option<Agreed>,
     failed: Option<Error>,
 }
 
@@ -108,9 +116,12 @@ async fn answer(request: Request<Incoming>, config: &Config, outcome: &Mutex<Out
             match outcome.setup.open_far().await {
                 Ok(far_is_websocket) => {
                     let agreed = outcome.setup.agreed.clone();
+                    let offers = lines(&head.headers, header::SEC_WEBSOCKET_EXTENSIONS);
+                    let (deflate, extension) = accept_deflate(offers, &config.websocket.deflate).unzip();
+                    outcome.deflate = deflate;
                     outcome.upgraded = Some(hyper::upgrade::on(Request::from_parts(head, body)));
                     let protocol = choose_protocol(&asked, agreed, far_is_websocket, &config.server);
-                    switching_protocols(&key, protocol.as_deref())
+                    switching_protocols(&key, protocol.as_deref(), extension.as_deref())
                 }
                 Err(error) => {
                     let (status, text) = match error {
@@ -199,7 +210,7 @@ fn sentence(status: StatusCode, text: &str) -> Response<Body> {
 }
 
 /// The 101 (RFC 6455 section 4.2.2).
-fn switching_protocols(key: &HeaderValue, protocol: Option<&str>) -> Response<Body> {
+fn switching_protocols(key: &HeaderValue, protocol: Option<&str>, extension: Option<&str>) -> Response<Body> {
     let mut response = Response::new(UnsyncBoxBody::new(Full::default().map_err(|never| match never {})));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -210,6 +221,9 @@ fn switching_protocols(key: &HeaderValue, protocol: Option<&str>) -> Response<Bo
     }
     if let Some(Ok(protocol)) = protocol.map(HeaderValue::from_str) {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    if let Some(Ok(extension)) = extension.map(HeaderValue::from_str) {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
     }
     response
 }

@@ -55,8 +55,8 @@ impl Transform<ByteEnd, MessageEnd> for Connect {
         Box::pin(async move {
             setup.stage = format!("waiting for {} to answer the WebSocket handshake", self.name);
             inner.name = self.name.clone();
-            let (end, early) = http::client::upgrade(inner, &self.target, &self.config, setup).await?;
-            Ok(WebSocket::open(end, early, Side::Client, &self.config))
+            let switched = http::client::upgrade(inner, &self.target, &self.config, setup).await?;
+            Ok(WebSocket::open(switched, Side::Client, &self.config))
         })
     }
 
@@ -72,8 +72,8 @@ struct Upgrade {
 impl Transform<ByteEnd, MessageEnd> for Upgrade {
     fn apply<'a>(&'a self, inner: ByteEnd, setup: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
         Box::pin(async move {
-            let (end, early) = http::server::upgrade(inner, &self.config, setup).await?;
-            Ok(WebSocket::open(end, early, Side::Server, &self.config))
+            let switched = http::server::upgrade(inner, &self.config, setup).await?;
+            Ok(WebSocket::open(switched, Side::Server, &self.config))
         })
     }
 

@@ -82,7 +82,7 @@ impl Handle for Receptionist {
             };
             http::server::upgrade(end, &self.config, &mut setup).await
         };
-        let (end, early) = tokio::select! {
+        let http::Switched { end, early, .. } = tokio::select! {
             opened = opening => opened?,
             signal = self.stop.requested() => return Err(Error::Signal(signal)),
         };

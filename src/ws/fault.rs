@@ -52,6 +52,11 @@ impl Fault {
         Self::Violation { code: 1009, reason: format!("a message of {length} bytes is too long"), hint: Some(hint) }
     }
 
+    /// A compressed message that cannot be inflated.
+    pub fn damaged(reason: &str) -> Self {
+        Self::Violation { code: 1007, reason: format!("a compressed message is damaged: {reason}"), hint: None }
+    }
+
     /// Text that is none.
     pub fn not_utf8() -> Self {
         Self::Violation { code: 1007, reason: "a text message is not valid UTF-8".into(), hint: None }

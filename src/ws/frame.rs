@@ -5,8 +5,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, coding::OpCod
 
 /// Appends one frame. A client's is masked with a fresh random key (section 5.3).
 pub fn append(out: &mut BytesMut, opcode: OpCode, is_final: bool, masked: bool, payload: &[u8]) {
-    let mask = masked.then(rand::random::<[u8; 4]>);
-    let header = FrameHeader { is_final, opcode, mask, ..FrameHeader::default() };
+    encode(out, FrameHeader { is_final, opcode, ..FrameHeader::default() }, masked, payload);
+}
+
+/// The same with any header, such as one that marks a compressed message.
+pub fn encode(out: &mut BytesMut, mut header: FrameHeader, masked: bool, payload: &[u8]) {
+    header.mask = masked.then(rand::random::<[u8; 4]>);
     let length = payload.len() as u64;
     out.reserve(header.len(length) + payload.len());
     if header.format(length, &mut out.writer()).is_err() {
@@ -14,7 +18,7 @@ pub fn append(out: &mut BytesMut, opcode: OpCode, is_final: bool, masked: bool, 
     }
     let start = out.len();
     out.extend_from_slice(payload);
-    if let Some(mask) = mask {
+    if let Some(mask) = header.mask {
         apply_mask(&mut out[start..], mask);
     }
 }

@@ -9,6 +9,7 @@
 //! messages of a burst are in use it falls back to one read a message, which made a pipelined echo of 16 bytes 19 times
 //! as dear as the least that a server can do.
 
+mod deflate;
 mod fault;
 mod frame;
 mod heartbeat;
@@ -18,6 +19,7 @@ mod stream;
 mod tap;
 mod wire;
 
+pub use deflate::{Agreed, Offers, accept as accept_deflate, is_token};
 pub use fault::Fault;
 pub use frame::append as append_frame;
 pub use heartbeat::{Beat, Heartbeat};

@@ -3,7 +3,7 @@
 //! Bytes are read into one buffer, in which frames are unmasked where they lie; a message of one frame leaves as a part of
 //! that buffer. A connection on which nothing is under way has no buffer at all.
 
-use super::{Side, fault::Fault, frame::apply_mask};
+use super::{Side, deflate::Inflater, fault::Fault, frame::apply_mask};
 use crate::flow::{Close, Kind, Message};
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
@@ -56,8 +56,9 @@ pub struct Reader {
     /// What was read and is not taken yet. It begins with a header, or with the payload of `frame`.
     input: BytesMut,
     frame: Option<Frame>,
-    /// A message that comes in fragments.
     message: Option<Assembly>,
+    /// Where permessage-deflate was agreed on.
+    inflater: Option<Inflater>,
     reading: usize,
     /// How much has come since there was nothing to read.
     burst: usize,
@@ -75,10 +76,11 @@ struct Frame {
     text: Utf8,
 }
 
-/// The fragments of a message so far.
+/// A message that is put together: it comes in fragments or compressed.
 struct Assembly {
     kind: Kind,
-    payload: BytesMut,
+    is_compressed: bool,
+    payload: Vec<u8>,
     text: Utf8,
 }
 
@@ -100,9 +102,9 @@ impl Utf8 {
 
 impl Reader {
     /// Reads as this side of a connection. `early` is what was read of it already.
-    pub fn new(side: Side, limits: Limits, early: Vec<u8>) -> Self {
+    pub fn new(side: Side, limits: Limits, early: Vec<u8>, inflater: Option<Inflater>) -> Self {
         let input = BytesMut::from_iter(early);
-        Self { side, limits, input, frame: None, message: None, reading: LEAST_READ, burst: 0 }
+        Self { side, limits, input, frame: None, message: None, inflater, reading: LEAST_READ, burst: 0 }
     }
 
     /// The next thing that the peer says. Nothing may be read after an error or a close frame.
@@ -185,15 +187,24 @@ impl Reader {
                 let payload = self.input.split_to(come).freeze();
                 return Ok(Some(Heard::Message(Message { kind, payload })));
             };
-            message.payload.extend_from_slice(&self.input[..come]);
-            self.input.advance(come);
             let is_complete = is_whole && frame.is_final;
+            let piece = &self.input[..come];
+            match self.inflater.as_mut().filter(|_| message.is_compressed) {
+                Some(inflater) => {
+                    inflater.push(piece, &mut message.payload, self.limits.message)?;
+                    if is_complete {
+                        inflater.end(&mut message.payload, self.limits.message)?;
+                    }
+                }
+                None => message.payload.extend_from_slice(piece),
+            }
+            self.input.advance(come);
             if message.kind == Kind::Text {
                 message.text.check(&message.payload, is_complete)?;
             }
             if is_complete {
                 let Some(Assembly { kind, payload, .. }) = self.message.take() else { return Ok(None) };
-                return Ok(Some(Heard::Message(Message { kind, payload: payload.freeze() })));
+                return Ok(Some(Heard::Message(Message { kind, payload: payload.into() })));
             }
             if !is_whole {
                 frame.length -= come;
@@ -216,7 +227,8 @@ impl Reader {
         let size = usize::try_from(cursor.position()).unwrap_or(usize::MAX);
         self.input.advance(size);
         let FrameHeader { is_final, rsv1, rsv2, rsv3, opcode, mask } = header;
-        if rsv1 || rsv2 || rsv3 {
+        let may_be_compressed = self.inflater.is_some() && matches!(opcode, OpCode::Data(Data::Text | Data::Binary));
+        if rsv1 && !may_be_compressed || rsv2 || rsv3 {
             return Err(ProtocolError::NonZeroReservedBits.into());
         }
         match self.side {
@@ -229,9 +241,10 @@ impl Reader {
             (OpCode::Control(_), _) | (OpCode::Data(Data::Continue), Some(_)) => {}
             (OpCode::Data(Data::Continue), None) => return Err(ProtocolError::UnexpectedContinueFrame.into()),
             (OpCode::Data(data), Some(_)) => return Err(ProtocolError::ExpectedFragment(data).into()),
-            (OpCode::Data(data), None) if !is_final => {
+            (OpCode::Data(data), None) if !is_final || rsv1 => {
                 let kind = if data == Data::Text { Kind::Text } else { Kind::Binary };
-                self.message = Some(Assembly { kind, payload: BytesMut::new(), text: Utf8::default() });
+                let (payload, text) = (Vec::new(), Utf8::default());
+                self.message = Some(Assembly { kind, is_compressed: rsv1, payload, text });
             }
             (OpCode::Data(_), None) => {}
         }
@@ -331,7 +344,7 @@ mod tests {
         cuts.dedup();
         let pieces = cuts.windows(2).map(|ends| bytes[ends[0]..ends[1]].to_vec()).collect();
         let mut io = Pieces { pieces, next: 0, is_waiting: false };
-        let mut reader = Reader::new(side, LIMITS, Vec::new());
+        let mut reader = Reader::new(side, LIMITS, Vec::new(), None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut all = Vec::new();
         loop {
@@ -487,7 +500,7 @@ mod tests {
 
     #[test]
     fn wrong_text_is_refused_before_its_frame_is_whole() {
-        let mut reader = Reader::new(Side::Client, LIMITS, vec![0x81, 10, b'a', 0xff]);
+        let mut reader = Reader::new(Side::Client, LIMITS, vec![0x81, 10, b'a', 0xff], None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut nothing = Pieces { pieces: Vec::new(), next: 0, is_waiting: false };
         let heard = reader.poll_next(&mut nothing, &mut cx);
@@ -499,7 +512,7 @@ mod tests {
         let mut bytes = BytesMut::new();
         frame::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
         let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };
-        let mut reader = Reader::new(Side::Server, LIMITS, Vec::new());
+        let mut reader = Reader::new(Side::Server, LIMITS, Vec::new(), None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut heard = Poll::Pending;
         while heard.is_pending() {

@@ -2,6 +2,7 @@
 
 use super::{
     Side,
+    deflate::{Deflater, Inflater},
     fault::Fault,
     frame,
     heartbeat::{Beat, Heartbeat},
@@ -12,7 +13,8 @@ use super::{
 use crate::{
     cli::{Config, WebSocketOptions},
     error::Error,
-    flow::{ByteEnd, Close, Incoming, Kind, Message, MessageEnd, MessageStream, Role},
+    flow::{Close, Incoming, Kind, Message, MessageEnd, MessageStream, Role},
+    http::Switched,
     report::Level,
 };
 use bytes::{Bytes, BytesMut};
@@ -23,8 +25,14 @@ use std::{
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
-use tokio::time::{Sleep, sleep};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tokio::{
+    task::coop,
+    time::{Sleep, sleep},
+};
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Control, Data, OpCode},
+};
 
 /// Messages longer than this leave as fragments of this size: neither memory nor time grows with their length twice.
 const FRAGMENT: usize = 64 * 1024;
@@ -39,6 +47,8 @@ pub struct WebSocket {
     wire: Wire,
     reader: Reader,
     side: Side,
+    /// Where messages may leave compressed.
+    deflater: Option<Deflater>,
     options: WebSocketOptions,
     /// The rest of a message that leaves in fragments.
     sending: Option<Rest>,
@@ -78,8 +88,9 @@ enum Settling {
 }
 
 impl WebSocket {
-    /// Starts to speak frames on a connection whose upgrade is done. `early` is what came with the upgrade.
-    pub fn open(end: ByteEnd, early: Vec<u8>, side: Side, config: &Arc<Config>) -> MessageEnd {
+    /// Starts to speak frames on a connection whose upgrade is done.
+    pub fn open(switched: Switched, side: Side, config: &Arc<Config>) -> MessageEnd {
+        let Switched { end, early, deflate } = switched;
         let options = config.websocket.clone();
         let shows_frames = config.report.shows(Level::Frames);
         let name = end.name.clone();
@@ -89,10 +100,12 @@ impl WebSocket {
         }
         let wire = Wire { end, out: BytesMut::new(), heard: early.len() as u64, tap };
         let limits = Limits { message: options.max_message, frame: options.max_frame };
+        let inflater = deflate.as_ref().map(|agreed| Inflater::new(agreed, side));
         let stream = Self {
             wire,
-            reader: Reader::new(side, limits, early),
+            reader: Reader::new(side, limits, early, inflater),
             side,
+            deflater: deflate.and_then(|agreed| Deflater::new(&agreed, side, &options.deflate)),
             heartbeat: options.ping_interval.map(|every| Heartbeat::new(every, options.ping_timeout)),
             options,
             sending: None,
@@ -109,13 +122,17 @@ impl WebSocket {
         MessageEnd { io: Box::new(stream), role: Role::WebSocket, name }
     }
 
-    fn append(&mut self, opcode: OpCode, is_final: bool, payload: &[u8]) {
+    fn append(&mut self, opcode: Control, payload: &[u8]) {
+        self.append_frame(FrameHeader { opcode: OpCode::Control(opcode), ..FrameHeader::default() }, payload);
+    }
+
+    fn append_frame(&mut self, header: FrameHeader, payload: &[u8]) {
         let masked = self.side == Side::Client;
         if self.shows_frames {
             let name = &self.wire.end.name;
-            tap::show('>', name, opcode, is_final, payload.len() as u64, payload);
+            tap::show('>', name, &header, payload.len() as u64, payload);
         }
-        frame::append(&mut self.wire.out, opcode, is_final, masked, payload);
+        frame::encode(&mut self.wire.out, header, masked, payload);
     }
 
     /// Counts a ping or pong that was read: a header of two bytes, a mask from clients, and the payload.
@@ -125,21 +142,30 @@ impl WebSocket {
     }
 
     fn append_close(&mut self, close: &Close) {
-        self.append(OpCode::Control(Control::Close), true, &close.payload());
+        self.append(Control::Close, &close.payload());
         self.close_is_sent = true;
     }
 
     /// Encodes the next fragment of the message under way, or all of a short one.
     fn encode_next(&mut self) {
         if let Some(mut rest) = self.sending.take() {
-            let piece = rest.payload.split_to(rest.payload.len().min(FRAGMENT));
+            let length = rest.payload.len();
+            let piece = rest.payload.split_to(length.min(FRAGMENT));
+            let is_final = rest.payload.is_empty();
+            let deflated = match &mut self.deflater {
+                Some(deflater) if rest.is_first => deflater.begin(&piece, length),
+                Some(deflater) => deflater.go_on(&piece, is_final),
+                None => None,
+            };
             let opcode = match (rest.is_first, rest.kind) {
                 (false, _) => Data::Continue,
                 (true, Kind::Text) => Data::Text,
                 (true, Kind::Binary) => Data::Binary,
             };
-            let is_final = rest.payload.is_empty();
-            self.append(OpCode::Data(opcode), is_final, &piece);
+            // RFC 7692 section 6: the first frame speaks for the message.
+            let rsv1 = rest.is_first && deflated.is_some();
+            let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
+            self.append_frame(header, deflated.as_deref().unwrap_or(&piece));
             if !is_final {
                 rest.is_first = false;
                 self.sending = Some(rest);
@@ -154,7 +180,7 @@ impl WebSocket {
         } else if self.wire.out.len() < GATHER
             && let Some(payload) = self.owed_pong.take()
         {
-            self.append(OpCode::Control(Control::Pong), true, &payload);
+            self.append(Control::Pong, &payload);
         }
     }
 
@@ -275,6 +301,8 @@ impl MessageStream for WebSocket {
             if self.sending.is_none() {
                 return Poll::Ready(Ok(()));
             }
+            // Compressing may be long work for little output.
+            ready!(coop::poll_proceed(cx)).made_progress();
             self.encode_next();
         }
     }
@@ -309,7 +337,7 @@ impl MessageStream for WebSocket {
             Settling::Done => return Poll::Ready(Ok(())),
             Settling::Idle => {
                 let payload: [u8; 8] = rand::random();
-                self.append(OpCode::Control(Control::Ping), true, &payload);
+                self.append(Control::Ping, &payload);
                 self.settling = Settling::Waiting(payload, cx.waker().clone());
             }
             Settling::Waiting(..) => {}
@@ -347,7 +375,7 @@ impl WebSocket {
         match heartbeat.poll(cx, has_room) {
             Poll::Pending => Ok(()),
             Poll::Ready(Beat::Ping) => {
-                self.append(OpCode::Control(Control::Ping), true, b"");
+                self.append(Control::Ping, b"");
                 // For the timer's next time.
                 cx.waker().wake_by_ref();
                 Ok(())

@@ -69,15 +69,15 @@ impl Tap {
 
     fn show(&mut self) {
         if let Some((header, length, _)) = self.under_way.take() {
-            show('<', &self.peer, header.opcode, header.is_final, length, &self.held);
+            show('<', &self.peer, &header, length, &self.held);
         }
         self.held.clear();
     }
 }
 
 /// Prints a frame: `<` received, `>` sent. `start` is the beginning of its payload.
-pub fn show(mark: char, peer: &str, opcode: OpCode, is_final: bool, length: u64, start: &[u8]) {
-    let name = match opcode {
+pub fn show(mark: char, peer: &str, header: &FrameHeader, length: u64, start: &[u8]) {
+    let name = match header.opcode {
         OpCode::Data(Data::Text) => "text",
         OpCode::Data(Data::Binary) => "binary",
         OpCode::Data(Data::Continue) => "continuation",
@@ -86,18 +86,19 @@ pub fn show(mark: char, peer: &str, opcode: OpCode, is_final: bool, length: u64,
         OpCode::Control(Control::Pong) => "pong",
         OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)) => "reserved",
     };
-    let more = if is_final { "" } else { " (more follows)" };
+    let more = if header.is_final { "" } else { " (more follows)" };
+    let deflated = if header.rsv1 { " deflated" } else { "" };
     let shown = &start[..start.len().min(SHOWN)];
     let cut = if length > shown.len() as u64 { "…" } else { "" };
-    let text = match (opcode, shown) {
+    let text = match (header.opcode, shown) {
         (OpCode::Control(Control::Close), [high, low, reason @ ..]) => {
             format!("{} {:?}", u16::from_be_bytes([*high, *low]), String::from_utf8_lossy(reason))
         }
-        (OpCode::Data(Data::Text), _) => format!("{:?}", String::from_utf8_lossy(shown)),
+        (OpCode::Data(Data::Text), _) if !header.rsv1 => format!("{:?}", String::from_utf8_lossy(shown)),
         _ => shown.iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex
         }),
     };
-    report::line(format_args!("{mark} {name} {length} B{more} {text}{cut} [{peer}]"));
+    report::line(format_args!("{mark} {name} {length} B{deflated}{more} {text}{cut} [{peer}]"));
 }

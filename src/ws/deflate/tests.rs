@@ -1,0 +1,362 @@
+use super::{pool, write::deflate_message, *};
+use crate::{
+    cli::DeflateOptions,
+    flow::{Kind, Message},
+    ws::{Fault, Heard, Limits, Reader, Side, append_frame, frame::encode},
+};
+use bytes::BytesMut;
+use flate2::{Compress, Compression, FlushCompress};
+use proptest::prelude::*;
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Control, Data, OpCode},
+};
+
+/// The longest message and frame.
+const LIMIT: usize = 200_000;
+/// How messages on their own are compressed.
+const KIND: pool::Kind = pool::Kind { level: 6, bits: 15 };
+
+/// Bytes that arrive in pieces.
+struct Arriving(VecDeque<Vec<u8>>);
+
+impl Arriving {
+    /// Cut into pieces of these lengths, over and over.
+    fn cut(mut bytes: &[u8], lengths: &[usize]) -> Self {
+        let mut pieces = VecDeque::new();
+        for length in lengths.iter().cycle() {
+            if bytes.is_empty() {
+                break;
+            }
+            let (piece, rest) = bytes.split_at((*length).min(bytes.len()));
+            pieces.push_back(piece.to_vec());
+            bytes = rest;
+        }
+        Self(pieces)
+    }
+}
+
+impl AsyncRead for Arriving {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(mut piece) = self.0.pop_front() {
+            let rest = piece.split_off(piece.len().min(buf.remaining()));
+            buf.put_slice(&piece);
+            if !rest.is_empty() {
+                self.0.push_front(rest);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What is heard up to the end, and the fault if there was one.
+fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, side: Side) -> (Vec<Heard>, Option<Fault>) {
+    let limits = Limits { message: LIMIT, frame: LIMIT };
+    let mut reader = Reader::new(side, limits, early.to_vec(), Some(Inflater::new(agreed, side)));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut all = Vec::new();
+    loop {
+        match reader.poll_next(&mut io, &mut context) {
+            Poll::Ready(Ok(heard)) => all.push(heard),
+            Poll::Ready(Err(Fault::Ended)) => return (all, None),
+            Poll::Ready(Err(fault)) => return (all, Some(fault)),
+            Poll::Pending => panic!("everything is there"),
+        }
+    }
+}
+
+fn options(no_context: bool, window_bits: u8, level: u8) -> DeflateOptions {
+    DeflateOptions { offers: true, accepts: true, level, window_bits, no_context, ..DeflateOptions::default() }
+}
+
+/// What is agreed on when the server keeps its context, or does not.
+fn agreed(options: &DeflateOptions) -> Agreed {
+    let (_, offer) = Offers::ours(options);
+    accept([offer.expect("an offer").as_bytes()], options).expect("it is taken").0
+}
+
+/// What a client reads of these bytes from a server.
+fn client_reads(bytes: &[u8]) -> (Vec<Heard>, Option<(u16, String)>) {
+    let agreed = agreed(&options(false, 15, 6));
+    let read = |early: &[u8], rest: &[u8]| {
+        let (heard, fault) = read(Arriving::cut(rest, &[1]), early, &agreed, Side::Client);
+        let fault = fault.map(|fault| match fault {
+            Fault::Violation { code, reason, .. } => (code, reason),
+            other => panic!("{other:?}"),
+        });
+        (heard, fault)
+    };
+    let whole = read(bytes, b"");
+    assert_eq!(whole, read(b"", bytes));
+    whole
+}
+
+fn message(kind: Kind, payload: Vec<u8>) -> Heard {
+    Heard::Message(Message { kind, payload: payload.into() })
+}
+
+fn text(payload: &[u8]) -> Heard {
+    message(Kind::Text, payload.to_vec())
+}
+
+fn hello() -> Heard {
+    text(b"Hello")
+}
+
+#[test]
+fn the_examples_of_the_rfc_are_read() {
+    // RFC 7692 section 7.2.3: one block, fragments, a shared window, no compression, a final block, two blocks.
+    for example in [
+        &[0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..],
+        &[0x41, 0x03, 0xf2, 0x48, 0xcd, 0x80, 0x04, 0xc9, 0xc9, 0x07, 0x00],
+        &[0xc1, 0x0b, 0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
+        &[0xc1, 0x08, 0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
+        &[0xc1, 0x0d, 0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
+    ] {
+        assert_eq!(client_reads(example), (vec![hello()], None), "{example:02x?}");
+    }
+    let shared = [0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xc1, 0x05, 0xf2, 0x00, 0x11, 0x00, 0x00];
+    assert_eq!(client_reads(&shared), (vec![hello(), hello()], None));
+}
+
+#[test]
+fn a_final_block_may_be_followed_by_more_or_by_nothing() {
+    // After the final block a stream of its own begins, in the same message.
+    let hellos = [[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]];
+    let bytes = [&[0xc1, 14][..], &hellos.concat()].concat();
+    assert_eq!(client_reads(&bytes), (vec![text(b"HelloHello")], None));
+    // Without the byte that the RFC puts behind it; and one that the tail completes.
+    for end in [&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..], &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x04]] {
+        let bytes = [&[0xc1, u8::try_from(end.len()).expect("short")][..], end].concat();
+        assert_eq!(client_reads(&bytes), (vec![hello()], None), "{end:02x?}");
+    }
+}
+
+#[test]
+fn empty_messages_are_read() {
+    for empty in [&[0xc1, 0x01, 0x00][..], &[0xc1, 0x00], &[0x41, 0x00, 0x80, 0x01, 0x00], &[0xc1, 0x02, 0x03, 0x00]] {
+        let bytes = [empty, &[0x81, 0x02, b'o', b'k']].concat();
+        assert_eq!(client_reads(&bytes), (vec![text(b""), text(b"ok")], None), "{empty:02x?}");
+    }
+}
+
+#[test]
+fn damaged_messages_are_told_after_what_came_before_them() {
+    for (wrong, told) in [
+        // A block of the reserved type.
+        (&[0xc1, 0x01, 0x07][..], "damaged"),
+        // Farther back than anything that was said.
+        (&[0xc1, 0x05, 0xf2, 0x00, 0x11, 0x00, 0x00], "damaged"),
+        // Without the last byte, and so in the middle of a block.
+        (&[0xc1, 0x06, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07], ""),
+        (&[0xc1, 0x03, 0xf2, 0x48, 0xcd], ""),
+        // Data of 100 bytes, of which 1 is there; the tail and what is behind it must not be taken for data.
+        (&[0xc1, 0x06, 0x00, 0x64, 0x00, 0x9b, 0xff, b'x'], "cut off"),
+        // The same in a final block of exactly so many bytes that all of the end would be its data.
+        (&[0xc1, 0x06, 0x01, 0x0a, 0x00, 0xf5, 0xff, b'x'], "cut off"),
+        // A final block, and then no block.
+        (&[0xc1, 0x08, 0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x07], "damaged"),
+    ] {
+        let (heard, fault) = client_reads(&[&[0x81, 0x02, b'o', b'k'], wrong].concat());
+        assert_eq!(heard, [text(b"ok")], "{wrong:02x?}");
+        let (code, reason) = fault.unwrap_or_else(|| panic!("{wrong:02x?} was read"));
+        assert!(code == 1007 && reason.contains(told), "{wrong:02x?}: {code} {reason}");
+    }
+}
+
+#[test]
+fn reserved_bits_are_refused_where_they_mean_nothing() {
+    for wrong in [
+        // Compressed control frames, other bits, a compressed continuation.
+        &[0xc9, 0x01, b'x'][..],
+        &[0xe1, 0x01, b'x'],
+        &[0xd1, 0x01, b'x'],
+        &[0xc0, 0x01, b'x'],
+        &[0x41, 0x03, 0xf2, 0x48, 0xcd, 0xc0, 0x04, 0xc9, 0xc9, 0x07, 0x00],
+        // A new message within a compressed one.
+        &[0x41, 0x03, 0xf2, 0x48, 0xcd, 0x81, 0x01, b'x'],
+        &[0x41, 0x03, 0xf2, 0x48, 0xcd, 0xc1, 0x01, b'x'],
+    ] {
+        let (heard, fault) = client_reads(wrong);
+        assert!(heard.is_empty() && fault.as_ref().is_some_and(|(code, _)| *code == 1002), "{wrong:02x?}: {fault:?}");
+    }
+}
+
+#[test]
+fn a_message_is_refused_when_it_grows_beyond_the_limit() {
+    let bomb = deflate_message(&vec![7; LIMIT + 1], KIND).expect("shorter");
+    let mut wire = BytesMut::new();
+    let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
+    encode(&mut wire, header, false, &bomb);
+    let (heard, fault) = client_reads(&wire);
+    assert!(heard.is_empty() && fault.as_ref().is_some_and(|(code, _)| *code == 1009), "{fault:?}");
+}
+
+#[test]
+fn wrong_text_is_refused_though_it_was_compressed() {
+    let wrong = deflate_message(&[0xff; 100], KIND).expect("shorter");
+    let mut wire = BytesMut::new();
+    let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
+    encode(&mut wire, header, false, &wrong);
+    let (heard, fault) = client_reads(&wire);
+    assert!(heard.is_empty() && fault.as_ref().is_some_and(|(code, _)| *code == 1007), "{fault:?}");
+}
+
+#[test]
+fn what_does_not_get_shorter_leaves_plain() {
+    assert_eq!(deflate_message(b"", KIND), None);
+    assert_eq!(deflate_message(b"abc", KIND), None);
+    let noise: Vec<u8> = (0..1000).map(|_| rand::random()).collect();
+    assert_eq!(deflate_message(&noise, KIND), None);
+    let options = options(false, 15, 6);
+    let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
+    assert_eq!(deflater.begin(&noise, 1000), None);
+    assert_eq!(deflater.begin(&noise, 2000), None, "the start decides");
+    assert_eq!(deflater.go_on(&[0; 1000], true), None);
+    let options = DeflateOptions { threshold: 100, ..options };
+    let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
+    assert_eq!(deflater.begin(&[0; 99], 99), None, "below the threshold");
+    assert!(deflater.begin(&[0; 100], 100).is_some());
+}
+
+/// Something that a peer says.
+#[derive(Clone, Debug)]
+enum Saying {
+    Message(Data, Vec<u8>),
+    Ping(Vec<u8>),
+}
+
+fn payload() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        "[ -~\u{e4}\u{20ac}]{0,200}".prop_map(String::into_bytes),
+        (0..128u8, 0..20_000usize).prop_map(|(byte, length)| vec![byte; length]),
+        (prop::collection::vec(b'a'..b'f', 1..40), 1..400usize).prop_map(|(word, times)| word.repeat(times)),
+    ]
+}
+
+fn saying() -> impl Strategy<Value = Saying> {
+    prop_oneof![
+        4 => (any::<bool>(), payload()).prop_map(|(is_text, payload)| {
+            Saying::Message(if is_text { Data::Text } else { Data::Binary }, payload)
+        }),
+        1 => prop::collection::vec(any::<u8>(), 0..126).prop_map(Saying::Ping),
+    ]
+}
+
+/// Frames of these messages from this side: compressed where that makes them shorter, cut into fragments, and with pings in
+/// between.
+fn said(side: Side, options: &DeflateOptions, sayings: &[Saying], fragment: usize) -> BytesMut {
+    let masked = side == Side::Client;
+    let mut wire = BytesMut::new();
+    let mut deflater = Deflater::new(&agreed(options), side, options);
+    for saying in sayings {
+        match saying {
+            Saying::Ping(payload) => append_frame(&mut wire, OpCode::Control(Control::Ping), true, masked, payload),
+            Saying::Message(kind, payload) => {
+                let length = payload.len();
+                let mut rest = &payload[..];
+                let mut opcode = *kind;
+                loop {
+                    let (piece, left) = rest.split_at(rest.len().min(fragment));
+                    let is_first = rest.len() == length;
+                    rest = left;
+                    let is_final = rest.is_empty();
+                    let deflated = match &mut deflater {
+                        Some(deflater) if is_first => deflater.begin(piece, length),
+                        Some(deflater) => deflater.go_on(piece, is_final),
+                        None => None,
+                    };
+                    let rsv1 = is_first && deflated.is_some();
+                    let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
+                    encode(&mut wire, header, masked, deflated.as_deref().unwrap_or(piece));
+                    if is_final {
+                        break;
+                    }
+                    append_frame(&mut wire, OpCode::Control(Control::Pong), true, masked, b"between");
+                    opcode = Data::Continue;
+                }
+            }
+        }
+    }
+    wire
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn messages_arrive_as_they_were_said_however_they_are_cut(
+        sayings in prop::collection::vec(saying(), 1..8),
+        side in prop::bool::ANY.prop_map(|server| if server { Side::Server } else { Side::Client }),
+        no_context in any::<bool>(),
+        window_bits in 9..=15u8,
+        level in 1..=9u8,
+        fragment in 1_000..30_000usize,
+        early in 0..100usize,
+        cuts in prop::collection::vec(1..3_000usize, 1..6),
+    ) {
+        let options = options(no_context, window_bits, level);
+        let wire = said(side, &options, &sayings, fragment);
+        let peer = if side == Side::Server { Side::Client } else { Side::Server };
+        let (early, rest) = wire.split_at(early.min(wire.len()));
+        let agreed = agreed(&options);
+        let (heard, fault) = read(Arriving::cut(rest, &cuts), early, &agreed, peer);
+        prop_assert!(fault.is_none(), "{:?}", fault);
+        let heard: Vec<Heard> = heard.into_iter().filter(|heard| !matches!(heard, Heard::Pong(_))).collect();
+        let expected: Vec<Heard> = sayings.into_iter().map(|saying| match saying {
+            Saying::Message(Data::Text, payload) => message(Kind::Text, payload),
+            Saying::Message(_, payload) => message(Kind::Binary, payload),
+            Saying::Ping(payload) => Heard::Ping(payload.into()),
+        }).collect();
+        prop_assert_eq!(heard, expected);
+    }
+
+    #[test]
+    fn any_bytes_are_read_to_their_end(
+        bytes in prop::collection::vec(any::<u8>(), 0..200), cuts in prop::collection::vec(1..50usize, 1..4)
+    ) {
+        // As the payload of compressed messages, and as frames.
+        let mut wire = BytesMut::new();
+        let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
+        encode(&mut wire, header, false, &bytes);
+        wire.extend_from_slice(&bytes);
+        let agreed = agreed(&options(false, 15, 6));
+        let whole = read(Arriving::cut(&wire, &[wire.len()]), b"", &agreed, Side::Client);
+        let cut = read(Arriving::cut(&wire, &cuts), b"", &agreed, Side::Client);
+        prop_assert_eq!(whole.0, cut.0);
+        prop_assert_eq!(whole.1.is_some(), cut.1.is_some());
+    }
+
+    #[test]
+    fn what_others_compress_is_read(
+        payloads in prop::collection::vec(payload(), 1..6), bits in 9..=15u8, level in 0..=9u32, keeps_context in any::<bool>()
+    ) {
+        let mut compress = Compress::new_with_window_bits(Compression::new(level), false, bits);
+        let mut wire = BytesMut::new();
+        for payload in &payloads {
+            if !keeps_context {
+                compress.reset();
+            }
+            let mut out = Vec::with_capacity(payload.len() + 1000);
+            compress.compress_vec(payload, &mut out, FlushCompress::Sync).expect("compressed");
+            // zlib flushes nothing twice.
+            let deflated = if out.is_empty() { &[0] } else { out.strip_suffix(&TAIL).expect("flushed") };
+            let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
+            encode(&mut wire, header, false, deflated);
+        }
+        let (offers, _) = Offers::ours(&options(false, 15, 6));
+        let answer = format!("permessage-deflate; server_max_window_bits={bits}");
+        let agreed = offers.check([answer.as_bytes()]).expect("it fits").expect("agreed");
+        let (heard, fault) = read(Arriving::cut(&wire, &[500]), b"", &agreed, Side::Client);
+        prop_assert!(fault.is_none(), "{:?}", fault);
+        let expected: Vec<Heard> = payloads.into_iter().map(|payload| message(Kind::Binary, payload)).collect();
+        prop_assert_eq!(heard, expected);
+    }
+}
