@@ -32,7 +32,8 @@ fn the_request_is_what_the_rfc_asks_for_and_no_more() {
     assert_eq!(head.get("Upgrade"), Some("websocket"));
     assert_eq!(head.get("Connection"), Some("Upgrade"));
     assert_eq!(head.get("Sec-WebSocket-Version"), Some("13"));
-    assert_eq!(head.0.len(), 6, "with the request line and the key: {head:?}");
+    assert_eq!(head.get("Sec-WebSocket-Extensions"), Some("permessage-deflate; client_max_window_bits"));
+    assert_eq!(head.0.len(), 7, "with the request line and the key: {head:?}");
 }
 
 #[test]

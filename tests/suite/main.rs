@@ -2,6 +2,7 @@
 
 mod bad_arguments;
 mod bad_peers;
+mod deflate;
 mod endings;
 mod generated;
 mod grammar;
