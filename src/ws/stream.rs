@@ -58,6 +58,8 @@ pub struct WebSocket {
     write_failed: bool,
     /// The payload of the last ping that is not answered yet: a peer that pings and never reads gets one pong in the end.
     owed_pong: Option<Bytes>,
+    /// There is a ping or pong in the output that was not asked for from outside.
+    owes_flush: bool,
     failing: Option<Failing>,
     settling: Settling,
     heartbeat: Option<Heartbeat>,
@@ -113,6 +115,7 @@ impl WebSocket {
             close_is_sent: false,
             write_failed: false,
             owed_pong: None,
+            owes_flush: false,
             failing: None,
             settling: Settling::Idle,
             heard_at_last_beat: 0,
@@ -180,16 +183,25 @@ impl WebSocket {
         } else if self.wire.out.len() < GATHER
             && let Some(payload) = self.owed_pong.take()
         {
-            self.append(Control::Pong, &payload);
+            self.append_quietly(Control::Pong, &payload);
         }
     }
 
-    /// Writes while reading: pongs, and what waits for a flush when there is nothing to read.
+    /// A control frame that nobody will flush.
+    fn append_quietly(&mut self, opcode: Control, payload: &[u8]) {
+        self.append(opcode, payload);
+        self.owes_flush = true;
+    }
+
+    /// Writes while reading: pings and pongs, and what stands before them. What else has gathered waits for its flush.
     fn drain_quietly(&mut self, cx: &mut Context<'_>) {
         self.answer_ping();
-        while !self.write_failed && !self.wire.out.is_empty() {
+        while self.owes_flush && !self.write_failed {
             match self.wire.poll_drain(cx) {
-                Poll::Ready(Ok(())) => self.answer_ping(),
+                Poll::Ready(Ok(())) => {
+                    self.owes_flush = false;
+                    self.answer_ping();
+                }
                 Poll::Ready(Err(_)) => self.write_failed = true,
                 Poll::Pending => return,
             }
@@ -261,6 +273,7 @@ impl MessageStream for WebSocket {
             }
             if next.is_pending() {
                 self.drain_quietly(cx);
+                self.wire.rest();
             }
             match next {
                 Poll::Pending => return Poll::Pending,
@@ -375,7 +388,7 @@ impl WebSocket {
         match heartbeat.poll(cx, has_room) {
             Poll::Pending => Ok(()),
             Poll::Ready(Beat::Ping) => {
-                self.append(Control::Ping, b"");
+                self.append_quietly(Control::Ping, b"");
                 // For the timer's next time.
                 cx.waker().wake_by_ref();
                 Ok(())
