@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
 # Runs the tests that need real peers: servers, clients and a browser that other people wrote. Installs what is missing
-# first; when everything is there that takes no time. Arguments are passed on to the tests, such as a part of a name.
+# first; when everything is there that takes no time. Arguments are passed on to the tests, such as a part of a name; then
+# only those are run. --all, before them, runs every case of the Autobahn suite, which takes a quarter of an hour more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Error messages are compared, and backtraces are none of ours.
 unset RUST_BACKTRACE
 # Where Debian keeps nginx.
 PATH="$PATH:/usr/sbin"
+
+suite=()
+if [ "${1:-}" = --all ]; then
+    suite=(--all)
+    shift
+fi
 
 say() { printf 'with-peers: %s\n' "$*"; }
 fail() {
@@ -72,4 +79,6 @@ say "$(nginx -v 2>&1), $(openssl version | cut -d' ' -f1-2), chromium, socat, nc
     fail "this shell may not open enough files: ulimit -Hn says $(ulimit -Hn), 8192 are needed"
 # Two at a time: some move hundreds of megabytes, and all have limits.
 cargo test --release --locked --test peers -- --ignored --test-threads=2 "$@"
-[ "$#" -gt 0 ] || tests/container.sh
+[ "$#" -eq 0 ] || exit 0
+tests/autobahn.sh "${suite[@]}"
+tests/container.sh
