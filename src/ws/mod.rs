@@ -6,6 +6,8 @@
 
 mod fault;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod heartbeat;
 mod key;
 mod stream;
