@@ -56,10 +56,14 @@ if ! NODE_PATH="$peers/node_modules" node -e 'require("ws"); require("ws7"); req
     npm install --prefix "$peers" --no-audit --no-fund --no-save --loglevel=error ws@8 ws7@npm:ws@7 playwright-core@1 ||
         fail "npm could not install ws and playwright-core"
 fi
-if ! "$peers/venv/bin/python" -c 'import websockets.asyncio' 2>/dev/null; then
-    say "installing websockets"
-    python3 -m venv --clear "$peers/venv" && "$peers/venv/bin/pip" install --quiet 'websockets>=14' ||
-        fail "pip could not install websockets"
+if ! "$peers/venv/bin/python" -c 'import aiohttp, websockets.asyncio' 2>/dev/null; then
+    say "installing websockets and aiohttp"
+    python3 -m venv --clear "$peers/venv" && "$peers/venv/bin/pip" install --quiet 'websockets>=14' 'aiohttp>=3.11' ||
+        fail "pip could not install websockets and aiohttp"
+fi
+if ! "$peers/websocat/bin/websocat" --version >/dev/null 2>&1; then
+    say "building websocat, which takes about two minutes"
+    cargo install websocat --version 1.14.1 --locked --quiet --root "$peers/websocat" || fail "websocat could not be built"
 fi
 
 # Debian's package of it brings a server and its pages, which would be started; only this tool is wanted.
@@ -80,5 +84,6 @@ say "$(nginx -v 2>&1), $(openssl version | cut -d' ' -f1-2), chromium, socat, nc
 # Two at a time: some move hundreds of megabytes, and all have limits.
 cargo test --release --locked --test peers -- --ignored --test-threads=2 "$@"
 [ "$#" -eq 0 ] || exit 0
+tests/interop.sh
 tests/autobahn.sh "${suite[@]}"
 tests/container.sh
