@@ -20,6 +20,9 @@ pub mod address;
 pub mod cli;
 pub mod error;
 pub mod flow;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod net;
 pub mod overlay;

@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
 # Runs the tests that need real peers: servers, clients and a browser that other people wrote. Installs what is missing
-# first; when everything is there that takes no time. Arguments are passed on to the tests, such as a part of a name.
+# first; when everything is there that takes no time. Arguments are passed on to the tests, such as a part of a name; then
+# only those are run. --all, before them, runs every case of the Autobahn suite, which takes a quarter of an hour more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Error messages are compared, and backtraces are none of ours.
 unset RUST_BACKTRACE
 # Where Debian keeps nginx.
 PATH="$PATH:/usr/sbin"
+
+suite=()
+if [ "${1:-}" = --all ]; then
+    suite=(--all)
+    shift
+fi
 
 say() { printf 'with-peers: %s\n' "$*"; }
 fail() {
@@ -49,10 +56,14 @@ if ! NODE_PATH="$peers/node_modules" node -e 'require("ws"); require("ws7"); req
     npm install --prefix "$peers" --no-audit --no-fund --no-save --loglevel=error ws@8 ws7@npm:ws@7 playwright-core@1 ||
         fail "npm could not install ws and playwright-core"
 fi
-if ! "$peers/venv/bin/python" -c 'import websockets.asyncio' 2>/dev/null; then
-    say "installing websockets"
-    python3 -m venv --clear "$peers/venv" && "$peers/venv/bin/pip" install --quiet 'websockets>=14' ||
-        fail "pip could not install websockets"
+if ! "$peers/venv/bin/python" -c 'import aiohttp, websockets.asyncio' 2>/dev/null; then
+    say "installing websockets and aiohttp"
+    python3 -m venv --clear "$peers/venv" && "$peers/venv/bin/pip" install --quiet 'websockets>=14' 'aiohttp>=3.11' ||
+        fail "pip could not install websockets and aiohttp"
+fi
+if ! "$peers/websocat/bin/websocat" --version >/dev/null 2>&1; then
+    say "building websocat, which takes about two minutes"
+    cargo install websocat --version 1.14.1 --locked --quiet --root "$peers/websocat" || fail "websocat could not be built"
 fi
 
 # Debian's package of it brings a server and its pages, which would be started; only this tool is wanted.
@@ -72,4 +83,7 @@ say "$(nginx -v 2>&1), $(openssl version | cut -d' ' -f1-2), chromium, socat, nc
     fail "this shell may not open enough files: ulimit -Hn says $(ulimit -Hn), 8192 are needed"
 # Two at a time: some move hundreds of megabytes, and all have limits.
 cargo test --release --locked --test peers -- --ignored --test-threads=2 "$@"
-[ "$#" -gt 0 ] || tests/container.sh
+[ "$#" -eq 0 ] || exit 0
+tests/interop.sh
+tests/autobahn.sh "${suite[@]}"
+tests/container.sh

@@ -40,6 +40,12 @@ impl Secrets {
         Ok(Self(hashes))
     }
 
+    /// One that is known beforehand.
+    #[cfg(any(fuzzing, test))]
+    pub fn one(secret: &str) -> Self {
+        Self(vec![digest::digest(&digest::SHA256, secret.as_bytes())])
+    }
+
     /// Whether one of them was given. Looks at all of them in any case.
     fn holds(&self, given: &[u8]) -> bool {
         let given = digest::digest(&digest::SHA256, given);
@@ -152,7 +158,7 @@ pub fn without_token(target: &str) -> String {
     }
 }
 
-fn token_of_query(query: &str) -> Option<String> {
+pub(super) fn token_of_query(query: &str) -> Option<String> {
     let value = query.split('&').find_map(|part| part.strip_prefix(TOKEN_PARAMETER))?;
     Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
@@ -186,7 +192,7 @@ mod tests {
     }
 
     fn secrets(text: &str) -> Option<Secrets> {
-        Some(Secrets(vec![digest::digest(&digest::SHA256, text.as_bytes())]))
+        Some(Secrets::one(text))
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod access;
 pub mod client;
 mod files;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod route;
 pub mod server;
 

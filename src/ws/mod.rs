@@ -12,6 +12,8 @@
 mod deflate;
 mod fault;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod heartbeat;
 mod key;
 mod reader;

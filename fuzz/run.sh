@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs every fuzz target at the same time for so many seconds (60), from the seeds and what earlier runs found, and prints
+# how many executions there were. An input that breaks something is kept in fuzz/artifacts/. Needs a nightly toolchain and
+# cargo-fuzz.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+seconds="${1:-60}"
+[[ "$seconds" =~ ^[1-9][0-9]*$ ]] || { echo "usage: fuzz/run.sh [SECONDS]" >&2; exit 2; }
+cargo fuzz --version >/dev/null 2>&1 || { echo "fuzz: cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
+
+# The same versions of everything as in the program.
+cp ../Cargo.lock Cargo.lock
+# Without the address sanitizer, which looks for what only unsafe code can do, it is several times faster.
+nice cargo +nightly fuzz build --sanitizer none
+built="target/$(rustc +nightly -vV | sed -n 's/^host: //p')/release"
+
+declare -A running
+for file in fuzz_targets/*.rs; do
+    name="$(basename "$file" .rs)"
+    mkdir -p "corpus/$name" "artifacts/$name"
+    nice "$built/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+        -artifact_prefix="artifacts/$name/" "corpus/$name" "seeds/$name" >"artifacts/$name/log" 2>&1 &
+    running[$name]=$!
+done
+
+status=0
+for name in "${!running[@]}"; do
+    if wait "${running[$name]}"; then result=ok; else
+        result="FAILED, see fuzz/artifacts/$name"
+        status=1
+    fi
+    printf '%-10s %10s executions in %s s: %s\n' "$name" \
+        "$(sed -n 's/^stat::number_of_executed_units: *//p' "artifacts/$name/log")" "$seconds" "$result"
+done
+exit "$status"

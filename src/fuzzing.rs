@@ -1,0 +1,68 @@
+//! What `fuzz/` feeds: a function for each parser of ours, with what must hold whatever it is given. Part of no ordinary
+//! build.
+
+use crate::{
+    cli::{Cli, Config, Parsed},
+    plan::Plan,
+    report::{LogFormat, Report},
+    spec::Spec,
+};
+pub use crate::{
+    http::fuzzing::{access, headers},
+    ws::fuzzing::tap,
+};
+use std::{
+    cell::RefCell,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+thread_local! {
+    static TOLD: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes a line that would go to standard error.
+pub(crate) fn keeps(line: fmt::Arguments<'_>) -> bool {
+    TOLD.with_borrow_mut(|told| told.push(line.to_string()));
+    true
+}
+
+/// The lines since the last call.
+pub(crate) fn told() -> Vec<String> {
+    TOLD.take()
+}
+
+/// The usual options. Without -k every TLS client would read the authorities anew, which takes longer than all else.
+pub(crate) fn config() -> Arc<Config> {
+    static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
+    let make = || match Cli::parse_args(["wsplice", "-k", "-"].map(Into::into)) {
+        Ok(Parsed::Run(cli)) => cli.into_config(Report::new(0, false, LogFormat::Text)).map(Arc::new),
+        _ => unreachable!("it is a command line"),
+    };
+    CONFIG.get_or_init(|| make().unwrap_or_else(|error| unreachable!("{error}"))).clone()
+}
+
+/// The grammar of addresses, and the plan that is made of two of them, which `--explain` shows. A newline stands between
+/// them.
+pub fn address(text: &str) {
+    let mut specs = Vec::new();
+    for word in text.splitn(2, '\n') {
+        match Spec::parse(word) {
+            Ok(spec) => specs.push(spec),
+            Err(error) => check(&error),
+        }
+    }
+    if let Some((first, rest)) = specs.split_first() {
+        match Plan::new(first, rest.first(), &config()) {
+            Ok(plan) => assert!(!plan.to_string().is_empty()),
+            Err(error) => check(&error),
+        }
+    }
+}
+
+/// An error can be shown, and has an exit code that says so.
+fn check(error: &crate::error::Error) {
+    assert!(!error.to_string().is_empty());
+    assert_ne!(error.exit_code(), 0);
+    let _ = error.hint();
+}

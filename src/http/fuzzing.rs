@@ -1,0 +1,68 @@
+//! What reads headers.
+
+use super::{
+    AccessOptions, Secrets,
+    access::{token_of_query, without_token},
+    has_token, list, route,
+};
+use crate::{cli::split_list, fuzzing::config};
+use hyper::{
+    HeaderMap, Request,
+    header::{HeaderName, HeaderValue},
+};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// `name: value` lines, as hyper hands them on; lines that it would refuse are left out.
+fn parse(lines: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let at = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let value = line.get(at + 1..).unwrap_or_default().trim_ascii();
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&line[..at]), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// An upgrade request: a target in the first line, headers in the others.
+pub fn headers(data: &[u8]) {
+    let (target, lines) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
+    let headers = parse(lines.strip_prefix(b"\n").unwrap_or_default());
+    for name in headers.keys() {
+        for member in list(&headers, name.clone()) {
+            assert!(!member.is_empty() && member == member.trim() && !member.contains(','));
+            assert!(has_token(&headers, name.clone(), &member.to_ascii_uppercase()));
+            assert_eq!(split_list(member), [member]);
+        }
+    }
+    let Ok(request) = Request::get(target).body(()) else { return };
+    let (mut head, ()) = request.into_parts();
+    head.headers = headers;
+    if let route::Route::Upgrade { asked, .. } = route::route(&head, &config().server) {
+        assert!(asked.target.starts_with('/') || asked.target == "*");
+        route::choose_protocol(&asked, None, false, &config().server);
+    }
+}
+
+/// Who may enter and for whom a proxy speaks: a target in the first line, headers in the others.
+pub fn access(data: &[u8]) {
+    let (target, lines) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
+    let headers = parse(lines.strip_prefix(b"\n").unwrap_or_default());
+    let target = String::from_utf8_lossy(target);
+    let proxy = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    let stranger = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    let trusting = AccessOptions {
+        same_origin: true,
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap_or_else(|_| unreachable!("it is a network"))],
+        tokens: Some(Secrets::one("let-me-in")),
+        ..AccessOptions::default()
+    };
+    assert_eq!(trusting.client_behind(Some(stranger), &headers), Some(stranger), "a stranger's word counts");
+    assert!(trusting.client_behind(Some(proxy), &headers).is_some());
+    let _ = trusting.check(&headers, target.split_once('?').map(|(_, query)| query));
+    let room = trusting.room(&target);
+    assert_eq!(room.split_once('?').and_then(|(_, query)| token_of_query(query)), None, "no token in a room's name");
+    let shown = without_token(&target);
+    assert_eq!(shown, without_token(&shown), "hidden twice is hidden");
+}
