@@ -21,7 +21,7 @@ pub(super) static WS: Entry = Entry {
               header. When the other end is a listening WebSocket, its client's subprotocols are offered, and a URL \
               without a path asks for the client's path and query.",
     example: "ws://127.0.0.1:8080/chat",
-    flags: &["header", "origin", "protocol", "ua", "basic-auth", "connect-timeout"],
+    flags: &["header", "origin", "protocol", "ua", "basic-auth", "connect-timeout", "deflate"],
     build: Build::Address(|arg, config| client("ws", arg, config)),
 };
 
@@ -64,7 +64,7 @@ pub(super) static WS_LISTEN: Entry = Entry {
               port alone listens on 127.0.0.1; port 0 takes any free port. Requests that ask for no upgrade get a file \
               (-F) or 426. The same as ws-u:tcp-l:[ADDR:]PORT.",
     example: "ws-l:127.0.0.1:1234 mirror:",
-    flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "oneshot", "conncap"],
+    flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "oneshot", "conncap", "deflate"],
     build: Build::Address(|arg, config| {
         let stack = tcp::listen_stack(arg)?;
         let title = stack.title().replace("tcp-listen:", "ws-listen:");

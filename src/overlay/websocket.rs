@@ -17,7 +17,7 @@ pub(super) static CONNECT: Entry = Entry {
     summary: "Speak WebSocket as the client",
     details: "Over any transport; --ws-c-uri is the URL that is asked for.",
     example: "- ws-c:tls-c:tcp:127.0.0.1:8443 --ws-c-uri wss://example.com/chat",
-    flags: &["ws-c-uri", "header", "origin", "protocol", "ua", "basic-auth"],
+    flags: &["ws-c-uri", "header", "origin", "protocol", "ua", "basic-auth", "deflate"],
     build: Build::Overlay(|inner, config| {
         let target = Target { url: config.client.ws_c_uri.clone(), path_was_given: true };
         ws_connect(target, config, inner.title())
@@ -30,7 +30,7 @@ pub(super) static UPGRADE: Entry = Entry {
     summary: "Speak WebSocket as the server",
     details: "Over any transport, such as a unix socket behind a reverse proxy.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
-    flags: &["server-protocol", "server-header", "restrict-uri", "static-file"],
+    flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "deflate"],
     build: Build::Overlay(|_, config| Ok(ws_upgrade(config))),
 };
 

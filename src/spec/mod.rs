@@ -64,7 +64,8 @@ impl Spec {
         // Each overlay is a call of this, and a stack ends.
         if text[..at].matches(':').count() > MOST_OVERLAYS {
             let message = format!("there are more than {MOST_OVERLAYS} overlays");
-            return Err(SpecError { message, span: at..at + 1, advice: None });
+            let letter = rest.chars().next().map_or(0, char::len_utf8);
+            return Err(SpecError { message, span: at..at + letter, advice: None });
         }
         if rest == "-" {
             return Ok(Self::row("stdio", ""));
@@ -186,6 +187,7 @@ fn is_host_and_port(behind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn hint(text: &str) -> String {
         match Spec::parse(text) {
@@ -233,5 +235,43 @@ mod tests {
     fn an_overlay_alone_is_told_what_it_needs() {
         assert!(hint("log:").contains("for example"));
         assert!(hint("tcp:").contains("for example"));
+    }
+
+    #[test]
+    fn the_overlay_too_many_may_be_a_letter_of_more_than_one_byte() {
+        assert!(hint(&format!("{}é", "log:".repeat(40))).ends_with('^'));
+        assert!(hint(&format!("{}é:80", "log:".repeat(MOST_OVERLAYS + 1))).contains('^'));
+    }
+
+    /// As it would be typed with each row's first name.
+    fn printed(spec: &Spec) -> String {
+        match &spec.inner {
+            Some(inner) => format!("{}:{}", spec.entry.names[0], printed(inner)),
+            None => format!("{}:{}", spec.entry.names[0], spec.arg),
+        }
+    }
+
+    fn address() -> impl Strategy<Value = String> {
+        let names: Vec<_> = registry::table().flat_map(|entry| entry.names).copied().collect();
+        let word =
+            prop_oneof![prop::sample::select(names), Just("x"), Just("1.2.3.4"), Just("[::1]"), Just("é"), Just("")];
+        (prop::collection::vec(word, 0..5), "[a-z0-9/.:?-]{0,10}")
+            .prop_map(|(words, arg)| words.into_iter().chain([arg.as_str()]).collect::<Vec<_>>().join(":"))
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_address_or_an_error(text in ".{0,60}") {
+            let _ = Spec::parse(&text);
+        }
+
+        #[test]
+        fn what_is_printed_of_an_address_is_the_same_address(text in address()) {
+            if let Ok(spec) = Spec::parse(&text) {
+                let shown = printed(&spec);
+                let again = Spec::parse(&shown);
+                prop_assert_eq!(again.ok().map(|spec| printed(&spec)), Some(shown));
+            }
+        }
     }
 }

@@ -10,6 +10,8 @@ pub fn append(out: &mut BytesMut, opcode: OpCode, is_final: bool, masked: bool, 
 
 /// The same with any header, such as one that marks a compressed message.
 pub fn encode(out: &mut BytesMut, mut header: FrameHeader, masked: bool, payload: &[u8]) {
+    // RFC 6455 section 5.5. Reasons and the payloads of pings are bounded where they come from.
+    debug_assert!(!matches!(header.opcode, OpCode::Control(_)) || payload.len() <= 125, "a control frame is short");
     header.mask = masked.then(rand::random::<[u8; 4]>);
     let length = payload.len() as u64;
     out.reserve(header.len(length) + payload.len());

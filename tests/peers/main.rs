@@ -2,6 +2,7 @@
 
 mod bash;
 mod browser;
+mod deflate;
 mod handed_over;
 mod large;
 mod nc;

@@ -427,3 +427,56 @@ fn the_connect_timeout_covers_a_handshake_with_a_process() {
 fn a_process_that_fails_in_the_handshake_is_exit_10() {
     run(["ws-c:sh-c:exit 3"], "").fails_with(10, "exited with status 3");
 }
+
+#[test]
+fn every_refusal_has_a_content_length() {
+    let args = ["ws-l:0", "tcp:127.0.0.1:1", "--restrict-uri", "/ws", "--allow-origin", "https://a.example"];
+    let server = Serving::start(args);
+    let upgrade = |target: &str, more: &str| upgrade_request(target, more);
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "426"),
+        (upgrade("/other", ""), "404"),
+        (upgrade("/ws", "").replace("Connection: Upgrade\r\n", ""), "400"),
+        (upgrade("/ws", "Origin: https://b.example\r\n"), "403"),
+        (upgrade("/ws", ""), "502"),
+    ] {
+        let mut peer = Peer::request(server.connect(), &request);
+        assert_eq!(peer.head.first().split(' ').nth(1), Some(status));
+        assert!(peer.head.get("Content-Length").is_some(), "{:?}", peer.head);
+        assert!(peer.body().ends_with(".\n"));
+    }
+}
+
+#[test]
+fn a_long_message_leaves_in_fragments_in_both_roles() {
+    let payload = "x".repeat(150_000);
+    let fragments = |peer: &mut Peer| {
+        let frames: Vec<_> = (0..3).map(|_| peer.frame().expect("a frame")).collect();
+        frames.iter().map(|frame| (frame.opcode, frame.is_final, frame.payload.len())).collect::<Vec<_>>()
+    };
+    let expected = [(TEXT, false, 65_536), (0, false, 65_536), (0, true, 18_928)];
+    let (url, server) = websocket_server(move |mut peer| {
+        let frames = fragments(&mut peer);
+        peer.close(1000, "");
+        peer.ends();
+        frames
+    });
+    run([&url], &payload).succeeds();
+    assert_eq!(server.join().expect("the server"), expected);
+    let mirror = Serving::start(["ws-l:0", "mirror:"]);
+    let mut client = Peer::connect(mirror.port, "/");
+    client.say(&payload);
+    assert_eq!(fragments(&mut client), expected);
+}
+
+#[test]
+fn a_close_code_that_may_not_be_sent_is_not_passed_on() {
+    let (url, server) = websocket_server(|mut peer| {
+        peer.close(1006, "");
+        peer.next().close().0
+    });
+    let proxy = Serving::start(["ws-l:0", &url]);
+    let mut client = Peer::connect(proxy.port, "/");
+    assert_eq!(client.closed().0, 1011);
+    assert_eq!(server.join().expect("the server"), 1002);
+}
