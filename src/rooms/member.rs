@@ -14,6 +14,7 @@ use crate::{
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{
+    collections::VecDeque,
     future::{Future, poll_fn},
     io,
     net::IpAddr,
@@ -39,8 +40,13 @@ use tokio_tungstenite::{
 const READ_BUFFER: usize = 4 * 1024;
 /// Messages of one member that are taken before other tasks have their turn.
 const BATCH: usize = 64;
+/// Each of them is read and passed on.
+const STEPS: usize = 2 * BATCH;
 /// The same in bytes; then what waits for the member itself is written first.
 const BATCH_BYTES: usize = 256 * 1024;
+/// What may be read ahead, in bytes, while it cannot be passed on: so the end of a member is seen although its room is held
+/// up, unless more than this lies before it.
+const AHEAD: usize = 64 * 1024;
 /// How long a member that broke the protocol or is too slow may take to read its close frame.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -113,7 +119,8 @@ pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace:
         last_payload: Bytes::new(),
         heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
         last_said: 0,
-        held: None,
+        ahead: VecDeque::new(),
+        ahead_bytes: 0,
         parting: None,
     };
     let mut stopping = pin!(stop.requested());
@@ -150,18 +157,58 @@ struct Presence {
     heartbeat: Option<Heartbeat>,
     /// The room's number of its last message.
     last_said: u64,
-    held: Option<Held>,
+    /// What was read and could not be passed on yet, in order, and its size.
+    ahead: VecDeque<Heard>,
+    ahead_bytes: usize,
     /// What was read last, kept while tungstenite reads on: it would take a buffer that is its own again back into use,
     /// and so every member would keep the size of its longest message for good.
     last_payload: Bytes,
     parting: Option<Parting>,
 }
 
-/// What must not overtake the member's own messages: they come back to it first, also when another member's task is
-/// sending them, for clients use a ping to learn that all they have said has been passed on.
-enum Held {
-    Pong(Bytes),
+/// What a member says.
+enum Heard {
+    /// To the room. While a slow member holds that up, it waits.
+    Message(Kind, Bytes),
+    /// A ping, and so a pong that must not overtake the member's own messages: they come back to it first, also when another
+    /// member's task is sending them, for clients use a ping to learn that all they have said has been passed on.
+    Ping(Bytes),
+    /// The last; it must not overtake them either.
     End(Result<Close, Fault>),
+}
+
+impl Heard {
+    /// Of a message that tungstenite has read; nothing where that is only a sign of life.
+    fn from(read: Option<tungstenite::Result<tungstenite::Message>>) -> Option<Self> {
+        Some(match read {
+            Some(Ok(tungstenite::Message::Text(text))) => Self::Message(Kind::Text, text.into()),
+            Some(Ok(tungstenite::Message::Binary(payload))) => Self::Message(Kind::Binary, payload),
+            Some(Ok(tungstenite::Message::Ping(payload))) => Self::Ping(payload),
+            Some(Ok(tungstenite::Message::Pong(_) | tungstenite::Message::Frame(_))) => return None,
+            Some(Ok(tungstenite::Message::Close(close))) => {
+                let close = close.map(|close| Close::new(close.code.into(), close.reason.as_str()));
+                Self::End(match close {
+                    Some(close) if !close.may_be_sent() => Err(Fault::Violation {
+                        code: 1002,
+                        reason: format!("the close code {} may not be sent", close.code),
+                        hint: None,
+                    }),
+                    close => Ok(close.unwrap_or(Close::new(Close::NO_STATUS, ""))),
+                })
+            }
+            Some(Err(error)) => Self::End(Err(Fault::from(error))),
+            None => Self::End(Err(Fault::from(tungstenite::Error::ConnectionClosed))),
+        })
+    }
+
+    /// What it takes in memory, in bytes.
+    fn size(&self) -> usize {
+        let payload = match self {
+            Self::Message(_, payload) | Self::Ping(payload) => payload.len(),
+            Self::End(_) => 0,
+        };
+        payload + size_of::<Self>()
+    }
 }
 
 /// Our close frame is on its way; the connection lasts until it is answered, or until the time is over.
@@ -204,25 +251,25 @@ impl Presence {
         if self.parting.is_some() {
             return self.poll_parting(cx, drained.is_ready());
         }
-        let is_held_up = self.place.hub.rules.slow == SlowPolicy::Block && self.place.room.is_held_up(cx);
         // What has arrived is heard before the member is given up.
-        if !is_held_up && let Poll::Ready(ended) = self.poll_messages(cx) {
+        if let Poll::Ready(ended) = self.poll_messages(cx) {
             return Poll::Ready(ended);
         }
-        match self.beat(cx, is_held_up) {
+        match self.beat(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
 
-    /// Pings when it is time. Anything that arrives is a sign of life. While others hold the room up, a pong that has
-    /// come stays unread behind messages that nobody may read yet.
-    fn beat(&mut self, cx: &mut Context<'_>, is_held_up: bool) -> Poll<Result<(), Error>> {
+    /// Pings when it is time. Anything that arrives is a sign of life, and where nothing is read a pong may have come; but who
+    /// holds its room up must take what waits, whatever it says.
+    fn beat(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let reads = self.reads();
         let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
         let mut line = self.member.line();
         // Who takes what waits is alive, though the ping may be far behind it.
-        let takes = line.has_progressed();
-        if line.has_heard() || takes || (is_held_up && !line.is_holding_up()) {
+        let (takes, has_heard) = (line.has_progressed(), line.has_heard());
+        if takes || ((has_heard || !reads) && !line.is_holding_up()) {
             heartbeat.heard();
         }
         match heartbeat.poll(cx, line.is_drained()) {
@@ -240,60 +287,47 @@ impl Presence {
         }
     }
 
+    /// Reads what the member says and passes it on, for as long as others can wait.
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
         let mut is_idle = false;
+        let mut may_pass = true;
         let mut bytes = 0;
-        for _ in 0..BATCH {
+        for _ in 0..STEPS {
             if bytes >= BATCH_BYTES {
                 break;
             }
-            if self.held.is_some() {
-                self.place.room.flush(&self.place.hub.rules);
-                if self.place.room.poll_delivered(self.last_said, cx).is_pending() {
-                    is_idle = true;
-                    break;
+            if may_pass && let Some(first) = self.ahead.pop_front() {
+                if self.may_pass(&first, cx) {
+                    self.ahead_bytes -= first.size();
+                    match first {
+                        Heard::Message(kind, payload) => {
+                            let Place { room, hub, .. } = &self.place;
+                            self.last_said = room.say(self.member.id, kind, &payload, &hub.rules);
+                            bytes += payload.len();
+                            self.last_payload = payload;
+                        }
+                        Heard::Ping(payload) => self.member.line().pong(payload),
+                        Heard::End(end) => return self.end(end, cx),
+                    }
+                    continue;
                 }
-                match self.held.take() {
-                    Some(Held::Pong(payload)) => self.member.line().pong(payload),
-                    Some(Held::End(end)) => return self.end(end, cx),
-                    None => {}
-                }
+                self.ahead.push_front(first);
+                may_pass = false;
             }
-            let next = self.inner.poll_next_unpin(cx);
+            let read = if self.reads() { self.inner.poll_next_unpin(cx) } else { Poll::Pending };
             self.last_payload = Bytes::new();
-            let (kind, payload) = match next {
-                Poll::Pending => {
-                    is_idle = true;
-                    break;
-                }
-                Poll::Ready(Some(Ok(tungstenite::Message::Text(text)))) => (Kind::Text, text.into()),
-                Poll::Ready(Some(Ok(tungstenite::Message::Binary(payload)))) => (Kind::Binary, payload),
-                Poll::Ready(Some(Ok(tungstenite::Message::Ping(payload)))) => {
-                    self.held = Some(Held::Pong(payload));
-                    continue;
-                }
-                Poll::Ready(Some(Ok(tungstenite::Message::Pong(_) | tungstenite::Message::Frame(_)))) => continue,
-                Poll::Ready(Some(Ok(tungstenite::Message::Close(close)))) => {
-                    let end = match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
-                        Some(close) if !close.may_be_sent() => Err(Fault::Violation {
-                            code: 1002,
-                            reason: format!("the close code {} may not be sent", close.code),
-                            hint: None,
-                        }),
-                        close => Ok(close.unwrap_or(Close::new(Close::NO_STATUS, ""))),
-                    };
-                    self.held = Some(Held::End(end));
-                    continue;
-                }
-                Poll::Ready(other) => {
-                    let error = other.and_then(Result::err).unwrap_or(tungstenite::Error::ConnectionClosed);
-                    self.held = Some(Held::End(Err(Fault::from(error))));
-                    continue;
-                }
+            let Poll::Ready(read) = read else {
+                is_idle = true;
+                break;
             };
-            self.last_said = self.place.room.say(self.member.id, kind, &payload, &self.place.hub.rules);
-            bytes += payload.len();
-            self.last_payload = payload;
+            if let Some(heard) = Heard::from(read) {
+                self.ahead_bytes += heard.size();
+                self.ahead.push_back(heard);
+            }
+        }
+        if self.has_ended() && self.member.line().is_holding_up() && self.member.leave() {
+            // Its room need not wait for whoever goes.
+            self.place.room.caught_up();
         }
         self.place.room.flush(&self.place.hub.rules);
         if !is_idle {
@@ -303,6 +337,28 @@ impl Presence {
             return Poll::Ready(Err(error));
         }
         Poll::Pending
+    }
+
+    /// Whether the next of what was heard may be passed on; if not, the task is woken when it may.
+    fn may_pass(&self, next: &Heard, cx: &Context<'_>) -> bool {
+        let Place { room, hub, .. } = &self.place;
+        match next {
+            Heard::Message(..) => hub.rules.slow != SlowPolicy::Block || !room.is_held_up(cx),
+            Heard::Ping(_) | Heard::End(_) => {
+                room.flush(&hub.rules);
+                room.poll_delivered(self.last_said, cx).is_ready()
+            }
+        }
+    }
+
+    /// Whether more is read now.
+    fn reads(&self) -> bool {
+        self.ahead_bytes < AHEAD && !self.has_ended()
+    }
+
+    /// Whether the member's end has been read.
+    fn has_ended(&self) -> bool {
+        matches!(self.ahead.back(), Some(Heard::End(_)))
     }
 
     /// The member has ended its side; what it said before has been passed on.
@@ -407,5 +463,61 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::{Cli, Parsed},
+        report::{LogFormat, Report},
+        rooms::hub::Hub,
+    };
+
+    /// A connection whose writing is a bug.
+    struct Panics;
+
+    impl AsyncRead for Panics {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Panics {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            panic!("a bug of a layer below")
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_delivery_that_panics_does_not_silence_its_room() {
+        let Ok(Parsed::Run(cli)) = Cli::parse_args(["wsplice", "--broadcast"].map(Into::into)) else {
+            panic!("no command line")
+        };
+        let report = Report::new(0, true, LogFormat::Text);
+        let config = cli.into_config(report).expect("a configuration");
+        let options = config.rooms.expect("options of rooms");
+        let hub = Arc::new(Hub::new(options, config.websocket, report));
+        let place = hub.join("/", "broken", None).expect("a place");
+        place.member.line().connect(ByteEnd::peer(Panics, "broken"));
+        let say = || {
+            let number = place.room.say(place.member.id, Kind::Text, b"hello", &hub.rules);
+            let flush = std::panic::AssertUnwindSafe(|| place.room.flush(&hub.rules));
+            assert!(std::panic::catch_unwind(flush).is_err(), "it is delivered");
+            number
+        };
+        say();
+        let last = say();
+        let never = Context::from_waker(std::task::Waker::noop());
+        assert!(place.room.poll_delivered(last, &never).is_ready());
     }
 }

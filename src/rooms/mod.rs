@@ -22,6 +22,7 @@ use crate::{
     session::{Handle, Stop, accept_all, start_listening},
 };
 use hub::{Hub, Place};
+pub use memory::prepare as prepare_memory;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::IpAddr,
@@ -35,7 +36,6 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
     let Some(options) = &config.rooms else { unreachable!("the plan serves rooms only with --broadcast") };
     allow_all_descriptors();
-    memory::prepare();
     let hub = Arc::new(Hub::new(options.clone(), config.websocket.clone(), config.report));
     // First, so that everything is there when the listener is announced.
     let metrics = match &options.metrics {

@@ -136,38 +136,59 @@ impl Room {
                 return;
             }
             state.is_flushing = true;
-            let bytes = state.pending.split().freeze();
-            if bytes.len() > KEPT {
-                state.pending = BytesMut::new();
-            }
             let batch = Batch {
-                bytes,
+                bytes: take_exactly(&mut state.pending),
                 parts: std::mem::take(&mut state.parts),
                 messages: std::mem::take(&mut state.messages),
                 since: state.since.take().unwrap_or_else(Instant::now),
             };
             let members = state.members.clone();
             drop(state);
-            let mut slow = 0;
+            let mut flushing = Flushing { room: self, messages: batch.messages, slow: 0 };
             let mut messages = 0;
             let mut bytes = 0;
             for member in members.iter() {
                 let delivery = batch.deliver(member, rules);
-                slow += isize::from(delivery.is_holding_up);
+                flushing.slow += isize::from(delivery.is_holding_up);
                 messages += delivery.taken;
                 bytes += delivery.taken_bytes as u64;
             }
             rules.metrics.sent.fetch_add(messages, Relaxed);
             rules.metrics.sent_bytes.fetch_add(bytes, Relaxed);
             rules.metrics.observe(messages, batch.since.elapsed());
-            let mut state = self.lock();
-            state.slow += slow;
-            state.delivered += batch.messages;
-            state.awaiting_delivery.drain(..).for_each(Waker::wake);
-            state.is_flushing = false;
         }
         let (room, rules) = (self.clone(), rules.clone());
         tokio::spawn(unconstrained(async move { room.flush(&rules) }));
+    }
+}
+
+/// The content of a buffer in memory of just its size: stuck members hold batches, and what they hold is counted by their
+/// bytes.
+fn take_exactly(buffer: &mut BytesMut) -> Bytes {
+    if buffer.len() <= KEPT {
+        let exact = Bytes::copy_from_slice(buffer);
+        buffer.clear();
+        return exact;
+    }
+    let mut whole = Vec::from(std::mem::take(buffer));
+    whole.shrink_to_fit();
+    whole.into()
+}
+
+/// A batch on its way. However that ends, also by a panic, the room is not left waiting for it.
+struct Flushing<'a> {
+    room: &'a Room,
+    messages: u64,
+    slow: isize,
+}
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.room.lock();
+        state.slow += self.slow;
+        state.delivered += self.messages;
+        state.awaiting_delivery.drain(..).for_each(Waker::wake);
+        state.is_flushing = false;
     }
 }
 
@@ -185,15 +206,15 @@ impl Batch {
             return member.deliver(&self.bytes, self.messages, rules);
         }
         // Without the member's own words; what lies between them still leaves in one piece.
-        let mut others = BytesMut::new();
-        let (mut start, mut messages) = (0, 0);
-        for (sender, end) in &self.parts {
-            if *sender != member.id {
-                others.extend_from_slice(&self.bytes[start..*end]);
-                messages += 1;
-            }
-            start = *end;
+        let starts = std::iter::once(0).chain(self.parts.iter().map(|(_, end)| *end));
+        let others: Vec<_> = starts
+            .zip(&self.parts)
+            .filter(|(_, (sender, _))| *sender != member.id)
+            .map(|(start, (_, end))| &self.bytes[start..*end])
+            .collect();
+        match others.len() as u64 {
+            0 => Delivery::default(),
+            messages => member.deliver(&others.concat().into(), messages, rules),
         }
-        if messages == 0 { Delivery::default() } else { member.deliver(&others.freeze(), messages, rules) }
     }
 }

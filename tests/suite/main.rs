@@ -14,6 +14,7 @@ mod readme;
 mod rooms;
 mod rooms_bad_input;
 mod rooms_limits;
+mod rooms_slow;
 mod serving;
 mod slow_messages;
 mod support;

@@ -116,7 +116,7 @@ fn a_gigabyte_in_a_frame_is_refused_and_costs_nothing() {
 }
 
 #[test]
-fn a_gigabyte_in_messages_costs_no_more_than_a_few_of_them() {
+fn a_gigabyte_in_messages_costs_no_more_than_a_few_of_them_which_are_given_back() {
     let (server, metrics) = measured(&["--backlog", "2g"]);
     let mut others = Others::enter(&server);
     others.notice_nothing();
@@ -135,6 +135,41 @@ fn a_gigabyte_in_messages_costs_no_more_than_a_few_of_them() {
     assert_eq!(metric(metrics, "connections"), 3);
     let now = memory(&server.running);
     assert!(now < before + 5 * (16 << 10), "{before} KiB before, {now} KiB now");
+    until_memory_is_back(&server.running, before);
+}
+
+#[test]
+fn members_that_are_stuck_cost_no_more_than_their_backlog_and_leave_nothing_behind() {
+    let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "1m", "--no-echo"]);
+    let mut others = Others::enter(&server);
+    others.0[0].say("still here");
+    assert_eq!(others.0[1].hear(), "still here");
+    let before = memory(&server.running);
+    let stuck: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/busy")).collect();
+    let members: Vec<_> = (0..13).map(|_| Peer::connect(server.port, "/busy")).collect();
+    let streams: Vec<_> = members.into_iter().map(|mut member| member.stream().try_clone().expect("clone")).collect();
+    // All but the stuck read all the time, and three of them talk.
+    let readers = streams.iter().map(|stream| {
+        let mut stream = stream.try_clone().expect("clone");
+        thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()))
+    });
+    let readers: Vec<_> = readers.collect();
+    thread::scope(|scope| {
+        for mut stream in &streams[..3] {
+            let messages = [encode(true, BINARY, true, &[b'x'; 4096]), encode(true, TEXT, true, b"little")].concat();
+            scope.spawn(move || (0..4000).for_each(|_| stream.write_all(&messages).expect("say")));
+        }
+    });
+    until_metric(metrics, "messages_received_total", 1 + 3 * 8000);
+    assert!(metric(metrics, "messages_dropped_total") > 0, "nobody is stuck");
+    until_memory_is_back(&server.running, before + 3 * 1024);
+    for stream in streams {
+        stream.shutdown(Shutdown::Both).expect("shut down");
+    }
+    readers.into_iter().for_each(|reader| drop(reader.join()));
+    drop(stuck);
+    until_metric(metrics, "connections", 2);
+    until_memory_is_back(&server.running, before);
 }
 
 #[test]
