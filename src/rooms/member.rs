@@ -3,6 +3,7 @@
 use super::{
     hub::{Place, Rules},
     line::{Delivery, Line},
+    socket::{self, Socket},
 };
 use crate::{
     cli::SlowPolicy,
@@ -24,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::ReadBuf,
     task::unconstrained,
     time::{Sleep, sleep},
 };
@@ -32,7 +33,7 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         self,
-        protocol::{Role, WebSocketConfig, frame::coding::Control},
+        protocol::{WebSocketConfig, frame::coding::Control},
     },
 };
 
@@ -74,6 +75,11 @@ impl Member {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// For whoever reads what it says.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.line().poll_read(cx, buf)
+    }
+
     /// Bytes that wait for it.
     pub fn backlog(&self) -> usize {
         self.line().backlog_bytes()
@@ -106,17 +112,13 @@ pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace:
         .write_buffer_size(0)
         .max_message_size(Some(hub.websocket.max_message))
         .max_frame_size(Some(hub.websocket.max_frame));
-    let socket = Socket(member.clone());
-    let mut inner = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits)).await;
-    // It believes that it has closed, so it answers nothing: neither pings, of which a member that never reads could send
-    // any number, nor close frames, whose codes it would replace.
-    let _ = inner.close(None).await;
+    let inner = socket::open(&member, early, limits);
     hub.report.room("join", &[("peer", &name), ("room", &target)]);
     let mut presence = Presence {
         inner,
+        limits,
         member,
         place,
-        last_payload: Bytes::new(),
         heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
         last_said: 0,
         ahead: VecDeque::new(),
@@ -152,6 +154,7 @@ pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace:
 /// A member's task.
 struct Presence {
     inner: WebSocketStream<Socket>,
+    limits: WebSocketConfig,
     member: Arc<Member>,
     place: Place,
     heartbeat: Option<Heartbeat>,
@@ -160,9 +163,6 @@ struct Presence {
     /// What was read and could not be passed on yet, in order, and its size.
     ahead: VecDeque<Heard>,
     ahead_bytes: usize,
-    /// What was read last, kept while tungstenite reads on: it would take a buffer that is its own again back into use,
-    /// and so every member would keep the size of its longest message for good.
-    last_payload: Bytes,
     parting: Option<Parting>,
 }
 
@@ -304,7 +304,6 @@ impl Presence {
                             let Place { room, hub, .. } = &self.place;
                             self.last_said = room.say(self.member.id, kind, &payload, &hub.rules);
                             bytes += payload.len();
-                            self.last_payload = payload;
                         }
                         Heard::Ping(payload) => self.member.line().pong(payload),
                         Heard::End(end) => return self.end(end, cx),
@@ -315,7 +314,10 @@ impl Presence {
                 may_pass = false;
             }
             let read = if self.reads() { self.inner.poll_next_unpin(cx) } else { Poll::Pending };
-            self.last_payload = Bytes::new();
+            if read.is_pending() && self.inner.get_ref().has_idle_buffer() {
+                self.inner = socket::open(&self.member, Vec::new(), self.limits);
+                continue;
+            }
             let Poll::Ready(read) = read else {
                 is_idle = true;
                 break;
@@ -429,7 +431,7 @@ impl Presence {
         let mut waste = [0; 4096];
         for _ in 0..BATCH {
             let mut buffer = ReadBuf::new(&mut waste);
-            let read = ready!(self.member.line().poll_read(cx, &mut buffer));
+            let read = ready!(self.member.poll_read(cx, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(());
             }
@@ -443,29 +445,6 @@ impl Presence {
     }
 }
 
-/// A member's connection as tungstenite sees it: reads come from it, writes are swallowed, since we write ourselves.
-struct Socket(Arc<Member>);
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.line().poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -474,6 +453,7 @@ mod tests {
         report::{LogFormat, Report},
         rooms::hub::Hub,
     };
+    use tokio::io::{AsyncRead, AsyncWrite};
 
     /// A connection whose writing is a bug.
     struct Panics;

@@ -11,6 +11,7 @@ mod member;
 mod memory;
 mod metrics;
 mod room;
+mod socket;
 
 use crate::{
     address,
