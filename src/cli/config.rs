@@ -158,11 +158,11 @@ pub struct RoomOptions {
     /// In bytes.
     pub backlog: usize,
     /// At most so many rooms at once.
-    pub max_rooms: Option<usize>,
+    pub max_rooms: Option<u32>,
     /// At most so many members each.
-    pub max_per_room: Option<usize>,
+    pub max_per_room: Option<u32>,
     /// At most so many members from one address.
-    pub max_per_address: Option<usize>,
+    pub max_per_address: Option<u32>,
     /// Where metrics are served, `ADDR:PORT`.
     pub metrics: Option<String>,
 }

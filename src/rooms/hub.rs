@@ -93,7 +93,7 @@ impl Rules {
 pub struct Hub {
     rooms: Mutex<HashMap<Arc<str>, Arc<Room>>>,
     /// Members by address, where that is limited.
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    addresses: Mutex<HashMap<IpAddr, u32>>,
     options: RoomOptions,
     /// Limits and pings of members' connections.
     pub websocket: WebSocketOptions,
@@ -129,7 +129,7 @@ impl Hub {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,11 +146,11 @@ impl Hub {
         let mut rooms = self.lock();
         let room = rooms.get(target);
         if let Some((room, most)) = room.zip(self.options.max_per_room)
-            && room.len() >= most
+            && room.len() >= most as usize
         {
             return Err(full(format!("the room has its {most} members")));
         }
-        if let Some(most) = self.options.max_rooms.filter(|most| room.is_none() && rooms.len() >= *most) {
+        if let Some(most) = self.options.max_rooms.filter(|most| room.is_none() && rooms.len() >= *most as usize) {
             return Err(full(format!("there are {most} rooms already")));
         }
         if let Some((client, most)) = client.zip(self.options.max_per_address) {

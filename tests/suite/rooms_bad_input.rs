@@ -3,7 +3,7 @@
 use crate::{
     peer::{BINARY, CLOSE, CONTINUATION, PING, Peer, TEXT, encode, upgrade_request},
     rooms::{measured, metric, rooms, until_metric},
-    support::{LIMIT, Running, Serving},
+    support::{Folder, LIMIT, Running, Serving},
 };
 use std::{
     io::{Read, Write},
@@ -259,6 +259,19 @@ fn a_thousand_silent_connections_keep_nobody_out_and_are_ended() {
         let _ = stream.read_to_end(&mut Vec::new());
     }
     others.notice_nothing();
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_does_not_stay() {
+    let folder = Folder::new("room-long-file");
+    let path = folder.path("long");
+    std::fs::File::create(&path).and_then(|file| file.set_len(1 << 30)).expect("a file");
+    let file = format!("/long:application/octet-stream:{path}");
+    let mut server = rooms(&["--connect-timeout", "1", "--conncap", "1", "-v", "-F", &file]);
+    let mut stream = server.connect();
+    stream.write_all(b"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("ask");
+    server.running.error_line("gone before it was upgraded");
+    Peer::connect(server.port, "/");
 }
 
 #[test]

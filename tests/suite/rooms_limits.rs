@@ -81,6 +81,9 @@ fn the_address_that_a_trusted_proxy_names_is_the_one_that_counts() {
     assert_eq!((_first.0, _second.0), (101, 101));
     assert_eq!(from("192.0.2.1").0, 503);
     assert_eq!(from("192.0.2.9, 192.0.2.1").0, 503, "the last one is the proxy's own word");
+    assert_eq!(from("192.0.2.1:4711").0, 503, "with the client's port");
+    let _third = from("[2001:db8::2]:80");
+    assert_eq!(from("2001:db8::2").0, 503, "however it is written");
     let server = rooms(&["--max-per-address", "1", "--trust-proxy", "10.0.0.0/8"]);
     let from = |client: &str| ask(server.port, "/", &format!("X-Forwarded-For: {client}\r\n"));
     let _first = from("192.0.2.1");
@@ -128,6 +131,23 @@ fn more_members_than_a_shell_s_descriptors_find_a_place() {
     }
 }
 
+#[test]
+fn limits_that_would_let_nobody_in_are_errors() {
+    for option in ["--max-rooms", "--max-per-room", "--max-per-address", "--conncap", "--backlog"] {
+        run(["--broadcast", "ws-l:127.0.0.1:0", option, "0"], "").fails_with(2, option);
+    }
+}
+
+#[test]
+fn the_health_check_is_answered_beside_the_metrics_when_there_are_all_connections_that_may_be() {
+    let (server, metrics) = measured(&["--conncap", "1"]);
+    let _member = Peer::connect(server.port, "/");
+    let mut waiting = server.connect();
+    waiting.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("ask");
+    assert_eq!(get(metrics, "/healthz").1, "ok\n");
+    run(["--healthcheck", &format!("http://127.0.0.1:{metrics}/healthz")], "").succeeds();
+}
+
 // Where and who.
 
 #[test]
@@ -161,6 +181,45 @@ fn origins_are_checked_when_asked_for() {
     assert_eq!(from(&server, "http://localhost"), 101, "the request's Host is localhost");
     assert_eq!(from(&server, "https://elsewhere.example"), 403);
     assert_eq!(from(&server, "null"), 403);
+}
+
+#[test]
+fn an_origin_that_no_browser_sends_is_an_error() {
+    for (origin, meant) in [
+        ("https://a.example/", "https://a.example"),
+        ("a.example:8080", "https://a.example:8080"),
+        ("*", "left out"),
+        ("//", "https://HOST"),
+    ] {
+        run(["--broadcast", "ws-l:127.0.0.1:0", "--allow-origin", origin], "").fails_with(2, meant);
+    }
+    let server = rooms(&["--allow-origin", "null"]);
+    assert_eq!(ask(server.port, "/", "Origin: null\r\n").0, 101, "a page from a file");
+}
+
+#[test]
+fn two_origins_and_a_body_are_refused() {
+    let server = rooms(&["--allow-origin", "https://a.example"]);
+    let two = "Origin: https://a.example\r\nOrigin: https://b.example\r\n";
+    for more in [two, "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+        assert_eq!(ask(server.port, "/", more).0, 400, "{more}");
+    }
+    assert_eq!(ask(server.port, "/", "Content-Length: 0\r\n").0, 101);
+}
+
+#[test]
+fn a_token_is_not_shown_in_any_header() {
+    let folder = Folder::new("room-shown-token");
+    let file = folder.path("tokens");
+    std::fs::write(&file, "s3cret\n").expect("write");
+    let mut server = rooms(&["-v", "--require-token", &file]);
+    let more = "Referer: https://a.example/?x&access_token=s3cret\r\n";
+    assert_eq!(ask(server.port, "/?access_token=s3cret", more).0, 101);
+    let line = server.running.error_line("Referer");
+    assert!(line.contains("https://a.example/?x&access_token=(hidden)"), "{line}");
+    server.running.signal("TERM");
+    let finished = server.running.finish();
+    assert!(!finished.stderr.contains("s3cret"), "{finished:?}");
 }
 
 fn www_authenticate(peer: &Peer) -> String {
