@@ -48,7 +48,7 @@ pub fn run(cli: Cli) -> u8 {
 
 fn execute(cli: Cli, report: Report) -> Result<(), Error> {
     if let Some(url) = &cli.rooms.healthcheck {
-        return http::client::check_health(url);
+        return http::check_health(url.as_deref());
     }
     let (first, second) = specs(&cli)?;
     let explain = cli.explain;

@@ -188,6 +188,7 @@ pub struct WebSocketOptions {
 }
 
 /// Certificates and trust; the files are read when the first TLS end is planned.
+#[derive(Default)]
 pub struct TlsOptions {
     /// For listeners: chain and key.
     pub identity: Option<(PathBuf, PathBuf)>,

@@ -228,9 +228,10 @@ pub struct RoomArgs {
     /// Serve Prometheus metrics at http://ADDR/metrics
     #[arg(long, value_name = "[ADDR:]PORT", requires = "broadcast", value_parser = server_address)]
     pub metrics: Option<String>,
-    /// Ask a running room server whether it is well; exit 0 if it is
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:8080/healthz", exclusive = true)]
-    pub healthcheck: Option<String>,
+    /// Ask a running server whether it is well, and exit 0 if it is: the room server at URL, or what runs as process 1,
+    /// as in a container
+    #[arg(long, value_name = "URL", num_args = 0..=1, exclusive = true)]
+    pub healthcheck: Option<Option<String>>,
 }
 
 /// What happens to a member for which more than `--backlog` bytes wait.

@@ -3,11 +3,13 @@
 mod access;
 pub mod client;
 mod files;
+mod health;
 mod patience;
 mod route;
 pub mod server;
 
 pub use access::{AccessOptions, Secrets};
+pub use health::check as check_health;
 pub use server::serve_text;
 
 use crate::report::Report;
