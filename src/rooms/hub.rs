@@ -101,6 +101,8 @@ pub struct Hub {
     pub rules: Arc<Rules>,
     /// Where joins and leaves are told.
     pub report: Report,
+    /// Connections that are over, also those that never became members.
+    pub ended: AtomicU64,
     next_id: AtomicU64,
 }
 
@@ -121,6 +123,7 @@ impl Hub {
             websocket,
             rules: Arc::new(rules),
             report,
+            ended: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
         }
     }

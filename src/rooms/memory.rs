@@ -1,4 +1,4 @@
-//! Gives memory back after members have left and after long messages.
+//! Gives memory back after connections have ended and after long messages.
 
 use super::hub::Hub;
 use std::{
@@ -9,23 +9,26 @@ use tokio::time::sleep;
 
 /// How often it is looked whether there may be something to give back.
 const EVERY: Duration = Duration::from_secs(5);
-/// While much goes on, so many must have left since the last time: giving back walks through the heap.
+/// While much goes on, so many connections must have ended since the last time: giving back walks through the heap.
 const MANY: u64 = 1000;
 /// Or so many bytes must have been said, of which long messages and slow members leave the buffers that they needed.
 const MUCH: u64 = 64 << 20;
-/// Less than this in [`EVERY`] is quiet, and then what was left before is given back however little it is.
+/// Less than these in [`EVERY`] is quiet, and then what was left before is given back however little it is.
+const FEW: u64 = 100;
 const LITTLE: u64 = 1 << 20;
 
 /// What has happened so far that leaves memory to be given back.
 #[derive(Clone, Copy, Default)]
 struct Work {
-    left: u64,
+    /// Connections that have ended.
+    ended: u64,
+    /// Bytes that members have said.
     said: u64,
 }
 
 impl Work {
-    fn is_done_since(self, before: Self, left: u64, said: u64) -> bool {
-        self.left - before.left >= left || self.said - before.said >= said
+    fn is_done_since(self, before: Self, ended: u64, said: u64) -> bool {
+        self.ended - before.ended >= ended || self.said - before.said >= said
     }
 }
 
@@ -35,8 +38,8 @@ pub async fn give_back(hub: Arc<Hub>) {
     loop {
         sleep(EVERY).await;
         let metrics = &hub.rules.metrics;
-        let now = Work { left: metrics.left.load(Relaxed), said: metrics.received_bytes.load(Relaxed) };
-        let is_quiet = !now.is_done_since(last, 1, LITTLE) || metrics.joined.load(Relaxed) == now.left;
+        let now = Work { ended: hub.ended.load(Relaxed), said: metrics.received_bytes.load(Relaxed) };
+        let is_quiet = !now.is_done_since(last, FEW, LITTLE);
         last = now;
         if now.is_done_since(given_back, MANY, MUCH) || (is_quiet && now.is_done_since(given_back, 1, LITTLE)) {
             given_back = now;

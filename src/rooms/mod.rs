@@ -27,7 +27,7 @@ pub use memory::prepare as prepare_memory;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
 };
 
 /// The content type of Prometheus's text format.
@@ -75,6 +75,15 @@ struct Receptionist {
 
 impl Handle for Receptionist {
     async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
+        let served = self.serve(end, peer).await;
+        self.hub.ended.fetch_add(1, Relaxed);
+        served
+    }
+}
+
+impl Receptionist {
+    /// A client from its first byte to its last.
+    async fn serve(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
         let reception = Reception { hub: &self.hub, place: Mutex::default() };
         let mut setup = Setup::for_room(peer, &reception);
         let opening = async {

@@ -252,13 +252,17 @@ fn a_request_line_of_a_megabyte_is_refused() {
 #[test]
 fn a_thousand_silent_connections_keep_nobody_out_and_are_ended() {
     let server = rooms(&["--connect-timeout", "3"]);
-    let mut silent: Vec<_> = (0..1000).map(|_| server.connect()).collect();
     let mut others = Others::enter(&server);
+    others.notice_nothing();
+    let before = memory(&server.running);
+    let mut silent: Vec<_> = (0..1000).map(|_| server.connect()).collect();
+    let _late = Peer::connect(server.port, "/");
     others.notice_nothing();
     for stream in &mut silent {
         let _ = stream.read_to_end(&mut Vec::new());
     }
     others.notice_nothing();
+    until_memory_is_back(&server.running, before);
 }
 
 #[test]
