@@ -30,7 +30,7 @@ complete -c wsplice -l max-per-room -d 'Refuse more members of a room than this 
 complete -c wsplice -l max-per-address -d 'Refuse more members from one address than this (HTTP 503)' -r
 complete -c wsplice -l room-prefix -d 'Serve rooms at this path and below it only; others get 404' -r
 complete -c wsplice -l metrics -d 'Serve Prometheus metrics at http://ADDR/metrics' -r
-complete -c wsplice -l healthcheck -d 'Ask a running room server whether it is well; exit 0 if it is' -r
+complete -c wsplice -l healthcheck -d 'Ask a running server whether it is well, and exit 0 if it is: the room server at URL, or what runs as process 1, as in a container' -r
 complete -c wsplice -l ping-interval -d 'Send a ping this often; 0 for none, which is the default, except with --broadcast: 30' -r
 complete -c wsplice -l ping-timeout -d 'Give the connection up when a ping is not answered for this long (exit 7); with --broadcast 60 by default' -r
 complete -c wsplice -l close-status-code -d 'Close with this code instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999' -r

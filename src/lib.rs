@@ -51,7 +51,7 @@ pub fn run(cli: Cli) -> u8 {
 
 fn execute(cli: Cli, report: Report) -> Result<(), Error> {
     if let Some(url) = &cli.rooms.healthcheck {
-        return http::client::check_health(url);
+        return http::check_health(url.as_deref());
     }
     let (first, second) = specs(&cli)?;
     let explain = cli.explain;
@@ -60,6 +60,9 @@ fn execute(cli: Cli, report: Report) -> Result<(), Error> {
     if explain {
         return writeln!(std::io::stdout(), "{plan}")
             .map_err(|source| Error::io("cannot write standard output", source));
+    }
+    if config.rooms.is_some() {
+        rooms::prepare_memory();
     }
     let runtime = runtime(&plan).map_err(|source| Error::io("cannot start", source))?;
     let result = runtime.block_on(run_plan(plan, &config));

@@ -173,11 +173,33 @@ serve --name interrupted $image
 eventually curl -fsS "http://127.0.0.1:$(port interrupted 8080)/healthz"
 ends interrupted INT 130
 
-# A server that does not listen where the health check asks is not well.
-serve --name elsewhere $image --broadcast ws-l:0.0.0.0:9
-if podman healthcheck run elsewhere 2>/dev/null; then fail "the health check does not notice that nobody answers"; fi
+# What is well, whatever it was told to do. WHAT ARGUMENTS...
+is_well() {
+    local name="well-$1"
+    podman run -d --name "$name" "${options[@]}" $image "${@:2}" >/dev/null 2>"$work/said" || fail "$(cat "$work/said")"
+    eventually podman healthcheck run "$name"
+    podman rm --force --time 0 "$name" >/dev/null 2>&1
+    say "ok: well: ${*:2}"
+}
+options=()
+is_well port --broadcast ws-l:0.0.0.0:9000
+is_well server -s 0.0.0.0:1234 mirror:
+is_well tls --broadcast wss-l:0.0.0.0:8443 --self-signed
+is_well full --broadcast ws-l:0.0.0.0:9000 --conncap 1 --metrics 9090
+is_well tunnel tcp-l:0.0.0.0:1234 mirror:
+options=(--tmpfs /run)
+is_well unix --broadcast ws-u:unix-l:/run/rooms.sock
+options=(--network host -i -t)
+serve --name hub $image
+is_well client "ws://127.0.0.1:$(port hub 8080)/room"
+podman rm --force --time 0 hub >/dev/null 2>&1
+# One whose process is stopped answers nobody.
+serve --name stopped $image
+eventually podman healthcheck run stopped
+kill -STOP "$(podman inspect --format '{{.State.Pid}}' stopped)"
+if podman healthcheck run stopped 2>/dev/null; then fail "the health check does not notice that nobody answers"; fi
 say "ok: the health check notices that nobody answers"
-podman rm --force --time 0 elsewhere >/dev/null 2>&1
+podman rm --force --time 0 stopped >/dev/null 2>&1
 
 # The tool.
 same "--version" "$("$wsplice" --version)" "$(run $image --version)"

@@ -158,11 +158,11 @@ pub struct RoomOptions {
     /// In bytes.
     pub backlog: usize,
     /// At most so many rooms at once.
-    pub max_rooms: Option<usize>,
+    pub max_rooms: Option<u32>,
     /// At most so many members each.
-    pub max_per_room: Option<usize>,
+    pub max_per_room: Option<u32>,
     /// At most so many members from one address.
-    pub max_per_address: Option<usize>,
+    pub max_per_address: Option<u32>,
     /// Where metrics are served, `ADDR:PORT`.
     pub metrics: Option<String>,
 }
@@ -209,6 +209,7 @@ pub struct DeflateOptions {
 }
 
 /// Certificates and trust; the files are read when the first TLS end is planned.
+#[derive(Default)]
 pub struct TlsOptions {
     /// For listeners: chain and key.
     pub identity: Option<(PathBuf, PathBuf)>,
@@ -311,11 +312,16 @@ impl Config {
                 deflate: DeflateOptions {
                     offers: websocket.deflate != DeflateMode::Off,
                     demands: websocket.deflate == DeflateMode::On,
-                    // Rooms cannot read it yet.
-                    accepts: websocket.deflate != DeflateMode::Off && !rooms.broadcast,
+                    accepts: match websocket.deflate {
+                        DeflateMode::Off => false,
+                        // Room servers of this kind do not.
+                        DeflateMode::Auto => !rooms.broadcast,
+                        DeflateMode::On => true,
+                    },
                     level: websocket.deflate_level,
                     window_bits: websocket.deflate_window_bits,
-                    no_context: websocket.deflate_no_context_takeover,
+                    // In rooms a message is compressed once, whatever the members have heard before.
+                    no_context: websocket.deflate_no_context_takeover || rooms.broadcast,
                     threshold: websocket.deflate_threshold,
                 },
             },

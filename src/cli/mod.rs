@@ -177,7 +177,7 @@ pub struct ServingArgs {
     #[arg(long, value_name = "PATH", value_parser = values::request_path)]
     pub restrict_uri: Option<String>,
     /// Accept browsers from this origin only (others get 403); may be repeated
-    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = values::origin)]
     pub allow_origins: Vec<String>,
     /// Accept browsers from pages of the same host and port only
     #[arg(long)]
@@ -214,23 +214,24 @@ pub struct RoomArgs {
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "16m", requires = "broadcast")]
     pub backlog: usize,
     /// Refuse to open more rooms than this at once (HTTP 503)
-    #[arg(long, value_name = "N", requires = "broadcast")]
-    pub max_rooms: Option<usize>,
+    #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_rooms: Option<u32>,
     /// Refuse more members of a room than this (HTTP 503)
-    #[arg(long, value_name = "N", requires = "broadcast")]
-    pub max_per_room: Option<usize>,
+    #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_per_room: Option<u32>,
     /// Refuse more members from one address than this (HTTP 503)
-    #[arg(long, value_name = "N", requires = "broadcast")]
-    pub max_per_address: Option<usize>,
+    #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_per_address: Option<u32>,
     /// Serve rooms at this path and below it only; others get 404
     #[arg(long, value_name = "PATH", requires = "broadcast", value_parser = values::path)]
     pub room_prefix: Option<String>,
     /// Serve Prometheus metrics at http://ADDR/metrics
     #[arg(long, value_name = "[ADDR:]PORT", requires = "broadcast", value_parser = server_address)]
     pub metrics: Option<String>,
-    /// Ask a running room server whether it is well; exit 0 if it is
-    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:8080/healthz", exclusive = true)]
-    pub healthcheck: Option<String>,
+    /// Ask a running server whether it is well, and exit 0 if it is: the room server at URL, or what runs as process 1,
+    /// as in a container
+    #[arg(long, value_name = "URL", num_args = 0..=1, exclusive = true)]
+    pub healthcheck: Option<Option<String>>,
 }
 
 /// What happens to a member for which more than `--backlog` bytes wait.

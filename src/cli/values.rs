@@ -3,6 +3,7 @@
 use super::StaticFile;
 use hyper::header::{HeaderName, HeaderValue};
 use std::time::Duration;
+use url::Url;
 
 /// `5`, `0.3`, `300ms`, `5s`, `2m`; seconds where no unit is given.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -54,6 +55,25 @@ pub fn header(text: &str) -> Result<(String, String), String> {
 pub fn header_value(text: &str) -> Result<String, String> {
     HeaderValue::from_str(text).map_err(|_| "a header value has visible ASCII characters only".to_owned())?;
     Ok(text.into())
+}
+
+/// An origin as browsers send it: a scheme, a host and, unless it is the scheme's own, a port (RFC 6454 section 6.2). Pages
+/// that have none, such as files, send `null`.
+pub fn origin(text: &str) -> Result<String, String> {
+    if text == "null" {
+        return Ok(text.into());
+    }
+    if text == "*" {
+        return Err("any origin may connect when the option is left out".into());
+    }
+    let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let Some(url) = Url::parse(&whole).ok().filter(Url::has_host) else {
+        return Err("an origin is written as https://HOST or https://HOST:PORT".into());
+    };
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let meant = format!("{}://{host}{port}", url.scheme());
+    if meant.eq_ignore_ascii_case(text) { Ok(meant) } else { Err(format!("browsers send it as {meant}")) }
 }
 
 /// A subprotocol: an HTTP token (RFC 6455 section 4.1, RFC 9110 section 5.6.2).
@@ -129,6 +149,29 @@ mod tests {
         assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
         for wrong in ["", "x", "-1", "1d", "nan", "inf", "1e99"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_what_browsers_send() {
+        for right in ["https://a.example", "http://a.example:8080", "null", "https://[::1]:1", "chrome-extension://abc"]
+        {
+            assert_eq!(origin(right), Ok(right.into()));
+        }
+        for (wrong, meant) in [
+            ("https://a.example/", "https://a.example"),
+            ("https://a.example/page", "https://a.example"),
+            ("a.example", "https://a.example"),
+            ("a.example:8080", "https://a.example:8080"),
+            ("https://a.example:443", "https://a.example"),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
+            ("https://me@a.example", "https://a.example"),
+            ("*", "left out"),
+            ("", "HOST"),
+            ("https://", "HOST"),
+            ("a b", "HOST"),
+        ] {
+            assert!(origin(wrong).is_err_and(|reason| reason.contains(meant)), "{wrong}: {:?}", origin(wrong));
         }
     }
 

@@ -6,7 +6,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{HeaderMap, header};
 use ipnet::IpNet;
 use ring::digest;
-use std::{fs, net::IpAddr, path::Path};
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
 use subtle::{Choice, ConstantTimeEq};
 use url::Url;
 
@@ -118,8 +122,7 @@ impl AccessOptions {
         let lines = headers.get_all("x-forwarded-for").into_iter().map(|line| line.as_bytes());
         let hops: Vec<_> = lines.flat_map(|line| line.split(|byte| *byte == b',')).collect();
         for hop in hops.iter().rev() {
-            let hop = str::from_utf8(hop).unwrap_or_default().trim().trim_matches(['[', ']']);
-            let Ok(address) = hop.parse::<IpAddr>().map(|address| address.to_canonical()) else { break };
+            let Some(address) = address_of(str::from_utf8(hop).unwrap_or_default().trim()) else { break };
             client = Some(address);
             if !trusts(address) {
                 break;
@@ -141,21 +144,28 @@ impl AccessOptions {
     }
 }
 
+/// The address that a proxy names: `192.0.2.1`, `2001:db8::1`, `[2001:db8::1]`, or one of them with a port.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let with_port = || hop.parse::<SocketAddr>().map(|at| at.ip());
+    let address = hop.trim_matches(['[', ']']).parse().or_else(|_| with_port()).ok()?;
+    Some(IpAddr::to_canonical(&address))
+}
+
 /// RFC 6750 section 2.3: for browsers, whose WebSockets cannot send headers.
 const TOKEN_PARAMETER: &str = "access_token=";
 
-/// A request target as it may be logged.
-pub fn without_token(target: &str) -> String {
-    match target.split_once('?') {
-        Some((path, query)) if query.contains(TOKEN_PARAMETER) => {
-            let shown = query.split('&').map(|part| match part.starts_with(TOKEN_PARAMETER) {
-                true => "access_token=(hidden)",
-                false => part,
-            });
-            format!("{path}?{}", shown.collect::<Vec<_>>().join("&"))
-        }
-        _ => target.to_owned(),
+/// A request target, or any text that may hold one, as it may be logged.
+pub fn without_token(text: &str) -> String {
+    let mut parts = text.split(TOKEN_PARAMETER);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // A token ends where the parameter, or the URL, does.
+        let end = part.find(['&', '#', ' ', '"', '\'', '<', '>', ',', ';']).unwrap_or(part.len());
+        shown.push_str(TOKEN_PARAMETER);
+        shown.push_str("(hidden)");
+        shown.push_str(&part[end..]);
     }
+    shown
 }
 
 pub(super) fn token_of_query(query: &str) -> Option<String> {
@@ -226,7 +236,20 @@ mod tests {
         assert_eq!(tokens.room("/a?access_token=x"), "/a");
         assert_eq!(tokens.room("/a?b=1&access_token=x&c"), "/a?b=1&c");
         assert_eq!(AccessOptions::default().room("/a?access_token=x"), "/a?access_token=x");
-        assert_eq!(without_token("/a?b=1&access_token=secret"), "/a?b=1&access_token=(hidden)");
+    }
+
+    #[test]
+    fn tokens_are_hidden_wherever_they_stand() {
+        for (text, shown) in [
+            ("/a?b=1&access_token=secret", "/a?b=1&access_token=(hidden)"),
+            ("/a?access_token=secret&b", "/a?access_token=(hidden)&b"),
+            ("https://a.example/?access_token=s#x", "https://a.example/?access_token=(hidden)#x"),
+            ("<a?access_token=s>, <b?access_token=t>", "<a?access_token=(hidden)>, <b?access_token=(hidden)>"),
+            ("/a?access_token=", "/a?access_token=(hidden)"),
+            ("/a?b=1", "/a?b=1"),
+        ] {
+            assert_eq!(without_token(text), shown);
+        }
     }
 
     #[test]
@@ -239,6 +262,19 @@ mod tests {
         assert_eq!(options.client_behind(ip("3.3.3.3"), &forged), ip("3.3.3.3"));
         assert_eq!(options.client_behind(ip("10.0.0.1"), &headers(&[])), ip("10.0.0.1"));
         assert_eq!(options.client_behind(ip("::ffff:10.0.0.1"), &forged), ip("2.2.2.2"));
+        for (hop, address) in [
+            ("1.2.3.4:567", "1.2.3.4"),
+            ("[::1]:80", "::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[::ffff:1.2.3.4]:80", "1.2.3.4"),
+        ] {
+            assert_eq!(
+                options.client_behind(ip("10.0.0.1"), &headers(&[("x-forwarded-for", hop)])),
+                ip(address),
+                "{hop}"
+            );
+        }
         let mut garbage = HeaderMap::new();
         garbage.insert("x-forwarded-for", HeaderValue::from_bytes(b"\xff, 9.9.9.9").expect("a value"));
         assert_eq!(options.client_behind(ip("10.0.0.1"), &garbage), ip("9.9.9.9"));

@@ -5,7 +5,6 @@ use crate::{
     cli::{BasicAuth, Config, split_list},
     error::Error,
     flow::ByteEnd,
-    net::HostPort,
     plan::Setup,
     ws::{Agreed, Offers, Target, accept_key, request_key},
 };
@@ -88,7 +87,7 @@ pub async fn upgrade(end: ByteEnd, target: &Target, config: &Config, setup: &mut
 }
 
 /// Moves the connection along. Its errors reach the exchange by themselves.
-async fn drive(connection: impl Future<Output = Result<(), hyper::Error>>) -> Infallible {
+pub(super) async fn drive(connection: impl Future<Output = Result<(), hyper::Error>>) -> Infallible {
     let _ = connection.await;
     std::future::pending().await
 }
@@ -159,45 +158,6 @@ fn url_auth(url: &Url) -> Option<BasicAuth> {
     Some(BasicAuth::new(&format!("{}:{}", decode(url.username()), decode(url.password().unwrap_or_default()))))
 }
 
-/// How long a health check may take.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// `--healthcheck`: asks a URL and expects a 200.
-pub fn check_health(url: &str) -> Result<(), Error> {
-    let wrong = |reason: &str| Error::usage(format!("--healthcheck {url}: {reason}"));
-    let parsed = Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
-    if parsed.scheme() != "http" {
-        return Err(wrong("the scheme must be http"));
-    }
-    let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let at = HostPort { host, port: parsed.port_or_known_default().unwrap_or(80) };
-    let lost = |error: hyper::Error| explain(url, &error);
-    let asking = async {
-        let socket = crate::net::connect(&at).await?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(lost)?;
-        let request = Request::get(parsed.path()).header(header::HOST, at.to_string()).body(Empty::<Bytes>::new());
-        let request = request.map_err(|error| wrong(&error.to_string()))?;
-        let response = tokio::select! {
-            biased;
-            answer = sender.send_request(request) => answer.map_err(lost)?,
-            never = drive(connection) => match never {},
-        };
-        match response.status() {
-            StatusCode::OK => Ok(()),
-            _ => Err(refusal(url, response).await),
-        }
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| Error::io("cannot start", source))?;
-    runtime.block_on(async {
-        timeout(HEALTH_TIMEOUT, asking).await.unwrap_or_else(|_| {
-            let doing = format!("waiting for {url}");
-            Err(Error::TimedOut { doing, limit: HEALTH_TIMEOUT, option: "" })
-        })
-    })
-}
-
 /// What RFC 6455 section 4.1 demands of a 101. Gives the subprotocol that the server chose, and what it says about
 /// permessage-deflate.
 fn check(
@@ -228,7 +188,7 @@ fn check(
 }
 
 /// The error for an answer that is no 101: its status, where it points, and the start of what it says.
-async fn refusal(name: &str, response: Response<Incoming>) -> Error {
+pub(super) async fn refusal(name: &str, response: Response<Incoming>) -> Error {
     let status = response.status();
     let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = response.into_body();
@@ -263,7 +223,7 @@ fn without_controls(text: &str) -> String {
 }
 
 /// hyper's errors in words.
-fn explain(name: &str, error: &hyper::Error) -> Error {
+pub(super) fn explain(name: &str, error: &hyper::Error) -> Error {
     let lost = |reason: &str| Error::Lost { with: name.to_owned(), reason: reason.to_owned() };
     if error.is_parse() {
         let reason = "the answer is not HTTP".to_owned();

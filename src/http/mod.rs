@@ -5,23 +5,23 @@ pub mod client;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod health;
+mod patience;
 mod route;
 pub mod server;
 
 pub use access::{AccessOptions, Secrets};
+pub use health::check as check_health;
 pub use server::serve_text;
 
-use crate::{
-    flow::{ByteEnd, ByteIo},
-    report::Report,
-    ws::Agreed,
-};
+use crate::{flow::ByteEnd, report::Report, ws::Agreed};
 use hyper::{
     HeaderMap,
     header::{self, HeaderName, HeaderValue},
     upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A connection after the handshake.
 pub struct Switched {
@@ -34,8 +34,8 @@ pub struct Switched {
 }
 
 /// Takes the raw stream back out of hyper, with what it had read beyond the handshake.
-fn take_back(upgraded: Upgraded) -> Option<(Box<dyn ByteIo>, Vec<u8>)> {
-    let parts = upgraded.downcast::<TokioIo<Box<dyn ByteIo>>>().ok()?;
+fn take_back<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(upgraded: Upgraded) -> Option<(T, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<T>>().ok()?;
     Some((parts.io.into_inner(), parts.read_buf.to_vec()))
 }
 
@@ -65,7 +65,11 @@ fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
 fn show_headers(report: Report, mark: char, headers: &HeaderMap) {
     for (name, value) in headers {
         let is_secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name);
-        let value = if is_secret { "(hidden)".into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        let value = match is_secret {
+            true => "(hidden)".to_owned(),
+            // Such as a Referer, an Origin or a Location.
+            false => access::without_token(&String::from_utf8_lossy(value.as_bytes())),
+        };
         report.handshake(mark, format_args!("{}: {value}", title_case(name.as_str())));
     }
 }

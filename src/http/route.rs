@@ -7,10 +7,13 @@ use crate::{
     ws::is_request_key,
 };
 use hyper::{
-    Method, StatusCode, Version,
+    HeaderMap, Method, StatusCode, Version,
     header::{self, HeaderValue},
     http::request::Parts,
 };
+
+/// Where a room server says that it is well.
+pub const HEALTH_PATH: &str = "/healthz";
 
 /// The decision.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
         {
             return Route::File(file);
         }
-        if options.healthz && path == "/healthz" {
+        if options.healthz && path == HEALTH_PATH {
             return Route::Healthy;
         }
         return Route::Refuse(
@@ -67,6 +70,13 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
     if !has_token(headers, header::SEC_WEBSOCKET_VERSION, "13") {
         return Route::Refuse(StatusCode::UPGRADE_REQUIRED, "The only supported Sec-WebSocket-Version is 13.".into());
     }
+    if headers.get_all(header::ORIGIN).iter().count() > 1 {
+        return refuse("There is more than one Origin header.");
+    }
+    if has_body(headers) {
+        // Its bytes would be taken for frames.
+        return refuse("A WebSocket handshake has no body.");
+    }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).into_iter();
     match (keys.next(), keys.next()) {
         (Some(key), None) if is_request_key(key.as_bytes()) => {
@@ -80,6 +90,12 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
         (None, _) => refuse("The header Sec-WebSocket-Key is missing."),
         _ => refuse("Sec-WebSocket-Key must be 16 bytes in base64, once."),
     }
+}
+
+/// Whether a body follows the head (RFC 9112 section 6.3).
+fn has_body(headers: &HeaderMap) -> bool {
+    let lengths = headers.get_all(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || lengths.iter().any(|length| length.as_bytes() != b"0")
 }
 
 /// Whether a path is this one or below it: `/rooms` holds `/rooms` and `/rooms/a`, but not `/rooms-of-others`.
@@ -158,6 +174,20 @@ mod tests {
             let headers: Vec<_> = GOOD.into_iter().filter(|(name, _)| *name != missing).collect();
             assert!(matches!(route(&head("/ws", &headers), &options()), Route::Refuse(..)), "without {missing}");
         }
+    }
+
+    #[test]
+    fn a_body_or_a_second_origin_is_refused() {
+        for more in [
+            &[("content-length", "5")][..],
+            &[("transfer-encoding", "chunked")],
+            &[("origin", "https://a.example"), ("origin", "https://b.example")],
+        ] {
+            let headers = [&GOOD[..], more].concat();
+            assert!(matches!(route(&head("/ws", &headers), &options()), Route::Refuse(StatusCode::BAD_REQUEST, _)));
+        }
+        let none = [&GOOD[..], &[("content-length", "0"), ("origin", "https://a.example")]].concat();
+        assert!(matches!(route(&head("/ws", &none), &options()), Route::Upgrade { .. }));
     }
 
     #[test]

@@ -4,13 +4,14 @@ use super::{
     Switched,
     access::{Denied, without_token},
     files, lines,
-    route::{Route, choose_protocol, route},
+    patience::Patience,
+    route::{HEALTH_PATH, Route, choose_protocol, route},
     show_headers, take_back,
 };
 use crate::{
     cli::Config,
     error::Error,
-    flow::ByteEnd,
+    flow::{ByteEnd, ByteIo},
     plan::Setup,
     registry::Accept,
     ws::{Agreed, accept_deflate, accept_key},
@@ -30,9 +31,11 @@ use tokio::{sync::Mutex, time::sleep};
 /// The body of any answer.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+/// What the health check answers.
+const HEALTHY: &str = "ok";
 /// How long to wait when the system has no descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a scraper may take to send its request.
+/// How long a scraper may take to send its request, and to read any of the answer.
 const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest request head that is read, in bytes; a longer one gets 431 (or 414).
 const MAX_HEAD: usize = 64 * 1024;
@@ -49,7 +52,7 @@ pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Re
         .half_close(true)
         .title_case_headers(true)
         .serve_connection(
-            TokioIo::new(io),
+            TokioIo::new(Patience::new(io, config.connect_timeout)),
             service_fn(|request| async { Ok::<_, Infallible>(answer(request, config, &outcome).await) }),
         )
         .with_upgrades();
@@ -64,8 +67,10 @@ pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Re
         (_, Err(error)) => Err(error),
     };
     let upgraded = upgraded.map_err(|error| explain(&name, &error, config))?;
-    let Some((io, early)) = take_back(upgraded) else { unreachable!("it is the stream that was handed in") };
-    Ok(Switched { end: ByteEnd { io, role, name }, early, deflate })
+    let Some((io, early)) = take_back::<Patience<Box<dyn ByteIo>>>(upgraded) else {
+        unreachable!("it is the stream that was handed in")
+    };
+    Ok(Switched { end: ByteEnd { io: io.into_inner(), role, name }, early, deflate })
 }
 
 /// Why a connection ended before it was upgraded. What is not even HTTP is an error; a client that leaves or falls silent
@@ -107,7 +112,7 @@ async fn answer(request: Request<Incoming>, config: &Config, outcome: &Mutex<Out
         Route::File(file) => {
             files::serve(file).await.unwrap_or_else(|status| sentence(status, "The file cannot be read."))
         }
-        Route::Healthy => sentence(StatusCode::OK, "ok"),
+        Route::Healthy => sentence(StatusCode::OK, HEALTHY),
         Route::Deny(denied) => deny(&denied),
         Route::Upgrade { key, asked } => {
             let mut outcome = outcome.lock().await;
@@ -158,7 +163,7 @@ fn deny(denied: &Denied) -> Response<Body> {
     }
 }
 
-/// Serves a text at one path of a listener of its own, until the process ends.
+/// Serves a text at one path of a listener of its own, and the health check, until the process ends.
 pub async fn serve_text(
     mut listener: Box<dyn Accept>,
     path: &'static str,
@@ -175,11 +180,14 @@ pub async fn serve_text(
         let text = text.clone();
         tokio::spawn(async move {
             let answer = |request: Request<Incoming>| {
-                let mut response = match request.uri().path() == path {
-                    true => sentence(StatusCode::OK, text().trim_end()),
-                    false => sentence(StatusCode::NOT_FOUND, &format!("Nothing but {path} is here.")),
+                let asked = request.uri().path();
+                let mut response = match asked {
+                    // Here it is answered also when the server itself has all the connections that it may have.
+                    HEALTH_PATH => sentence(StatusCode::OK, HEALTHY),
+                    _ if asked == path => sentence(StatusCode::OK, text().trim_end()),
+                    _ => sentence(StatusCode::NOT_FOUND, &format!("Only {path} and {HEALTH_PATH} are here.")),
                 };
-                if response.status() == StatusCode::OK {
+                if asked == path {
                     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
                 }
                 async { Ok::<_, Infallible>(response) }
@@ -187,7 +195,7 @@ pub async fn serve_text(
             let _ = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(TEXT_TIMEOUT)
-                .serve_connection(TokioIo::new(end.io), service_fn(answer))
+                .serve_connection(TokioIo::new(Patience::new(end.io, TEXT_TIMEOUT)), service_fn(answer))
                 .await;
         });
     }

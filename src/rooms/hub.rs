@@ -5,6 +5,7 @@ use crate::{
     cli::{RoomOptions, SlowPolicy, WebSocketOptions},
     error::Error,
     report::Report,
+    ws::SharedDeflater,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -26,6 +27,8 @@ pub struct Rules {
     pub backlog: usize,
     /// What happens beyond.
     pub slow: SlowPolicy,
+    /// For members that take compressed messages.
+    pub deflater: Option<SharedDeflater>,
     /// What is counted.
     pub metrics: Metrics,
     untold: Mutex<Untold>,
@@ -93,7 +96,7 @@ impl Rules {
 pub struct Hub {
     rooms: Mutex<HashMap<Arc<str>, Arc<Room>>>,
     /// Members by address, where that is limited.
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    addresses: Mutex<HashMap<IpAddr, u32>>,
     options: RoomOptions,
     /// Limits and pings of members' connections.
     pub websocket: WebSocketOptions,
@@ -101,6 +104,8 @@ pub struct Hub {
     pub rules: Arc<Rules>,
     /// Where joins and leaves are told.
     pub report: Report,
+    /// Connections that are over, also those that never became members.
+    pub ended: AtomicU64,
     next_id: AtomicU64,
 }
 
@@ -110,6 +115,7 @@ impl Hub {
             echo: options.echo,
             backlog: options.backlog,
             slow: options.slow,
+            deflater: SharedDeflater::new(&websocket.deflate),
             metrics: Metrics::default(),
             untold: Mutex::default(),
             report,
@@ -121,6 +127,7 @@ impl Hub {
             websocket,
             rules: Arc::new(rules),
             report,
+            ended: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
         }
     }
@@ -129,7 +136,7 @@ impl Hub {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,11 +153,11 @@ impl Hub {
         let mut rooms = self.lock();
         let room = rooms.get(target);
         if let Some((room, most)) = room.zip(self.options.max_per_room)
-            && room.len() >= most
+            && room.len() >= most as usize
         {
             return Err(full(format!("the room has its {most} members")));
         }
-        if let Some(most) = self.options.max_rooms.filter(|most| room.is_none() && rooms.len() >= *most) {
+        if let Some(most) = self.options.max_rooms.filter(|most| room.is_none() && rooms.len() >= *most as usize) {
             return Err(full(format!("there are {most} rooms already")));
         }
         if let Some((client, most)) = client.zip(self.options.max_per_address) {
@@ -187,7 +194,7 @@ impl Hub {
             }
             shrink(&mut addresses);
         }
-        if room.leave(member.id) == 0 {
+        if room.leave(member) == 0 {
             rooms.remove(&room.target);
             shrink(&mut rooms);
         }

@@ -19,6 +19,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
 /// While no more bytes than this wait for a member, each of its pings is answered; beyond, only the last.
 const PONGS: usize = 4096;
 
+/// Messages are gathered into pieces of up to this size, so that a piece of its own costs little beside what is in it.
+const GATHERED: usize = 4096;
+/// The same as a part of what may wait: the oldest are dropped by pieces.
+const GATHERED_PART: usize = 16;
+
 /// A piece of the backlog: whole frames, of which the first piece may have been written in part.
 struct Piece {
     bytes: Bytes,
@@ -141,6 +146,10 @@ impl Line {
                 return whole;
             }
             self.is_cut = rest.len() < batch.len();
+            if rest.len() < batch.len() / 2 {
+                // The rest of a batch would keep all of it in memory.
+                rest = Bytes::copy_from_slice(&rest);
+            }
         }
         let mut delivery = self.queue(rest, messages, limit, policy);
         if delivery.taken > 0 {
@@ -178,7 +187,18 @@ impl Line {
         }
         delivery.taken = messages;
         self.backlog_bytes += bytes.len();
-        self.backlog.push_back(Piece { bytes, messages });
+        let most = GATHERED.min(limit / GATHERED_PART);
+        match self.backlog.back_mut() {
+            Some(last) if last.messages > 0 && last.bytes.len() + bytes.len() <= most => {
+                // Other members may hold the same piece.
+                let own = std::mem::take(&mut last.bytes).try_into_mut();
+                let mut own = own.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+                own.extend_from_slice(&bytes);
+                last.bytes = own.freeze();
+                last.messages += messages;
+            }
+            _ => self.backlog.push_back(Piece { bytes, messages }),
+        }
         delivery
     }
 
@@ -274,7 +294,7 @@ impl Line {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads for tungstenite.
+    /// Reads for the member's task.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
         self.has_heard |= read.is_ready();
@@ -377,5 +397,26 @@ mod tests {
         assert!(line.is_sealed());
         let mut never = Context::from_waker(Waker::noop());
         assert!(line.poll_drain(&mut never).is_pending());
+    }
+
+    #[test]
+    fn what_waits_is_gathered_and_keeps_no_more_in_memory_than_is_counted() {
+        let mut line = stuck();
+        line.make_room(0);
+        let (message, limit) = (Bytes::from_static(&[1; 100]), 1 << 20);
+        for _ in 0..1000 {
+            line.deliver(&message, 1, limit, SlowPolicy::DropNewest);
+        }
+        assert_eq!(line.backlog_bytes(), 5 + 100_000);
+        assert!(line.backlog.len() < 30, "{} pieces", line.backlog.len());
+        assert_eq!(line.backlog.iter().map(|piece| piece.messages).sum::<u64>(), 1001);
+        // The rest of a batch that was nearly written does not keep all of it.
+        let mut line = Line::new("slow");
+        let (near, far) = tokio::io::duplex(90);
+        line.connect(ByteEnd::peer(near, "slow"));
+        let batch = Bytes::from(vec![1; 100]);
+        line.deliver(&batch, 1, limit, SlowPolicy::DropNewest);
+        assert!((line.backlog_bytes(), batch.is_unique()) == (10, true));
+        drop(far);
     }
 }

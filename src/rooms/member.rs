@@ -7,40 +7,41 @@ use super::{
 use crate::{
     cli::SlowPolicy,
     error::Error,
-    flow::{ByteEnd, Close, Kind},
+    flow::{Close, Message},
+    http::Switched,
     session::Stop,
-    ws::{Beat, Fault, Heartbeat},
+    ws::{Beat, Fault, Heard, Heartbeat, Inflater, Limits, Reader, Side},
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
 use std::{
+    collections::VecDeque,
     future::{Future, poll_fn},
     io,
     net::IpAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, ReadBuf},
     task::unconstrained,
     time::{Sleep, sleep},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self,
-        protocol::{Role, WebSocketConfig, frame::coding::Control},
-    },
-};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
-/// tungstenite allocates and clears its read buffer whole, for every member.
-const READ_BUFFER: usize = 4 * 1024;
 /// Messages of one member that are taken before other tasks have their turn.
 const BATCH: usize = 64;
+/// Each of them is read and passed on.
+const STEPS: usize = 2 * BATCH;
 /// The same in bytes; then what waits for the member itself is written first.
 const BATCH_BYTES: usize = 256 * 1024;
+/// What may be read ahead, in bytes, while it cannot be passed on: so the end of a member is seen although its room is held
+/// up, unless more than this lies before it.
+const AHEAD: usize = 64 * 1024;
 /// How long a member that broke the protocol or is too slow may take to read its close frame.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -50,18 +51,29 @@ pub struct Member {
     pub id: u64,
     /// Its address, or the one that a trusted proxy names; none over a unix socket.
     pub client: Option<IpAddr>,
+    takes_deflated: AtomicBool,
     line: Mutex<Line>,
 }
 
 impl Member {
     /// A member whose connection follows when its upgrade has been answered.
     pub fn new(id: u64, name: &str, client: Option<IpAddr>) -> Self {
-        Self { id, client, line: Mutex::new(Line::new(name)) }
+        Self { id, client, takes_deflated: AtomicBool::new(false), line: Mutex::new(Line::new(name)) }
     }
 
     /// Takes nothing from its room any more; tells whether it held that up.
     pub fn leave(&self) -> bool {
         self.line().leave()
+    }
+
+    /// Whether messages go to it in the form that was compressed for all.
+    pub fn takes_deflated(&self) -> bool {
+        self.takes_deflated.load(Relaxed)
+    }
+
+    /// Its upgrade agreed on that.
+    pub fn take_deflated(&self) {
+        self.takes_deflated.store(true, Relaxed);
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -89,31 +101,29 @@ impl Member {
     }
 }
 
-/// Serves a member from its upgrade to its end. `early` is what came with the upgrade request.
-pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace: Duration) -> Result<(), Error> {
+/// Serves a member from its upgrade to its end.
+pub async fn run(place: Place, switched: Switched, stop: &Stop, grace: Duration) -> Result<(), Error> {
+    let Switched { end, early, deflate } = switched;
     let (hub, member) = (place.hub.clone(), place.member.clone());
     member.line().connect(end);
     let name = member.line().name().clone();
     let target = place.room.target.clone();
-    let limits = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(Some(hub.websocket.max_message))
-        .max_frame_size(Some(hub.websocket.max_frame));
-    let socket = Socket(member.clone());
-    let mut inner = WebSocketStream::from_partially_read(socket, early, Role::Server, Some(limits)).await;
-    // It believes that it has closed, so it answers nothing: neither pings, of which a member that never reads could send
-    // any number, nor close frames, whose codes it would replace.
-    let _ = inner.close(None).await;
+    let limits = Limits { message: hub.websocket.max_message, frame: hub.websocket.max_frame };
+    if let Some((deflater, agreed)) = hub.rules.deflater.as_ref().zip(deflate.as_ref())
+        && deflater.fits(agreed)
+    {
+        place.room.deflate_for(&member);
+    }
+    let inflater = deflate.map(|agreed| Inflater::new(&agreed, Side::Server));
     hub.report.room("join", &[("peer", &name), ("room", &target)]);
     let mut presence = Presence {
-        inner,
+        reader: Reader::new(Side::Server, limits, early, inflater),
         member,
         place,
-        last_payload: Bytes::new(),
         heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
         last_said: 0,
-        held: None,
+        ahead: VecDeque::new(),
+        ahead_bytes: 0,
         parting: None,
     };
     let mut stopping = pin!(stop.requested());
@@ -144,24 +154,41 @@ pub async fn run(place: Place, end: ByteEnd, early: Vec<u8>, stop: &Stop, grace:
 
 /// A member's task.
 struct Presence {
-    inner: WebSocketStream<Socket>,
+    reader: Reader,
     member: Arc<Member>,
     place: Place,
     heartbeat: Option<Heartbeat>,
     /// The room's number of its last message.
     last_said: u64,
-    held: Option<Held>,
-    /// What was read last, kept while tungstenite reads on: it would take a buffer that is its own again back into use,
-    /// and so every member would keep the size of its longest message for good.
-    last_payload: Bytes,
+    /// What was read and could not be passed on yet, in order, and its size.
+    ahead: VecDeque<Said>,
+    ahead_bytes: usize,
     parting: Option<Parting>,
 }
 
-/// What must not overtake the member's own messages: they come back to it first, also when another member's task is
-/// sending them, for clients use a ping to learn that all they have said has been passed on.
-enum Held {
-    Pong(Bytes),
-    End(Result<Close, Fault>),
+/// What a member says, up to its end.
+enum Said {
+    /// A message waits while a slow member holds the room up. A ping, and so its pong, must not overtake the member's own
+    /// messages: they come back to it first, also when another member's task is sending them, for clients use a ping to
+    /// learn that all they have said has been passed on.
+    Heard(Heard),
+    /// The last; it must not overtake them either.
+    End(Fault),
+}
+
+impl Said {
+    /// What it takes in memory, in bytes.
+    fn size(&self) -> usize {
+        let payload = match self {
+            Self::Heard(Heard::Message(Message { payload, .. }) | Heard::Ping(payload)) => payload.len(),
+            Self::Heard(Heard::Pong(_) | Heard::Close(_)) | Self::End(_) => 0,
+        };
+        payload + size_of::<Self>()
+    }
+
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Heard(Heard::Close(_)) | Self::End(_))
+    }
 }
 
 /// Our close frame is on its way; the connection lasts until it is answered, or until the time is over.
@@ -204,25 +231,25 @@ impl Presence {
         if self.parting.is_some() {
             return self.poll_parting(cx, drained.is_ready());
         }
-        let is_held_up = self.place.hub.rules.slow == SlowPolicy::Block && self.place.room.is_held_up(cx);
         // What has arrived is heard before the member is given up.
-        if !is_held_up && let Poll::Ready(ended) = self.poll_messages(cx) {
+        if let Poll::Ready(ended) = self.poll_messages(cx) {
             return Poll::Ready(ended);
         }
-        match self.beat(cx, is_held_up) {
+        match self.beat(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
 
-    /// Pings when it is time. Anything that arrives is a sign of life. While others hold the room up, a pong that has
-    /// come stays unread behind messages that nobody may read yet.
-    fn beat(&mut self, cx: &mut Context<'_>, is_held_up: bool) -> Poll<Result<(), Error>> {
+    /// Pings when it is time. Anything that arrives is a sign of life, and where nothing is read a pong may have come; but who
+    /// holds its room up must take what waits, whatever it says.
+    fn beat(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let reads = self.reads();
         let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
         let mut line = self.member.line();
         // Who takes what waits is alive, though the ping may be far behind it.
-        let takes = line.has_progressed();
-        if line.has_heard() || takes || (is_held_up && !line.is_holding_up()) {
+        let (takes, has_heard) = (line.has_progressed(), line.has_heard());
+        if takes || ((has_heard || !reads) && !line.is_holding_up()) {
             heartbeat.heard();
         }
         match heartbeat.poll(cx, line.is_drained()) {
@@ -240,60 +267,46 @@ impl Presence {
         }
     }
 
+    /// Reads what the member says and passes it on, for as long as others can wait.
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
         let mut is_idle = false;
+        let mut may_pass = true;
         let mut bytes = 0;
-        for _ in 0..BATCH {
+        for _ in 0..STEPS {
             if bytes >= BATCH_BYTES {
                 break;
             }
-            if self.held.is_some() {
-                self.place.room.flush(&self.place.hub.rules);
-                if self.place.room.poll_delivered(self.last_said, cx).is_pending() {
-                    is_idle = true;
-                    break;
+            if may_pass && let Some(first) = self.ahead.pop_front() {
+                if self.may_pass(&first, cx) {
+                    self.ahead_bytes -= first.size();
+                    match first {
+                        Said::Heard(Heard::Message(message)) => {
+                            let Place { room, hub, .. } = &self.place;
+                            bytes += message.payload.len();
+                            self.last_said = room.say(self.member.id, &message, &hub.rules);
+                        }
+                        Said::Heard(Heard::Ping(payload)) => self.member.line().pong(payload),
+                        // Only a sign of life.
+                        Said::Heard(Heard::Pong(_)) => {}
+                        Said::Heard(Heard::Close(close)) => return self.closed(&close, cx),
+                        Said::End(fault) => return self.failed(fault, cx),
+                    }
+                    continue;
                 }
-                match self.held.take() {
-                    Some(Held::Pong(payload)) => self.member.line().pong(payload),
-                    Some(Held::End(end)) => return self.end(end, cx),
-                    None => {}
-                }
+                self.ahead.push_front(first);
+                may_pass = false;
             }
-            let next = self.inner.poll_next_unpin(cx);
-            self.last_payload = Bytes::new();
-            let (kind, payload) = match next {
-                Poll::Pending => {
-                    is_idle = true;
-                    break;
-                }
-                Poll::Ready(Some(Ok(tungstenite::Message::Text(text)))) => (Kind::Text, text.into()),
-                Poll::Ready(Some(Ok(tungstenite::Message::Binary(payload)))) => (Kind::Binary, payload),
-                Poll::Ready(Some(Ok(tungstenite::Message::Ping(payload)))) => {
-                    self.held = Some(Held::Pong(payload));
-                    continue;
-                }
-                Poll::Ready(Some(Ok(tungstenite::Message::Pong(_) | tungstenite::Message::Frame(_)))) => continue,
-                Poll::Ready(Some(Ok(tungstenite::Message::Close(close)))) => {
-                    let end = match close.map(|close| Close::new(close.code.into(), close.reason.as_str())) {
-                        Some(close) if !close.may_be_sent() => Err(Fault::Violation {
-                            code: 1002,
-                            reason: format!("the close code {} may not be sent", close.code),
-                            hint: None,
-                        }),
-                        close => Ok(close.unwrap_or(Close::new(Close::NO_STATUS, ""))),
-                    };
-                    self.held = Some(Held::End(end));
-                    continue;
-                }
-                Poll::Ready(other) => {
-                    let error = other.and_then(Result::err).unwrap_or(tungstenite::Error::ConnectionClosed);
-                    self.held = Some(Held::End(Err(Fault::from(error))));
-                    continue;
-                }
+            let read = if self.reads() { self.poll_read(cx) } else { Poll::Pending };
+            let Poll::Ready(said) = read else {
+                is_idle = true;
+                break;
             };
-            self.last_said = self.place.room.say(self.member.id, kind, &payload, &self.place.hub.rules);
-            bytes += payload.len();
-            self.last_payload = payload;
+            self.ahead_bytes += said.size();
+            self.ahead.push_back(said);
+        }
+        if self.has_ended() && self.member.line().is_holding_up() && self.member.leave() {
+            // Its room need not wait for whoever goes.
+            self.place.room.caught_up();
         }
         self.place.room.flush(&self.place.hub.rules);
         if !is_idle {
@@ -305,14 +318,46 @@ impl Presence {
         Poll::Pending
     }
 
-    /// The member has ended its side; what it said before has been passed on.
-    fn end(&mut self, end: Result<Close, Fault>, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
-        match end {
-            // Its close is answered with its own words.
-            Ok(close) => self.answer(&close),
-            Err(Fault::Ended) => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
-            Err(Fault::Io(error)) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
-            Err(Fault::Violation { code, reason, hint }) => {
+    /// Whether the next of what was heard may be passed on; if not, the task is woken when it may.
+    fn may_pass(&self, next: &Said, cx: &Context<'_>) -> bool {
+        let Place { room, hub, .. } = &self.place;
+        match next {
+            Said::Heard(Heard::Message(_)) => hub.rules.slow != SlowPolicy::Block || !room.is_held_up(cx),
+            Said::Heard(Heard::Pong(_)) => true,
+            Said::Heard(Heard::Ping(_) | Heard::Close(_)) | Said::End(_) => {
+                room.flush(&hub.rules);
+                room.poll_delivered(self.last_said, cx).is_ready()
+            }
+        }
+    }
+
+    /// Whether more is read now.
+    fn reads(&self) -> bool {
+        self.ahead_bytes < AHEAD && !self.has_ended()
+    }
+
+    /// Whether the member's end has been read.
+    fn has_ended(&self) -> bool {
+        self.ahead.back().is_some_and(Said::is_last)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
+        self.reader.poll_next(&mut Socket(&self.member), cx).map(|read| read.map_or_else(Said::End, Said::Heard))
+    }
+
+    /// The member has closed; what it said before has been passed on. Its close is answered with its own words.
+    fn closed(&mut self, close: &Close, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
+        self.answer(close);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The connection has ended, or must end; what the member said before has been passed on.
+    fn failed(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
+        match fault {
+            Fault::Ended => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
+            Fault::Io(error) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
+            Fault::Violation { code, reason, hint } => {
                 let with = self.member.line().name().to_string();
                 let error = Error::Protocol { with, reason: reason.clone(), hint };
                 self.part(&Close::new(code, reason), FAREWELL, Some(error));
@@ -358,13 +403,13 @@ impl Presence {
         let has_frames = |parting: &&mut Parting| !parting.is_answered && parting.error.is_none();
         if let Some(parting) = self.parting.as_mut().filter(has_frames) {
             for _ in 0..BATCH {
-                match ready!(self.inner.poll_next_unpin(cx)) {
-                    Some(Ok(tungstenite::Message::Close(_))) => {
+                match ready!(self.reader.poll_next(&mut Socket(&self.member), cx)) {
+                    Ok(Heard::Close(_)) => {
                         parting.is_answered = true;
                         break;
                     }
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Poll::Ready(()),
+                    Ok(_) => {}
+                    Err(_) => return Poll::Ready(()),
                 }
             }
             cx.waker().wake_by_ref();
@@ -387,25 +432,70 @@ impl Presence {
     }
 }
 
-/// A member's connection as tungstenite sees it: reads come from it, writes are swallowed, since we write ourselves.
-struct Socket(Arc<Member>);
+/// A member's connection, to be read.
+struct Socket<'a>(&'a Member);
 
-impl AsyncRead for Socket {
+impl AsyncRead for Socket<'_> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.0.line().poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(buf.len()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::{Cli, Parsed},
+        flow::{ByteEnd, Kind},
+        report::{LogFormat, Report},
+        rooms::hub::Hub,
+    };
+    use tokio::io::AsyncWrite;
+
+    /// A connection whose writing is a bug.
+    struct Panics;
+
+    impl AsyncRead for Panics {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    impl AsyncWrite for Panics {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            panic!("a bug of a layer below")
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    #[test]
+    fn a_delivery_that_panics_does_not_silence_its_room() {
+        let Ok(Parsed::Run(cli)) = Cli::parse_args(["wsplice", "--broadcast"].map(Into::into)) else {
+            panic!("no command line")
+        };
+        let report = Report::new(0, true, LogFormat::Text);
+        let config = cli.into_config(report).expect("a configuration");
+        let options = config.rooms.expect("options of rooms");
+        let hub = Arc::new(Hub::new(options, config.websocket, report));
+        let place = hub.join("/", "broken", None).expect("a place");
+        place.member.line().connect(ByteEnd::peer(Panics, "broken"));
+        let hello = Message { kind: Kind::Text, payload: Bytes::from_static(b"hello") };
+        let say = || {
+            let number = place.room.say(place.member.id, &hello, &hub.rules);
+            let flush = std::panic::AssertUnwindSafe(|| place.room.flush(&hub.rules));
+            assert!(std::panic::catch_unwind(flush).is_err(), "it is delivered");
+            number
+        };
+        say();
+        let last = say();
+        let never = Context::from_waker(std::task::Waker::noop());
+        assert!(place.room.poll_delivered(last, &never).is_ready());
     }
 }

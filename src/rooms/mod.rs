@@ -22,10 +22,11 @@ use crate::{
     session::{Handle, Stop, accept_all, start_listening},
 };
 use hub::{Hub, Place};
+pub use memory::prepare as prepare_memory;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
 };
 
 /// The content type of Prometheus's text format.
@@ -35,7 +36,6 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
     let Some(options) = &config.rooms else { unreachable!("the plan serves rooms only with --broadcast") };
     allow_all_descriptors();
-    memory::prepare();
     let hub = Arc::new(Hub::new(options.clone(), config.websocket.clone(), config.report));
     // First, so that everything is there when the listener is announced.
     let metrics = match &options.metrics {
@@ -74,6 +74,15 @@ struct Receptionist {
 
 impl Handle for Receptionist {
     async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
+        let served = self.serve(end, peer).await;
+        self.hub.ended.fetch_add(1, Relaxed);
+        served
+    }
+}
+
+impl Receptionist {
+    /// A client from its first byte to its last.
+    async fn serve(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
         let reception = Reception { hub: &self.hub, place: Mutex::default() };
         let mut setup = Setup::for_room(peer, &reception);
         let opening = async {
@@ -82,13 +91,13 @@ impl Handle for Receptionist {
             };
             http::server::upgrade(end, &self.config, &mut setup).await
         };
-        let http::Switched { end, early, .. } = tokio::select! {
+        let switched = tokio::select! {
             opened = opening => opened?,
             signal = self.stop.requested() => return Err(Error::Signal(signal)),
         };
         let place = reception.place.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Some(place) = place else { unreachable!("nobody is upgraded before it was admitted") };
-        member::run(place, end, early, &self.stop, self.config.ending.grace).await
+        member::run(place, switched, &self.stop, self.config.ending.grace).await
     }
 }
 

@@ -1,15 +1,24 @@
 //! One room: its members, and the batch that is being gathered for them.
 
 use super::{hub::Rules, line::Delivery, member::Member};
-use crate::{flow::Kind, ws::append_frame};
+use crate::{
+    flow::{Kind, Message},
+    ws::encode_frame,
+};
 use bytes::{Bytes, BytesMut};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
     time::Instant,
 };
 use tokio::task::unconstrained;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Data, OpCode},
+};
 
 /// Batches that a member's task flushes in a row before it hands the rest to a task of its own, so that it can read again.
 const MOST_ROUNDS: usize = 16;
@@ -21,6 +30,8 @@ const KEPT: usize = 64 * 1024;
 pub struct Room {
     /// The request target.
     pub target: Arc<str>,
+    /// Members that take compressed messages.
+    deflating: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -29,8 +40,10 @@ struct State {
     /// Replaced as a whole when somebody joins or leaves, so that a flush needs no lock.
     members: Arc<Vec<Arc<Member>>>,
     pending: BytesMut,
-    /// Who said what lies in `pending`: sender, end of the frame, in order. Only kept when the sender is left out.
-    parts: Vec<(u64, usize)>,
+    /// The same for members that take compressed messages, once it differs.
+    pending_deflated: Option<BytesMut>,
+    /// Who said what, in order. Only kept when the sender is left out.
+    parts: Vec<Part>,
     messages: u64,
     /// When the first of them came.
     since: Option<Instant>,
@@ -45,9 +58,18 @@ struct State {
     held_up: Vec<Waker>,
 }
 
+/// Where one message lies in a batch.
+struct Part {
+    sender: u64,
+    /// Where its frame ends.
+    end: usize,
+    /// Where it ends for members that take compressed messages.
+    deflated_end: usize,
+}
+
 impl Room {
     pub fn new(target: Arc<str>) -> Self {
-        Self { target, state: Mutex::default() }
+        Self { target, deflating: AtomicUsize::new(0), state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -71,11 +93,20 @@ impl Room {
     }
 
     /// Takes a member out; tells how many are left.
-    pub fn leave(&self, id: u64) -> usize {
+    pub fn leave(&self, leaving: &Member) -> usize {
+        if leaving.takes_deflated() {
+            self.deflating.fetch_sub(1, Relaxed);
+        }
         let mut state = self.lock();
         let members = Arc::make_mut(&mut state.members);
-        members.retain(|member| member.id != id);
+        members.retain(|member| member.id != leaving.id);
         members.len()
+    }
+
+    /// From now on this member's messages are compressed; until now they came plain, which is allowed at any time.
+    pub fn deflate_for(&self, member: &Member) {
+        self.deflating.fetch_add(1, Relaxed);
+        member.take_deflated();
     }
 
     /// Whether a slow member holds the room up; if so, the task is woken when that is over.
@@ -107,13 +138,20 @@ impl Room {
     }
 
     /// Puts a message behind those that wait, and gives its number. [`flush`](Self::flush) must follow.
-    pub fn say(&self, sender: u64, kind: Kind, payload: &[u8], rules: &Rules) -> u64 {
-        let opcode = match kind {
-            Kind::Text => Data::Text,
-            Kind::Binary => Data::Binary,
-        };
-        let mut state = self.lock();
-        append_frame(&mut state.pending, OpCode::Data(opcode), true, false, payload);
+    pub fn say(&self, sender: u64, message: &Message, rules: &Rules) -> u64 {
+        let Message { kind, payload } = message;
+        // Once for all, and before others have to wait for it.
+        let deflater = rules.deflater.as_ref().filter(|_| self.deflating.load(Relaxed) > 0);
+        let deflated = deflater.and_then(|deflater| deflater.deflate(payload));
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if deflated.is_some() && state.pending_deflated.is_none() {
+            state.pending_deflated = Some(state.pending.clone());
+        }
+        append(&mut state.pending, *kind, false, payload);
+        if let Some(pending) = &mut state.pending_deflated {
+            append(pending, *kind, deflated.is_some(), deflated.as_ref().unwrap_or(payload));
+        }
         if state.messages == 0 {
             state.since = Some(Instant::now());
         }
@@ -123,7 +161,8 @@ impl Room {
         rules.metrics.received_bytes.fetch_add(payload.len() as u64, Relaxed);
         if !rules.echo {
             let end = state.pending.len();
-            state.parts.push((sender, end));
+            let deflated_end = state.pending_deflated.as_ref().map_or(end, BytesMut::len);
+            state.parts.push(Part { sender, end, deflated_end });
         }
         state.said
     }
@@ -136,64 +175,102 @@ impl Room {
                 return;
             }
             state.is_flushing = true;
-            let bytes = state.pending.split().freeze();
-            if bytes.len() > KEPT {
-                state.pending = BytesMut::new();
-            }
             let batch = Batch {
-                bytes,
+                bytes: take_exactly(&mut state.pending),
+                deflated: state.pending_deflated.take().map(|mut pending| take_exactly(&mut pending)),
                 parts: std::mem::take(&mut state.parts),
                 messages: std::mem::take(&mut state.messages),
                 since: state.since.take().unwrap_or_else(Instant::now),
             };
             let members = state.members.clone();
             drop(state);
-            let mut slow = 0;
+            let mut flushing = Flushing { room: self, messages: batch.messages, slow: 0 };
             let mut messages = 0;
             let mut bytes = 0;
             for member in members.iter() {
                 let delivery = batch.deliver(member, rules);
-                slow += isize::from(delivery.is_holding_up);
+                flushing.slow += isize::from(delivery.is_holding_up);
                 messages += delivery.taken;
                 bytes += delivery.taken_bytes as u64;
             }
             rules.metrics.sent.fetch_add(messages, Relaxed);
             rules.metrics.sent_bytes.fetch_add(bytes, Relaxed);
             rules.metrics.observe(messages, batch.since.elapsed());
-            let mut state = self.lock();
-            state.slow += slow;
-            state.delivered += batch.messages;
-            state.awaiting_delivery.drain(..).for_each(Waker::wake);
-            state.is_flushing = false;
         }
         let (room, rules) = (self.clone(), rules.clone());
         tokio::spawn(unconstrained(async move { room.flush(&rules) }));
     }
 }
 
+/// Appends a message as one frame.
+fn append(out: &mut BytesMut, kind: Kind, is_deflated: bool, payload: &[u8]) {
+    let data = match kind {
+        Kind::Text => Data::Text,
+        Kind::Binary => Data::Binary,
+    };
+    // RFC 7692 section 6: the first reserved bit marks a compressed message.
+    let header = FrameHeader { rsv1: is_deflated, opcode: OpCode::Data(data), ..FrameHeader::default() };
+    encode_frame(out, header, false, payload);
+}
+
+/// The content of a buffer in memory of just its size: stuck members hold batches, and what they hold is counted by their
+/// bytes.
+fn take_exactly(buffer: &mut BytesMut) -> Bytes {
+    if buffer.len() <= KEPT {
+        let exact = Bytes::copy_from_slice(buffer);
+        buffer.clear();
+        return exact;
+    }
+    let mut whole = Vec::from(std::mem::take(buffer));
+    whole.shrink_to_fit();
+    whole.into()
+}
+
+/// A batch on its way. However that ends, also by a panic, the room is not left waiting for it.
+struct Flushing<'a> {
+    room: &'a Room,
+    messages: u64,
+    slow: isize,
+}
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.room.lock();
+        state.slow += self.slow;
+        state.delivered += self.messages;
+        state.awaiting_delivery.drain(..).for_each(Waker::wake);
+        state.is_flushing = false;
+    }
+}
+
 /// What is written to every member at once.
 struct Batch {
     bytes: Bytes,
-    parts: Vec<(u64, usize)>,
+    /// The same for members that take compressed messages, where it differs.
+    deflated: Option<Bytes>,
+    parts: Vec<Part>,
     messages: u64,
     since: Instant,
 }
 
 impl Batch {
     fn deliver(&self, member: &Member, rules: &Arc<Rules>) -> Delivery {
-        if self.parts.iter().all(|(sender, _)| *sender != member.id) {
-            return member.deliver(&self.bytes, self.messages, rules);
+        let deflated = self.deflated.as_ref().filter(|_| member.takes_deflated());
+        let bytes = deflated.unwrap_or(&self.bytes);
+        if self.parts.iter().all(|part| part.sender != member.id) {
+            return member.deliver(bytes, self.messages, rules);
         }
         // Without the member's own words; what lies between them still leaves in one piece.
-        let mut others = BytesMut::new();
-        let (mut start, mut messages) = (0, 0);
-        for (sender, end) in &self.parts {
-            if *sender != member.id {
-                others.extend_from_slice(&self.bytes[start..*end]);
-                messages += 1;
-            }
-            start = *end;
+        let end = |part: &Part| if deflated.is_some() { part.deflated_end } else { part.end };
+        let starts = std::iter::once(0).chain(self.parts.iter().map(end));
+        let others: Vec<_> = starts
+            .zip(&self.parts)
+            .filter(|(_, part)| part.sender != member.id)
+            .map(|(start, part)| &bytes[start..end(part)])
+            .collect();
+        match others.len() as u64 {
+            0 => Delivery::default(),
+            messages => member.deliver(&others.concat().into(), messages, rules),
         }
-        if messages == 0 { Delivery::default() } else { member.deliver(&others.freeze(), messages, rules) }
     }
 }

@@ -21,9 +21,9 @@ mod stream;
 mod tap;
 mod wire;
 
-pub use deflate::{Agreed, Offers, accept as accept_deflate, is_token};
+pub use deflate::{Agreed, Inflater, Offers, SharedDeflater, accept as accept_deflate, is_token};
 pub use fault::Fault;
-pub use frame::append as append_frame;
+pub use frame::{append as append_frame, encode as encode_frame};
 pub use heartbeat::{Beat, Heartbeat};
 pub use key::{accept_key, is_request_key, request_key};
 pub use reader::{Heard, Limits, Reader};

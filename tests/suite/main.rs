@@ -15,6 +15,7 @@ mod readme;
 mod rooms;
 mod rooms_bad_input;
 mod rooms_limits;
+mod rooms_slow;
 mod serving;
 mod slow_messages;
 mod support;

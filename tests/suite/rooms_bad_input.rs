@@ -3,7 +3,7 @@
 use crate::{
     peer::{BINARY, CLOSE, CONTINUATION, PING, Peer, TEXT, encode, upgrade_request},
     rooms::{measured, metric, rooms, until_metric},
-    support::{LIMIT, Running, Serving},
+    support::{Folder, LIMIT, Running, Serving},
 };
 use std::{
     io::{Read, Write},
@@ -116,7 +116,7 @@ fn a_gigabyte_in_a_frame_is_refused_and_costs_nothing() {
 }
 
 #[test]
-fn a_gigabyte_in_messages_costs_no_more_than_a_few_of_them() {
+fn a_gigabyte_in_messages_costs_no_more_than_a_few_of_them_which_are_given_back() {
     let (server, metrics) = measured(&["--backlog", "2g"]);
     let mut others = Others::enter(&server);
     others.notice_nothing();
@@ -135,6 +135,41 @@ fn a_gigabyte_in_messages_costs_no_more_than_a_few_of_them() {
     assert_eq!(metric(metrics, "connections"), 3);
     let now = memory(&server.running);
     assert!(now < before + 5 * (16 << 10), "{before} KiB before, {now} KiB now");
+    until_memory_is_back(&server.running, before);
+}
+
+#[test]
+fn members_that_are_stuck_cost_no_more_than_their_backlog_and_leave_nothing_behind() {
+    let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "1m", "--no-echo"]);
+    let mut others = Others::enter(&server);
+    others.0[0].say("still here");
+    assert_eq!(others.0[1].hear(), "still here");
+    let before = memory(&server.running);
+    let stuck: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/busy")).collect();
+    let members: Vec<_> = (0..13).map(|_| Peer::connect(server.port, "/busy")).collect();
+    let streams: Vec<_> = members.into_iter().map(|mut member| member.stream().try_clone().expect("clone")).collect();
+    // All but the stuck read all the time, and three of them talk.
+    let readers = streams.iter().map(|stream| {
+        let mut stream = stream.try_clone().expect("clone");
+        thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()))
+    });
+    let readers: Vec<_> = readers.collect();
+    thread::scope(|scope| {
+        for mut stream in &streams[..3] {
+            let messages = [encode(true, BINARY, true, &[b'x'; 4096]), encode(true, TEXT, true, b"little")].concat();
+            scope.spawn(move || (0..4000).for_each(|_| stream.write_all(&messages).expect("say")));
+        }
+    });
+    until_metric(metrics, "messages_received_total", 1 + 3 * 8000);
+    assert!(metric(metrics, "messages_dropped_total") > 0, "nobody is stuck");
+    until_memory_is_back(&server.running, before + 3 * 1024);
+    for stream in streams {
+        stream.shutdown(Shutdown::Both).expect("shut down");
+    }
+    readers.into_iter().for_each(|reader| drop(reader.join()));
+    drop(stuck);
+    until_metric(metrics, "connections", 2);
+    until_memory_is_back(&server.running, before);
 }
 
 #[test]
@@ -217,13 +252,30 @@ fn a_request_line_of_a_megabyte_is_refused() {
 #[test]
 fn a_thousand_silent_connections_keep_nobody_out_and_are_ended() {
     let server = rooms(&["--connect-timeout", "3"]);
-    let mut silent: Vec<_> = (0..1000).map(|_| server.connect()).collect();
     let mut others = Others::enter(&server);
+    others.notice_nothing();
+    let before = memory(&server.running);
+    let mut silent: Vec<_> = (0..1000).map(|_| server.connect()).collect();
+    let _late = Peer::connect(server.port, "/");
     others.notice_nothing();
     for stream in &mut silent {
         let _ = stream.read_to_end(&mut Vec::new());
     }
     others.notice_nothing();
+    until_memory_is_back(&server.running, before);
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_does_not_stay() {
+    let folder = Folder::new("room-long-file");
+    let path = folder.path("long");
+    std::fs::File::create(&path).and_then(|file| file.set_len(1 << 30)).expect("a file");
+    let file = format!("/long:application/octet-stream:{path}");
+    let mut server = rooms(&["--connect-timeout", "1", "--conncap", "1", "-v", "-F", &file]);
+    let mut stream = server.connect();
+    stream.write_all(b"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("ask");
+    server.running.error_line("gone before it was upgraded");
+    Peer::connect(server.port, "/");
 }
 
 #[test]

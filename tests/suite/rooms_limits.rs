@@ -1,16 +1,15 @@
 //! The room server's limits: who may enter, how much may wait for whom, and what is counted and told.
 
 use crate::{
-    peer::{BINARY, PING, PONG, Peer, TEXT, encode, upgrade_request},
+    peer::{BINARY, PING, Peer, TEXT, upgrade_request},
     rooms::{get, measured, metric, rooms, until_metric},
     support::{Folder, LIMIT, Serving, run},
 };
 use std::{
     io::{Read, Write},
     net::TcpListener,
-    sync::mpsc,
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// The status of an upgrade request, and the answer's head.
@@ -82,6 +81,9 @@ fn the_address_that_a_trusted_proxy_names_is_the_one_that_counts() {
     assert_eq!((_first.0, _second.0), (101, 101));
     assert_eq!(from("192.0.2.1").0, 503);
     assert_eq!(from("192.0.2.9, 192.0.2.1").0, 503, "the last one is the proxy's own word");
+    assert_eq!(from("192.0.2.1:4711").0, 503, "with the client's port");
+    let _third = from("[2001:db8::2]:80");
+    assert_eq!(from("2001:db8::2").0, 503, "however it is written");
     let server = rooms(&["--max-per-address", "1", "--trust-proxy", "10.0.0.0/8"]);
     let from = |client: &str| ask(server.port, "/", &format!("X-Forwarded-For: {client}\r\n"));
     let _first = from("192.0.2.1");
@@ -129,6 +131,23 @@ fn more_members_than_a_shell_s_descriptors_find_a_place() {
     }
 }
 
+#[test]
+fn limits_that_would_let_nobody_in_are_errors() {
+    for option in ["--max-rooms", "--max-per-room", "--max-per-address", "--conncap", "--backlog"] {
+        run(["--broadcast", "ws-l:127.0.0.1:0", option, "0"], "").fails_with(2, option);
+    }
+}
+
+#[test]
+fn the_health_check_is_answered_beside_the_metrics_when_there_are_all_connections_that_may_be() {
+    let (server, metrics) = measured(&["--conncap", "1"]);
+    let _member = Peer::connect(server.port, "/");
+    let mut waiting = server.connect();
+    waiting.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("ask");
+    assert_eq!(get(metrics, "/healthz").1, "ok\n");
+    run(["--healthcheck", &format!("http://127.0.0.1:{metrics}/healthz")], "").succeeds();
+}
+
 // Where and who.
 
 #[test]
@@ -162,6 +181,45 @@ fn origins_are_checked_when_asked_for() {
     assert_eq!(from(&server, "http://localhost"), 101, "the request's Host is localhost");
     assert_eq!(from(&server, "https://elsewhere.example"), 403);
     assert_eq!(from(&server, "null"), 403);
+}
+
+#[test]
+fn an_origin_that_no_browser_sends_is_an_error() {
+    for (origin, meant) in [
+        ("https://a.example/", "https://a.example"),
+        ("a.example:8080", "https://a.example:8080"),
+        ("*", "left out"),
+        ("//", "https://HOST"),
+    ] {
+        run(["--broadcast", "ws-l:127.0.0.1:0", "--allow-origin", origin], "").fails_with(2, meant);
+    }
+    let server = rooms(&["--allow-origin", "null"]);
+    assert_eq!(ask(server.port, "/", "Origin: null\r\n").0, 101, "a page from a file");
+}
+
+#[test]
+fn two_origins_and_a_body_are_refused() {
+    let server = rooms(&["--allow-origin", "https://a.example"]);
+    let two = "Origin: https://a.example\r\nOrigin: https://b.example\r\n";
+    for more in [two, "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+        assert_eq!(ask(server.port, "/", more).0, 400, "{more}");
+    }
+    assert_eq!(ask(server.port, "/", "Content-Length: 0\r\n").0, 101);
+}
+
+#[test]
+fn a_token_is_not_shown_in_any_header() {
+    let folder = Folder::new("room-shown-token");
+    let file = folder.path("tokens");
+    std::fs::write(&file, "s3cret\n").expect("write");
+    let mut server = rooms(&["-v", "--require-token", &file]);
+    let more = "Referer: https://a.example/?x&access_token=s3cret\r\n";
+    assert_eq!(ask(server.port, "/?access_token=s3cret", more).0, 101);
+    let line = server.running.error_line("Referer");
+    assert!(line.contains("https://a.example/?x&access_token=(hidden)"), "{line}");
+    server.running.signal("TERM");
+    let finished = server.running.finish();
+    assert!(!finished.stderr.contains("s3cret"), "{finished:?}");
 }
 
 fn www_authenticate(peer: &Peer) -> String {
@@ -391,268 +449,4 @@ fn the_limit_of_pings_can_be_set_alone() {
     let server = rooms(&["--ping-timeout", "10"]);
     Peer::connect(server.port, "/");
     run(["--ping-timeout", "10", "ws://127.0.0.1:1/"], "").fails_with(2, "--ping-interval");
-}
-
-// Slow members.
-
-const BIG: usize = 1 << 20;
-
-/// A member's binary message of so many bytes, of which the first four are a number that can be changed: masking takes
-/// its time without optimization.
-struct Numbered(Vec<u8>);
-
-impl Numbered {
-    fn new(length: usize) -> Self {
-        assert!(length > 0xffff, "the length takes eight bytes");
-        Self(encode(true, BINARY, true, &vec![0; length]))
-    }
-
-    fn with(&mut self, number: u32) -> &[u8] {
-        for (at, byte) in number.to_be_bytes().into_iter().enumerate() {
-            self.0[14 + at] = byte ^ self.0[10 + at];
-        }
-        &self.0
-    }
-}
-
-/// A member that never reads, with a small receive buffer of the system's.
-fn stuck(port: u16, target: &str) -> Peer {
-    Peer::connect(port, target)
-}
-
-/// Says numbered messages of a MiB until the metric says that enough has happened; how many it said.
-#[track_caller]
-fn talk_until(sender: &mut Peer, others: &mut [Peer], metrics: u16, name: &str, least: u64) -> u32 {
-    let end = Instant::now() + LIMIT;
-    let mut said = 0_u32;
-    let mut message = Numbered::new(BIG);
-    while metric(metrics, name) < least {
-        assert!(Instant::now() < end, "{name} stays below {least}");
-        sender.stream().write_all(message.with(said)).expect("say");
-        for member in std::iter::once(&mut *sender).chain(&mut *others) {
-            let heard = member.next();
-            assert_eq!(
-                (heard.payload.len(), &heard.payload[..4]),
-                (BIG, &said.to_be_bytes()[..]),
-                "others lose nothing"
-            );
-        }
-        said += 1;
-    }
-    said
-}
-
-fn number(payload: &[u8]) -> u32 {
-    payload.first_chunk().map(|number| u32::from_be_bytes(*number)).expect("a number")
-}
-
-#[test]
-fn a_slow_member_is_closed_with_1013_behind_what_it_can_still_read() {
-    let (mut server, metrics) = measured(&["--backlog", "1m"]);
-    let mut slow = stuck(server.port, "/");
-    let mut others = [Peer::connect(server.port, "/"), Peer::connect(server.port, "/")];
-    let mut sender = Peer::connect(server.port, "/");
-    talk_until(&mut sender, &mut others, metrics, "slow_disconnects_total", 1);
-    let (mut expected, mut last) = (0, None);
-    while let Some(frame) = slow.frame() {
-        match frame.opcode {
-            BINARY => {
-                assert_eq!((number(&frame.payload), frame.payload.len()), (expected, BIG), "whole and in order");
-                expected += 1;
-            }
-            _ => last = Some(frame),
-        }
-    }
-    assert_eq!(last.map(|frame| frame.close()), Some((1013, "too slow".into())));
-    assert!(server.running.error_line("too slow").contains("messages dropped"));
-    assert!(metric(metrics, "messages_dropped_total") >= 1);
-    until_metric(metrics, "connections", 3);
-    until_metric(metrics, "backlog_bytes", 0);
-}
-
-#[test]
-fn a_member_that_never_reads_at_all_is_gone_soon() {
-    let (server, metrics) = measured(&["--backlog", "100k"]);
-    let _slow = stuck(server.port, "/");
-    let mut sender = Peer::connect(server.port, "/");
-    talk_until(&mut sender, &mut [], metrics, "slow_disconnects_total", 1);
-    until_metric(metrics, "connections", 1);
-}
-
-#[test]
-fn the_oldest_messages_of_a_slow_member_are_dropped_when_asked_for() {
-    let (mut server, metrics) = measured(&["--slow", "drop-oldest", "--backlog", "3m"]);
-    let mut slow = stuck(server.port, "/");
-    let mut sender = Peer::connect(server.port, "/");
-    let said = talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 5);
-    let mut heard = vec![number(&slow.next().payload)];
-    while heard.last().is_some_and(|last| last + 1 < said) {
-        heard.push(number(&slow.next().payload));
-    }
-    assert!(heard.is_sorted() && heard[0] == 0, "{heard:?}");
-    let dropped = metric(metrics, "messages_dropped_total");
-    assert_eq!(heard.len() as u64 + dropped, u64::from(said), "what was not heard is counted");
-    assert!(server.running.error_line("too slow").contains("messages dropped"));
-    sender.send(BINARY, said.to_be_bytes());
-    assert_eq!(number(&slow.next().payload), said, "it has caught up");
-}
-
-#[test]
-fn the_newest_messages_of_a_slow_member_are_dropped_when_asked_for() {
-    let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "3m"]);
-    let mut slow = stuck(server.port, "/");
-    let mut sender = Peer::connect(server.port, "/");
-    let said = talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 5);
-    let dropped = metric(metrics, "messages_dropped_total");
-    for expected in 0..said - u32::try_from(dropped).expect("a small number") {
-        assert_eq!(number(&slow.next().payload), expected, "the beginning is whole");
-    }
-    until_metric(metrics, "backlog_bytes", 0);
-    sender.send(BINARY, said.to_be_bytes());
-    assert_eq!(number(&slow.next().payload), said, "it has caught up");
-}
-
-#[test]
-fn a_room_waits_for_its_slow_member_when_asked_to_and_nobody_loses_anything() {
-    let (server, metrics) = measured(&["--slow", "block", "--backlog", "1m"]);
-    let mut slow = stuck(server.port, "/");
-    let mut other = Peer::connect(server.port, "/");
-    let mut sender = Peer::connect(server.port, "/");
-    let mut saying = sender.stream().try_clone().expect("clone");
-    let talking = thread::spawn(move || {
-        let mut message = Numbered::new(BIG);
-        for said in 0..60 {
-            saying.write_all(message.with(said)).expect("say");
-        }
-    });
-    let hearing = [
-        thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&other.next().payload), expected))),
-        thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&sender.next().payload), expected))),
-    ];
-    // It is held up when a MiB waits, and other rooms are not.
-    let end = Instant::now() + LIMIT;
-    while metric(metrics, "backlog_bytes") <= BIG as u64 {
-        assert!(Instant::now() < end, "nothing waits");
-    }
-    let mut elsewhere = Peer::connect(server.port, "/elsewhere");
-    elsewhere.say("hello");
-    assert_eq!(elsewhere.hear(), "hello");
-    assert!(metric(metrics, "messages_received_total") < 61, "the room is held up");
-    (0..60).for_each(|expected| assert_eq!(number(&slow.next().payload), expected));
-    talking.join().expect("the sender");
-    for thread in hearing {
-        thread.join().expect("the others");
-    }
-    assert_eq!(metric(metrics, "messages_dropped_total"), 0);
-}
-
-#[test]
-fn a_room_goes_on_when_the_member_that_held_it_up_leaves_again_and_again() {
-    let server = rooms(&["--slow", "block", "--backlog", "64k"]);
-    let mut sender = Peer::connect(server.port, "/");
-    let mut saying = sender.stream().try_clone().expect("clone");
-    let (heard, hearing) = mpsc::channel();
-    thread::spawn(move || while heard.send(number(&sender.next().payload)).is_ok() {});
-    let mut message = Numbered::new(8 * BIG);
-    for round in 0..20 {
-        let mut slow = stuck(server.port, "/");
-        thread::scope(|scope| {
-            scope.spawn(|| (0..2).for_each(|_| saying.write_all(message.with(round)).expect("say")));
-            // Half of them read it all, which ends the wait too.
-            if round % 2 == 0 {
-                assert_eq!((number(&slow.next().payload), number(&slow.next().payload)), (round, round));
-            } else {
-                assert_eq!(hearing.recv_timeout(LIMIT), Ok(round), "the sender hears it while the other is stuck");
-            }
-            drop(slow);
-        });
-        for _ in 0..if round % 2 == 0 { 2 } else { 1 } {
-            assert_eq!(hearing.recv_timeout(LIMIT), Ok(round));
-        }
-    }
-}
-
-#[test]
-fn pings_go_on_while_a_room_is_held_up_and_only_the_stuck_member_is_given_up() {
-    let (server, metrics) =
-        measured(&["--slow", "block", "--backlog", "1m", "--ping-interval", "0.1", "--ping-timeout", "2"]);
-    let members = [Peer::connect(server.port, "/"), Peer::connect(server.port, "/")];
-    let _stuck = stuck(server.port, "/");
-    // Enough to be held up until the stuck member is given up. Each member writes on one thread, pongs between messages.
-    let threads = members.into_iter().enumerate().map(|(number, mut member)| {
-        let mut writer = member.stream().try_clone().expect("clone");
-        let (pongs, pinged) = mpsc::channel::<Vec<u8>>();
-        let writing = thread::spawn(move || {
-            let message = Numbered::new(BIG);
-            for _ in 0..if number == 0 { 30 } else { 0 } {
-                writer.write_all(&message.0).expect("say");
-                for payload in pinged.try_iter() {
-                    writer.write_all(&encode(true, PONG, true, &payload)).expect("answer");
-                }
-            }
-            for payload in pinged {
-                writer.write_all(&encode(true, PONG, true, &payload)).expect("answer");
-            }
-        });
-        thread::spawn(move || {
-            let (end, mut heard) = (Instant::now() + LIMIT, 0);
-            while heard < 30 {
-                assert!(Instant::now() < end, "member {number} heard {heard} of 30");
-                let frame = member.frame().expect("a frame");
-                match frame.opcode {
-                    PING => pongs.send(frame.payload).expect("the writer lives"),
-                    opcode => {
-                        assert_eq!((opcode, frame.payload.len()), (BINARY, BIG));
-                        heard += 1;
-                    }
-                }
-            }
-            drop(pongs);
-            writing.join().expect("the writer");
-            member
-        })
-    });
-    let threads: Vec<_> = threads.collect();
-    let members: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a member that answers")).collect();
-    assert_eq!(metric(metrics, "connections"), members.len() as u64);
-}
-
-#[test]
-fn drops_are_told_at_most_once_a_second_and_all_of_them() {
-    let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "1k", "--grace", "1"]);
-    let _slow = [stuck(server.port, "/"), stuck(server.port, "/")];
-    let mut sender = Peer::connect(server.port, "/");
-    let started = Instant::now();
-    talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 100);
-    let dropped = metric(metrics, "messages_dropped_total");
-    server.running.signal("TERM");
-    assert_eq!(sender.closed().0, 1001);
-    let finished = server.running.finish();
-    let lines: Vec<_> = finished.stderr.lines().filter(|line| line.contains("too slow")).collect();
-    let told: u64 = lines
-        .iter()
-        .map(|line| line.split(' ').rev().nth(2).and_then(|count| count.parse::<u64>().ok()).expect("a count"))
-        .sum();
-    assert_eq!(told, dropped, "{lines:?}");
-    assert!(lines.len() as u64 <= started.elapsed().as_secs() + 2, "{lines:?}");
-}
-
-#[test]
-fn one_stuck_reader_among_many_changes_nothing_for_the_others() {
-    let (server, metrics) = measured(&["--backlog", "256k"]);
-    let _stuck = stuck(server.port, "/");
-    let mut others: Vec<_> = (0..200).map(|_| Peer::connect(server.port, "/")).collect();
-    let mut sender = Peer::connect(server.port, "/");
-    let payload = vec![b'x'; 64 * 1024];
-    let mut slowest = Duration::ZERO;
-    for _ in 0..40 {
-        let started = Instant::now();
-        sender.send(BINARY, &payload);
-        for member in others.iter_mut().chain([&mut sender]) {
-            assert_eq!(member.next().payload.len(), payload.len());
-        }
-        slowest = slowest.max(started.elapsed());
-    }
-    assert_eq!(metric(metrics, "messages_received_total"), 40);
-    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
 }

@@ -1,7 +1,8 @@
 //! permessage-deflate (RFC 7692).
 //!
-//! [`Inflater`] and [`Deflater`] work on messages, piece by piece, while others read and write their frames. An idle connection holds neither of zlib's states: [`pool`] has both. A client whose server keeps its context holds the
-//! end of what was said, 32 KiB at most, for the next message may refer to it.
+//! [`Inflater`] and [`Deflater`] work on messages, piece by piece, while others read and write their frames. An idle
+//! connection holds neither of zlib's states: [`pool`] has both. A client whose server keeps its context holds the end of
+//! what was said, 32 KiB at most, for the next message may refer to it.
 
 mod header;
 mod inflate;
@@ -12,7 +13,7 @@ mod write;
 pub use header::is_token;
 pub use inflate::Inflater;
 pub use negotiate::{Agreed, Offers, accept};
-pub use write::Deflater;
+pub use write::{Deflater, SharedDeflater};
 
 #[cfg(test)]
 mod tests;

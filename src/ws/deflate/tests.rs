@@ -1,10 +1,10 @@
-use super::{pool, write::deflate_message, *};
+use super::*;
 use crate::{
     cli::DeflateOptions,
     flow::{Kind, Message},
     ws::{Fault, Heard, Limits, Reader, Side, append_frame, frame::encode},
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use flate2::{Compress, Compression, FlushCompress};
 use proptest::prelude::*;
 use std::{
@@ -21,8 +21,6 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 
 /// The longest message and frame.
 const LIMIT: usize = 200_000;
-/// How messages on their own are compressed.
-const KIND: pool::Kind = pool::Kind { level: 6, bits: 15 };
 
 /// Bytes that arrive in pieces.
 struct Arriving(VecDeque<Vec<u8>>);
@@ -70,6 +68,11 @@ fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, side: Side) -> (Vec<Hea
             Poll::Pending => panic!("everything is there"),
         }
     }
+}
+
+/// A message that is compressed on its own.
+fn deflate_message(payload: &[u8]) -> Option<Bytes> {
+    SharedDeflater::new(&options(false, 15, 6)).expect("a deflater").deflate(payload)
 }
 
 fn options(no_context: bool, window_bits: u8, level: u8) -> DeflateOptions {
@@ -191,7 +194,7 @@ fn reserved_bits_are_refused_where_they_mean_nothing() {
 
 #[test]
 fn a_message_is_refused_when_it_grows_beyond_the_limit() {
-    let bomb = deflate_message(&vec![7; LIMIT + 1], KIND).expect("shorter");
+    let bomb = deflate_message(&vec![7; LIMIT + 1]).expect("shorter");
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
     encode(&mut wire, header, false, &bomb);
@@ -201,7 +204,7 @@ fn a_message_is_refused_when_it_grows_beyond_the_limit() {
 
 #[test]
 fn wrong_text_is_refused_though_it_was_compressed() {
-    let wrong = deflate_message(&[0xff; 100], KIND).expect("shorter");
+    let wrong = deflate_message(&[0xff; 100]).expect("shorter");
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
     encode(&mut wire, header, false, &wrong);
@@ -211,10 +214,10 @@ fn wrong_text_is_refused_though_it_was_compressed() {
 
 #[test]
 fn what_does_not_get_shorter_leaves_plain() {
-    assert_eq!(deflate_message(b"", KIND), None);
-    assert_eq!(deflate_message(b"abc", KIND), None);
+    assert_eq!(deflate_message(b""), None);
+    assert_eq!(deflate_message(b"abc"), None);
     let noise: Vec<u8> = (0..1000).map(|_| rand::random()).collect();
-    assert_eq!(deflate_message(&noise, KIND), None);
+    assert_eq!(deflate_message(&noise), None);
     let options = options(false, 15, 6);
     let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
     assert_eq!(deflater.begin(&noise, 1000), None);

@@ -67,11 +67,33 @@ impl Deflater {
     }
 }
 
-/// Compresses a message on its own, whole. `None` if it would not get shorter, or if all compressors are at work.
-#[cfg_attr(not(test), expect(dead_code, reason = "rooms do not compress yet"))]
-pub fn deflate_message(payload: &[u8], kind: Kind) -> Option<Bytes> {
-    let deflated = flush(Compressor::take(kind, None)?.state(), payload, true);
-    (deflated.len() < payload.len()).then(|| deflated.into())
+/// Compresses messages once for many connections: each on its own, whole.
+pub struct SharedDeflater {
+    kind: Kind,
+    threshold: usize,
+}
+
+impl SharedDeflater {
+    /// `None` where everything leaves plain.
+    pub fn new(options: &DeflateOptions) -> Option<Self> {
+        let kind = Kind { level: options.level, bits: options.window_bits };
+        (options.accepts && kind.level > 0).then_some(Self { kind, threshold: options.threshold })
+    }
+
+    /// Whether a client that agreed on this can read what comes out: its window may be smaller.
+    pub fn fits(&self, agreed: &Agreed) -> bool {
+        agreed.sending(Side::Server).bits >= self.kind.bits
+    }
+
+    /// A message's compressed form. `None` if it is to leave plain: it is short, it would not get shorter, or all compressors
+    /// are at work.
+    pub fn deflate(&self, payload: &[u8]) -> Option<Bytes> {
+        if payload.len() < self.threshold.max(1) {
+            return None;
+        }
+        let deflated = flush(Compressor::take(self.kind, None)?.state(), payload, true);
+        (deflated.len() < payload.len()).then(|| deflated.into())
+    }
 }
 
 /// Compresses a piece so that the peer can read all of it, less the tail where it is a message's last.

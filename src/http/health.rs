@@ -1,0 +1,262 @@
+//! `--healthcheck`: asks a server whether it is well.
+
+use super::{
+    client::{drive, explain, refusal},
+    route::HEALTH_PATH,
+};
+use crate::{
+    cli::{Cli, Parsed, TlsOptions},
+    error::Error,
+    flow::ByteIo,
+    net::HostPort,
+    spec::Spec,
+    tls,
+};
+use http_body_util::Empty;
+use hyper::{Request, StatusCode, body::Bytes, header};
+use hyper_util::rt::TokioIo;
+use std::{
+    ffi::OsString,
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::unix::ffi::OsStringExt,
+    path::Path,
+    time::Duration,
+};
+use tokio::{net::UnixStream, time::timeout};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+use url::Url;
+
+/// How long a health check may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// Where a room server is that was not told otherwise.
+const USUAL: HostPort = HostPort { host: String::new(), port: 8080 };
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Tcp(HostPort),
+    Unix(String),
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Question {
+    place: Place,
+    is_tls: bool,
+    path: String,
+    /// Only a 200 is a good answer; else any answer is, since any shows that the server serves.
+    wants_ok: bool,
+}
+
+/// Asks the URL; without one the server that is process 1, as in a container.
+pub fn check(url: Option<&str>) -> Result<(), Error> {
+    let question = match url {
+        Some(url) => Some(of_url(url).map_err(|reason| Error::usage(format!("--healthcheck {url}: {reason}")))?),
+        None => of_process(&fs::read("/proc/1/cmdline").unwrap_or_default()),
+    };
+    // What serves nothing over HTTP is well as long as it runs.
+    let Some(question) = question else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| Error::io("cannot start", source))?;
+    runtime.block_on(async {
+        timeout(LIMIT, ask(&question)).await.unwrap_or_else(|_| {
+            let doing = format!("waiting for {}", question.name());
+            Err(Error::TimedOut { doing, limit: LIMIT, option: "" })
+        })
+    })
+}
+
+fn of_url(url: &str) -> Result<Question, String> {
+    let parsed = Url::parse(url).map_err(|error| error.to_string())?;
+    if parsed.scheme() != "http" {
+        return Err("the scheme must be http".into());
+    }
+    let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let place = Place::Tcp(HostPort { host, port: parsed.port_or_known_default().unwrap_or(80) });
+    Ok(Question { place, is_tls: false, path: parsed.path().into(), wants_ok: true })
+}
+
+/// Of a process's arguments, each with a zero byte behind it; the usual place where it is no process of ours.
+fn of_process(cmdline: &[u8]) -> Option<Question> {
+    let words = cmdline.strip_suffix(b"\0").unwrap_or(cmdline).split(|byte| *byte == 0);
+    let mut words: Vec<_> = words.map(|word| OsString::from_vec(word.to_vec())).collect();
+    // An init of Docker's or podman's starts what follows.
+    if words.get(1).is_some_and(|word| word == "--") {
+        words.drain(..2);
+    }
+    let own = std::env::current_exe().ok();
+    let is_own =
+        own.as_deref().and_then(Path::file_name) == words.first().and_then(|first| Path::new(first).file_name());
+    match Cli::parse_args(words) {
+        Ok(Parsed::Run(cli)) if is_own => of_command_line(&cli),
+        _ => {
+            let place = Place::Tcp(reachable(USUAL)?);
+            Some(Question { place, is_tls: false, path: HEALTH_PATH.into(), wants_ok: true })
+        }
+    }
+}
+
+fn of_command_line(cli: &Cli) -> Option<Question> {
+    let is_full = cli.serving.conncap.is_some() || cli.serving.oneshot;
+    let (first, second) = crate::specs(cli).ok()?;
+    let wants_ok = cli.rooms.broadcast;
+    match &cli.rooms.metrics {
+        // Where the server may have all connections that are allowed, it answers there.
+        Some(at) if is_full => {
+            let place = Place::Tcp(reachable(HostPort::parse_listen(at).ok()?)?);
+            Some(Question { place, is_tls: false, path: HEALTH_PATH.into(), wants_ok })
+        }
+        _ if is_full => None,
+        _ => {
+            let (place, is_tls) =
+                [Some(first), second].iter().flatten().find_map(|spec| listener(spec, false, false))?;
+            // Without a certificate nothing is answered.
+            let may_ask = !is_tls || cli.tls.client_ca.is_none();
+            may_ask.then(|| Question { place, is_tls, path: HEALTH_PATH.into(), wants_ok })
+        }
+    }
+}
+
+/// Where an address serves WebSockets, and whether over TLS.
+fn listener(spec: &Spec, is_websocket: bool, is_tls: bool) -> Option<(Place, bool)> {
+    let tcp = || HostPort::parse_listen(&spec.arg).ok().and_then(reachable).map(Place::Tcp);
+    match spec.entry.names[0] {
+        "ws-listen" => Some((tcp()?, is_tls)),
+        "wss-listen" => Some((tcp()?, true)),
+        "l-ws-unix" => Some((Place::Unix(spec.arg.clone()), is_tls)),
+        "tcp-listen" if is_websocket => Some((tcp()?, is_tls)),
+        "tls-listen" if is_websocket => Some((tcp()?, true)),
+        "unix-listen" if is_websocket => Some((Place::Unix(spec.arg.clone()), is_tls)),
+        name => {
+            let inner = spec.inner.as_deref()?;
+            listener(inner, is_websocket || name == "ws-upgrade", is_tls || name == "tls-accept")
+        }
+    }
+}
+
+/// An address that is listened on, from this machine; none where the system chose the port.
+fn reachable(at: HostPort) -> Option<HostPort> {
+    let host = match at.host.parse::<IpAddr>() {
+        Ok(address) if !address.is_unspecified() => at.host,
+        Ok(IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.to_string(),
+        Err(_) if !at.host.is_empty() => at.host,
+        _ => Ipv4Addr::LOCALHOST.to_string(),
+    };
+    (at.port != 0).then_some(HostPort { host, port: at.port })
+}
+
+impl Question {
+    fn name(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        match &self.place {
+            Place::Tcp(at) => format!("{scheme}://{at}{}", self.path),
+            Place::Unix(path) => format!("{scheme}+unix://{path}"),
+        }
+    }
+
+    /// The `Host` header.
+    fn host(&self) -> String {
+        match &self.place {
+            Place::Tcp(at) => at.to_string(),
+            Place::Unix(_) => "localhost".into(),
+        }
+    }
+}
+
+async fn ask(question: &Question) -> Result<(), Error> {
+    let name = question.name();
+    let mut socket: Box<dyn ByteIo> = match &question.place {
+        Place::Tcp(at) => Box::new(crate::net::connect(at).await?),
+        Place::Unix(path) => {
+            let connected = UnixStream::connect(path).await;
+            Box::new(connected.map_err(|source| Error::Connect { to: path.clone(), source })?)
+        }
+    };
+    if question.is_tls {
+        // It is this machine, whatever name its certificate is for.
+        let connector =
+            TlsConnector::from(tls::client_config(&TlsOptions { insecure: true, ..TlsOptions::default() })?);
+        let server = ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));
+        let connected = connector.connect(server, socket).await;
+        socket = Box::new(connected.map_err(|error| tls::in_words(&name, tls::Peer::Server, &error))?);
+    }
+    let lost = |error: hyper::Error| explain(&name, &error);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(lost)?;
+    let request = Request::get(&question.path).header(header::HOST, question.host()).body(Empty::<Bytes>::new());
+    let request = request.map_err(|error| Error::usage(format!("--healthcheck {name}: {error}")))?;
+    let response = tokio::select! {
+        biased;
+        answer = sender.send_request(request) => answer.map_err(lost)?,
+        never = drive(connection) => match never {},
+    };
+    match response.status() {
+        StatusCode::OK => Ok(()),
+        _ if !question.wants_ok => Ok(()),
+        _ => Err(refusal(&name, response).await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> Option<Question> {
+        let own = std::env::current_exe().expect("a path").file_name().expect("a name").to_owned();
+        let line = line.replace("wsplice", &format!("/usr/local/bin/{}", own.to_string_lossy()));
+        of_process(format!("{line} ").replace(' ', "\0").as_bytes())
+    }
+
+    fn asked(line: &str) -> Option<(String, bool)> {
+        of(line).map(|question| (question.name(), question.wants_ok))
+    }
+
+    #[test]
+    fn a_room_server_is_asked_where_it_listens() {
+        for (line, url) in [
+            ("wsplice --broadcast ws-l:0.0.0.0:8080", "http://127.0.0.1:8080/healthz"),
+            ("wsplice --broadcast", "http://127.0.0.1:8080/healthz"),
+            ("wsplice --broadcast ws-l:9000", "http://127.0.0.1:9000/healthz"),
+            ("wsplice --broadcast -s [::]:9000", "http://[::1]:9000/healthz"),
+            ("wsplice --broadcast -s 192.0.2.1:9000", "http://192.0.2.1:9000/healthz"),
+            ("wsplice --broadcast wss-l:0.0.0.0:443 --self-signed", "https://127.0.0.1:443/healthz"),
+            ("wsplice --broadcast ws-u:tls-a:tcp-l:0.0.0.0:443 --self-signed", "https://127.0.0.1:443/healthz"),
+            ("wsplice --broadcast ws-u:unix-l:/run/a.sock", "http+unix:///run/a.sock"),
+            ("wsplice --broadcast ws-l::80 --conncap 5 --metrics 0.0.0.0:9090", "http://127.0.0.1:9090/healthz"),
+            ("/sbin/docker-init -- wsplice --broadcast ws-l:9000", "http://127.0.0.1:9000/healthz"),
+        ] {
+            assert_eq!(asked(line), Some((url.into(), true)), "{line}");
+        }
+    }
+
+    #[test]
+    fn other_servers_are_well_when_they_answer_at_all() {
+        for (line, url) in [
+            ("wsplice -s 0.0.0.0:1234", "http://127.0.0.1:1234/healthz"),
+            ("wsplice -t - ws-l:0.0.0.0:1234", "http://127.0.0.1:1234/healthz"),
+            ("wsplice ws-u:log:tcp-l:0.0.0.0:1234 tcp:db:5432", "http://127.0.0.1:1234/healthz"),
+        ] {
+            assert_eq!(asked(line), Some((url.into(), false)), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_serves_nothing_over_http_is_well_while_it_runs() {
+        for line in [
+            "wsplice wss://example.com/chat",
+            "wsplice tcp-l:0.0.0.0:1 ws://example.com/",
+            "wsplice -s 0.0.0.0:0",
+            "wsplice -s 1234 --conncap 1",
+            "wsplice --broadcast wss-l:1234 --cert c --key k --client-ca ca",
+        ] {
+            assert_eq!(of(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn beside_another_process_1_it_is_the_usual_place() {
+        for line in ["/sbin/init splash", "", "sh -c wsplice"] {
+            assert_eq!(asked(line), Some(("http://127.0.0.1:8080/healthz".into(), true)), "{line}");
+        }
+    }
+}
