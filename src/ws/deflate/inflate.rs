@@ -142,7 +142,9 @@ impl Inflater {
             Step::Full => self.frame(false, masked, window),
             // RFC 7692 section 7.2.3.4: what follows is a stream of its own.
             Step::Final => {
-                self.frame(false, masked, window);
+                if self.filled > 0 {
+                    self.frame(false, masked, window);
+                }
                 self.start(window)?;
                 self.is_fresh = self.input.is_empty();
             }

@@ -1,4 +1,4 @@
-use super::{pool::Kind, write::deflate_message, *};
+use super::{write::deflate_message, *};
 use crate::{
     cli::DeflateOptions,
     ws::{Side, append_frame, frame::encode},
@@ -231,7 +231,7 @@ fn what_breaks_the_protocol_passes_as_it_is() {
 #[test]
 fn no_frame_is_longer_than_the_limit() {
     let agreed = agreed(&options(false, 15, 6));
-    let deflated = deflate_message(&[7; 1000], Kind { level: 6, bits: 15 }).expect("shorter");
+    let deflated = deflate_message(&[7; 1000], 6, 15).expect("shorter");
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
     encode(&mut wire, header, false, &deflated);
@@ -242,11 +242,10 @@ fn no_frame_is_longer_than_the_limit() {
 
 #[test]
 fn what_does_not_get_shorter_leaves_plain() {
-    let kind = Kind { level: 6, bits: 15 };
-    assert_eq!(deflate_message(b"", kind), None);
-    assert_eq!(deflate_message(b"abc", kind), None);
+    assert_eq!(deflate_message(b"", 6, 15), None);
+    assert_eq!(deflate_message(b"abc", 6, 15), None);
     let noise: Vec<u8> = (0..1000).map(|_| rand::random()).collect();
-    assert_eq!(deflate_message(&noise, kind), None);
+    assert_eq!(deflate_message(&noise, 6, 15), None);
     let options = options(false, 15, 6);
     let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
     assert_eq!(deflater.begin(&noise, 1000), None);

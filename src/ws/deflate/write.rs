@@ -67,10 +67,14 @@ impl Deflater {
     }
 }
 
-/// Compresses a message on its own, whole. `None` if it would not get shorter, or if all compressors are at work.
+/// Compresses a message on its own, whole, for any number of peers whose window for it is 2^`bits` bytes. `None` if it would
+/// not get shorter, if all compressors are at work, or where [`Deflater::new`] gives none.
 #[cfg_attr(not(test), expect(dead_code, reason = "rooms do not compress yet"))]
-pub fn deflate_message(payload: &[u8], kind: Kind) -> Option<Bytes> {
-    let deflated = flush(Compressor::take(kind, None)?.state(), payload, true);
+pub fn deflate_message(payload: &[u8], level: u8, bits: u8) -> Option<Bytes> {
+    if payload.is_empty() || level == 0 || bits < 9 {
+        return None;
+    }
+    let deflated = flush(Compressor::take(Kind { level, bits }, None)?.state(), payload, true);
     (deflated.len() < payload.len()).then(|| deflated.into())
 }
 
