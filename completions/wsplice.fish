@@ -40,7 +40,7 @@ complete -c wsplice -l max-ws-frame-length -d 'The longest frame that is accepte
 complete -c wsplice -l deflate -d 'Compress messages (permessage-deflate)' -r -f -a "auto\t'Clients offer it and can do without; listeners accept it, rooms do not'
 off\t'Never'
 on\t'Clients insist on it (exit 5); listeners accept it'"
-complete -c wsplice -l deflate-level -d 'How hard to compress, 1 to 9; 0 sends everything plain. 3 comes within a tenth of 6, zlib\'s default, in a third of its time' -r
+complete -c wsplice -l deflate-level -d 'How hard to compress, 1 to 9; 0 sends everything plain. 3 comes within a tenth of 6, zlib\'s default, in half of its time' -r
 complete -c wsplice -l deflate-window-bits -d 'The largest window, 2^N bytes, that is asked for and used in both directions' -r
 complete -c wsplice -l deflate-threshold -d 'Send shorter messages plain: what fits into one packet all the same is not worth the time' -r
 complete -c wsplice -l cert -d 'The certificate chain that listeners show, PEM, their own certificate first' -r -F

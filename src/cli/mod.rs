@@ -272,7 +272,7 @@ pub struct WebSocketArgs {
     /// Compress messages (permessage-deflate)
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     pub deflate: DeflateMode,
-    /// How hard to compress, 1 to 9; 0 sends everything plain. 3 comes within a tenth of 6, zlib's default, in a third of
+    /// How hard to compress, 1 to 9; 0 sends everything plain. 3 comes within a tenth of 6, zlib's default, in half of
     /// its time
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=9), default_value = "3")]
     pub deflate_level: u8,

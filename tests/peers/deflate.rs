@@ -15,7 +15,7 @@ const NODE: [&str; 6] = [
     r#"{"threshold":0,"serverNoContextTakeover":true}"#,
     r#"{"threshold":0,"clientNoContextTakeover":true,"serverNoContextTakeover":true}"#,
     r#"{"threshold":0,"serverMaxWindowBits":9,"clientMaxWindowBits":9}"#,
-    r#"{"threshold":0,"serverMaxWindowBits":12,"clientMaxWindowBits":10,"zlibDeflateOptions":{"level":9}}"#,
+    r#"{"threshold":0,"serverMaxWindowBits":10,"clientMaxWindowBits":11,"zlibDeflateOptions":{"level":9}}"#,
 ];
 
 /// Options of Python's.
