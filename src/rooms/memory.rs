@@ -35,14 +35,18 @@ impl Work {
 /// Gives memory back from time to time, for as long as the server runs.
 pub async fn give_back(hub: Arc<Hub>) {
     let (mut last, mut given_back) = (Work::default(), Work::default());
+    let mut is_owed = false;
     loop {
         sleep(EVERY).await;
         let metrics = &hub.rules.metrics;
         let now = Work { ended: hub.ended.load(Relaxed), said: metrics.received_bytes.load(Relaxed) };
         let is_quiet = !now.is_done_since(last, FEW, LITTLE);
         last = now;
-        if now.is_done_since(given_back, MANY, MUCH) || (is_quiet && now.is_done_since(given_back, 1, LITTLE)) {
+        is_owed |= !is_quiet || now.is_done_since(given_back, 1, LITTLE);
+        if now.is_done_since(given_back, MANY, MUCH) || (is_quiet && is_owed) {
             given_back = now;
+            // What goes on leaves more, and so does what was said when slow members take it.
+            is_owed = !is_quiet;
             // It takes milliseconds where there is much to give back, and locks the heap.
             let _ = tokio::task::spawn_blocking(trim).await;
         }
