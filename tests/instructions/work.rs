@@ -6,7 +6,7 @@ use crate::{
     support::{Serving, connect},
 };
 use std::{
-    io::{Read, Write},
+    io::{BufReader, Read, Write},
     net::{Shutdown, TcpStream},
     thread,
 };
@@ -63,19 +63,11 @@ fn sent(counter: &Counter, options: &[&str], input: &[u8]) {
     server.join().expect("serve");
 }
 
-/// Reads to the end of the connection as fast as data comes. What is read is not looked at: the counted side must be the
-/// slower one, or how much a read brings would vary.
+/// Reads up to the close frame and answers it. The buffer is large so that the counted side is the slower one: how much its
+/// reads and writes take would vary otherwise.
 fn swallow(mut stream: TcpStream) {
-    let mut buffer = vec![0; MIB];
-    let mut tail = Vec::new();
-    while let Ok(read @ 1..) = stream.read(&mut buffer) {
-        tail.extend_from_slice(&buffer[..read]);
-        tail.drain(..tail.len().saturating_sub(8));
-        // Nothing is sent behind a masked close frame of two bytes.
-        if tail.len() == 8 && tail[..2] == [CLOSE, 0x82] {
-            break;
-        }
-    }
+    let mut reader = BufReader::with_capacity(MIB, stream.try_clone().expect("a second handle"));
+    while read_frame(&mut reader).is_some_and(|frame| frame.first != CLOSE) {}
     let _ = stream.write_all(&from_server(CLOSE, close_payload(1000, "")));
 }
 
