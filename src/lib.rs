@@ -17,6 +17,8 @@
 //! - **session**: two live ends and the pump between them.
 
 pub mod address;
+#[doc(hidden)]
+pub mod bench;
 pub mod cli;
 pub mod error;
 pub mod flow;

@@ -31,17 +31,7 @@ struct Lines(Framing);
 
 impl Transform<ByteEnd, MessageEnd> for Lines {
     fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
-        let (role, name) = (inner.role, inner.name.clone());
-        let stream = LineStream {
-            end: inner,
-            read: BytesMut::new(),
-            searched: 0,
-            line: 0,
-            ended: false,
-            out: BytesMut::new(),
-            framing: self.0,
-        };
-        Box::pin(async move { Ok(MessageEnd { io: Box::new(stream), role, name }) })
+        Box::pin(async move { Ok(LineStream::frame(inner, self.0)) })
     }
 }
 
@@ -54,7 +44,8 @@ const NOT_TEXT: &str = "-b sends binary messages";
 const TOO_LONG: &str =
     "--max-ws-message-length BYTES allows longer ones, -b sends what is read without looking for lines";
 
-struct LineStream {
+/// A byte stream as a stream of messages that are its lines.
+pub struct LineStream {
     end: ByteEnd,
     read: BytesMut,
     /// How much of `read` is known to hold no separator: a long line that arrives in pieces is searched once.
@@ -67,6 +58,21 @@ struct LineStream {
 }
 
 impl LineStream {
+    /// Frames a byte end.
+    pub fn frame(inner: ByteEnd, framing: Framing) -> MessageEnd {
+        let (role, name) = (inner.role, inner.name.clone());
+        let stream = Self {
+            end: inner,
+            read: BytesMut::new(),
+            searched: 0,
+            line: 0,
+            ended: false,
+            out: BytesMut::new(),
+            framing,
+        };
+        MessageEnd { io: Box::new(stream), role, name }
+    }
+
     fn unfit(&self, reason: String, hint: &'static str) -> Error {
         Error::Input { what: format!("line {}", self.line), from: self.end.input_name().to_owned(), reason, hint }
     }

@@ -10,7 +10,7 @@ mod tls;
 mod websocket;
 
 pub use chunks::{ChunkStream, chunks};
-pub use lines::lines;
+pub use lines::{LineStream, lines};
 pub use reuse::reuse;
 pub use tls::{tls_accept, tls_connect};
 pub use websocket::{ws_connect, ws_upgrade};

@@ -62,19 +62,3 @@ impl Fault {
         Self::Violation { code: 1007, reason: "a text message is not valid UTF-8".into(), hint: None }
     }
 }
-
-impl From<tokio_tungstenite::tungstenite::Error> for Fault {
-    fn from(error: tokio_tungstenite::tungstenite::Error) -> Self {
-        use tokio_tungstenite::tungstenite::{Error, error::CapacityError};
-        match error {
-            Error::Io(error) => error.into(),
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-            | Error::ConnectionClosed
-            | Error::AlreadyClosed => Self::Ended,
-            Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => Self::too_long(size as u64, max_size),
-            Error::Utf8(_) => Self::not_utf8(),
-            Error::Protocol(error) => error.into(),
-            _ => Self::Ended,
-        }
-    }
-}

@@ -65,7 +65,7 @@ pub struct Frame {
 }
 
 /// The next frame; `None` at the end of the connection.
-pub fn read_frame(stream: &mut TcpStream) -> Option<Frame> {
+pub fn read_frame(stream: &mut impl Read) -> Option<Frame> {
     let [first, second] = read_array(stream)?;
     let length = match second & 0x7f {
         126 => u64::from(u16::from_be_bytes(read_array(stream)?)),
@@ -80,7 +80,7 @@ pub fn read_frame(stream: &mut TcpStream) -> Option<Frame> {
     Some(Frame { first, masked, payload })
 }
 
-fn read_array<const N: usize>(stream: &mut TcpStream) -> Option<[u8; N]> {
+fn read_array<const N: usize>(stream: &mut impl Read) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     stream.read_exact(&mut bytes).ok().map(|()| bytes)
 }

@@ -1,0 +1,155 @@
+//! What work costs, in instructions and system calls of the release binary as valgrind counts them. Unlike times they hardly
+//! depend on how busy the machine is: instructions repeat within a percent. `tests/instructions.sh` runs this; the figures
+//! are in `figures.txt`.
+
+#[allow(dead_code, reason = "the other tests use the rest")]
+#[path = "../suite/raw.rs"]
+mod raw;
+#[allow(dead_code, reason = "the other tests use the rest")]
+#[path = "../suite/support.rs"]
+mod support;
+mod work;
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    fmt::Write,
+    fs,
+    process::{Command, Stdio},
+};
+use support::{Folder, wsplice};
+use work::WORK;
+
+/// How far instructions may lie above their figure, in percent.
+const TOLERANCE: f64 = 5.0;
+/// The same for system calls: how much a read brings is up to the kernel, and so is how many are needed.
+const TOLERANCE_OF_CALLS: f64 = 25.0;
+const FIGURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/instructions/figures.txt");
+
+#[test]
+#[ignore = "needs valgrind and the release binary: tests/instructions.sh"]
+fn no_work_costs_more_than_its_figure() {
+    if cfg!(debug_assertions) {
+        panic!("the figures are the release binary's: cargo test --release");
+    }
+    let committed = fs::read_to_string(FIGURES).unwrap_or_default();
+    let (made_with, figures) = parse(&committed);
+    let tools = tools();
+    let blesses = std::env::var_os("WSPLICE_BLESS").is_some();
+    let mut counted = format!("# {tools}\n# instructions and system calls for each, and what it is\n");
+    let mut dearer = Vec::new();
+    for work in WORK {
+        let figure = figures.get(work.what).filter(|_| !blesses);
+        let cost = least(work, figure);
+        writeln!(counted, "{:>10.0} {:>9.3} {}", cost.instructions, cost.calls, work.what).expect("a string grows");
+        let change = figures.get(work.what).map(|figure| cost.above(figure));
+        let told =
+            change.map_or("new".to_owned(), |[instructions, calls]| format!("{instructions:+.1} % {calls:+.1} %"));
+        println!("{:>10.0} {:>9.3} {told:>16} {}", cost.instructions, cost.calls, work.what);
+        if !figure.is_some_and(|figure| cost.is_within(figure)) {
+            dearer.push(work.what);
+        }
+    }
+    if blesses {
+        fs::write(FIGURES, counted).expect("write the figures");
+    } else if made_with != tools {
+        println!("The figures were made with {made_with}; this is {tools}, so they decide nothing here.");
+    } else {
+        assert!(dearer.is_empty(), "dearer than its figure, or without one: {dearer:#?}");
+    }
+}
+
+/// For one unit of work.
+struct Cost {
+    /// Without the kernel's.
+    instructions: f64,
+    calls: f64,
+}
+
+impl Cost {
+    /// How much more than the figure it is, in percent: instructions, system calls.
+    fn above(&self, figure: &Self) -> [f64; 2] {
+        [(self.instructions, figure.instructions), (self.calls, figure.calls)]
+            .map(|(count, figure)| (count / figure - 1.0) * 100.0)
+    }
+
+    fn is_within(&self, figure: &Self) -> bool {
+        let [instructions, calls] = self.above(figure);
+        instructions <= TOLERANCE && calls <= TOLERANCE_OF_CALLS
+    }
+}
+
+/// What the figures were made with, and the figures by what they are for.
+fn parse(figures: &str) -> (&str, HashMap<&str, Cost>) {
+    let (made_with, rows) = figures.split_once('\n').unwrap_or_default();
+    let rows = rows.lines().filter_map(|row| {
+        let (instructions, rest) = row.trim_start().split_once(' ')?;
+        let (calls, what) = rest.trim_start().split_once(' ')?;
+        Some((what, Cost { instructions: instructions.parse().ok()?, calls: calls.parse().ok()? }))
+    });
+    (made_with.trim_start_matches("# "), rows.collect())
+}
+
+/// The compiler and the counter: others count otherwise.
+fn tools() -> String {
+    let version = |tool: &str| {
+        let output = Command::new(tool).arg("--version").output().unwrap_or_else(|_| panic!("{tool} is not there"));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    format!("{}, {}", version("rustc"), version("valgrind"))
+}
+
+/// The least of three counts, since what disturbs only adds. One that is within the figure is enough.
+fn least(work: &work::Work, figure: Option<&Cost>) -> Cost {
+    let mut least = count(work);
+    for _ in 1..3 {
+        if figure.is_some_and(|figure| least.is_within(figure)) {
+            break;
+        }
+        let next = count(work);
+        least.instructions = least.instructions.min(next.instructions);
+        least.calls = least.calls.min(next.calls);
+    }
+    least
+}
+
+fn count(work: &work::Work) -> Cost {
+    let counter = Counter { folder: Folder::new("instructions") };
+    (work.run)(&counter, work.units);
+    let out = fs::read_to_string(counter.out()).expect("valgrind has written its counts");
+    let sums = out.lines().find_map(|line| line.strip_prefix("summary: ")).expect("sums of counts");
+    let mut sums = sums.split(' ').map(|sum| sum.parse::<f64>().expect("a count") / work.units as f64);
+    let mut next = || sums.next().expect("a sum of instructions and one of calls");
+    Cost { instructions: next(), calls: next() }
+}
+
+/// Runs the binary under valgrind.
+pub struct Counter {
+    folder: Folder,
+}
+
+impl Counter {
+    fn out(&self) -> String {
+        self.folder.path("counts")
+    }
+
+    /// `wsplice ARGS`, counted.
+    pub fn wsplice<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let plain = wsplice(args);
+        let mut command = Command::new("valgrind");
+        command.args(["--quiet", "--tool=callgrind", "--collect-systime=yes"]);
+        command.arg(format!("--callgrind-out-file={}", self.out()));
+        command.arg(plain.get_program()).args(plain.get_args());
+        command
+    }
+
+    /// Runs `wsplice ARGS < FILE > /dev/null` to its end.
+    #[track_caller]
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, input: &[u8]) {
+        let path = self.folder.path("input");
+        fs::write(&path, input).expect("write the input");
+        let input = fs::File::open(path).expect("open the input");
+        let status = self.wsplice(args).stdin(input).stdout(Stdio::null()).status().expect("valgrind starts");
+        assert!(status.success(), "{status}");
+    }
+}
