@@ -302,6 +302,7 @@ fn close_frame(payload: &[u8]) -> Result<Close, Fault> {
 mod tests {
     use super::*;
     use crate::ws::frame;
+    use bytes::BufMut;
     use proptest::prelude::*;
     use std::{io, task::Waker};
     use tokio::io::ReadBuf;
@@ -446,8 +447,14 @@ mod tests {
         let mut out = BytesMut::new();
         for Planned { opcode, is_final, payload, damage } in frames {
             let start = out.len();
-            frame::append(&mut out, *opcode, *is_final, side == Side::Server, payload);
+            // Not with what sends frames, for that allows no long control frames.
+            let mask = (side == Side::Server).then(rand::random::<[u8; 4]>);
+            let header = FrameHeader { is_final: *is_final, opcode: *opcode, mask, ..FrameHeader::default() };
+            header.format(payload.len() as u64, &mut (&mut out).writer()).expect("memory takes everything");
             out[start] ^= damage;
+            out.extend_from_slice(payload);
+            let start = out.len() - payload.len();
+            apply_mask(&mut out[start..], mask.unwrap_or_default());
         }
         out.to_vec()
     }
