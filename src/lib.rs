@@ -26,6 +26,7 @@ pub mod flow;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod memory;
 mod net;
 pub mod overlay;
 pub mod plan;
@@ -63,9 +64,7 @@ fn execute(cli: Cli, report: Report) -> Result<(), Error> {
         return writeln!(std::io::stdout(), "{plan}")
             .map_err(|source| Error::io("cannot write standard output", source));
     }
-    if config.rooms.is_some() {
-        rooms::prepare_memory();
-    }
+    memory::prepare();
     let runtime = runtime(&plan).map_err(|source| Error::io("cannot start", source))?;
     let result = runtime.block_on(run_plan(plan, &config));
     // A read of standard input may be under way on a thread; it must not hold up the end.

@@ -1,6 +1,7 @@
 //! Gives memory back after connections have ended and after long messages.
 
 use super::hub::Hub;
+use crate::memory::trim;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -52,38 +53,3 @@ pub async fn give_back(hub: Arc<Hub>) {
         }
     }
 }
-
-/// Buffers from this size on are mapped on their own and unmapped when they are freed. glibc's own limit follows the
-/// largest buffer that was freed, up to 32 MiB, and malloc_trim does not reach what is free at the end of a heap: two or
-/// three of the longest messages stayed.
-#[cfg(target_env = "gnu")]
-const LARGE: libc::c_int = 4 << 20;
-
-/// To be called before there are threads: each would allocate from a heap of its own, and what is free at the end of any but
-/// the first is never given back. After a busy room with stuck members had been left, 12 to 64 MB stayed where 7 do. A
-/// delivery takes no more time for it, since threads keep small pieces at hand and batches are few.
-#[cfg(target_env = "gnu")]
-#[expect(unsafe_code, reason = "there is no safe way to mallopt, and without it long messages stay in memory")]
-pub fn prepare() {
-    // SAFETY: mallopt(3) takes two numbers; these parameters may be set at any time.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
-    }
-}
-
-#[cfg(not(target_env = "gnu"))]
-pub fn prepare() {}
-
-/// glibc gives only the end of a heap back by itself, and there is always something in use near it. 8,000 members in as many
-/// rooms took 72 MB, of which 71 stayed for good after all had left; with this 15 do.
-#[cfg(target_env = "gnu")]
-#[expect(unsafe_code, reason = "there is no safe way to malloc_trim, and without it the memory is never given back")]
-fn trim() {
-    // SAFETY: malloc_trim(3) takes a number, is thread-safe, and touches only memory that is free.
-    unsafe { libc::malloc_trim(0) };
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn trim() {}

@@ -22,7 +22,6 @@ use crate::{
     session::{Handle, Stop, accept_all, start_listening},
 };
 use hub::{Hub, Place};
-pub use memory::prepare as prepare_memory;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     net::IpAddr,
