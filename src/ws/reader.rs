@@ -142,8 +142,9 @@ impl Reader {
         let missing = self.frame.as_ref().map_or(0, |frame| frame.length - self.input.len());
         let has_room_for_the_rest = (1..=room).contains(&missing);
         if room < self.reading / 2 && !has_room_for_the_rest {
-            // A long frame's buffer grows with what has come, not with what its header promises.
-            self.input.reserve(self.reading.max(missing.min(self.input.len())));
+            // A long frame's buffer grows with what has come, not with what its header promises; in steps this large little
+            // is copied, and what is reserved is no memory yet.
+            self.input.reserve(self.reading.max(missing.min(4 * self.input.len())));
         }
     }
 

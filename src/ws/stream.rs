@@ -36,8 +36,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 
 /// Messages longer than this leave as fragments of this size: neither memory nor time grows with their length twice.
 const FRAGMENT: usize = 64 * 1024;
-/// Frames gather up to this size before they are written.
-const GATHER: usize = 64 * 1024;
+/// Frames gather up to this size before they are written: as much as is read at once, so that what came with one system
+/// call leaves with one.
+const GATHER: usize = 256 * 1024;
 /// How long a peer that broke the protocol may take to read our close frame before the connection is cut. Without the
 /// wait its unread data would reset the connection, and the close frame could be lost.
 const FAREWELL: Duration = Duration::from_secs(1);
