@@ -102,53 +102,29 @@ impl Member {
 }
 
 /// Serves a member from its upgrade to its end.
-pub async fn run(place: Place, switched: Switched, stop: &Stop, grace: Duration) -> Result<(), Error> {
-    let Switched { end, early, deflate } = switched;
-    let (hub, member) = (place.hub.clone(), place.member.clone());
-    member.line().connect(end);
-    let name = member.line().name().clone();
-    let target = place.room.target.clone();
-    let limits = Limits { message: hub.websocket.max_message, frame: hub.websocket.max_frame };
-    if let Some((deflater, agreed)) = hub.rules.deflater.as_ref().zip(deflate.as_ref())
-        && deflater.fits(agreed)
-    {
-        place.room.deflate_for(&member);
-    }
-    let inflater = deflate.map(|agreed| Inflater::new(&agreed, Side::Server));
-    hub.report.room("join", &[("peer", &name), ("room", &target)]);
-    let mut presence = Presence {
-        reader: Reader::new(Side::Server, limits, early, inflater),
-        member,
-        place,
-        heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
-        last_said: 0,
-        ahead: VecDeque::new(),
-        ahead_bytes: 0,
-        parting: None,
-    };
-    let mut stopping = pin!(stop.requested());
-    let mut is_stopping = false;
-    // tokio allows a task 128 reads and writes before it pretends that sockets are busy; in a room of more members the rest
-    // would seem slow. A poll is bounded by the messages it takes.
-    let result = unconstrained(poll_fn(|cx| {
-        if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
-            is_stopping = true;
-            presence.part(&Close::new(1001, ""), grace, None);
+///
+/// No `async fn`: that would keep room for its arguments beside what is made of them, for as long as the member stays.
+pub fn run(place: Place, switched: Switched, stop: &Stop, grace: Duration) -> impl Future<Output = Result<(), Error>> {
+    let mut presence = Presence::new(place, switched);
+    async move {
+        let mut stopping = pin!(stop.requested());
+        let mut is_stopping = false;
+        // tokio allows a task 128 reads and writes before it pretends that sockets are busy; in a room of more members the
+        // rest would seem slow. A poll is bounded by the messages it takes.
+        let result = unconstrained(poll_fn(|cx| {
+            if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+                is_stopping = true;
+                presence.part(&Close::new(1001, ""), grace, None);
+            }
+            presence.poll(cx)
+        }))
+        .await;
+        presence.leave(&result);
+        match result {
+            // Members come and go as they like; how they go is only worth a line where joins are.
+            Ok(_) | Err(Error::Lost { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
-        presence.poll(cx)
-    }))
-    .await;
-    let reason = match &result {
-        Ok(close) => close.to_string(),
-        Err(error) => error.to_string(),
-    };
-    // The room is free of it before that is told.
-    drop(presence);
-    hub.report.room("leave", &[("peer", &name), ("room", &target), ("reason", &reason)]);
-    match result {
-        // Members come and go as they like; how they go is only worth a line where joins are.
-        Ok(_) | Err(Error::Lost { .. }) => Ok(()),
-        Err(error) => Err(error),
     }
 }
 
@@ -163,7 +139,7 @@ struct Presence {
     /// What was read and could not be passed on yet, in order, and its size.
     ahead: VecDeque<Said>,
     ahead_bytes: usize,
-    parting: Option<Parting>,
+    parting: Option<Box<Parting>>,
 }
 
 /// What a member says, up to its end.
@@ -202,13 +178,51 @@ struct Parting {
 }
 
 impl Presence {
+    fn new(place: Place, switched: Switched) -> Self {
+        let Switched { end, early, deflate } = switched;
+        let Place { hub, room, member, .. } = &place;
+        member.line().connect(end);
+        let limits = Limits { message: hub.websocket.max_message, frame: hub.websocket.max_frame };
+        if let Some((deflater, agreed)) = hub.rules.deflater.as_ref().zip(deflate.as_ref())
+            && deflater.fits(agreed)
+        {
+            room.deflate_for(member);
+        }
+        let inflater = deflate.map(|agreed| Inflater::new(&agreed, Side::Server));
+        let name = member.line().name().clone();
+        hub.report.room("join", &[("peer", &name), ("room", &room.target)]);
+        Self {
+            reader: Reader::new(Side::Server, limits, early, inflater),
+            member: member.clone(),
+            heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
+            last_said: 0,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            parting: None,
+            place,
+        }
+    }
+
+    /// Out of the room, which is free of it before that is told.
+    fn leave(&mut self, result: &Result<Close, Error>) {
+        self.place.give_up();
+        let reason = match result {
+            Ok(close) => close.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let Place { hub, room, .. } = &self.place;
+        let name = self.member.line().name().clone();
+        hub.report.room("leave", &[("peer", &name), ("room", &room.target), ("reason", &reason)]);
+    }
+
     /// Sends a close frame, leaves the room, and lasts no longer than `limit`.
     fn part(&mut self, close: &Close, limit: Duration, error: Option<Error>) {
         if self.parting.is_none() {
             self.place.give_up();
             self.member.line().close(close);
             let until = Box::pin(sleep(limit));
-            self.parting = Some(Parting { until, close: close.clone(), is_answered: false, error, is_shut: false });
+            let parting = Parting { until, close: close.clone(), is_answered: false, error, is_shut: false };
+            self.parting = Some(Box::new(parting));
         }
     }
 
@@ -400,7 +414,7 @@ impl Presence {
     /// and then the member may never see our close frame. Looks out for the member's own. Ready at the end.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Behind a frame that broke the protocol, and behind a close frame, are only bytes.
-        let has_frames = |parting: &&mut Parting| !parting.is_answered && parting.error.is_none();
+        let has_frames = |parting: &&mut Box<Parting>| !parting.is_answered && parting.error.is_none();
         if let Some(parting) = self.parting.as_mut().filter(has_frames) {
             for _ in 0..BATCH {
                 match ready!(self.reader.poll_next(&mut Socket(&self.member), cx)) {

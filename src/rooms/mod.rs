@@ -72,24 +72,18 @@ struct Receptionist {
 }
 
 impl Handle for Receptionist {
-    async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
-        let served = self.serve(end, peer).await;
-        self.hub.ended.fetch_add(1, Relaxed);
-        served
-    }
-}
-
-impl Receptionist {
     /// A client from its first byte to its last.
-    async fn serve(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
+    async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
+        let _counted = Counted(&self.hub);
         let reception = Reception { hub: &self.hub, place: Mutex::default() };
-        let mut setup = Setup::for_room(peer, &reception);
-        let opening = async {
+        // On the heap, for a member's task would keep the room that the handshake takes, over 1 KiB, for as long as it lives.
+        let opening = Box::pin(async {
+            let mut setup = Setup::for_room(peer, &reception);
             let Duplex::Bytes(end) = self.stack.dress(Duplex::Bytes(end), &mut setup).await? else {
                 unreachable!("without its WebSocket layer the listener gives bytes")
             };
             http::server::upgrade(end, &self.config, &mut setup).await
-        };
+        });
         let switched = tokio::select! {
             opened = opening => opened?,
             signal = self.stop.requested() => return Err(Error::Signal(signal)),
@@ -97,6 +91,15 @@ impl Receptionist {
         let place = reception.place.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Some(place) = place else { unreachable!("nobody is upgraded before it was admitted") };
         member::run(place, switched, &self.stop, self.config.ending.grace).await
+    }
+}
+
+/// Counts a connection when it is over.
+struct Counted<'a>(&'a Hub);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Relaxed);
     }
 }
 

@@ -124,11 +124,12 @@ impl Handle for Splicer {
     async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
         let Self { plan, config, stop } = self;
         let mut setup = Setup::new(peer.clone(), &plan.right);
-        let opening = async {
+        // On the heap: a session lives long and needs no room for its handshakes.
+        let opening = Box::pin(async {
             let left = plan.left.dress(Duplex::Bytes(end), &mut setup).await?;
             let right = setup.take_far().await?;
             Ok::<_, Error>(Session::join(left, right))
-        };
+        });
         let session = tokio::select! {
             opened = opening => opened?,
             signal = stop.requested() => return Err(Error::Signal(signal)),

@@ -58,7 +58,7 @@ pub struct Reader {
     frame: Option<Frame>,
     message: Option<Assembly>,
     /// Where permessage-deflate was agreed on.
-    inflater: Option<Inflater>,
+    inflater: Option<Box<Inflater>>,
     reading: usize,
     /// How much has come since there was nothing to read.
     burst: usize,
@@ -104,6 +104,7 @@ impl Reader {
     /// Reads as this side of a connection. `early` is what was read of it already.
     pub fn new(side: Side, limits: Limits, early: Vec<u8>, inflater: Option<Inflater>) -> Self {
         let input = BytesMut::from_iter(early);
+        let inflater = inflater.map(Box::new);
         Self { side, limits, input, frame: None, message: None, inflater, reading: LEAST_READ, burst: 0 }
     }
 
