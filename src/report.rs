@@ -140,8 +140,20 @@ impl Report {
         for (key, value) in particulars {
             let _ = fmt::Write::write_fmt(&mut told, format_args!(" {key}={value}"));
         }
-        line(format_args!("{told}"));
+        line(format_args!("{}", visible(&told)));
     }
+}
+
+/// Lines hold what peers say, which must not steer the terminal that shows them.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => shown.extend(letter.escape_debug()),
+            false => shown.push(letter),
+        }
+    }
+    shown
 }
 
 /// Writes a line to standard error, from a thread of its own: whoever reads it may stop reading, and neither sessions nor

@@ -56,6 +56,15 @@ impl Plan {
         if listener.is_listener() && listener.pop("ws-upgrade") {
             return Ok(Self::Rooms(listener));
         }
+        if listener.is_listener()
+            && let [inner @ .., outermost] = listener.layers()
+            && inner.iter().any(|layer| layer.name == "ws-upgrade")
+        {
+            return Err(Error::usage_hint(
+                format!("--broadcast serves `{title}` itself: `{}:` cannot stand in front of it", outermost.name),
+                "a member sees all that is said in its room: wsplice log:ws://HOST:PORT/ROOM",
+            ));
+        }
         Err(Error::usage_hint(
             format!("--broadcast needs a WebSocket listener, which `{title}` is not"),
             "for example wsplice --broadcast ws-l:0.0.0.0:8080",

@@ -1,12 +1,19 @@
 //! Gives memory back after connections have ended and after long messages.
 
 use super::hub::Hub;
-use crate::memory::trim;
+use crate::memory::{at_hand, trim};
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    thread,
     time::Duration,
 };
-use tokio::time::sleep;
+use tokio::{
+    runtime::Handle,
+    task::{JoinSet, yield_now},
+    time::{Instant, sleep},
+};
 
 /// How often it is looked whether there may be something to give back.
 const EVERY: Duration = Duration::from_secs(5);
@@ -33,8 +40,9 @@ impl Work {
     }
 }
 
-/// Gives memory back from time to time, for as long as the server runs.
-pub async fn give_back(hub: Arc<Hub>) {
+/// Gives memory back from time to time, for as long as the server runs. It must run on the thread that accepts connections,
+/// which is none of the runtime's.
+pub async fn give_back(hub: &Hub) -> Infallible {
     let (mut last, mut given_back) = (Work::default(), Work::default());
     let mut is_owed = false;
     loop {
@@ -48,8 +56,43 @@ pub async fn give_back(hub: Arc<Hub>) {
             given_back = now;
             // What goes on leaves more, and so does what was said when slow members take it.
             is_owed = !is_quiet;
+            let mut freed = at_hand_of_workers().await;
+            freed.extend(at_hand());
             // It takes milliseconds where there is much to give back, and locks the heap.
-            let _ = tokio::task::spawn_blocking(trim).await;
+            let _ = tokio::task::spawn_blocking(|| {
+                // A thread that ends keeps nothing at hand.
+                let _ = thread::spawn(|| drop(freed)).join();
+                trim();
+            })
+            .await;
         }
     }
+}
+
+/// How long it is waited for workers that are busy; the next time will do for them.
+const BUSY: Duration = Duration::from_millis(20);
+
+/// What is kept at hand for the threads of the runtime: every one of them is woken to give it.
+async fn at_hand_of_workers() -> Vec<Vec<u8>> {
+    let workers = Handle::current().metrics().num_workers();
+    let end = Instant::now() + BUSY;
+    let given = Arc::new(Mutex::new(HashMap::new()));
+    let ask = |_| {
+        let given = given.clone();
+        async move {
+            loop {
+                {
+                    let mut given = given.lock().unwrap_or_else(PoisonError::into_inner);
+                    given.entry(thread::current().id()).or_insert_with(at_hand);
+                    if given.len() >= workers || Instant::now() >= end {
+                        return;
+                    }
+                }
+                yield_now().await;
+            }
+        }
+    };
+    (0..workers).map(ask).collect::<JoinSet<_>>().join_all().await;
+    let given = std::mem::take(&mut *given.lock().unwrap_or_else(PoisonError::into_inner));
+    given.into_values().flatten().collect()
 }

@@ -48,9 +48,11 @@ pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<()
         tokio::spawn(http::serve_text(listener, "/metrics", METRICS_TYPE, move || hub.metrics()));
     }
     let rules = hub.rules.clone();
-    tokio::spawn(memory::give_back(hub.clone()));
-    let handler = Receptionist { stack, hub, config: config.clone(), stop: stop.clone() };
-    let ended = accept_all(listener, Arc::new(handler), config, stop).await;
+    let handler = Receptionist { stack, hub: hub.clone(), config: config.clone(), stop: stop.clone() };
+    let ended = tokio::select! {
+        ended = accept_all(listener, Arc::new(handler), config, stop) => ended,
+        never = memory::give_back(&hub) => match never {},
+    };
     rules.tell_drops();
     ended
 }

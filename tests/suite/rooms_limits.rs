@@ -389,6 +389,15 @@ fn joins_and_leaves_are_told_with_v() {
 }
 
 #[test]
+fn what_a_client_sends_cannot_steer_the_terminal_that_shows_the_log() {
+    let mut server = rooms(&["-v"]);
+    // U+009B begins a terminal's commands, as ESC [ does.
+    drop(Peer::connect_with(server.port, "/\u{9b}31m", "Referer: a\tb\u{9b}2J\r\n"));
+    assert_eq!(server.running.error_line("Referer"), "< Referer: a\\tb\\u{9b}2J\n");
+    assert!(server.running.error_line("join").ends_with(" room=/\\u{9b}31m\n"));
+}
+
+#[test]
 fn every_line_is_json_when_asked_for() {
     for verbose in ["-v", "-vv"] {
         let server = Serving::start([
