@@ -37,9 +37,9 @@ complete -c wsplice -l close-status-code -d 'Close with this code instead of 100
 complete -c wsplice -l close-reason -d 'Close with this reason, at most 123 bytes' -r
 complete -c wsplice -l max-ws-message-length -d 'The longest message that is accepted, or line that is read; longer messages get close code 1009 (exit 6)' -r
 complete -c wsplice -l max-ws-frame-length -d 'The longest frame that is accepted; longer ones get close code 1009 (exit 6)' -r
-complete -c wsplice -l deflate -d 'Compress messages (permessage-deflate)' -r -f -a "auto\t'Clients offer it and can do without; listeners accept it, rooms do not'
+complete -c wsplice -l deflate -d 'Compress messages (permessage-deflate)' -r -f -a "auto\t'Clients offer it and can do without; listeners accept it, but not with --broadcast'
 off\t'Never'
-on\t'Clients insist on it (exit 5); listeners accept it'"
+on\t'Clients insist on it (exit 5); listeners accept it, with --broadcast too'"
 complete -c wsplice -l deflate-level -d 'How hard to compress, 1 to 9; 0 sends everything plain. 3 comes within a tenth of 6, zlib\'s default, in half of its time' -r
 complete -c wsplice -l deflate-window-bits -d 'The largest window, 2^N bytes, that is asked for and used in both directions' -r
 complete -c wsplice -l deflate-threshold -d 'Send shorter messages plain: what fits into one packet all the same is not worth the time' -r
@@ -70,7 +70,7 @@ complete -c wsplice -l unlink -d 'Remove a socket that is left at the path befor
 complete -c wsplice -l same-origin -d 'Accept browsers from pages of the same host and port only'
 complete -c wsplice -l broadcast -d 'Serve rooms: what a client sends goes to all clients of the same path and query'
 complete -c wsplice -l no-echo -d 'Do not send a message back to its sender'
-complete -c wsplice -l deflate-no-context-takeover -d 'Compress each message on its own, and ask the peer to: less memory there, and less is saved'
+complete -c wsplice -l deflate-no-context-takeover -d 'Compress each message on its own, as --broadcast always does, and ask the peer to: less memory there, and less is saved'
 complete -c wsplice -s k -l insecure -d 'Accept any certificate: the connection is not protected against an attacker in between'
 complete -c wsplice -l self-signed -d 'Listeners show a certificate made for this run, for localhost, 127.0.0.1 and ::1; its fingerprint is printed'
 complete -c wsplice -s v -l verbose -d 'Show the handshake on standard error; -vv shows every frame too'

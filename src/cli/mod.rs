@@ -279,7 +279,8 @@ pub struct WebSocketArgs {
     /// The largest window, 2^N bytes, that is asked for and used in both directions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(9..=15), default_value = "15")]
     pub deflate_window_bits: u8,
-    /// Compress each message on its own, and ask the peer to: less memory there, and less is saved
+    /// Compress each message on its own, as --broadcast always does, and ask the peer to: less memory there, and less
+    /// is saved
     #[arg(long)]
     pub deflate_no_context_takeover: bool,
     /// Send shorter messages plain: what fits into one packet all the same is not worth the time
@@ -290,11 +291,11 @@ pub struct WebSocketArgs {
 /// When messages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DeflateMode {
-    /// Clients offer it and can do without; listeners accept it, rooms do not
+    /// Clients offer it and can do without; listeners accept it, but not with --broadcast
     Auto,
     /// Never
     Off,
-    /// Clients insist on it (exit 5); listeners accept it
+    /// Clients insist on it (exit 5); listeners accept it, with --broadcast too
     On,
 }
 

@@ -61,6 +61,7 @@ pub struct WebSocket {
     owed_pong: Option<Bytes>,
     /// There is a ping or pong in the output that was not asked for from outside.
     owes_flush: bool,
+    violated: Option<Violated>,
     failing: Option<Failing>,
     settling: Settling,
     heartbeat: Option<Heartbeat>,
@@ -76,7 +77,13 @@ struct Rest {
     is_first: bool,
 }
 
-/// The peer broke the protocol: it gets the close frame and a moment to read it.
+/// The peer broke the protocol. What answers its messages before that may still go out: it is there at once or too late.
+struct Violated {
+    close: Close,
+    error: Error,
+}
+
+/// It gets the close frame, behind which nothing is written, and a moment to read it.
 struct Failing {
     error: Error,
     deadline: Pin<Box<Sleep>>,
@@ -117,6 +124,7 @@ impl WebSocket {
             write_failed: false,
             owed_pong: None,
             owes_flush: false,
+            violated: None,
             failing: None,
             settling: Settling::Idle,
             heard_at_last_beat: 0,
@@ -209,12 +217,11 @@ impl WebSocket {
         }
     }
 
-    fn fail(&mut self, code: u16, reason: String, hint: Option<String>) {
+    fn fail(&mut self, Violated { close, error }: Violated) {
         if !self.close_is_sent {
             self.sending = None;
-            self.append_close(&Close::new(code, reason.as_str()));
+            self.append_close(&close);
         }
-        let error = Error::Protocol { with: self.wire.end.name.to_string(), reason, hint };
         self.failing = Some(Failing { error, deadline: Box::pin(sleep(FAREWELL)), output_is_done: false });
     }
 
@@ -252,7 +259,9 @@ impl WebSocket {
             }
             Fault::Io(error) => Err(self.wire.end.read_error(error)),
             Fault::Violation { code, reason, hint } => {
-                self.fail(code, reason, hint);
+                let close = Close::new(code, reason.as_str());
+                let error = Error::Protocol { with: self.wire.end.name.to_string(), reason, hint };
+                self.violated = Some(Violated { close, error });
                 Ok(None)
             }
         }
@@ -261,6 +270,9 @@ impl WebSocket {
 
 impl MessageStream for WebSocket {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        if let Some(violated) = self.violated.take() {
+            self.fail(violated);
+        }
         loop {
             if let Some(failing) = self.failing.take() {
                 return self.poll_failing(cx, failing).map(Err);
@@ -295,9 +307,11 @@ impl MessageStream for WebSocket {
                     self.drain_quietly(cx);
                 }
                 Poll::Ready(Err(fault)) => {
-                    if let Some(end) = self.ended_by(fault)? {
-                        return Poll::Ready(Ok(end));
+                    let end = self.ended_by(fault)?;
+                    if end.is_none() {
+                        cx.waker().wake_by_ref();
                     }
+                    return end.map_or(Poll::Pending, |end| Poll::Ready(Ok(end)));
                 }
             }
         }
@@ -307,6 +321,10 @@ impl MessageStream for WebSocket {
         if self.write_failed {
             let with = self.wire.end.name.to_string();
             return Poll::Ready(Err(Error::Lost { with, reason: "it no longer takes data".into() }));
+        }
+        if self.failing.is_some() {
+            // The reading side ends the session.
+            return Poll::Pending;
         }
         loop {
             if self.wire.out.len() >= GATHER {
@@ -349,6 +367,7 @@ impl MessageStream for WebSocket {
     fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.settling {
             Settling::Done => return Poll::Ready(Ok(())),
+            Settling::Idle if self.failing.is_some() => return Poll::Pending,
             Settling::Idle => {
                 let payload: [u8; 8] = rand::random();
                 self.append(Control::Ping, &payload);

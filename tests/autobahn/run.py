@@ -35,12 +35,6 @@ GROUPS = {
 
 # Results other than OK that are as they should be: the verdict, the cases, and why.
 ALLOWED = [
-    ("NON-STRICT", ["3.2", "3.3", "4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5", "5.15"],
-     "A message and a violation of the protocol arrive together. The connection is failed as soon as the violation is seen "
-     "(RFC 6455 section 7.1.7), so the message is delivered, but its echo is no longer sent."),
-    ("NON-STRICT", ["6.4.3", "6.4.4"],
-     "The first part of a frame holds invalid UTF-8. Text is checked a frame at a time, so it is refused with 1007 when "
-     "the rest of the frame has arrived."),
     ("INFORMATIONAL", ["7.1.6"],
      "A long message, a close frame and a ping arrive together. The suite accepts anything; the message comes back whole, "
      "then the close."),

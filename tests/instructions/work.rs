@@ -2,7 +2,10 @@
 
 use crate::{
     Counter,
-    raw::{BINARY, CLOSE, PING, TEXT, close_payload, from_client, from_server, raw_client, raw_server, read_frame},
+    raw::{
+        BINARY, CLOSE, PING, TEXT, UPGRADE_REQUEST, close_payload, from_client, from_server, raw_client, raw_server,
+        read_frame, read_head,
+    },
     support::{Serving, connect},
 };
 use std::{
@@ -29,6 +32,7 @@ pub const WORK: &[Work] = &[
     Work { what: "an echo of 64 KiB", units: 500, run: echo_large },
     Work { what: "a message of 100 bytes to a room of 10", units: 10_000, run: room_small },
     Work { what: "a message of 16 KiB to a room of 10", units: 1_000, run: room_large },
+    Work { what: "a message of 16 KiB to a room of 10 that takes it compressed", units: 1_000, run: room_deflated },
     Work { what: "a member who joins a room and leaves it", units: 200, run: joins },
 ];
 
@@ -116,7 +120,7 @@ fn echo(counter: &Counter, units: usize, size: usize) {
     let stream = raw_client(server.connect());
     let whole = units * from_server(BINARY, vec![0; size]).len();
     let reader = read_on_thread(&stream, whole);
-    say(&stream, units, size);
+    say(&stream, units, &vec![7; size]);
     reader.join().expect("read");
     drop(stream);
     // Exit code 7: the connection was ended without a close frame, which saves a round here.
@@ -124,8 +128,8 @@ fn echo(counter: &Counter, units: usize, size: usize) {
 }
 
 /// Sends so many binary messages, masked.
-fn say(mut stream: &TcpStream, units: usize, size: usize) {
-    let message = from_client(BINARY, vec![7; size]);
+fn say(mut stream: &TcpStream, units: usize, payload: &[u8]) {
+    let message = from_client(BINARY, payload);
     stream.write_all(&message.repeat(units)).expect("send");
 }
 
@@ -152,7 +156,32 @@ fn room(counter: &Counter, units: usize, size: usize) {
     let members: Vec<_> = (0..10).map(|_| raw_client(server.connect())).collect();
     let whole = units * from_server(BINARY, vec![0; size]).len();
     let readers: Vec<_> = members.iter().map(|member| read_on_thread(member, whole)).collect();
-    say(&members[0], units, size);
+    say(&members[0], units, &vec![7; size]);
+    readers.into_iter().for_each(|reader| reader.join().expect("read"));
+    stop(server);
+}
+
+/// Once for all of them: for each it would cost several times as much.
+fn room_deflated(counter: &Counter, units: usize) {
+    let options = ["-q", "--broadcast", "ws-l:127.0.0.1:0", "--deflate", "on"];
+    let server = Serving::from_command(announced(counter, &options));
+    let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    let mut members: Vec<_> = (0..10)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(UPGRADE_REQUEST.replace("\r\n\r\n", offer).as_bytes()).expect("ask");
+            assert!(read_head(&mut stream).contains("permessage-deflate"));
+            stream
+        })
+        .collect();
+    let payload: Vec<u8> =
+        (0..).flat_map(|n: usize| (n * 7919 % 1000).to_string().into_bytes()).take(16 << 10).collect();
+    // Each is compressed to the same length.
+    say(&members[0], 1, &payload);
+    let first = members.iter_mut().map(|member| read_frame(member).expect("a message").payload).last();
+    let whole = (units - 1) * from_server(BINARY, first.expect("ten of them")).len();
+    let readers: Vec<_> = members.iter().map(|member| read_on_thread(member, whole)).collect();
+    say(&members[0], units - 1, &payload);
     readers.into_iter().for_each(|reader| reader.join().expect("read"));
     stop(server);
 }

@@ -9,7 +9,9 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 
 HERE = pathlib.Path(__file__).parent
 CHECKS = ["text", "binary", "empty", "sizes", "50 MB", "fragments", "pings", "close"]
@@ -20,9 +22,10 @@ LIMIT = 120
 NOTES = [
     "*client*: the peer is a client of `wsplice ws-l: mirror:`. *server*: a known client talks to the peer's echo through "
     "`wsplice ws-l: ws:`; pings and the close are those of `wsplice ws:` itself.",
+    "Pages and websocat do not ping by themselves: as clients they answer pings of wsplice's between messages.",
     "Sizes are 0, 1, 125, 126, 65535, 65536 bytes and 1 MiB, as text and as binary. Messages longer than 64 KiB leave wsplice "
     "in fragments of that size.",
-    "– cannot be tried: pages neither ping nor choose fragments, and aiohttp does not choose fragments. websocat is one end of "
+    "– cannot be tried: pages and aiohttp do not choose fragments. websocat is one end of "
     "a pipe: a line is a text message, bytes are cut into messages as they are read, and it answers close frames with the end of the connection alone.",
     "websocat has no permessage-deflate.",
 ]
@@ -47,9 +50,11 @@ class Run:
         return ["--deflate", "on", "--deflate-threshold", "0"] if deflate else ["--deflate", "off"] * self.has_deflate
 
     @contextlib.contextmanager
-    def server(self, *command):
+    def server(self, *command, log=None):
         """Runs a server that tells its port at the end of its first line."""
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=self.environment)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment
+        )
         deadline = threading.Timer(LIMIT, process.kill)
         deadline.start()
         try:
@@ -62,10 +67,25 @@ class Run:
             process.terminate()
             process.wait()
 
-    def ours(self, deflate, *addresses, options=()):
-        return self.server(
-            self.wsplice, "-q", "--stdout-announce-listening-ports", *self.flags(deflate), *options, "ws-l:127.0.0.1:0", *addresses
-        )
+    def ours(self, deflate, *addresses, options=("-q",), log=None):
+        command = [self.wsplice, "--stdout-announce-listening-ports", *self.flags(deflate), *options, "ws-l:127.0.0.1:0", *addresses]
+        return self.server(*command, log=log)
+
+    @contextlib.contextmanager
+    def pinging(self, deflate, *options):
+        """Our mirror, which pings all the time: its port, and what waits until a pong has come."""
+        with tempfile.TemporaryFile("w+") as log:
+            def has_pong():
+                deadline = time.monotonic() + LIMIT
+                while time.monotonic() < deadline:
+                    log.seek(0)
+                    if "< pong" in log.read():
+                        return True
+                    time.sleep(0.05)
+                return False
+
+            with self.ours(deflate, "mirror:", options=["-vv", "--ping-interval", "0.1", *options], log=log) as port:
+                yield port, has_pong
 
     def cells(self, *command):
         """Runs a client that prints what it checks."""
@@ -103,8 +123,9 @@ class Run:
     def chromium(self, deflate):
         page = f"/page.html:text/html:{HERE / 'page.html'}"
         script = HERE.parent / "peers/scripts/browser.js"
-        with self.ours(deflate, "mirror:", options=["-F", page]) as port:
-            return self.cells("node", str(script), f"http://127.0.0.1:{port}/page.html", how(deflate))
+        with self.pinging(deflate, "-F", page) as (port, has_pong):
+            cells = self.cells("node", str(script), f"http://127.0.0.1:{port}/page.html", how(deflate))
+            return {**cells, "pings": "ok" if has_pong() else "no pong"}
 
     def pipe(self, command, payload):
         done = subprocess.run(command, input=payload, capture_output=True, timeout=LIMIT)
@@ -132,7 +153,13 @@ class Run:
     def websocat_client(self):
         with self.ours(False, "mirror:") as port:
             common = [self.websocat, "-B", "67108864", f"ws://127.0.0.1:{port}/"]
-            return self.piped([*common, "-t"], [*common, "-b"])
+            piped = self.piped([*common, "-t"], [*common, "-b"])
+        with self.pinging(False) as (port, has_pong):
+            command = [self.websocat, "-t", f"ws://127.0.0.1:{port}/"]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+                is_pinged = has_pong()
+                said, _ = client.communicate("hello\n", timeout=LIMIT)
+        return {**piped, "pings": "ok" if is_pinged and said == "hello\n" else f"pong: {is_pinged}, and it said {said!r}"}
 
     def websocat_server(self):
         # It tells the port that it was given, also if that is 0. -E: it ends a connection as soon as its client has ended.

@@ -12,7 +12,11 @@ mod openssl;
 mod peer;
 mod pem;
 mod python;
+#[allow(dead_code, reason = "the other tests use the rest")]
+#[path = "../suite/raw.rs"]
+mod raw;
 mod rooms_browser;
+mod rooms_deflate;
 mod rooms_load;
 mod rooms_metrics;
 mod rooms_nginx;

@@ -285,13 +285,13 @@ async fn joined<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
     all
 }
 
-fn metric(text: &str, name: &str) -> u64 {
+pub fn metric(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("wsplice_{name} ")));
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
 /// A line of `/proc/PID/status` in KiB.
-fn memory(pid: u32, name: &str) -> u64 {
+pub fn memory(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process's status");
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of that name");
     line.split_whitespace().find_map(|word| word.parse().ok()).expect("a number")

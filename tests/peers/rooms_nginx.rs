@@ -80,7 +80,7 @@ impl Proxied {
 
 /// The next line that is no ping.
 #[track_caller]
-fn heard(member: &mut Peer) -> String {
+pub fn heard(member: &mut Peer) -> String {
     loop {
         let line = member.running.line();
         if line != "ping\n" {

@@ -76,6 +76,30 @@ fn reserved_bits_from_a_client_are_refused() {
     server_refuses(from_client(BINARY | 0x40, "x"), 1002, "reserved bits");
 }
 
+/// What answers each message is there before the close frame, and nothing follows that.
+#[track_caller]
+fn is_answered_and_refused(mut stream: TcpStream) {
+    let answer = read_frame(&mut stream).expect("an answer");
+    assert_eq!((answer.first, &answer.payload[..]), (TEXT, &b"before"[..]));
+    let close = read_frame(&mut stream).expect("a close frame");
+    assert_eq!((close.first, close.payload.first_chunk()), (CLOSE, Some(&1002_u16.to_be_bytes())));
+    assert_eq!(read_frame(&mut stream), None);
+}
+
+#[test]
+fn a_message_that_comes_together_with_a_violation_is_still_answered() {
+    let mirror = Serving::start(["ws-l:0", "mirror:"]);
+    let mut stream = raw_client(mirror.connect());
+    stream.write_all(&[from_client(TEXT, "before"), from_client(0xa1, "wrong")].concat()).expect("write");
+    is_answered_and_refused(stream);
+    let (url, peer) = raw_server(|mut stream| {
+        stream.write_all(&[from_server(TEXT, "before"), from_server(0xa1, "wrong")].concat()).expect("write");
+        is_answered_and_refused(stream);
+    });
+    run([&url, "mirror:"], "").fails_with(6, "reserved bits");
+    peer.join().expect("served");
+}
+
 #[test]
 fn reserved_opcodes_from_a_server_are_refused() {
     for opcode in [0x3, 0x7, 0xb, 0xf] {

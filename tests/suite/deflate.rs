@@ -11,35 +11,35 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use std::{io::Write, net::TcpStream, thread::JoinHandle};
 
 /// First bytes of frames: FIN, RSV1 and the opcode.
-const DEFLATED_TEXT: u8 = TEXT | 0x40;
-const DEFLATED_BINARY: u8 = BINARY | 0x40;
+pub const DEFLATED_TEXT: u8 = TEXT | 0x40;
+pub const DEFLATED_BINARY: u8 = BINARY | 0x40;
 
 /// "Hello", compressed (RFC 7692 section 7.2.3.1).
-const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+pub const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 /// The same with the first as its context (section 7.2.3.2).
-const HELLO_AGAIN: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
-const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
-const HEADER: &str = "Sec-WebSocket-Extensions";
-const OFFER: &str = "permessage-deflate; client_max_window_bits";
+pub const HELLO_AGAIN: [u8; 5] = [0xf2, 0x00, 0x11, 0x00, 0x00];
+pub const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+pub const HEADER: &str = "Sec-WebSocket-Extensions";
+pub const OFFER: &str = "permessage-deflate; client_max_window_bits";
 
 /// The other side's two directions.
-struct Zlib {
+pub struct Zlib {
     compress: Compress,
     decompress: Decompress,
 }
 
 impl Zlib {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { compress: Compress::new(Compression::new(6), false), decompress: Decompress::new(false) }
     }
 
-    fn deflate(&mut self, plain: &[u8]) -> Vec<u8> {
+    pub fn deflate(&mut self, plain: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(plain.len() + plain.len() / 100 + 100);
         self.compress.compress_vec(plain, &mut out, FlushCompress::Sync).expect("compressed");
         out.strip_suffix(&TAIL).expect("flushed").to_vec()
     }
 
-    fn inflate(&mut self, deflated: &[u8]) -> Vec<u8> {
+    pub fn inflate(&mut self, deflated: &[u8]) -> Vec<u8> {
         let input = [deflated, &TAIL].concat();
         let mut out = Vec::with_capacity(1 << 20);
         self.decompress.decompress_vec(&input, &mut out, FlushDecompress::Sync).expect("inflated");
@@ -48,14 +48,14 @@ impl Zlib {
 }
 
 /// 3000 bytes that can be compressed, but not to nothing.
-fn prose() -> Vec<u8> {
+pub fn prose() -> Vec<u8> {
     (0..)
         .flat_map(|n: u32| format!("{} and then {}. ", n * 7919 % 1000, n * 104_729 % 997).into_bytes())
         .take(3000)
         .collect()
 }
 
-fn with_extension(head: &str, extension: &str) -> String {
+pub fn with_extension(head: &str, extension: &str) -> String {
     head.replace("\r\n\r\n", &format!("\r\n{HEADER}: {extension}\r\n\r\n"))
 }
 
@@ -74,7 +74,7 @@ fn server<T: Send + 'static>(
 
 /// A client that offers this, and what is answered.
 #[track_caller]
-fn client(port: u16, offer: &str) -> (TcpStream, Option<String>) {
+pub fn client(port: u16, offer: &str) -> (TcpStream, Option<String>) {
     let mut stream = connect(port);
     stream.write_all(with_extension(UPGRADE_REQUEST, offer).as_bytes()).expect("write the request");
     let answer = read_head(&mut stream);
@@ -82,7 +82,7 @@ fn client(port: u16, offer: &str) -> (TcpStream, Option<String>) {
     (stream, header_value(&answer, HEADER).map(str::to_owned))
 }
 
-fn say(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
+pub fn say(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
     stream.write_all(bytes.as_ref()).expect("write");
 }
 
@@ -450,14 +450,14 @@ fn reserved_bits_in_the_wrong_place_are_refused_with_1002() {
 }
 
 /// Megabytes that the run has used at most.
-fn peak(running: &Running) -> usize {
+pub fn peak(running: &Running) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("readable");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a size");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") >> 10
 }
 
 /// Ten gigabytes of zeros.
-fn bomb() -> Vec<u8> {
+pub fn bomb() -> Vec<u8> {
     let mut compress = Compress::new(Compression::new(9), false);
     let mut out = Vec::with_capacity(1 << 20);
     compress.compress_vec(&vec![0; 64 << 20], &mut out, FlushCompress::Full).expect("compressed");

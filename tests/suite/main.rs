@@ -14,6 +14,7 @@ mod raw;
 mod readme;
 mod rooms;
 mod rooms_bad_input;
+mod rooms_deflate;
 mod rooms_limits;
 mod rooms_slow;
 mod serving;

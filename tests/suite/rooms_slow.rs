@@ -15,17 +15,21 @@ use std::{
 
 const BIG: usize = 1 << 20;
 
-/// A member's binary message of so many bytes, of which the first four are a number that can be changed: masking takes
-/// its time without optimization.
-struct Numbered(Vec<u8>);
+/// A member's binary message, of which the first four bytes are a number that can be changed: masking takes its time
+/// without optimization.
+pub struct Numbered(Vec<u8>);
 
 impl Numbered {
     fn new(length: usize) -> Self {
-        assert!(length > 0xffff, "the length takes eight bytes");
-        Self(encode(true, BINARY, true, &vec![0; length]))
+        Self::of(&vec![0; length])
     }
 
-    fn with(&mut self, number: u32) -> &[u8] {
+    pub fn of(payload: &[u8]) -> Self {
+        assert!(payload.len() > 0xffff, "the length takes eight bytes");
+        Self(encode(true, BINARY, true, payload))
+    }
+
+    pub fn with(&mut self, number: u32) -> &[u8] {
         for (at, byte) in number.to_be_bytes().into_iter().enumerate() {
             self.0[14 + at] = byte ^ self.0[10 + at];
         }
@@ -60,7 +64,7 @@ fn talk_until(sender: &mut Peer, others: &mut [Peer], metrics: u16, name: &str, 
     said
 }
 
-fn number(payload: &[u8]) -> u32 {
+pub fn number(payload: &[u8]) -> u32 {
     payload.first_chunk().map(|number| u32::from_be_bytes(*number)).expect("a number")
 }
 

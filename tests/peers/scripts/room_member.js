@@ -1,6 +1,6 @@
 // A member of a room with Node's ws: node room_member.js URL [CA [ADDRESS [FORWARDED]]]. ADDRESS is where it connects from,
-// FORWARDED an X-Forwarded-For header of its own. Says what it is told on standard input, a line each: text JSON, binary
-// HEX, or close; and prints a line for each event, pings included.
+// FORWARDED an X-Forwarded-For header of its own; PLAIN in the environment has it offer no compression. Says what it is told
+// on standard input, a line each: text JSON, binary HEX, or close; and prints a line for each event, pings included.
 const fs = require('fs');
 const readline = require('readline');
 const WebSocket = require('ws');
@@ -10,11 +10,12 @@ const print = (line) => process.stdout.write(line + '\n');
 const socket = new WebSocket(url, {
   ca: ca && fs.readFileSync(ca),
   localAddress,
+  perMessageDeflate: !process.env.PLAIN,
   headers: forwarded ? { 'X-Forwarded-For': forwarded } : {},
 });
 // Standard input may still be open when the socket has ended.
 const end = () => process.exit();
-socket.on('open', () => print('joined'));
+socket.on('open', () => print(`joined ${socket.extensions}`.trim()));
 socket.on('message', (data, isBinary) =>
   print(isBinary ? `binary ${data.toString('hex')}` : `text ${JSON.stringify(data.toString())}`));
 socket.on('ping', () => print('ping'));

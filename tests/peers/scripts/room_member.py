@@ -22,7 +22,7 @@ async def obey(socket):
 async def main():
     context = ssl.create_default_context(cafile=ca[0]) if ca else None
     async with connect(url, ssl=context, proxy=None) as socket:
-        print("joined")
+        print("joined", *(extension.name for extension in socket.protocol.extensions))
         obeying = asyncio.create_task(obey(socket))
         async for message in socket:
             if isinstance(message, str):
