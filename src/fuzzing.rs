@@ -9,7 +9,7 @@ use crate::{
 };
 pub use crate::{
     http::fuzzing::{access, headers},
-    ws::fuzzing::tap,
+    ws::fuzzing::{extensions, inflate, reader, tap},
 };
 use std::{
     cell::RefCell,

@@ -141,6 +141,22 @@ pub fn server_address(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_value_is_read_or_refused(text in "[0-9kmsh.:,/%*@a\\[\\]\u{e4} -]{0,12}|\\PC{0,30}") {
+            let _ = (duration(&text), size(&text), any_size(&text), header(&text), header_value(&text), origin(&text));
+            let _ = (subprotocols(&text), request_path(&text), path(&text), static_file(&text), close_code(&text));
+            let _ = (close_reason(&text), network(&text));
+            if let Ok(address) = server_address(&text) {
+                prop_assert_eq!(server_address(&address), Ok(address));
+            }
+            if let Ok(origin_of) = origin(&text) {
+                prop_assert_eq!(origin(&origin_of), Ok(origin_of));
+            }
+        }
+    }
 
     #[test]
     fn durations_take_units() {

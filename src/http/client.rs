@@ -160,7 +160,7 @@ fn url_auth(url: &Url) -> Option<BasicAuth> {
 
 /// What RFC 6455 section 4.1 demands of a 101. Gives the subprotocol that the server chose, and what it says about
 /// permessage-deflate.
-fn check(
+pub(super) fn check(
     headers: &HeaderMap,
     key: &str,
     offered: &[String],

@@ -3,12 +3,16 @@
 use super::{
     AccessOptions, Secrets,
     access::{token_of_query, without_token},
-    has_token, list, route,
+    client, has_token, list, route,
 };
-use crate::{cli::split_list, fuzzing::config};
+use crate::{
+    cli::split_list,
+    fuzzing::config,
+    ws::{Offers, accept_key},
+};
 use hyper::{
     HeaderMap, Request,
-    header::{HeaderName, HeaderValue},
+    header::{self, HeaderName, HeaderValue},
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -25,7 +29,7 @@ fn parse(lines: &[u8]) -> HeaderMap {
     headers
 }
 
-/// An upgrade request: a target in the first line, headers in the others.
+/// An upgrade request: a target in the first line, headers in the others. Also an answer with these headers.
 pub fn headers(data: &[u8]) {
     let (target, lines) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     let headers = parse(lines.strip_prefix(b"\n").unwrap_or_default());
@@ -36,12 +40,29 @@ pub fn headers(data: &[u8]) {
             assert_eq!(split_list(member), [member]);
         }
     }
+    check_answer(headers.clone());
     let Ok(request) = Request::get(target).body(()) else { return };
     let (mut head, ()) = request.into_parts();
     head.headers = headers;
     if let route::Route::Upgrade { asked, .. } = route::route(&head, &config().server) {
         assert!(asked.target.starts_with('/') || asked.target == "*");
         route::choose_protocol(&asked, None, false, &config().server);
+    }
+}
+
+/// What a client makes of an answer with these headers, and with those that it must have.
+fn check_answer(mut headers: HeaderMap) {
+    let key = "dGhlIHNhbXBsZSBub25jZQ==";
+    let offered = ["chat".to_owned(), "other".to_owned()];
+    let (offers, _) = Offers::ours(&config().websocket.deflate);
+    let _ = client::check(&headers, key, &offered, &offers);
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    let accept = HeaderValue::from_str(&accept_key(key.as_bytes()));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.unwrap_or_else(|_| unreachable!("it is base64")));
+    match client::check(&headers, key, &offered, &offers) {
+        Ok((chosen, _)) => assert!(chosen.is_none_or(|chosen| offered.contains(&chosen))),
+        Err(reason) => assert!(!reason.is_empty()),
     }
 }
 

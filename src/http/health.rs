@@ -200,15 +200,58 @@ async fn ask(question: &Question) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn own_path() -> String {
+        let own = std::env::current_exe().expect("a path").file_name().expect("a name").to_owned();
+        format!("/usr/local/bin/{}", own.to_string_lossy())
+    }
 
     fn of(line: &str) -> Option<Question> {
-        let own = std::env::current_exe().expect("a path").file_name().expect("a name").to_owned();
-        let line = line.replace("wsplice", &format!("/usr/local/bin/{}", own.to_string_lossy()));
+        let line = line.replace("wsplice", &own_path());
         of_process(format!("{line} ").replace(' ', "\0").as_bytes())
     }
 
     fn asked(line: &str) -> Option<(String, bool)> {
         of(line).map(|question| (question.name(), question.wants_ok))
+    }
+
+    fn word() -> impl Strategy<Value = Vec<u8>> {
+        let known = prop::sample::select(vec![
+            "--broadcast",
+            "-s",
+            "ws-l:",
+            "ws-l:0.0.0.0:1",
+            "ws-u:tcp-l:[::]:2",
+            "wss-l::3",
+            "--metrics",
+            "--conncap",
+            "1",
+            "-",
+            "mirror:",
+            "--",
+            "--healthcheck",
+            "--help",
+            "ws-u:unix-l:/run/a",
+        ]);
+        prop_oneof![3 => known.prop_map(|word| word.as_bytes().to_vec()), 1 => prop::collection::vec(any::<u8>(), 0..10)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+        #[test]
+        fn from_any_command_line_follows_a_url_or_nothing(
+            is_own in prop::bool::weighted(0.8), words in prop::collection::vec(word(), 0..5)
+        ) {
+            let first = is_own.then(|| own_path().into_bytes());
+            let line: Vec<Vec<u8>> = first.into_iter().chain(words).collect();
+            if let Some(question) = of_process(&line.join(&0)) {
+                prop_assert!(Url::parse(&question.name()).is_ok(), "{}", question.name());
+                let has_port = !matches!(question.place, Place::Tcp(HostPort { port: 0, .. }));
+                prop_assert!(has_port);
+            }
+        }
     }
 
     #[test]

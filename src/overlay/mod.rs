@@ -38,3 +38,6 @@ pub static TABLE: &[&Entry] = &[
     &later::METRICS,
     &later::CRYPTO,
 ];
+
+#[cfg(test)]
+mod tests;

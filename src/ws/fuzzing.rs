@@ -1,6 +1,11 @@
 //! What reads frames.
 
-use super::tap::Tap;
+pub use super::deflate::fuzzing::{extensions, inflate};
+use super::{
+    Inflater, Limits, Side,
+    tap::Tap,
+    testing::{agreed, compare, hear, options},
+};
 use crate::fuzzing::told;
 
 /// `-vv`: frames are shown alike, however the stream was cut. The first byte says how.
@@ -14,4 +19,28 @@ pub fn tap(data: &[u8]) {
         cut.see(piece);
     }
     assert_eq!(shown, told());
+}
+
+/// The same is heard however the stream is cut; without permessage-deflate, it is what tungstenite hears. The first byte
+/// sets the reader up, the second says how many cuts there are, then come the cuts, and then the stream.
+pub fn reader(data: &[u8]) {
+    let [flags, count, rest @ ..] = data else { return };
+    let (cuts, stream) = rest.split_at(rest.len().min(2 * usize::from(count % 16)));
+    let cuts: Vec<usize> =
+        cuts.chunks(2).map(|cut| cut.iter().fold(0, |at, byte| at << 8 | usize::from(*byte))).collect();
+    let side = if flags & 1 > 0 { Side::Server } else { Side::Client };
+    let limits = Limits {
+        message: [1, 100, 5000, 100_000][usize::from(flags >> 1) % 4],
+        frame: [125, 1000, 20_000, 80_000][usize::from(flags >> 3) % 4],
+    };
+    let inflater = || (flags & 32 > 0).then(|| Inflater::new(&agreed(&options(flags & 64 > 0, 15, 6)), side));
+    let whole = hear(side, limits, inflater(), stream, &[]);
+    assert_eq!(hear(side, limits, inflater(), stream, &cuts), whole);
+    if flags & 128 > 0 {
+        let every: Vec<usize> = (0..stream.len()).collect();
+        assert_eq!(hear(side, limits, inflater(), stream, &every), whole);
+    }
+    if inflater().is_none() {
+        compare(side, limits, stream);
+    }
 }

@@ -19,6 +19,8 @@ mod key;
 mod reader;
 mod stream;
 mod tap;
+#[cfg(any(test, fuzzing))]
+pub mod testing;
 mod wire;
 
 pub use deflate::{Agreed, Inflater, Offers, SharedDeflater, accept as accept_deflate, is_token};

@@ -24,8 +24,8 @@ use tokio_util::io::poll_read_buf;
 
 /// How much is read at once, in bytes: little while little comes, so that a message that waits somewhere does not hold a
 /// large buffer, and up to what the kernel hands over in one go when it comes in masses.
-const LEAST_READ: usize = 8 * 1024;
-const MOST_READ: usize = 256 * 1024;
+pub(super) const LEAST_READ: usize = 8 * 1024;
+pub(super) const MOST_READ: usize = 256 * 1024;
 
 /// What a peer says.
 #[derive(Debug, PartialEq, Eq)]
@@ -137,6 +137,12 @@ impl Reader {
         }
     }
 
+    /// How many bytes are held of the input, and of a message that is put together.
+    #[cfg(any(test, fuzzing))]
+    pub fn held(&self) -> (usize, usize) {
+        (self.input.capacity(), self.message.as_ref().map_or(0, |message| message.payload.capacity()))
+    }
+
     /// Makes room for a read.
     fn make_room(&mut self) {
         let room = self.input.capacity() - self.input.len();
@@ -191,19 +197,23 @@ impl Reader {
             };
             let is_complete = is_whole && frame.is_final;
             let piece = &self.input[..come];
-            match self.inflater.as_mut().filter(|_| message.is_compressed) {
+            let taken = match self.inflater.as_mut().filter(|_| message.is_compressed) {
                 Some(inflater) => {
-                    inflater.push(piece, &mut message.payload, self.limits.message)?;
-                    if is_complete {
-                        inflater.end(&mut message.payload, self.limits.message)?;
-                    }
+                    let limit = self.limits.message;
+                    let pushed = inflater.push(piece, &mut message.payload, limit);
+                    pushed.and_then(|()| if is_complete { inflater.end(&mut message.payload, limit) } else { Ok(()) })
                 }
-                None => message.payload.extend_from_slice(piece),
-            }
+                None => {
+                    message.payload.extend_from_slice(piece);
+                    Ok(())
+                }
+            };
             self.input.advance(come);
+            // What stands first is told first, also where both come at once.
             if message.kind == Kind::Text {
-                message.text.check(&message.payload, is_complete)?;
+                message.text.check(&message.payload, is_complete && taken.is_ok())?;
             }
+            taken?;
             if is_complete {
                 let Some(Assembly { kind, payload, .. }) = self.message.take() else { return Ok(None) };
                 return Ok(Some(Heard::Message(Message { kind, payload: payload.into() })));
@@ -238,7 +248,7 @@ impl Reader {
             Side::Client if mask.is_some() => return Err(ProtocolError::MaskedFrameFromServer.into()),
             Side::Server | Side::Client => {}
         }
-        let length = self.check_length(opcode, is_final, length)?;
+        let length = self.check_length(opcode, is_final, rsv1, length)?;
         match (opcode, &self.message) {
             (OpCode::Control(_), _) | (OpCode::Data(Data::Continue), Some(_)) => {}
             (OpCode::Data(Data::Continue), None) => return Err(ProtocolError::UnexpectedContinueFrame.into()),
@@ -254,8 +264,8 @@ impl Reader {
         Ok(Some(Frame { opcode, is_final, mask, length, unmasked: 0, text: Utf8::default() }))
     }
 
-    /// Refuses what is too long as soon as it is announced.
-    fn check_length(&self, opcode: OpCode, is_final: bool, length: u64) -> Result<usize, Fault> {
+    /// Refuses what is too long as soon as it is announced. A compressed message's limit is for what is inflated.
+    fn check_length(&self, opcode: OpCode, is_final: bool, rsv1: bool, length: u64) -> Result<usize, Fault> {
         if let OpCode::Control(_) = opcode {
             if !is_final {
                 return Err(ProtocolError::FragmentedControlFrame.into());
@@ -264,8 +274,10 @@ impl Reader {
                 return Err(ProtocolError::ControlFrameTooBig.into());
             }
         }
+        let is_compressed = rsv1 || self.message.as_ref().is_some_and(|message| message.is_compressed);
         let before = self.message.as_ref().map_or(0, |message| message.payload.len());
-        let most = self.limits.frame.min(self.limits.message.saturating_sub(before));
+        let left = if is_compressed { usize::MAX } else { self.limits.message.saturating_sub(before) };
+        let most = self.limits.frame.min(left);
         match usize::try_from(length) {
             Ok(fits) if fits <= most || matches!(opcode, OpCode::Control(_)) => Ok(fits),
             _ if length > self.limits.frame as u64 => Err(Fault::too_long(length, self.limits.frame)),
@@ -303,111 +315,18 @@ fn close_frame(payload: &[u8]) -> Result<Close, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ws::frame;
+    use crate::ws::{
+        frame,
+        testing::{self, Pieces},
+    };
     use bytes::BufMut;
     use proptest::prelude::*;
-    use std::{io, task::Waker};
-    use tokio::io::ReadBuf;
-    use tokio_tungstenite::tungstenite::{
-        Message as Theirs, WebSocket,
-        protocol::{Role, WebSocketConfig},
-    };
+    use std::task::Waker;
 
     const LIMITS: Limits = Limits { message: 100_000, frame: 80_000 };
 
-    /// Gives its pieces one a read, and says that there is nothing to read between them.
-    struct Pieces {
-        pieces: Vec<Vec<u8>>,
-        next: usize,
-        is_waiting: bool,
-    }
-
-    impl AsyncRead for Pieces {
-        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            self.is_waiting = !self.is_waiting;
-            if self.is_waiting {
-                return Poll::Pending;
-            }
-            let at = self.next;
-            if let Some(piece) = self.pieces.get_mut(at) {
-                let length = piece.len().min(buf.remaining());
-                buf.put_slice(&piece[..length]);
-                piece.drain(..length);
-                self.next += usize::from(piece.is_empty());
-            }
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    /// All that is heard up to the end or the fault; that comes as the close code.
     fn hear(side: Side, bytes: &[u8], cuts: &[usize]) -> (Vec<Heard>, Option<u16>) {
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
-        cuts.extend([0, bytes.len()]);
-        cuts.sort_unstable();
-        cuts.dedup();
-        let pieces = cuts.windows(2).map(|ends| bytes[ends[0]..ends[1]].to_vec()).collect();
-        let mut io = Pieces { pieces, next: 0, is_waiting: false };
-        let mut reader = Reader::new(side, LIMITS, Vec::new(), None);
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut all = Vec::new();
-        loop {
-            match reader.poll_next(&mut io, &mut cx) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(heard)) => {
-                    let is_last = matches!(heard, Heard::Close(_));
-                    all.push(heard);
-                    if is_last {
-                        return (all, None);
-                    }
-                }
-                Poll::Ready(Err(Fault::Violation { code, .. })) => return (all, Some(code)),
-                Poll::Ready(Err(_)) => return (all, None),
-            }
-        }
-    }
-
-    /// What tungstenite makes of the same bytes.
-    fn their_hearing(side: Side, bytes: &[u8]) -> (Vec<Heard>, Option<u16>) {
-        struct Deaf<'a>(Cursor<&'a [u8]>);
-        impl io::Read for Deaf<'_> {
-            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                io::Read::read(&mut self.0, buf)
-            }
-        }
-        impl io::Write for Deaf<'_> {
-            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-                Ok(buf.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let role = if side == Side::Server { Role::Server } else { Role::Client };
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(LIMITS.message))
-            .max_frame_size(Some(LIMITS.frame))
-            .read_buffer_size(1024);
-        let mut socket = WebSocket::from_raw_socket(Deaf(Cursor::new(bytes)), role, Some(limits));
-        let mut all = Vec::new();
-        loop {
-            all.push(match socket.read() {
-                Ok(Theirs::Text(text)) => Heard::Message(Message { kind: Kind::Text, payload: text.into() }),
-                Ok(Theirs::Binary(payload)) => Heard::Message(Message { kind: Kind::Binary, payload }),
-                Ok(Theirs::Ping(payload)) => Heard::Ping(payload),
-                Ok(Theirs::Pong(payload)) => Heard::Pong(payload),
-                Ok(Theirs::Close(None)) => Heard::Close(Close::new(Close::NO_STATUS, "")),
-                Ok(Theirs::Close(Some(close))) => Heard::Close(Close::new(close.code.into(), close.reason.as_str())),
-                Ok(Theirs::Frame(_)) => unreachable!("it is never read"),
-                Err(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return (all, None),
-                Err(tungstenite::Error::Protocol(_)) => return (all, Some(1002)),
-                Err(tungstenite::Error::Capacity(_)) => return (all, Some(1009)),
-                Err(tungstenite::Error::Utf8(_)) => return (all, Some(1007)),
-                Err(error) => unreachable!("{error}"),
-            });
-            if matches!(all.last(), Some(Heard::Close(_))) {
-                return (all, None);
-            }
-        }
+        testing::hear(side, LIMITS, None, bytes, cuts)
     }
 
     #[derive(Clone, Debug)]
@@ -489,16 +408,7 @@ mod tests {
 
         #[test]
         fn tungstenite_hears_the_same(side in side(), frames in prop::collection::vec(planned(), 0..8)) {
-            let bytes = encode(side, &frames);
-            let (ours, our_fault) = hear(side, &bytes, &[]);
-            let (theirs, their_fault) = their_hearing(side, &bytes);
-            prop_assert_eq!(&ours[..], &theirs[..ours.len().min(theirs.len())]);
-            match (our_fault, their_fault) {
-                // It replaces codes that may not be sent.
-                (Some(1002), None) => prop_assert!(matches!(theirs.last(), Some(Heard::Close(_)))),
-                // Of several faults in a frame it finds another first.
-                (ours, theirs) => prop_assert_eq!(ours.is_some(), theirs.is_some()),
-            }
+            testing::compare(side, LIMITS, &encode(side, &frames));
         }
 
         #[test]
@@ -529,6 +439,6 @@ mod tests {
         }
         io.is_waiting = false;
         assert!(reader.poll_next(&mut io, &mut cx).is_pending());
-        assert_eq!(reader.input.capacity(), 0);
+        assert_eq!(reader.held(), (0, 0));
     }
 }

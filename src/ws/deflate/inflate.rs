@@ -54,11 +54,15 @@ impl Inflater {
     pub fn end(&mut self, message: &mut Vec<u8>, limit: usize) -> Result<(), Fault> {
         // Nothing was begun in an empty message, or behind a final block at its very end.
         if !self.is_fresh {
-            let tail = self.inflate(&TAIL, message, limit)?;
             let length = message.len();
-            if tail != (TAIL.len(), true) && (tail.1 || self.inflate(&FINAL, message, limit)? != (FINAL.len(), true))
-                || message.len() != length
-            {
+            let mut ends_with = |end: &[u8]| self.inflate(end, message, limit).unwrap_or_default();
+            let is_whole = match ends_with(&TAIL) {
+                (used, true) => used == TAIL.len(),
+                (_, false) => ends_with(&FINAL) == (FINAL.len(), true),
+            };
+            if !is_whole || message.len() != length {
+                // As far as they were taken for data.
+                message.truncate(length);
                 return Err(Fault::damaged("it is cut off"));
             }
         }
@@ -92,19 +96,20 @@ impl Inflater {
         let mut used = 0;
         loop {
             if message.len() == message.capacity() {
-                message
-                    .reserve(message.len().max(STEP).min(limit.saturating_add(1).saturating_sub(message.len()).max(1)));
+                let left = limit.saturating_add(1).saturating_sub(message.len());
+                message.reserve_exact(message.len().max(STEP).min(left.max(1)));
             }
             let before = (decompress.total_in(), message.len());
-            let status = decompress
-                .decompress_vec(&input[used..], message, FlushDecompress::None)
-                .map_err(|error| Fault::damaged(error.message().unwrap_or("it is no deflate stream")))?;
+            let inflated = decompress.decompress_vec(&input[used..], message, FlushDecompress::None);
             used += usize::try_from(decompress.total_in() - before.0).unwrap_or(usize::MAX);
+            // Also where damage comes behind it, for that may not have come yet.
             if message.len() > limit {
                 return Err(Fault::too_long(message.len() as u64, limit));
             }
-            if status == Status::StreamEnd {
-                return Ok((used, true));
+            match inflated {
+                Ok(Status::StreamEnd) => return Ok((used, true)),
+                Ok(_) => {}
+                Err(error) => return Err(Fault::damaged(error.message().unwrap_or("it is no deflate stream"))),
             }
             if message.len() < message.capacity() {
                 if used == input.len() {

@@ -4,6 +4,8 @@
 //! connection holds neither of zlib's states: [`pool`] has both. A client whose server keeps its context holds the end of
 //! what was said, 32 KiB at most, for the next message may refer to it.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod header;
 mod inflate;
 mod negotiate;

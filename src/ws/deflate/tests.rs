@@ -2,7 +2,11 @@ use super::*;
 use crate::{
     cli::DeflateOptions,
     flow::{Kind, Message},
-    ws::{Fault, Heard, Limits, Reader, Side, append_frame, frame::encode},
+    ws::{
+        Fault, Heard, Limits, Reader, Side,
+        frame::encode,
+        testing::{Saying, agreed, hear, options, said},
+    },
 };
 use bytes::{Bytes, BytesMut};
 use flate2::{Compress, Compression, FlushCompress};
@@ -16,7 +20,7 @@ use std::{
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
-    coding::{Control, Data, OpCode},
+    coding::{Data, OpCode},
 };
 
 /// The longest message and frame.
@@ -73,16 +77,6 @@ fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, side: Side) -> (Vec<Hea
 /// A message that is compressed on its own.
 fn deflate_message(payload: &[u8]) -> Option<Bytes> {
     SharedDeflater::new(&options(false, 15, 6)).expect("a deflater").deflate(payload)
-}
-
-fn options(no_context: bool, window_bits: u8, level: u8) -> DeflateOptions {
-    DeflateOptions { offers: true, accepts: true, level, window_bits, no_context, ..DeflateOptions::default() }
-}
-
-/// What is agreed on when the server keeps its context, or does not.
-fn agreed(options: &DeflateOptions) -> Agreed {
-    let (_, offer) = Offers::ours(options);
-    accept([offer.expect("an offer").as_bytes()], options).expect("it is taken").0
 }
 
 /// What a client reads of these bytes from a server.
@@ -203,6 +197,50 @@ fn a_message_is_refused_when_it_grows_beyond_the_limit() {
 }
 
 #[test]
+fn a_message_as_long_as_the_limit_is_read_though_it_was_longer_compressed() {
+    let payload: Vec<u8> = (0..LIMIT).map(|_| rand::random()).collect();
+    let mut deflated = Vec::with_capacity(2 * LIMIT);
+    Compress::new(Compression::none(), false)
+        .compress_vec(&payload, &mut deflated, FlushCompress::Sync)
+        .expect("compressed");
+    deflated.truncate(deflated.len() - TAIL.len());
+    assert!(deflated.len() > LIMIT);
+    let fragments = deflated.chunks(LIMIT - 1).chain([&[][..]]);
+    let mut wire = BytesMut::new();
+    for (at, fragment) in fragments.enumerate() {
+        let opcode = OpCode::Data(if at == 0 { Data::Binary } else { Data::Continue });
+        let header = FrameHeader { is_final: fragment.is_empty(), rsv1: at == 0, opcode, ..FrameHeader::default() };
+        encode(&mut wire, header, false, fragment);
+    }
+    let agreed = agreed(&options(false, 15, 6));
+    let (heard, fault) = read(Arriving::cut(&wire, &[5000]), b"", &agreed, Side::Client);
+    assert!(fault.is_none(), "{fault:?}");
+    assert_eq!(heard, [message(Kind::Binary, payload)]);
+}
+
+#[test]
+fn wrong_text_is_told_before_the_limit_that_comes_after_it_however_it_is_cut() {
+    let text = [b"\xff".repeat(100), vec![b' '; LIMIT]].concat();
+    let wrong = deflate_message(&text).expect("shorter");
+    let mut wire = BytesMut::new();
+    let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
+    encode(&mut wire, header, false, &wrong);
+    let (heard, fault) = client_reads(&wire);
+    assert!(heard.is_empty() && fault.as_ref().is_some_and(|(code, _)| *code == 1007), "{fault:?}");
+}
+
+#[test]
+fn a_limit_is_told_before_the_damage_behind_it_however_it_is_cut() {
+    // Two letters, and then a distance that there is not.
+    let wrong = [0x41, 0x07, 0x2a, 0xf3, 0xc1, 0xff, 0xff, 0x64, 0x05];
+    let limits = Limits { message: 1, frame: 100 };
+    let inflater = || Some(Inflater::new(&agreed(&options(false, 15, 6)), Side::Client));
+    for cuts in [&[][..], &[0, 1, 2, 3, 4, 5, 6, 7, 8]] {
+        assert_eq!(hear(Side::Client, limits, inflater(), &wrong, cuts), (Vec::new(), Some(1009)), "{cuts:?}");
+    }
+}
+
+#[test]
 fn wrong_text_is_refused_though_it_was_compressed() {
     let wrong = deflate_message(&[0xff; 100]).expect("shorter");
     let mut wire = BytesMut::new();
@@ -229,13 +267,6 @@ fn what_does_not_get_shorter_leaves_plain() {
     assert!(deflater.begin(&[0; 100], 100).is_some());
 }
 
-/// Something that a peer says.
-#[derive(Clone, Debug)]
-enum Saying {
-    Message(Data, Vec<u8>),
-    Ping(Vec<u8>),
-}
-
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         "[ -~\u{e4}\u{20ac}]{0,200}".prop_map(String::into_bytes),
@@ -247,48 +278,10 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
 fn saying() -> impl Strategy<Value = Saying> {
     prop_oneof![
         4 => (any::<bool>(), payload()).prop_map(|(is_text, payload)| {
-            Saying::Message(if is_text { Data::Text } else { Data::Binary }, payload)
+            Saying::Message(if is_text { Kind::Text } else { Kind::Binary }, payload)
         }),
         1 => prop::collection::vec(any::<u8>(), 0..126).prop_map(Saying::Ping),
     ]
-}
-
-/// Frames of these messages from this side: compressed where that makes them shorter, cut into fragments, and with pings in
-/// between.
-fn said(side: Side, options: &DeflateOptions, sayings: &[Saying], fragment: usize) -> BytesMut {
-    let masked = side == Side::Client;
-    let mut wire = BytesMut::new();
-    let mut deflater = Deflater::new(&agreed(options), side, options);
-    for saying in sayings {
-        match saying {
-            Saying::Ping(payload) => append_frame(&mut wire, OpCode::Control(Control::Ping), true, masked, payload),
-            Saying::Message(kind, payload) => {
-                let length = payload.len();
-                let mut rest = &payload[..];
-                let mut opcode = *kind;
-                loop {
-                    let (piece, left) = rest.split_at(rest.len().min(fragment));
-                    let is_first = rest.len() == length;
-                    rest = left;
-                    let is_final = rest.is_empty();
-                    let deflated = match &mut deflater {
-                        Some(deflater) if is_first => deflater.begin(piece, length),
-                        Some(deflater) => deflater.go_on(piece, is_final),
-                        None => None,
-                    };
-                    let rsv1 = is_first && deflated.is_some();
-                    let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
-                    encode(&mut wire, header, masked, deflated.as_deref().unwrap_or(piece));
-                    if is_final {
-                        break;
-                    }
-                    append_frame(&mut wire, OpCode::Control(Control::Pong), true, masked, b"between");
-                    opcode = Data::Continue;
-                }
-            }
-        }
-    }
-    wire
 }
 
 proptest! {
@@ -313,11 +306,7 @@ proptest! {
         let (heard, fault) = read(Arriving::cut(rest, &cuts), early, &agreed, peer);
         prop_assert!(fault.is_none(), "{:?}", fault);
         let heard: Vec<Heard> = heard.into_iter().filter(|heard| !matches!(heard, Heard::Pong(_))).collect();
-        let expected: Vec<Heard> = sayings.into_iter().map(|saying| match saying {
-            Saying::Message(Data::Text, payload) => message(Kind::Text, payload),
-            Saying::Message(_, payload) => message(Kind::Binary, payload),
-            Saying::Ping(payload) => Heard::Ping(payload.into()),
-        }).collect();
+        let expected: Vec<Heard> = sayings.into_iter().map(Heard::from).collect();
         prop_assert_eq!(heard, expected);
     }
 

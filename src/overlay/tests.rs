@@ -1,0 +1,116 @@
+//! What lines and chunks make of bytes, whatever these are and however they are cut.
+
+use super::{chunks::ChunkStream, lines::LineStream};
+use crate::{
+    cli::Framing,
+    error::Error,
+    flow::{ByteEnd, Incoming, Kind, Message, MessageEnd},
+    ws::testing::Pieces,
+};
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, Waker},
+};
+use tokio::io::{join, sink};
+
+const LIMIT: usize = 30;
+
+fn framing(separator: u8, kind: Kind) -> Framing {
+    Framing { kind: Some(kind), separator, one_line: true, max_length: LIMIT }
+}
+
+/// All messages up to the end or an error.
+fn messages(mut end: MessageEnd) -> (Vec<Bytes>, Option<Error>) {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut all = Vec::new();
+    loop {
+        match end.io.poll_next(&mut cx) {
+            // The bytes are there, only not at once.
+            Poll::Pending => {}
+            Poll::Ready(Ok(Incoming::Message(message))) => all.push(message.payload),
+            Poll::Ready(Ok(Incoming::End(_))) => return (all, None),
+            Poll::Ready(Err(error)) => return (all, Some(error)),
+        }
+    }
+}
+
+fn arriving(bytes: &[u8], cuts: &[usize]) -> ByteEnd {
+    ByteEnd::peer(join(Pieces::cut(bytes, cuts), sink()), "a test")
+}
+
+/// Text with line ends, in which a few bytes may be anything.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let damage = prop::option::weighted(0.3, (any::<usize>(), any::<u8>()));
+    ("[a-c\u{e4}\u{20ac}\n\0]{0,150}", damage).prop_map(|(text, damage)| {
+        let mut bytes = text.into_bytes();
+        if let (Some((at, byte)), 1..) = (damage, bytes.len()) {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        bytes
+    })
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Text), Just(Kind::Binary)]
+}
+
+fn separator() -> impl Strategy<Value = u8> {
+    prop_oneof![Just(b'\n'), Just(0)]
+}
+
+fn cuts() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(any::<usize>(), 0..20)
+}
+
+proptest! {
+    #[test]
+    fn lines_are_what_stands_between_separators(
+        bytes in input(), kind in kind(), separator in separator(), cuts in cuts()
+    ) {
+        let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == separator).collect();
+        if lines.last().is_some_and(|rest| rest.is_empty()) {
+            lines.pop();
+        }
+        let fits = |line: &&[u8]| line.len() <= LIMIT && (kind == Kind::Binary || std::str::from_utf8(line).is_ok());
+        let expected: Vec<&[u8]> = lines.iter().copied().take_while(fits).collect();
+        let (heard, error) = messages(LineStream::frame(arriving(&bytes, &cuts), framing(separator, kind)));
+        prop_assert_eq!(&heard, &expected);
+        prop_assert_eq!(error.is_some(), expected.len() < lines.len());
+    }
+
+    #[test]
+    fn messages_that_were_written_as_lines_are_read_again(
+        payloads in prop::collection::vec("[ -~\n\u{e4}]{0,15}", 0..10), separator in separator()
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let heard = runtime.block_on(async {
+            let (near, far) = tokio::io::duplex(1000);
+            let mut writer = LineStream::frame(ByteEnd::peer(near, "a test"), framing(separator, Kind::Text));
+            for payload in &payloads {
+                poll_fn(|cx| writer.io.poll_ready(cx)).await.expect("room");
+                let message = Message { kind: Kind::Text, payload: payload.clone().into() };
+                writer.io.start_send(message).expect("taken");
+            }
+            poll_fn(|cx| writer.io.poll_finish(cx, None)).await.expect("written");
+            messages(LineStream::frame(ByteEnd::peer(far, "a test"), framing(separator, Kind::Text))).0
+        });
+        let expected: Vec<String> =
+            payloads.iter().map(|payload| payload.replace(char::from(separator), " ")).collect();
+        prop_assert_eq!(heard, expected);
+    }
+
+    #[test]
+    fn chunks_are_all_that_was_read_up_to_what_is_no_text(bytes in input(), kind in kind(), cuts in cuts()) {
+        let (heard, error) = messages(ChunkStream::frame(arriving(&bytes, &cuts), kind));
+        let all = heard.concat();
+        prop_assert!(heard.iter().all(|chunk| !chunk.is_empty()));
+        prop_assert!(bytes.starts_with(&all));
+        let is_good = kind == Kind::Binary || std::str::from_utf8(&bytes).is_ok();
+        prop_assert_eq!(error.is_none(), is_good);
+        prop_assert!(!is_good || all.len() == bytes.len());
+        prop_assert!(kind == Kind::Binary || heard.iter().all(|chunk| std::str::from_utf8(chunk).is_ok()));
+    }
+}

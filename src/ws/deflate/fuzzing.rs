@@ -1,0 +1,108 @@
+//! What inflates, and what negotiates.
+
+use super::{Agreed, Deflater, Inflater, Offers, accept, header::parse};
+use crate::{
+    cli::DeflateOptions,
+    flow::Kind,
+    ws::{
+        Heard, Limits, Side,
+        testing::{Saying, agreed, hear, options, said},
+    },
+};
+
+/// Messages of ours come back, whatever they are and however they are compressed and cut; any other bytes are inflated
+/// within the limit or refused, however they are cut. The first byte says which.
+pub fn inflate(data: &[u8]) {
+    match data {
+        [first, setting @ ..] if first % 2 == 0 => round_trip(setting),
+        [first, low, high, piece, messages @ ..] => {
+            let agreed = agreed(&options(first & 2 > 0, 15, 6));
+            any_bytes(&agreed, u16::from_le_bytes([*low, *high]).into(), usize::from(*piece) + 1, messages);
+        }
+        _ => {}
+    }
+}
+
+/// Settings, and messages that are a word some times over: a byte of flags, how often, how long the word is, the word.
+fn round_trip(data: &[u8]) {
+    let [flags, level, bits, threshold, low, high, piece, messages @ ..] = data else { return };
+    let side = if flags & 1 > 0 { Side::Server } else { Side::Client };
+    let peer = if flags & 1 > 0 { Side::Client } else { Side::Server };
+    let options =
+        DeflateOptions { threshold: usize::from(*threshold), ..options(flags & 2 > 0, 8 + bits % 8, level % 10) };
+    let fragment = usize::from(u16::from_le_bytes([*low, *high])).max(1);
+    let mut sayings = Vec::new();
+    let mut rest = messages;
+    while let [flags, times, length, behind @ ..] = rest {
+        let (word, behind) = behind.split_at(behind.len().min(usize::from(*length)));
+        rest = behind;
+        // Not too many fragments, which take long.
+        let payload = word.repeat(usize::from(*times).min(50 * fragment / word.len().max(1) + 1));
+        sayings.push(match std::str::from_utf8(&payload) {
+            _ if flags & 2 > 0 => Saying::Ping(word[..word.len().min(125)].to_vec()),
+            Ok(_) if flags & 1 > 0 => Saying::Message(Kind::Text, payload),
+            _ => Saying::Message(Kind::Binary, payload),
+        });
+    }
+    let longest = sayings.iter().map(|saying| match saying {
+        Saying::Message(_, payload) | Saying::Ping(payload) => payload.len(),
+    });
+    // A frame may be longer than what it inflates to.
+    let limits = Limits { message: longest.max().unwrap_or_default(), frame: 1 << 17 };
+    let wire = said(side, &options, &sayings, fragment);
+    let cuts: Vec<usize> = (0..wire.len()).step_by(usize::from(*piece) + 1 + wire.len() / 200).collect();
+    let (mut heard, fault) = hear(peer, limits, Some(Inflater::new(&agreed(&options), peer)), &wire, &cuts);
+    heard.retain(|heard| !matches!(heard, Heard::Pong(_)));
+    assert_eq!(fault, None);
+    assert_eq!(heard, sayings.into_iter().map(Heard::from).collect::<Vec<_>>());
+}
+
+/// Messages with their length in front, whole and in pieces.
+fn any_bytes(agreed: &Agreed, limit: usize, piece: usize, mut messages: &[u8]) {
+    let mut inflaters = [Inflater::new(agreed, Side::Client), Inflater::new(agreed, Side::Client)];
+    while let [length, behind @ ..] = messages {
+        let (deflated, behind) = behind.split_at(behind.len().min(usize::from(*length)));
+        messages = behind;
+        let [whole, cut] = [deflated.len().max(1), piece].map(|piece| deflated.chunks(piece));
+        let [one, other] = &mut inflaters;
+        let results = [(one, whole), (other, cut)].map(|(inflater, mut pieces)| {
+            let mut message = Vec::new();
+            let pushed = pieces.try_for_each(|piece| inflater.push(piece, &mut message, limit));
+            let ended = pushed.and_then(|()| inflater.end(&mut message, limit));
+            assert!(message.len() <= limit + usize::from(ended.is_err()));
+            (message, ended.is_ok())
+        });
+        assert_eq!(results[0], results[1]);
+        if !results[0].1 {
+            return;
+        }
+    }
+}
+
+/// `Sec-WebSocket-Extensions`, a header a line behind a byte that sets the options: as offers and as answers.
+pub fn extensions(data: &[u8]) {
+    let Some((flags, lines)) = data.split_first() else { return };
+    let options = options(flags & 1 > 0, 9 + (flags >> 1) % 7, 6);
+    let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
+    if let Some(list) = parse(lines.iter().copied()) {
+        let shown = list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        assert_eq!(parse([shown.as_bytes()]), Some(list));
+    }
+    if let Some((agreed, answer)) = accept(lines.iter().copied(), &options) {
+        let written = Offers::written(lines.iter().copied(), &options);
+        assert_eq!(written.check([answer.as_bytes()]), Ok(Some(agreed)));
+    }
+    let (offers, _) = Offers::ours(&options);
+    match offers.check(lines.iter().copied()) {
+        Ok(Some(agreed)) => {
+            assert!((8..=options.window_bits).contains(&agreed.sending(Side::Client).bits));
+            assert!((8..=options.window_bits).contains(&agreed.receiving(Side::Client).bits));
+            assert!(!options.no_context || !agreed.sending(Side::Client).keeps_context);
+            assert!(!options.no_context || !agreed.receiving(Side::Client).keeps_context);
+            let plain = agreed.sending(Side::Client).bits == 8;
+            assert_eq!(Deflater::new(&agreed, Side::Client, &options).is_none(), plain);
+        }
+        Ok(None) => {}
+        Err(reason) => assert!(!reason.is_empty()),
+    }
+}

@@ -1,0 +1,247 @@
+//! What tests and fuzz targets share: bytes that arrive in pieces, what is heard of them, and what tungstenite hears.
+
+use super::{
+    Agreed, Fault, Heard, Inflater, Limits, Offers, Reader, Side, accept_deflate, append_frame,
+    deflate::Deflater,
+    encode_frame,
+    reader::{LEAST_READ, MOST_READ},
+};
+use crate::{
+    cli::DeflateOptions,
+    flow::{Close, Kind, Message},
+};
+use bytes::{Bytes, BytesMut};
+use std::{
+    io::{self, Cursor},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_tungstenite::tungstenite::{
+    self, Message as Theirs, WebSocket,
+    error::ProtocolError,
+    protocol::{
+        Role, WebSocketConfig,
+        frame::{
+            FrameHeader,
+            coding::{Control, Data, OpCode},
+        },
+    },
+};
+
+/// Gives its pieces one a read, and says that there is nothing to read between them.
+pub struct Pieces {
+    pub pieces: Vec<Vec<u8>>,
+    pub next: usize,
+    pub is_waiting: bool,
+}
+
+impl Pieces {
+    /// Cut at these places, as far as there are so many bytes; otherwise they are counted from the start again.
+    pub fn cut(bytes: &[u8], cuts: &[usize]) -> Self {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        cuts.extend([0, bytes.len()]);
+        cuts.sort_unstable();
+        cuts.dedup();
+        let pieces = cuts.windows(2).map(|ends| bytes[ends[0]..ends[1]].to_vec()).collect();
+        Self { pieces, next: 0, is_waiting: false }
+    }
+}
+
+impl AsyncRead for Pieces {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.is_waiting = !self.is_waiting;
+        if self.is_waiting {
+            return Poll::Pending;
+        }
+        let at = self.next;
+        if let Some(piece) = self.pieces.get_mut(at) {
+            let length = piece.len().min(buf.remaining());
+            buf.put_slice(&piece[..length]);
+            piece.drain(..length);
+            self.next += usize::from(piece.is_empty());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// All that is heard up to the end or the fault; that comes as the close code. Memory stays within bounds all the while.
+pub fn hear(
+    side: Side,
+    limits: Limits,
+    inflater: Option<Inflater>,
+    bytes: &[u8],
+    cuts: &[usize],
+) -> (Vec<Heard>, Option<u16>) {
+    let mut io = Pieces::cut(bytes, cuts);
+    let mut reader = Reader::new(side, limits, Vec::new(), inflater);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut all = Vec::new();
+    loop {
+        match reader.poll_next(&mut io, &mut cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(heard)) => {
+                let is_last = matches!(heard, Heard::Close(_));
+                all.push(heard);
+                if is_last {
+                    return (all, None);
+                }
+            }
+            Poll::Ready(Err(Fault::Violation { code, .. })) => return (all, Some(code)),
+            Poll::Ready(Err(_)) => return (all, None),
+        }
+        let (input, message) = reader.held();
+        assert!(input <= 2 * (limits.frame.max(125) + MOST_READ), "{input} bytes of input are held");
+        assert!(input <= 8 * (LEAST_READ + bytes.len()), "{input} bytes of input for {}", bytes.len());
+        assert!(message <= 2 * (limits.message + LEAST_READ), "{message} bytes of a message are held");
+    }
+}
+
+/// What tungstenite makes of the same bytes.
+pub fn their_hearing(side: Side, limits: Limits, bytes: &[u8]) -> (Vec<Heard>, Option<u16>) {
+    struct Deaf<'a>(Cursor<&'a [u8]>);
+    impl io::Read for Deaf<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            io::Read::read(&mut self.0, buf)
+        }
+    }
+    impl io::Write for Deaf<'_> {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            Ok(buf.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let role = if side == Side::Server { Role::Server } else { Role::Client };
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(limits.message))
+        .max_frame_size(Some(limits.frame))
+        .read_buffer_size(1024);
+    let mut socket = WebSocket::from_raw_socket(Deaf(Cursor::new(bytes)), role, Some(config));
+    let mut all = Vec::new();
+    loop {
+        all.push(match socket.read() {
+            Ok(Theirs::Text(text)) => Heard::Message(Message { kind: Kind::Text, payload: text.into() }),
+            Ok(Theirs::Binary(payload)) => Heard::Message(Message { kind: Kind::Binary, payload }),
+            Ok(Theirs::Ping(payload)) => Heard::Ping(payload),
+            Ok(Theirs::Pong(payload)) => Heard::Pong(payload),
+            Ok(Theirs::Close(None)) => Heard::Close(Close::new(Close::NO_STATUS, "")),
+            Ok(Theirs::Close(Some(close))) => Heard::Close(Close::new(close.code.into(), close.reason.as_str())),
+            Ok(Theirs::Frame(_)) => unreachable!("it is never read"),
+            Err(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return (all, None),
+            Err(tungstenite::Error::Protocol(_)) => return (all, Some(1002)),
+            Err(tungstenite::Error::Capacity(_)) => return (all, Some(1009)),
+            Err(tungstenite::Error::Utf8(_)) => return (all, Some(1007)),
+            Err(error) => unreachable!("{error}"),
+        });
+        if matches!(all.last(), Some(Heard::Close(_))) {
+            return (all, None);
+        }
+    }
+}
+
+/// Whether the bytes end within a frame, whose faults tungstenite finds only when it is whole.
+fn is_cut_off(mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        let mut cursor = Cursor::new(bytes);
+        let Ok(Some((_, length))) = FrameHeader::parse(&mut cursor) else { return true };
+        let header = usize::try_from(cursor.position()).unwrap_or(usize::MAX);
+        match usize::try_from(length).ok().and_then(|length| bytes.get(header..)?.get(length..)) {
+            Some(rest) => bytes = rest,
+            None => return true,
+        }
+    }
+    false
+}
+
+/// Checks that tungstenite hears the same. The limit for frames must not be below a control frame's 125 bytes, to which
+/// only tungstenite applies it.
+pub fn compare(side: Side, limits: Limits, bytes: &[u8]) {
+    let (mut ours, our_fault) = hear(side, limits, None, bytes, &[]);
+    let (mut theirs, their_fault) = their_hearing(side, limits, bytes);
+    // It replaces codes that may not be sent, and 1014, which was registered later.
+    let replaced = Heard::Close(Close::new(1002, "Protocol violation"));
+    if theirs.last() == Some(&replaced) && ours.last() != Some(&replaced) {
+        theirs.pop();
+        if matches!(ours.last(), Some(Heard::Close(Close { code: 1014, .. }))) {
+            ours.pop();
+        } else {
+            assert_eq!(our_fault, Some(1002));
+        }
+        assert_eq!(ours, theirs);
+        return;
+    }
+    assert_eq!(ours[..], theirs[..ours.len().min(theirs.len())]);
+    match (our_fault, their_fault) {
+        (Some(_), None) => assert!(is_cut_off(bytes), "{our_fault:?} is no fault there"),
+        // Of several faults in a frame it finds another first.
+        _ => assert_eq!((our_fault.is_some(), ours.len()), (their_fault.is_some(), theirs.len())),
+    }
+}
+
+/// Options with which everything is compressed.
+pub fn options(no_context: bool, window_bits: u8, level: u8) -> DeflateOptions {
+    DeflateOptions { offers: true, accepts: true, level, window_bits, no_context, ..DeflateOptions::default() }
+}
+
+/// What is agreed on when the server keeps its context, or does not.
+pub fn agreed(options: &DeflateOptions) -> Agreed {
+    let (_, offer) = Offers::ours(options);
+    let agreed = accept_deflate(offer.iter().map(String::as_bytes), options);
+    agreed.unwrap_or_else(|| unreachable!("it is taken")).0
+}
+
+/// Something that a peer says.
+#[derive(Clone, Debug)]
+pub enum Saying {
+    Message(Kind, Vec<u8>),
+    Ping(Vec<u8>),
+}
+
+impl From<Saying> for Heard {
+    fn from(saying: Saying) -> Self {
+        match saying {
+            Saying::Message(kind, payload) => Self::Message(Message { kind, payload: payload.into() }),
+            Saying::Ping(payload) => Self::Ping(payload.into()),
+        }
+    }
+}
+
+/// Frames of these messages from this side: compressed where that makes them shorter, cut into fragments, and with pongs in
+/// between.
+pub fn said(side: Side, options: &DeflateOptions, sayings: &[Saying], fragment: usize) -> Bytes {
+    let masked = side == Side::Client;
+    let mut wire = BytesMut::new();
+    let mut deflater = Deflater::new(&agreed(options), side, options);
+    for saying in sayings {
+        match saying {
+            Saying::Ping(payload) => append_frame(&mut wire, OpCode::Control(Control::Ping), true, masked, payload),
+            Saying::Message(kind, payload) => {
+                let length = payload.len();
+                let mut rest = &payload[..];
+                let mut opcode = if *kind == Kind::Text { Data::Text } else { Data::Binary };
+                loop {
+                    let (piece, left) = rest.split_at(rest.len().min(fragment));
+                    let is_first = rest.len() == length;
+                    rest = left;
+                    let is_final = rest.is_empty();
+                    let deflated = match &mut deflater {
+                        Some(deflater) if is_first => deflater.begin(piece, length),
+                        Some(deflater) => deflater.go_on(piece, is_final),
+                        None => None,
+                    };
+                    let rsv1 = is_first && deflated.is_some();
+                    let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
+                    encode_frame(&mut wire, header, masked, deflated.as_deref().unwrap_or(piece));
+                    if is_final {
+                        break;
+                    }
+                    append_frame(&mut wire, OpCode::Control(Control::Pong), true, masked, b"between");
+                    opcode = Data::Continue;
+                }
+            }
+        }
+    }
+    wire.freeze()
+}
