@@ -348,7 +348,7 @@ pub struct OtherArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Show the handshake on standard error; -vv shows every frame too
+    /// Show the handshake on standard error; -vv shows every frame too, but not those of rooms
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
     /// How lines on standard error are written

@@ -26,6 +26,8 @@ use tokio_util::io::poll_read_buf;
 /// large buffer, and up to what the kernel hands over in one go when it comes in masses.
 pub(super) const LEAST_READ: usize = 8 * 1024;
 pub(super) const MOST_READ: usize = 256 * 1024;
+/// A buffer above this size is not kept for a fraction of it.
+const LARGE: usize = 64 * 1024;
 
 /// What a peer says.
 #[derive(Debug, PartialEq, Eq)]
@@ -128,8 +130,11 @@ impl Reader {
                     if std::mem::take(&mut self.burst) < self.reading / 4 {
                         self.reading = LEAST_READ.max(self.reading / 2);
                     }
-                    if self.input.is_empty() {
-                        self.input = BytesMut::new();
+                    // What waits for its rest, maybe for good, does not hold many times what it is; a long frame whose buffer
+                    // has grown with it is not copied each time that it has to wait.
+                    let capacity = self.input.capacity();
+                    if self.input.is_empty() || capacity > LARGE && self.input.len() < capacity / 8 {
+                        self.input = BytesMut::from(&self.input[..]);
                     }
                     return Poll::Pending;
                 }

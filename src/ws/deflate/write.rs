@@ -8,6 +8,10 @@ use crate::{cli::DeflateOptions, ws::Side};
 use bytes::Bytes;
 use flate2::{Compress, FlushCompress};
 
+/// After messages that did not get shorter so many leave plain untried, at most. What is encrypted or compressed already is
+/// mostly followed by more of it, and trying takes 20 times the time of sending.
+const MOST_SKIPPED: u8 = 127;
+
 /// Compresses the messages of one connection.
 pub struct Deflater {
     kind: Kind,
@@ -16,6 +20,9 @@ pub struct Deflater {
     threshold: usize,
     /// Of the message under way.
     compressor: Option<Compressor>,
+    /// How many messages the last vain attempt was worth, and how many of them are still to come.
+    skipped: u8,
+    skips_left: u8,
 }
 
 impl Deflater {
@@ -28,15 +35,21 @@ impl Deflater {
             owner: way.keeps_context.then(Owner::new),
             threshold: options.threshold,
             compressor: None,
+            skipped: 0,
+            skips_left: 0,
         })
     }
 
     /// Begins a message of `length` bytes with its first piece, which is all of it or at least 1 byte. Gives what the first
-    /// frame carries, or `None` if the message is to leave plain: it is short, it would not get shorter, or all compressors
-    /// are at work.
+    /// frame carries, or `None` if the message is to leave plain: it is short, it would not get shorter or those before it
+    /// did not, or all compressors are at work.
     pub fn begin(&mut self, piece: &[u8], length: usize) -> Option<Vec<u8>> {
         self.compressor = None;
         if length < self.threshold.max(1) {
+            return None;
+        }
+        if self.skips_left > 0 {
+            self.skips_left -= 1;
             return None;
         }
         let mut compressor = Compressor::take(self.kind, self.owner.as_ref())?;
@@ -44,8 +57,11 @@ impl Deflater {
         let deflated = flush(compressor.state(), piece, is_last);
         // Otherwise the compressor goes back without its context, of which the peer will not hear.
         if deflated.len() >= piece.len() {
+            self.skipped = self.skipped.saturating_mul(2).saturating_add(1).min(MOST_SKIPPED);
+            self.skips_left = self.skipped;
             return None;
         }
+        self.skipped = 0;
         self.put(compressor, is_last);
         Some(deflated)
     }
