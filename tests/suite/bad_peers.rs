@@ -490,7 +490,7 @@ fn the_whole_run_can_be_limited() {
         stream.write_all(&from_server(TEXT, "before")).expect("write");
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let finished = client(["--max-time", "1", &url]);
+    let finished = client(["--max-time", "3", &url]);
     finished.fails_with(124, "whole run").hints("--max-time");
     assert_eq!(finished.out(), "before\n");
     server.join().expect("served");
