@@ -224,7 +224,7 @@ def document(args, directions, versions, deflate):
     return "\n".join([
         "# Conformance",
         "",
-        f"<!-- Made by `{command}`; do not edit. -->",
+        f"<!-- Made by `{command}`; do not edit what stands above Fuzzing. -->",
         "",
         "The Autobahn test suite against wsplice as a server (`wsplice ws-l: mirror:`) and as a client (`wsplice ws: mirror:`):",
         f"{said}. A case counts by the worse of its two verdicts, on what was said and on how it was closed.",
@@ -278,7 +278,10 @@ def main():
     if not deflate:
         print("permessage-deflate: not spoken, so cases 12 and 13 are left out")
     if args.write and not args.cases and not problems:
-        pathlib.Path("docs/conformance.md").write_text(document(args, directions, versions, deflate))
+        path = pathlib.Path("docs/conformance.md")
+        # What follows the tables is written by hand.
+        _, heading, fuzzing = path.read_text().partition("\n## Fuzzing\n")
+        path.write_text(document(args, directions, versions, deflate) + heading + fuzzing)
     sys.exit(bool(problems))
 
 
