@@ -108,7 +108,7 @@ impl WebSocket {
         if let Some(tap) = &mut tap {
             tap.see(&early);
         }
-        let wire = Wire { end, out: BytesMut::new(), heard: early.len() as u64, tap };
+        let wire = Wire { end, out: BytesMut::new(), usual: 0, heard: early.len() as u64, tap };
         let limits = Limits { message: options.max_message, frame: options.max_frame };
         let inflater = deflate.as_ref().map(|agreed| Inflater::new(agreed, side));
         let stream = Self {
@@ -144,7 +144,7 @@ impl WebSocket {
             let name = &self.wire.end.name;
             tap::show('>', name, &header, payload.len() as u64, payload);
         }
-        frame::encode(&mut self.wire.out, header, masked, payload);
+        frame::encode(self.wire.output(), header, masked, payload);
     }
 
     /// Counts a ping or pong that was read: a header of two bytes, a mask from clients, and the payload.

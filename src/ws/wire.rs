@@ -16,6 +16,8 @@ pub struct Wire {
     pub end: ByteEnd,
     /// Whole frames that are not written yet.
     pub out: BytesMut,
+    /// How much gathered there the last time.
+    pub usual: usize,
     /// How many bytes were read.
     pub heard: u64,
     /// `-vv`: looks at what is read.
@@ -23,8 +25,19 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// The output, with room for about as much as has gathered before: growing it step by step would copy all of it again.
+    pub fn output(&mut self) -> &mut BytesMut {
+        if self.out.is_empty() {
+            self.out.reserve(self.usual);
+        }
+        &mut self.out
+    }
+
     /// Writes all that has gathered and flushes the layers below.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if !self.out.is_empty() {
+            self.usual = self.out.len();
+        }
         ready!(self.end.poll_drain(cx, &mut self.out))?;
         self.end.poll_flush(cx)
     }
