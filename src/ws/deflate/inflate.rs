@@ -12,12 +12,20 @@ const FINAL: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 /// The first step in which a message grows, in bytes; then it doubles.
 const STEP: usize = 4096;
 
+/// Behind a final block a stream begins anew, for which up to 32 KiB of what was said are copied. Somebody who says one a
+/// fragment or flush stays below these: so many in a message, and one more for so many of its bytes.
+const FINALS: usize = 4;
+const BYTES_A_FINAL: usize = 256;
+
 /// Inflates the messages of one connection.
 pub struct Inflater {
     /// Of the message under way.
     decompress: Option<Decompress>,
     /// Nothing of the message was inflated since its start or its last final block.
     is_fresh: bool,
+    /// Compressed bytes of the message so far, and its final blocks.
+    taken: usize,
+    finals: usize,
     /// Where the peer keeps its context: the end of what it said, and the size of its window.
     window: Option<(Vec<u8>, usize)>,
 }
@@ -33,7 +41,7 @@ impl Inflater {
     pub fn new(agreed: &Agreed, side: Side) -> Self {
         let way = agreed.receiving(side);
         let window = way.keeps_context.then(|| (Vec::new(), 1 << way.bits));
-        Self { decompress: None, is_fresh: true, window }
+        Self { decompress: None, is_fresh: true, taken: 0, finals: 0, window }
     }
 
     /// Inflates a piece of a message behind what `message` holds of it, at most `limit` bytes in all.
@@ -41,10 +49,15 @@ impl Inflater {
         while !piece.is_empty() {
             let (used, is_final) = self.inflate(piece, message, limit)?;
             self.is_fresh = is_final;
+            self.taken += used;
             piece = &piece[used..];
             // RFC 7692 section 7.2.3.4: what follows a final block is a stream of its own.
             if is_final {
                 self.decompress.take().into_iter().for_each(give_back);
+                self.finals += 1;
+                if self.finals > FINALS + self.taken / BYTES_A_FINAL {
+                    return Err(Fault::damaged("it ends again and again"));
+                }
             }
         }
         Ok(())
@@ -67,6 +80,7 @@ impl Inflater {
             }
         }
         self.is_fresh = true;
+        (self.taken, self.finals) = (0, 0);
         self.decompress.take().into_iter().for_each(give_back);
         if let Some((window, size)) = &mut self.window {
             let new = &message[message.len().saturating_sub(*size)..];
@@ -85,6 +99,7 @@ impl Inflater {
             none => {
                 let decompress = none.insert(take_decompressor());
                 let said = self.window.as_ref().map_or(&[][..], |(window, _)| window);
+                let [said, message] = [said, message].map(|all| &all[all.len().saturating_sub(1 << 15)..]);
                 let dictionary = [said, message].concat();
                 let dictionary = &dictionary[dictionary.len().saturating_sub(1 << 15)..];
                 if !dictionary.is_empty() {
