@@ -3,6 +3,7 @@
 use crate::error::Error;
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
+    any::Any,
     fmt,
     future::Future,
     io,
@@ -160,9 +161,9 @@ pub enum Role {
     },
 }
 
-/// Anything that bytes flow through both ways.
-pub trait ByteIo: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteIo for T {}
+/// Anything that bytes flow through both ways. What it is can be asked: the kernel itself can join two sockets.
+pub trait ByteIo: AsyncRead + AsyncWrite + Send + Unpin + Any {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + Any> ByteIo for T {}
 
 /// A live byte stream.
 pub struct ByteEnd {

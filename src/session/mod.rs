@@ -4,6 +4,7 @@ mod ending;
 mod pump;
 mod serve;
 mod signal;
+mod spliced;
 
 pub use pump::{Session, Summary};
 pub use serve::{Handle, accept_all, serve, start_listening};

@@ -3,6 +3,7 @@
 use super::{
     Stop,
     ending::{Clock, FAREWELL},
+    spliced,
 };
 use crate::{
     cli::Ending,
@@ -48,9 +49,9 @@ impl Session {
     /// Copies both ways until both have ended.
     pub async fn run(self, rules: &Ending, stop: &Stop) -> Result<Summary, Error> {
         let (left, right) = match self {
-            Self::Bytes(left, right) => {
+            Self::Bytes(left, right) => spliced::join(left, right).unwrap_or_else(|(left, right)| {
                 (ChunkStream::frame(left, Kind::Binary), ChunkStream::frame(right, Kind::Binary))
-            }
+            }),
             Self::Messages(left, right) => (left, right),
         };
         let mut pump = Pump::new(left, right, rules);

@@ -445,6 +445,67 @@ fn a_tcp_listener_passes_each_client_to_a_connection_of_its_own() {
 }
 
 #[test]
+fn two_sockets_that_talk_at_once_hear_each_other_whole() {
+    const LENGTH: usize = 20_000_000;
+    fn say_and_hear(mut stream: TcpStream, step: usize) -> Vec<u8> {
+        let mut writer = stream.try_clone().expect("clone");
+        let saying = thread::spawn(move || {
+            let said: Vec<u8> = (0..LENGTH).map(|at| (at / step) as u8).collect();
+            writer.write_all(&said).expect("write");
+            writer.shutdown(Shutdown::Write).expect("half-close");
+        });
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).expect("read");
+        saying.join().expect("said");
+        heard
+    }
+    let (port, far) = one_connection(|stream| say_and_hear(stream, 7));
+    let serving = Serving::start(["tcp-l:0", &format!("tcp:127.0.0.1:{port}")]);
+    let heard = say_and_hear(serving.connect(), 1000);
+    let far_heard = far.join().expect("the far end");
+    for (heard, step) in [(heard, 7), (far_heard, 1000)] {
+        assert_eq!(heard.len(), LENGTH);
+        assert!(heard.iter().enumerate().all(|(at, byte)| *byte == (at / step) as u8), "in steps of {step}");
+    }
+}
+
+#[test]
+fn what_goes_one_way_only_is_not_heard_the_other_way() {
+    let (port, far) = one_connection(|mut stream| {
+        stream.write_all(&[b'x'; 1_000_000]).expect("write");
+        let mut heard = String::new();
+        stream.read_to_string(&mut heard).expect("read");
+        heard
+    });
+    let serving = Serving::start(["-u", "tcp-l:0", &format!("tcp:127.0.0.1:{port}")]);
+    let mut client = serving.connect();
+    client.write_all(b"there").expect("write");
+    client.shutdown(Shutdown::Write).expect("half-close");
+    assert_eq!(far.join().expect("the far end"), "there");
+    let mut back = Vec::new();
+    client.read_to_end(&mut back).expect("read");
+    assert_eq!(back, b"");
+}
+
+#[test]
+fn sockets_are_joined_also_when_descriptors_are_scarce() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice")]);
+    command.args(["tcp-l:127.0.0.1:0", "--stdout-announce-listening-ports"]);
+    command.arg(format!("tcp:{}", listener.local_addr().expect("address")));
+    let serving = Serving::from_command(command);
+    // With pipes for each of them there would be place for eight.
+    let sessions: Vec<_> = (0..20).map(|_| (serving.connect(), accept(&listener))).collect();
+    for (mut client, mut far) in sessions {
+        client.write_all(b"hello").expect("write");
+        let mut heard = [0; 5];
+        far.read_exact(&mut heard).expect("read");
+        assert_eq!(&heard, b"hello");
+    }
+}
+
+#[test]
 fn a_console_with_a_shared_end_of_its_own_gets_its_answers_and_ends() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let finished = run([&format!("reuse:{}", server.url())], "one\ntwo\n");
