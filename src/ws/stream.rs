@@ -323,8 +323,8 @@ impl MessageStream for WebSocket {
             return Poll::Ready(Err(Error::Lost { with, reason: "it no longer takes data".into() }));
         }
         if self.failing.is_some() {
-            // The reading side ends the session.
-            return Poll::Pending;
+            // The reading side ends the session; the other end must not wait for that.
+            return Poll::Ready(Ok(()));
         }
         loop {
             if self.wire.out.len() >= GATHER {
@@ -340,6 +340,10 @@ impl MessageStream for WebSocket {
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        if self.failing.is_some() {
+            // Nothing follows the close frame.
+            return Ok(());
+        }
         self.sending = Some(Rest { kind: message.kind, payload: message.payload, is_first: true });
         self.encode_next();
         Ok(())

@@ -101,6 +101,18 @@ fn a_message_that_comes_together_with_a_violation_is_still_answered() {
 }
 
 #[test]
+fn nothing_follows_the_close_frame_that_a_violation_calls_for() {
+    let server = Serving::start(["--oneshot", "ws-l:0", "sh-c:yes"]);
+    let mut stream = raw_client(server.connect());
+    read_frame(&mut stream).expect("a message");
+    stream.write_all(&from_client(0xa1, "wrong")).expect("write");
+    assert_eq!(read_close(&mut stream), Some(1002));
+    assert_eq!(read_frame(&mut stream), None);
+    drop(stream);
+    server.running.finish().fails_with(6, "reserved bits");
+}
+
+#[test]
 fn reserved_opcodes_from_a_server_are_refused() {
     for opcode in [0x3, 0x7, 0xb, 0xf] {
         client_refuses(from_server(0x80 | opcode, "x"), 1002, "opcode");
