@@ -419,6 +419,19 @@ fn damaged_data_is_refused_with_1007() {
 }
 
 #[test]
+fn final_blocks_behind_a_long_message_cost_no_more_than_in_a_short_one() {
+    let mut compress = Compress::new(Compression::new(6), false);
+    let mut bytes = Vec::with_capacity(1 << 20);
+    compress.compress_vec(&vec![0; 60 << 20], &mut bytes, FlushCompress::Finish).expect("compressed");
+    // Empty final blocks, two bytes each.
+    bytes.extend([3, 0].repeat(10_000));
+    let mirror = Serving::start(["ws-l:0", "mirror:"]);
+    let (mut stream, _) = client(mirror.port, OFFER);
+    say(&mut stream, from_client(DEFLATED_BINARY, bytes));
+    assert_eq!(read_frame(&mut stream).expect("the answer's first fragment").first & 0x4f, 0x42);
+}
+
+#[test]
 fn compressed_text_must_be_utf_8() {
     let mirror = Serving::start(["ws-l:0", "mirror:"]);
     let (mut stream, _) = client(mirror.port, OFFER);
