@@ -381,6 +381,22 @@ fn short_messages_and_those_that_do_not_get_shorter_leave_plain() {
 }
 
 #[test]
+fn what_takes_turns_with_noise_is_compressed() {
+    let mirror = Serving::start(["ws-l:0", "mirror:"]);
+    let noise: Vec<u8> = (0..3000).map(|_| rand::random()).collect();
+    let compressed_of_50 = |first: u8| {
+        let (mut stream, _) = client(mirror.port, OFFER);
+        let mut answer = |first: u8, message: &[u8]| {
+            say(&mut stream, from_client(first, message));
+            hear(&mut stream).first
+        };
+        (0..50).filter(|_| [answer(BINARY, &noise), answer(first, &prose())] == [BINARY, first | 0x40]).count()
+    };
+    assert_eq!(compressed_of_50(TEXT), 50, "texts are something else than binary messages");
+    assert!(compressed_of_50(BINARY) >= 20);
+}
+
+#[test]
 fn a_long_message_leaves_in_compressed_fragments() {
     let line: Vec<u8> = prose().into_iter().cycle().take(200_000).collect();
     let (url, peer) = server("permessage-deflate", |mut stream| {
