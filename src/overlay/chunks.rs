@@ -91,7 +91,10 @@ impl MessageStream for ChunkStream {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.end.poll_drain(cx, &mut self.out)
+        ready!(self.end.poll_drain(cx, &mut self.out))?;
+        // What has nothing left still holds what it was a part of.
+        self.out = Bytes::new();
+        Poll::Ready(Ok(()))
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
@@ -100,7 +103,7 @@ impl MessageStream for ChunkStream {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.end.poll_drain(cx, &mut self.out))?;
+        ready!(self.poll_ready(cx))?;
         self.end.poll_flush(cx)
     }
 

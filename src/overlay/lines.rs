@@ -39,6 +39,8 @@ impl Transform<ByteEnd, MessageEnd> for Lines {
 const READ_SIZE: usize = 64 * 1024;
 /// Output is gathered up to this size before it is written.
 const GATHER: usize = 64 * 1024;
+/// The buffer of a line above this size is not kept for those behind it.
+const LONG: usize = 4 * 64 * 1024;
 
 const NOT_TEXT: &str = "-b sends binary messages";
 const TOO_LONG: &str =
@@ -54,6 +56,8 @@ pub struct LineStream {
     line: u64,
     ended: bool,
     out: BytesMut,
+    /// The output has held a long message.
+    out_is_long: bool,
     framing: Framing,
 }
 
@@ -68,6 +72,7 @@ impl LineStream {
             line: 0,
             ended: false,
             out: BytesMut::new(),
+            out_is_long: false,
             framing,
         };
         MessageEnd { io: Box::new(stream), role, name }
@@ -75,6 +80,14 @@ impl LineStream {
 
     fn unfit(&self, reason: String, hint: &'static str) -> Error {
         Error::Input { what: format!("line {}", self.line), from: self.end.input_name().to_owned(), reason, hint }
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.end.poll_drain(cx, &mut self.out))?;
+        if std::mem::take(&mut self.out_is_long) {
+            self.out = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn too_long(&self) -> Error {
@@ -103,6 +116,9 @@ impl MessageStream for LineStream {
                 let line = self.read.split_to(self.searched + at);
                 self.read.advance(1);
                 self.searched = 0;
+                if line.len() > LONG && self.read.len() <= READ_SIZE {
+                    self.read = BytesMut::from(&self.read[..]);
+                }
                 return Poll::Ready(self.message(line).map(Incoming::Message));
             }
             self.searched = self.read.len();
@@ -122,7 +138,7 @@ impl MessageStream for LineStream {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.out.len() < GATHER { Poll::Ready(Ok(())) } else { self.end.poll_drain(cx, &mut self.out) }
+        if self.out.len() < GATHER { Poll::Ready(Ok(())) } else { self.poll_drain(cx) }
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
@@ -137,11 +153,12 @@ impl MessageStream for LineStream {
             }
         }
         self.out.put_u8(self.framing.separator);
+        self.out_is_long |= self.out.len() > LONG;
         Ok(())
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.end.poll_drain(cx, &mut self.out))?;
+        ready!(self.poll_drain(cx))?;
         self.end.poll_flush(cx)
     }
 

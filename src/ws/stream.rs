@@ -165,7 +165,7 @@ impl WebSocket {
             let piece = rest.payload.split_to(length.min(FRAGMENT));
             let is_final = rest.payload.is_empty();
             let deflated = match &mut self.deflater {
-                Some(deflater) if rest.is_first => deflater.begin(&piece, length),
+                Some(deflater) if rest.is_first => deflater.begin(rest.kind, &piece, length),
                 Some(deflater) => deflater.go_on(&piece, is_final),
                 None => None,
             };

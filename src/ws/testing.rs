@@ -227,7 +227,7 @@ pub fn said(side: Side, options: &DeflateOptions, sayings: &[Saying], fragment: 
                     rest = left;
                     let is_final = rest.is_empty();
                     let deflated = match &mut deflater {
-                        Some(deflater) if is_first => deflater.begin(piece, length),
+                        Some(deflater) if is_first => deflater.begin(*kind, piece, length),
                         Some(deflater) => deflater.go_on(piece, is_final),
                         None => None,
                     };

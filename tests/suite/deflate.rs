@@ -381,6 +381,22 @@ fn short_messages_and_those_that_do_not_get_shorter_leave_plain() {
 }
 
 #[test]
+fn what_takes_turns_with_noise_is_compressed() {
+    let mirror = Serving::start(["ws-l:0", "mirror:"]);
+    let noise: Vec<u8> = (0..3000).map(|_| rand::random()).collect();
+    let compressed_of_50 = |first: u8| {
+        let (mut stream, _) = client(mirror.port, OFFER);
+        let mut answer = |first: u8, message: &[u8]| {
+            say(&mut stream, from_client(first, message));
+            hear(&mut stream).first
+        };
+        (0..50).filter(|_| [answer(BINARY, &noise), answer(first, &prose())] == [BINARY, first | 0x40]).count()
+    };
+    assert_eq!(compressed_of_50(TEXT), 50, "texts are something else than binary messages");
+    assert!(compressed_of_50(BINARY) >= 20);
+}
+
+#[test]
 fn a_long_message_leaves_in_compressed_fragments() {
     let line: Vec<u8> = prose().into_iter().cycle().take(200_000).collect();
     let (url, peer) = server("permessage-deflate", |mut stream| {
@@ -416,6 +432,19 @@ fn damaged_data_is_refused_with_1007() {
         assert_eq!(finished.out(), "before\n");
         assert_eq!(peer.join().expect("served"), Some(1007));
     }
+}
+
+#[test]
+fn final_blocks_behind_a_long_message_cost_no_more_than_in_a_short_one() {
+    let mut compress = Compress::new(Compression::new(6), false);
+    let mut bytes = Vec::with_capacity(1 << 20);
+    compress.compress_vec(&vec![0; 60 << 20], &mut bytes, FlushCompress::Finish).expect("compressed");
+    // Empty final blocks, two bytes each.
+    bytes.extend([3, 0].repeat(10_000));
+    let mirror = Serving::start(["ws-l:0", "mirror:"]);
+    let (mut stream, _) = client(mirror.port, OFFER);
+    say(&mut stream, from_client(DEFLATED_BINARY, bytes));
+    assert_eq!(read_frame(&mut stream).expect("the answer's first fragment").first & 0x4f, 0x42);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::{
     peer::{BINARY, CONTINUATION, Peer, TEXT, websocket_server},
+    rooms_bad_input::{memory, until_memory_is_back},
     support::{Folder, Serving, one_connection, run},
 };
 use std::{
@@ -250,4 +251,20 @@ fn a_hundred_thousand_lines_come_back_in_order() {
     let lines: String = (0..100_000).map(|number| format!("line {number}\n")).collect();
     let finished = run([server.url()], &lines);
     assert!(finished.succeeds().out() == lines, "in order, none lost");
+}
+
+#[test]
+fn a_long_message_leaves_no_memory_behind_while_its_session_lasts() {
+    for how in ["-b", "-t"] {
+        let cat = Serving::start([how, "--deflate", "off", "ws-l:0", "exec:cat"]);
+        let before = memory(&cat.running);
+        let mut peer = Peer::connect(cat.port, "/");
+        peer.send(BINARY, vec![b'x'; 32 << 20]);
+        let mut missing = 32 << 20;
+        while missing > 0 {
+            missing -= peer.next().payload.len();
+        }
+        // Code that has run for the first time takes memory too.
+        until_memory_is_back(&cat.running, before + (4 << 10));
+    }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Memory in use, in KiB, as the system sees it.
-fn memory(running: &Running) -> u64 {
+pub fn memory(running: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("a status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
@@ -21,7 +21,7 @@ fn memory(running: &Running) -> u64 {
 
 /// Waits until memory is back within a tenth, or 2 MiB, of what it was.
 #[track_caller]
-fn until_memory_is_back(running: &Running, before: u64) {
+pub fn until_memory_is_back(running: &Running, before: u64) {
     let limit = before + (before / 10).max(2048);
     let end = Instant::now() + LIMIT;
     while memory(running) > limit {

@@ -9,6 +9,8 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 /// An empty final block. Behind a message and its tail it fits only if the message did not end in the middle of a block.
 const FINAL: [u8; 5] = [1, 0, 0, 0xff, 0xff];
+/// How far back anything may refer, in bytes, whatever was agreed on.
+const LARGEST_WINDOW: usize = 1 << 15;
 /// The first step in which a message grows, in bytes; then it doubles.
 const STEP: usize = 4096;
 
@@ -98,12 +100,13 @@ impl Inflater {
             Some(decompress) => decompress,
             none => {
                 let decompress = none.insert(take_decompressor());
+                // No more than can be referred to.
+                let recent = &message[message.len().saturating_sub(LARGEST_WINDOW)..];
                 let said = self.window.as_ref().map_or(&[][..], |(window, _)| window);
-                let [said, message] = [said, message].map(|all| &all[all.len().saturating_sub(1 << 15)..]);
-                let dictionary = [said, message].concat();
-                let dictionary = &dictionary[dictionary.len().saturating_sub(1 << 15)..];
+                let excess = (said.len() + recent.len()).saturating_sub(LARGEST_WINDOW);
+                let dictionary = [&said[excess.min(said.len())..], recent].concat();
                 if !dictionary.is_empty() {
-                    decompress.set_dictionary(dictionary).map_err(|error| Fault::damaged(&error.to_string()))?;
+                    decompress.set_dictionary(&dictionary).map_err(|error| Fault::damaged(&error.to_string()))?;
                 }
                 decompress
             }

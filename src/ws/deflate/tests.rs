@@ -268,12 +268,12 @@ fn what_does_not_get_shorter_leaves_plain() {
     assert_eq!(deflate_message(&noise), None);
     let options = options(false, 15, 6);
     let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
-    assert_eq!(deflater.begin(&noise, 2000), None, "the start decides");
+    assert_eq!(deflater.begin(Kind::Binary, &noise, 2000), None, "the start decides");
     assert_eq!(deflater.go_on(&[0; 1000], true), None);
     let options = DeflateOptions { threshold: 100, ..options };
     let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
-    assert_eq!(deflater.begin(&[0; 99], 99), None, "below the threshold");
-    assert!(deflater.begin(&[0; 100], 100).is_some());
+    assert_eq!(deflater.begin(Kind::Binary, &[0; 99], 99), None, "below the threshold");
+    assert!(deflater.begin(Kind::Binary, &[0; 100], 100).is_some());
 }
 
 #[test]
@@ -282,16 +282,18 @@ fn what_follows_noise_is_tried_more_and_more_seldom_until_it_gets_shorter_again(
     let options = options(false, 15, 6);
     let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
     let mut plain_after_noise = || {
-        assert_eq!(deflater.begin(&noise, noise.len()), None);
-        (0..).take_while(|_| deflater.begin(&[7; 1000], 1000).is_none()).count()
+        assert_eq!(deflater.begin(Kind::Binary, &noise, noise.len()), None);
+        (0..).take_while(|_| deflater.begin(Kind::Binary, &[7; 1000], 1000).is_none()).count()
     };
-    assert_eq!([plain_after_noise(), plain_after_noise()], [1, 1], "each success makes up for what was before");
+    assert_eq!([plain_after_noise(), plain_after_noise()], [2, 2], "each success makes up for what was before");
     let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
     for _ in 0..100_000 {
-        assert_eq!(deflater.begin(&noise, noise.len()), None);
+        assert_eq!(deflater.begin(Kind::Binary, &noise, noise.len()), None);
     }
-    let still_plain = (0..).take_while(|_| deflater.begin(&[7; 1000], 1000).is_none()).count();
-    assert!(still_plain <= 127, "{still_plain}");
+    let still_plain = (0..).take_while(|_| deflater.begin(Kind::Binary, &[7; 1000], 1000).is_none()).count();
+    assert!(still_plain <= 126, "{still_plain}");
+    assert_eq!(deflater.begin(Kind::Binary, &noise, noise.len()), None);
+    assert!(deflater.begin(Kind::Binary, &[7; 3000], 3000).is_some(), "what is much longer is tried");
 }
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {

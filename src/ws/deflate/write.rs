@@ -4,13 +4,37 @@ use super::{
     Agreed, TAIL,
     pool::{Compressor, Kind, Owner},
 };
-use crate::{cli::DeflateOptions, ws::Side};
+use crate::{cli::DeflateOptions, flow::Kind as MessageKind, ws::Side};
 use bytes::Bytes;
 use flate2::{Compress, FlushCompress};
 
-/// After messages that did not get shorter so many leave plain untried, at most. What is encrypted or compressed already is
+/// What was tried in vain lets so many times its size leave plain untried, at most. What is encrypted or compressed already is
 /// mostly followed by more of it, and trying takes 20 times the time of sending.
-const MOST_SKIPPED: u8 = 127;
+const MOST_SKIPPED: usize = 126;
+
+/// What is known of messages of one kind: often those of the other are something else, such as pictures and what is said of
+/// them.
+#[derive(Default)]
+struct Vain {
+    /// How many times its size the last attempt lets pass, if it was in vain. Always even: where noise takes turns with
+    /// something else, it is not always the noise that is tried again.
+    times: usize,
+    /// How many bytes of that are left.
+    bytes: usize,
+}
+
+impl Vain {
+    fn skips(&mut self, length: usize) -> bool {
+        let left = self.bytes.checked_sub(length);
+        self.bytes = left.unwrap_or_default();
+        left.is_some()
+    }
+
+    fn tried(&mut self, length: usize) {
+        self.times = (2 * self.times + 2).min(MOST_SKIPPED);
+        self.bytes = length.saturating_mul(self.times);
+    }
+}
 
 /// Compresses the messages of one connection.
 pub struct Deflater {
@@ -20,9 +44,8 @@ pub struct Deflater {
     threshold: usize,
     /// Of the message under way.
     compressor: Option<Compressor>,
-    /// How many messages the last vain attempt was worth, and how many of them are still to come.
-    skipped: u8,
-    skips_left: u8,
+    vain_texts: Vain,
+    vain_binaries: Vain,
 }
 
 impl Deflater {
@@ -35,21 +58,24 @@ impl Deflater {
             owner: way.keeps_context.then(Owner::new),
             threshold: options.threshold,
             compressor: None,
-            skipped: 0,
-            skips_left: 0,
+            vain_texts: Vain::default(),
+            vain_binaries: Vain::default(),
         })
     }
 
     /// Begins a message of `length` bytes with its first piece, which is all of it or at least 1 byte. Gives what the first
-    /// frame carries, or `None` if the message is to leave plain: it is short, it would not get shorter or those before it
-    /// did not, or all compressors are at work.
-    pub fn begin(&mut self, piece: &[u8], length: usize) -> Option<Vec<u8>> {
+    /// frame carries, or `None` if the message is to leave plain: it is short, it would not get shorter or those of its kind
+    /// before it did not, or all compressors are at work.
+    pub fn begin(&mut self, kind: MessageKind, piece: &[u8], length: usize) -> Option<Vec<u8>> {
         self.compressor = None;
         if length < self.threshold.max(1) {
             return None;
         }
-        if self.skips_left > 0 {
-            self.skips_left -= 1;
+        let vain = match kind {
+            MessageKind::Text => &mut self.vain_texts,
+            MessageKind::Binary => &mut self.vain_binaries,
+        };
+        if vain.skips(length) {
             return None;
         }
         let mut compressor = Compressor::take(self.kind, self.owner.as_ref())?;
@@ -57,11 +83,10 @@ impl Deflater {
         let deflated = flush(compressor.state(), piece, is_last);
         // Otherwise the compressor goes back without its context, of which the peer will not hear.
         if deflated.len() >= piece.len() {
-            self.skipped = self.skipped.saturating_mul(2).saturating_add(1).min(MOST_SKIPPED);
-            self.skips_left = self.skipped;
+            vain.tried(piece.len());
             return None;
         }
-        self.skipped = 0;
+        *vain = Vain::default();
         self.put(compressor, is_last);
         Some(deflated)
     }
