@@ -212,6 +212,9 @@ pub(super) async fn refusal(name: &str, response: Response<Incoming>) -> Error {
         (404, _) => Some("check the path".into()),
         (200..=299, _) => Some("it is a plain HTTP server, or this path is no WebSocket".into()),
         (400, _) if text.contains("HTTPS") => Some("it speaks TLS: use wss://".into()),
+        (400, _) if text.contains("Sec-WebSocket-Extensions") => {
+            Some("it may want another --deflate-window-bits, or --deflate off, which offers nothing".into())
+        }
         _ => None,
     };
     Error::Refused { from: name.to_owned(), reason: format!("HTTP {status}{said}"), hint }

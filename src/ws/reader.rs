@@ -112,6 +112,15 @@ impl Reader {
 
     /// The next thing that the peer says. Nothing may be read after an error or a close frame.
     pub fn poll_next(&mut self, io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<Result<Heard, Fault>> {
+        let next = self.poll_take(io, cx);
+        if let Poll::Ready(Err(_)) = next {
+            // The connection stays until the peer has read why; what it sent need not.
+            (self.input, self.message, self.inflater) = (BytesMut::new(), None, None);
+        }
+        next
+    }
+
+    fn poll_take(&mut self, io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<Result<Heard, Fault>> {
         loop {
             if let Some(heard) = self.take()? {
                 return Poll::Ready(Ok(heard));

@@ -377,6 +377,13 @@ fn a_wrong_path_is_hinted_at() {
 }
 
 #[test]
+fn an_offer_that_a_server_cannot_bear_is_hinted_at() {
+    let body = "Invalid or unacceptable Sec-WebSocket-Extensions header";
+    let answer = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    answered_with(&answer).fails_with(5, body).hints("--deflate off");
+}
+
+#[test]
 fn a_server_error_shows_the_start_of_its_body() {
     let body = "x".repeat(100_000);
     let finished = answered_with(&format!("HTTP/1.1 500 Oh No\r\nContent-Length: {}\r\n\r\n{body}", body.len()));

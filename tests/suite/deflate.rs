@@ -519,6 +519,25 @@ fn a_bomb_is_refused_with_1009_before_it_goes_off() {
 }
 
 #[test]
+fn what_is_left_of_a_bomb_is_given_back_though_its_sender_stays() {
+    let bomb = from_client(DEFLATED_BINARY, Zlib::new().deflate(&vec![0; 17 << 20]));
+    for args in [&["ws-l:0", "mirror:"][..], &["ws-l:0", "--broadcast", "--deflate", "on"]] {
+        let server = Serving::start(args.iter().copied().chain(["--max-ws-message-length", "16m"]));
+        let before = peak(&server.running);
+        let senders: Vec<_> = (0..12)
+            .map(|_| {
+                let (mut stream, _) = client(server.port, OFFER);
+                say(&mut stream, &bomb);
+                assert_eq!(read_close(&mut stream), Some(1009));
+                stream
+            })
+            .collect();
+        let grown = peak(&server.running) - before;
+        assert!(grown < 64, "{grown} MB for {} bombs one after the other, of at most 16", senders.len());
+    }
+}
+
+#[test]
 fn the_limit_of_a_message_counts_its_bytes_as_they_are_when_it_is_plain() {
     let mirror =
         Serving::start(["ws-l:0", "mirror:", "--max-ws-message-length", "3000", "--max-ws-frame-length", "2999"]);

@@ -64,7 +64,7 @@ impl Member {
     fn deflating(server: &Serving) -> Self {
         let (stream, answer) = client(server.port, OFFER);
         assert_eq!(answer.as_deref(), Some(ANSWER));
-        Self { reader: BufReader::new(stream), bits: Some(15) }
+        Self { reader: BufReader::new(stream), bits: Some(15) }.settled()
     }
 
     /// A member with a window of so many bits.
@@ -72,7 +72,15 @@ impl Member {
     fn limited(server: &Serving, bits: u8) -> Self {
         let (stream, answer) = client(server.port, &format!("permessage-deflate; server_max_window_bits={bits}"));
         assert_eq!(answer, Some(format!("{ANSWER}; server_max_window_bits={bits}")));
-        Self { reader: BufReader::new(stream), bits: Some(bits) }
+        Self { reader: BufReader::new(stream), bits: Some(bits) }.settled()
+    }
+
+    /// Its task runs. What is said before, but after the answer to its upgrade, comes plain.
+    #[track_caller]
+    fn settled(mut self) -> Self {
+        self.say(PING, "");
+        assert_eq!(self.frame().first, PONG);
+        self
     }
 
     fn stream(&mut self) -> &mut TcpStream {
