@@ -26,6 +26,9 @@ const MOST_ROUNDS: usize = 16;
 /// A room whose buffer has grown beyond this gives it back, instead of keeping the size of its longest message for good.
 const KEPT: usize = 64 * 1024;
 
+/// A batch may take so much more memory than it is long, as a part of it: to make it smaller costs a copy.
+const SPARE_PART: usize = 8;
+
 /// A room with at least one member.
 pub struct Room {
     /// The request target.
@@ -40,6 +43,8 @@ struct State {
     /// Replaced as a whole when somebody joins or leaves, so that a flush needs no lock.
     members: Arc<Vec<Arc<Member>>>,
     pending: BytesMut,
+    /// How much gathered there the last time.
+    usual: usize,
     /// The same for members that take compressed messages, once it differs.
     pending_deflated: Option<BytesMut>,
     /// Who said what, in order. Only kept when the sender is left out.
@@ -148,6 +153,10 @@ impl Room {
         if deflated.is_some() && state.pending_deflated.is_none() {
             state.pending_deflated = Some(state.pending.clone());
         }
+        if state.pending.is_empty() {
+            // Growing it step by step would copy all of it again.
+            state.pending.reserve(state.usual);
+        }
         append(&mut state.pending, *kind, false, payload);
         if let Some(pending) = &mut state.pending_deflated {
             append(pending, *kind, deflated.is_some(), deflated.as_ref().unwrap_or(payload));
@@ -175,6 +184,7 @@ impl Room {
                 return;
             }
             state.is_flushing = true;
+            state.usual = state.pending.len();
             let batch = Batch {
                 bytes: take_exactly(&mut state.pending),
                 deflated: state.pending_deflated.take().map(|mut pending| take_exactly(&mut pending)),
@@ -213,7 +223,7 @@ fn append(out: &mut BytesMut, kind: Kind, is_deflated: bool, payload: &[u8]) {
     encode_frame(out, header, false, payload);
 }
 
-/// The content of a buffer in memory of just its size: stuck members hold batches, and what they hold is counted by their
+/// The content of a buffer in memory of about its size: stuck members hold batches, and what they hold is counted by their
 /// bytes.
 fn take_exactly(buffer: &mut BytesMut) -> Bytes {
     if buffer.len() <= KEPT {
@@ -222,7 +232,9 @@ fn take_exactly(buffer: &mut BytesMut) -> Bytes {
         return exact;
     }
     let mut whole = Vec::from(std::mem::take(buffer));
-    whole.shrink_to_fit();
+    if whole.capacity() - whole.len() > whole.len() / SPARE_PART {
+        whole.shrink_to_fit();
+    }
     whole.into()
 }
 
