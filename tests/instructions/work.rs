@@ -22,7 +22,10 @@ pub struct Work {
     pub run: fn(&Counter, usize),
 }
 
-pub const WORK: &[Work] = &[
+/// All that is counted, by how far its instructions may lie above their figure, in percent.
+pub const WORK: &[(f64, &[Work])] = &[(10.0, ONE_CONNECTION), (20.0, ROOMS)];
+
+const ONE_CONNECTION: &[Work] = &[
     Work { what: "a start, one message there and one back", units: 1, run: one_message },
     Work { what: "a line of 59 bytes from standard input to a WebSocket", units: 50_000, run: lines_sent },
     Work { what: "a message of 59 bytes from a WebSocket to standard output", units: 50_000, run: lines_received },
@@ -30,6 +33,10 @@ pub const WORK: &[Work] = &[
     Work { what: "a MiB from TCP to a WebSocket", units: 32, run: tunnel },
     Work { what: "an echo of 16 bytes", units: 50_000, run: echo_small },
     Work { what: "an echo of 64 KiB", units: 500, run: echo_large },
+];
+
+/// The busier the machine is, the longer are their batches.
+const ROOMS: &[Work] = &[
     Work { what: "a message of 100 bytes to a room of 10", units: 10_000, run: room_small },
     Work { what: "a message of 16 KiB to a room of 10", units: 1_000, run: room_large },
     Work { what: "a message of 16 KiB to a room of 10 that takes it compressed", units: 1_000, run: room_deflated },
