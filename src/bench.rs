@@ -1,12 +1,13 @@
 //! Single steps for the benches in `benches/load`; no part of the interface.
 
+pub use crate::rooms::bench::Fanout;
 use crate::{
-    cli::Framing,
+    cli::{DeflateOptions, Framing},
     flow::{ByteEnd, Incoming},
     overlay::LineStream,
-    ws::append_frame,
+    ws::{Inflater, Limits, Reader, SharedDeflater, Side, accept_deflate, append_frame},
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll, Waker};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
@@ -25,4 +26,49 @@ pub fn count_lines(end: ByteEnd) -> usize {
         count += 1;
     }
     count
+}
+
+/// Counts the messages in what clients have sent.
+pub fn count_messages(mut frames: &[u8]) -> usize {
+    let limits = Limits { message: usize::MAX, frame: usize::MAX };
+    let mut reader = Reader::new(Side::Server, limits, Vec::new(), None);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut count = 0;
+    while let Poll::Ready(Ok(_)) = reader.poll_next(&mut frames, &mut cx) {
+        count += 1;
+    }
+    count
+}
+
+/// Compresses messages, and back.
+pub struct Deflate {
+    deflater: SharedDeflater,
+    inflater: Inflater,
+}
+
+impl Deflate {
+    /// As rooms do it, at this level, 1 to 9.
+    pub fn new(level: u8) -> Self {
+        let options = DeflateOptions { accepts: true, level, window_bits: 15, no_context: true, ..Default::default() };
+        let agreed = accept_deflate([&b"permessage-deflate"[..]], &options).map(|(agreed, _)| agreed);
+        let inflater = agreed.map(|agreed| Inflater::new(&agreed, Side::Server));
+        let Some((deflater, inflater)) = SharedDeflater::new(&options).zip(inflater) else {
+            unreachable!("it is accepted")
+        };
+        Self { deflater, inflater }
+    }
+
+    /// The compressed form, if it is shorter.
+    pub fn deflate(&self, payload: &[u8]) -> Option<Bytes> {
+        self.deflater.deflate(payload)
+    }
+
+    /// The message of a compressed form.
+    pub fn inflate(&mut self, deflated: &[u8]) -> Vec<u8> {
+        let mut message = Vec::new();
+        let limit = usize::MAX >> 1;
+        let inflated =
+            self.inflater.push(deflated, &mut message, limit).and_then(|()| self.inflater.end(&mut message, limit));
+        if inflated.is_ok() { message } else { Vec::new() }
+    }
 }

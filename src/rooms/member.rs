@@ -7,7 +7,7 @@ use super::{
 use crate::{
     cli::SlowPolicy,
     error::Error,
-    flow::{Close, Message},
+    flow::{ByteEnd, Close, Message},
     http::Switched,
     session::Stop,
     ws::{Beat, Fault, Heard, Heartbeat, Inflater, Limits, Reader, Side},
@@ -59,6 +59,11 @@ impl Member {
     /// A member whose connection follows when its upgrade has been answered.
     pub fn new(id: u64, name: &str, client: Option<IpAddr>) -> Self {
         Self { id, client, takes_deflated: AtomicBool::new(false), line: Mutex::new(Line::new(name)) }
+    }
+
+    /// Its upgrade has been answered: what is said from its place on is written to this.
+    pub fn connect(&self, end: ByteEnd) {
+        self.line().connect(end);
     }
 
     /// Takes nothing from its room any more; tells whether it held that up.
@@ -181,7 +186,7 @@ impl Presence {
     fn new(place: Place, switched: Switched) -> Self {
         let Switched { end, early, deflate } = switched;
         let Place { hub, room, member, .. } = &place;
-        member.line().connect(end);
+        member.connect(end);
         let limits = Limits { message: hub.websocket.max_message, frame: hub.websocket.max_frame };
         if let Some((deflater, agreed)) = hub.rules.deflater.as_ref().zip(deflate.as_ref())
             && deflater.fits(agreed)
@@ -460,7 +465,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::{Cli, Parsed},
-        flow::{ByteEnd, Kind},
+        flow::Kind,
         report::{LogFormat, Report},
         rooms::hub::Hub,
     };
@@ -499,7 +504,7 @@ mod tests {
         let options = config.rooms.expect("options of rooms");
         let hub = Arc::new(Hub::new(options, config.websocket, report));
         let place = hub.join("/", "broken", None).expect("a place");
-        place.member.line().connect(ByteEnd::peer(Panics, "broken"));
+        place.member.connect(ByteEnd::peer(Panics, "broken"));
         let hello = Message { kind: Kind::Text, payload: Bytes::from_static(b"hello") };
         let say = || {
             let number = place.room.say(place.member.id, &hello, &hub.rules);

@@ -5,6 +5,7 @@
 //! takes it, else into the member's bounded backlog, which the member's own task writes later. So there is one order for
 //! all members, a single message goes out at once, and under load many messages share a system call.
 
+pub mod bench;
 mod hub;
 mod line;
 mod member;
