@@ -14,20 +14,12 @@ const LARGEST_WINDOW: usize = 1 << 15;
 /// The first step in which a message grows, in bytes; then it doubles.
 const STEP: usize = 4096;
 
-/// Behind a final block a stream begins anew, for which up to 32 KiB of what was said are copied. Somebody who says one a
-/// fragment or flush stays below these: so many in a message, and one more for so many of its bytes.
-const FINALS: usize = 4;
-const BYTES_A_FINAL: usize = 256;
-
 /// Inflates the messages of one connection.
 pub struct Inflater {
     /// Of the message under way.
     decompress: Option<Decompress>,
     /// Nothing of the message was inflated since its start or its last final block.
     is_fresh: bool,
-    /// Compressed bytes of the message so far, and its final blocks.
-    taken: usize,
-    finals: usize,
     /// Where the peer keeps its context: the end of what it said, and the size of its window.
     window: Option<(Vec<u8>, usize)>,
 }
@@ -43,7 +35,7 @@ impl Inflater {
     pub fn new(agreed: &Agreed, side: Side) -> Self {
         let way = agreed.receiving(side);
         let window = way.keeps_context.then(|| (Vec::new(), 1 << way.bits));
-        Self { decompress: None, is_fresh: true, taken: 0, finals: 0, window }
+        Self { decompress: None, is_fresh: true, window }
     }
 
     /// Inflates a piece of a message behind what `message` holds of it, at most `limit` bytes in all.
@@ -51,15 +43,10 @@ impl Inflater {
         while !piece.is_empty() {
             let (used, is_final) = self.inflate(piece, message, limit)?;
             self.is_fresh = is_final;
-            self.taken += used;
             piece = &piece[used..];
             // RFC 7692 section 7.2.3.4: what follows a final block is a stream of its own.
             if is_final {
                 self.decompress.take().into_iter().for_each(give_back);
-                self.finals += 1;
-                if self.finals > FINALS + self.taken / BYTES_A_FINAL {
-                    return Err(Fault::damaged("it ends again and again"));
-                }
             }
         }
         Ok(())
@@ -82,7 +69,6 @@ impl Inflater {
             }
         }
         self.is_fresh = true;
-        (self.taken, self.finals) = (0, 0);
         self.decompress.take().into_iter().for_each(give_back);
         if let Some((window, size)) = &mut self.window {
             let new = &message[message.len().saturating_sub(*size)..];
@@ -100,7 +86,7 @@ impl Inflater {
             Some(decompress) => decompress,
             none => {
                 let decompress = none.insert(take_decompressor());
-                // No more than can be referred to.
+                // No more of the message than can be referred to: a final block takes 2 bytes, and there may be many.
                 let recent = &message[message.len().saturating_sub(LARGEST_WINDOW)..];
                 let said = self.window.as_ref().map_or(&[][..], |(window, _)| window);
                 let excess = (said.len() + recent.len()).saturating_sub(LARGEST_WINDOW);

@@ -137,16 +137,6 @@ fn a_final_block_may_be_followed_by_more_or_by_nothing() {
 }
 
 #[test]
-fn a_message_of_final_blocks_alone_is_refused_before_it_costs_much() {
-    // Each costs a copy of the window; one a fragment is no reason to refuse a peer.
-    let finals =
-        |count: usize| [&[0xc1, u8::try_from(2 * count).expect("short")][..], &[0x03, 0x00].repeat(count)].concat();
-    assert_eq!(client_reads(&finals(4)), (vec![text(b"")], None));
-    let (heard, fault) = client_reads(&finals(5));
-    assert!(heard.is_empty() && fault.as_ref().is_some_and(|(code, _)| *code == 1007), "{fault:?}");
-}
-
-#[test]
 fn empty_messages_are_read() {
     for empty in [&[0xc1, 0x01, 0x00][..], &[0xc1, 0x00], &[0x41, 0x00, 0x80, 0x01, 0x00], &[0xc1, 0x02, 0x03, 0x00]] {
         let bytes = [empty, &[0x81, 0x02, b'o', b'k']].concat();
