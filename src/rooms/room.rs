@@ -15,10 +15,7 @@ use std::{
     time::Instant,
 };
 use tokio::task::unconstrained;
-use tokio_tungstenite::tungstenite::protocol::frame::{
-    FrameHeader,
-    coding::{Data, OpCode},
-};
+use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, coding::OpCode};
 
 /// Batches that a member's task flushes in a row before it hands the rest to a task of its own, so that it can read again.
 const MOST_ROUNDS: usize = 16;
@@ -214,12 +211,8 @@ impl Room {
 
 /// Appends a message as one frame.
 fn append(out: &mut BytesMut, kind: Kind, is_deflated: bool, payload: &[u8]) {
-    let data = match kind {
-        Kind::Text => Data::Text,
-        Kind::Binary => Data::Binary,
-    };
     // RFC 7692 section 6: the first reserved bit marks a compressed message.
-    let header = FrameHeader { rsv1: is_deflated, opcode: OpCode::Data(data), ..FrameHeader::default() };
+    let header = FrameHeader { rsv1: is_deflated, opcode: OpCode::Data(kind.into()), ..FrameHeader::default() };
     encode_frame(out, header, false, payload);
 }
 

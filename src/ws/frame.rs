@@ -1,7 +1,21 @@
 //! Encoding of frames (RFC 6455 section 5.2).
 
+use crate::flow::Kind;
 use bytes::{BufMut, BytesMut};
-use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, coding::OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Data, OpCode},
+};
+
+impl From<Kind> for Data {
+    /// The opcode of a message's first frame.
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text,
+            Kind::Binary => Self::Binary,
+        }
+    }
+}
 
 /// Appends one frame. A client's is masked with a fresh random key (section 5.3).
 pub fn append(out: &mut BytesMut, opcode: OpCode, is_final: bool, masked: bool, payload: &[u8]) {
@@ -43,7 +57,6 @@ pub fn apply_mask(payload: &mut [u8], mut mask: [u8; 4]) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
     #[test]
     fn the_mask_repeats_every_four_bytes_whatever_the_length() {

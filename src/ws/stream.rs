@@ -169,11 +169,7 @@ impl WebSocket {
                 Some(deflater) => deflater.go_on(&piece, is_final),
                 None => None,
             };
-            let opcode = match (rest.is_first, rest.kind) {
-                (false, _) => Data::Continue,
-                (true, Kind::Text) => Data::Text,
-                (true, Kind::Binary) => Data::Binary,
-            };
+            let opcode = if rest.is_first { rest.kind.into() } else { Data::Continue };
             // RFC 7692 section 6: the first frame speaks for the message.
             let rsv1 = rest.is_first && deflated.is_some();
             let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };

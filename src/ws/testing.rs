@@ -220,7 +220,7 @@ pub fn said(side: Side, options: &DeflateOptions, sayings: &[Saying], fragment: 
             Saying::Message(kind, payload) => {
                 let length = payload.len();
                 let mut rest = &payload[..];
-                let mut opcode = if *kind == Kind::Text { Data::Text } else { Data::Binary };
+                let mut opcode = Data::from(*kind);
                 loop {
                     let (piece, left) = rest.split_at(rest.len().min(fragment));
                     let is_first = rest.len() == length;
