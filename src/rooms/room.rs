@@ -222,6 +222,10 @@ fn take_exactly(buffer: &mut BytesMut) -> Bytes {
     if buffer.len() <= KEPT {
         let exact = Bytes::copy_from_slice(buffer);
         buffer.clear();
+        // It was reserved for a batch as long as the last.
+        if buffer.capacity() > 2 * KEPT {
+            *buffer = BytesMut::new();
+        }
         return exact;
     }
     let mut whole = Vec::from(std::mem::take(buffer));
@@ -277,5 +281,18 @@ impl Batch {
             0 => Delivery::default(),
             messages => member.deliver(&others.concat().into(), messages, rules),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_of_a_long_batch_is_not_kept_by_short_ones() {
+        let mut buffer = BytesMut::with_capacity(1 << 20);
+        buffer.extend_from_slice(b"short");
+        assert_eq!(take_exactly(&mut buffer), "short");
+        assert!(buffer.capacity() <= 2 * KEPT, "{} bytes are kept", buffer.capacity());
     }
 }

@@ -455,4 +455,21 @@ mod tests {
         assert!(reader.poll_next(&mut io, &mut cx).is_pending());
         assert_eq!(reader.held(), (0, 0));
     }
+    #[test]
+    fn the_start_of_a_frame_behind_a_burst_holds_no_more_than_it_is() {
+        let mut bytes = BytesMut::new();
+        for _ in 0..20 {
+            frame::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
+        }
+        bytes.truncate(bytes.len() - 49_000);
+        let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };
+        let mut reader = Reader::new(Side::Server, LIMITS, Vec::new(), None);
+        let mut cx = Context::from_waker(Waker::noop());
+        while io.next == 0 || reader.burst > 0 {
+            io.is_waiting = io.next == 0;
+            assert!(!matches!(reader.poll_next(&mut io, &mut cx), Poll::Ready(Err(_))));
+        }
+        let (held, _) = reader.held();
+        assert!((1000..2000).contains(&held), "{held} bytes");
+    }
 }
