@@ -216,9 +216,9 @@ def table(directions):
     return "\n".join(lines)
 
 
-def document(args, directions, versions, deflate):
+def document(args, directions, versions):
     command = "tests/autobahn.sh --write" + (" --all" if args.all else "")
-    said = "all cases" if args.all else "all cases but 12 and 13, of which it runs a sample" if deflate else "all cases but 12 and 13"
+    said = "all cases" if args.all else "all cases but 12 and 13, of which it runs a sample"
     times = ", ".join(f"{direction.role} {direction.seconds:.0f} s" for direction in directions)
     reasons = [f"- {', '.join(cases)} ({verdict.lower()}): {why}" for verdict, cases, why in ALLOWED]
     return "\n".join([
@@ -253,10 +253,9 @@ def main():
     args.out, args.limit = args.venv.parent / "autobahn-reports", 3600 if args.all else 600
 
     ask = lambda *command: subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    deflate = "--deflate" in ask(args.wsplice, "--help")
     # Where the peer can do it, every message is compressed, however short.
-    flags = ["--deflate-threshold", "0"] * deflate
-    cases = args.cases or PLAIN + (DEFLATE_ALL if args.all else DEFLATE_SAMPLE) * deflate
+    flags = ["--deflate-threshold", "0"]
+    cases = args.cases or PLAIN + (DEFLATE_ALL if args.all else DEFLATE_SAMPLE)
     wstest = ask(args.venv / "bin/wstest", "--autobahnversion")
     suite = re.search(r"TestSuite (\S+)", wstest)
     versions = f"{ask(args.wsplice, '--version').strip()}, autobahntestsuite {suite[1] if suite else wstest.strip()}"
@@ -275,13 +274,11 @@ def main():
     problems = [f"{direction.role}: {problem}" for direction in directions for problem in direction.problems]
     for problem in problems:
         print(problem, file=sys.stderr)
-    if not deflate:
-        print("permessage-deflate: not spoken, so cases 12 and 13 are left out")
     if args.write and not args.cases and not problems:
         path = pathlib.Path("docs/conformance.md")
         # What follows the tables is written by hand.
         _, heading, fuzzing = path.read_text().partition("\n## Fuzzing\n")
-        path.write_text(document(args, directions, versions, deflate) + heading + fuzzing)
+        path.write_text(document(args, directions, versions) + heading + fuzzing)
     sys.exit(bool(problems))
 
 
