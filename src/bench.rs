@@ -2,10 +2,9 @@
 
 pub use crate::rooms::bench::Fanout;
 use crate::{
-    cli::{DeflateOptions, Framing},
     flow::{ByteEnd, Incoming},
-    overlay::LineStream,
-    ws::{Inflater, Limits, Reader, SharedDeflater, Side, accept_deflate, append_frame},
+    framing::{Framing, LineStream},
+    ws::{DeflateOptions, Inflater, Limits, Reader, SharedDeflater, Side, accept_deflate, append_frame},
 };
 use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll, Waker};

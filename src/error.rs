@@ -1,6 +1,6 @@
 //! What can go wrong, by stage. Every error knows its exit code and, where one exists, what to type next.
 
-use crate::flow::Close;
+use crate::message::Close;
 use std::{fmt, io, process::ExitStatus, time::Duration};
 
 /// A failed run or session. `Display` is one line that names the stage, the place and the reason.

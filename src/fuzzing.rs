@@ -2,7 +2,8 @@
 //! build.
 
 use crate::{
-    cli::{Cli, Config, Parsed},
+    cli::{Cli, Parsed},
+    config::Config,
     plan::Plan,
     report::{LogFormat, Report},
     spec::Spec,

@@ -16,17 +16,21 @@
 //! - **stack**: an address with its overlays, ready to be opened;
 //! - **session**: two live ends and the pump between them.
 
+mod access;
 pub mod address;
 #[doc(hidden)]
 pub mod bench;
 pub mod cli;
+pub mod config;
 pub mod error;
 pub mod flow;
+pub mod framing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
 mod memory;
+pub mod message;
 mod net;
 pub mod overlay;
 pub mod plan;
@@ -38,7 +42,8 @@ pub mod spec;
 mod tls;
 mod ws;
 
-use cli::{Cli, Config};
+use cli::Cli;
+use config::Config;
 use error::Error;
 use plan::Plan;
 use report::Report;

@@ -2,7 +2,7 @@
 //! errors all read it; an address is one file in [`crate::address`] or [`crate::overlay`] and one line in its `TABLE`.
 
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
     flow::{ByteEnd, Duplex, Flow, MessageEnd, Role, Task},
     plan::{Setup, Stack},

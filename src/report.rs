@@ -1,7 +1,6 @@
 //! What a run tells on standard error. Results go to standard output, never through here.
 
 use crate::error::Error;
-use clap::ValueEnum;
 use std::{
     fmt,
     io::{self, IsTerminal, Write},
@@ -30,7 +29,7 @@ pub enum Level {
 }
 
 /// How lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people
     Text,

@@ -2,7 +2,8 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, Close, Duplex, Flow, Incoming, Kind, Message, MessageEnd, MessageStream, Role, Task},
+    flow::{ByteEnd, Duplex, Flow, Incoming, MessageEnd, MessageStream, Role, Task},
+    message::{Close, Kind, Message},
     plan::{Setup, Stack},
     registry::{Build, Dial, Entry},
 };

@@ -2,7 +2,8 @@
 
 use crate::{
     error::Error,
-    flow::{Close, Duplex, Flow, Incoming, Message, MessageEnd, MessageStream, Role, Task},
+    flow::{Duplex, Flow, Incoming, MessageEnd, MessageStream, Role, Task},
+    message::{Close, Message},
     plan::{Setup, Stack},
     registry::{Build, Dial, Entry},
 };

@@ -1,7 +1,7 @@
 //! `tcp:` and `tcp-l:`, and how any listener serves a single connection.
 
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
     flow::{ByteEnd, Duplex, Flow, Role, Task},
     net::{self, HostPort},

@@ -2,7 +2,7 @@
 
 use super::tcp;
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
     net::HostPort,
     overlay,

@@ -1,7 +1,7 @@
 //! `unix:` and `unix-l:`.
 
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
     flow::{ByteEnd, Duplex, Flow, Role, Task},
     net,

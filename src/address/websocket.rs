@@ -2,7 +2,7 @@
 
 use super::{tcp, tls, unix};
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
     net::HostPort,
     overlay,

@@ -5,13 +5,10 @@ mod help;
 mod later;
 mod values;
 
-pub use config::{
-    BasicAuth, ClientOptions, Config, DeflateOptions, Ending, Framing, RoomOptions, ServerOptions, StaticFile,
-    TlsOptions, WebSocketOptions, split_list,
-};
 pub use help::{EXIT_CODES, command};
 
 use crate::{
+    config::{Config, SlowPolicy, StaticFile},
     error::Error,
     report::{LogFormat, Report},
 };
@@ -232,19 +229,6 @@ pub struct RoomArgs {
     /// as in a container
     #[arg(long, value_name = "URL", num_args = 0..=1, exclusive = true)]
     pub healthcheck: Option<Option<String>>,
-}
-
-/// What happens to a member for which more than `--backlog` bytes wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SlowPolicy {
-    /// It is closed with code 1013
-    Disconnect,
-    /// It misses the oldest messages
-    DropOldest,
-    /// It misses the newest messages
-    DropNewest,
-    /// Its room waits for it
-    Block,
 }
 
 /// Both sides of a WebSocket.

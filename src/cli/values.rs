@@ -1,9 +1,41 @@
 //! Parsers of option values. Their errors end up behind clap's "invalid value … for …: ".
 
-use super::StaticFile;
+use crate::{
+    config::{SlowPolicy, StaticFile},
+    report::LogFormat,
+};
+use clap::{ValueEnum, builder::PossibleValue};
 use hyper::header::{HeaderName, HeaderValue};
 use std::time::Duration;
 use url::Url;
+
+impl ValueEnum for SlowPolicy {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Disconnect, Self::DropOldest, Self::DropNewest, Self::Block]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Disconnect => PossibleValue::new("disconnect").help("It is closed with code 1013"),
+            Self::DropOldest => PossibleValue::new("drop-oldest").help("It misses the oldest messages"),
+            Self::DropNewest => PossibleValue::new("drop-newest").help("It misses the newest messages"),
+            Self::Block => PossibleValue::new("block").help("Its room waits for it"),
+        })
+    }
+}
+
+impl ValueEnum for LogFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Text, Self::Json]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Text => PossibleValue::new("text").help("For people"),
+            Self::Json => PossibleValue::new("json").help("A JSON object a line, for machines"),
+        })
+    }
+}
 
 /// `5`, `0.3`, `300ms`, `5s`, `2m`; seconds where no unit is given.
 pub fn duration(text: &str) -> Result<Duration, String> {

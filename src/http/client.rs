@@ -2,7 +2,7 @@
 
 use super::{Switched, has_token, lines, list, show_headers, take_back};
 use crate::{
-    cli::{BasicAuth, Config, split_list},
+    config::{BasicAuth, Config, split_list},
     error::Error,
     flow::ByteEnd,
     plan::Setup,
@@ -252,7 +252,7 @@ pub(super) fn explain(name: &str, error: &hyper::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::DeflateOptions;
+    use crate::ws::DeflateOptions;
 
     fn answer(lines: &[(&'static str, &str)]) -> HeaderMap {
         lines

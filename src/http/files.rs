@@ -1,7 +1,7 @@
 //! Static files (`-F`).
 
 use super::server::Body;
-use crate::cli::StaticFile;
+use crate::config::StaticFile;
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::{

@@ -6,7 +6,7 @@ use super::{
     client, has_token, list, route,
 };
 use crate::{
-    cli::split_list,
+    config::split_list,
     fuzzing::config,
     ws::{Offers, accept_key},
 };

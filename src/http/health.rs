@@ -5,12 +5,12 @@ use super::{
     route::HEALTH_PATH,
 };
 use crate::{
-    cli::{Cli, Parsed, TlsOptions},
+    cli::{Cli, Parsed},
     error::Error,
     flow::ByteIo,
     net::HostPort,
     spec::Spec,
-    tls,
+    tls::{self, TlsOptions},
 };
 use http_body_util::Empty;
 use hyper::{Request, StatusCode, body::Bytes, header};

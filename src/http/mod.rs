@@ -1,6 +1,5 @@
 //! The HTTP/1.1 part of a WebSocket's life, on hyper: the upgrade request and its answer, and plain requests to listeners.
 
-mod access;
 pub mod client;
 mod files;
 #[cfg(fuzzing)]
@@ -10,7 +9,6 @@ mod patience;
 mod route;
 pub mod server;
 
-pub use access::{AccessOptions, Secrets};
 pub use health::check as check_health;
 pub use server::serve_text;
 
@@ -68,7 +66,7 @@ fn show_headers(report: Report, mark: char, headers: &HeaderMap) {
         let value = match is_secret {
             true => "(hidden)".to_owned(),
             // Such as a Referer, an Origin or a Location.
-            false => access::without_token(&String::from_utf8_lossy(value.as_bytes())),
+            false => crate::access::without_token(&String::from_utf8_lossy(value.as_bytes())),
         };
         report.handshake(mark, format_args!("{}: {value}", title_case(name.as_str())));
     }

@@ -1,8 +1,9 @@
 //! What a request asks a listener for. Pure: a request's head in, a decision out.
 
-use super::{access::Denied, has_token, list};
+use super::{has_token, list};
 use crate::{
-    cli::{ServerOptions, StaticFile},
+    access::Denied,
+    config::{ServerOptions, StaticFile},
     plan::Asked,
     ws::is_request_key,
 };
@@ -123,7 +124,7 @@ pub fn choose_protocol(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::AccessOptions;
+    use crate::access::AccessOptions;
     use hyper::Request;
 
     fn options() -> ServerOptions {

@@ -1,15 +1,14 @@
 //! The front of every listening WebSocket: reads requests until one is a correct upgrade.
 
 use super::{
-    Switched,
-    access::{Denied, without_token},
-    files, lines,
+    Switched, files, lines,
     patience::Patience,
     route::{HEALTH_PATH, Route, choose_protocol, route},
     show_headers, take_back,
 };
 use crate::{
-    cli::Config,
+    access::{Denied, without_token},
+    config::Config,
     error::Error,
     flow::{ByteEnd, ByteIo},
     plan::Setup,

@@ -1,9 +1,10 @@
 //! `autoreconnect:`: dials again whenever the connection ends.
 
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
-    flow::{Close, Duplex, Flow, Incoming, Message, MessageEnd, MessageStream, Role, Task},
+    flow::{Duplex, Flow, Incoming, MessageEnd, MessageStream, Role, Task},
+    message::{Close, Message},
     plan::{Setup, Stack},
     registry::{Build, Dial, Entry, Overlay, Redial},
     report::Report,

@@ -1,14 +1,14 @@
 //! `chunks:`: what was read is a message. Also how two byte ends are joined.
 
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
-    flow::{ByteEnd, Close, Incoming, Kind, Message, MessageEnd, MessageStream, Task},
+    flow::{ByteEnd, MessageEnd, Task},
+    framing::ChunkStream,
+    message::Kind,
     plan::Setup,
     registry::{Build, Entry, Overlay, Transform},
 };
-use bytes::{Bytes, BytesMut};
-use std::task::{Context, Poll, ready};
 
 pub(super) static CHUNKS: Entry = Entry {
     names: &["chunks"],
@@ -33,86 +33,5 @@ struct Chunks {
 impl Transform<ByteEnd, MessageEnd> for Chunks {
     fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
         Box::pin(async move { Ok(ChunkStream::frame(inner, self.kind)) })
-    }
-}
-
-/// The longest chunk in bytes.
-const CHUNK_SIZE: usize = 64 * 1024;
-
-/// A byte stream as a stream of messages that end where the reads did.
-pub struct ChunkStream {
-    end: ByteEnd,
-    kind: Kind,
-    read: BytesMut,
-    ended: bool,
-    out: Bytes,
-}
-
-impl ChunkStream {
-    /// Frames a byte end.
-    pub fn frame(inner: ByteEnd, kind: Kind) -> MessageEnd {
-        let (role, name) = (inner.role, inner.name.clone());
-        let stream = Self { end: inner, kind, read: BytesMut::new(), ended: false, out: Bytes::new() };
-        MessageEnd { io: Box::new(stream), role, name }
-    }
-
-    /// Takes what may be a message now. Text is cut between characters, so the start of one may stay behind.
-    fn take(&mut self) -> Result<Option<Message>, Error> {
-        let whole = match self.kind {
-            Kind::Binary => self.read.len(),
-            Kind::Text => match std::str::from_utf8(&self.read) {
-                Ok(text) => text.len(),
-                Err(error) if error.error_len().is_none() && !self.ended => error.valid_up_to(),
-                Err(_) => {
-                    return Err(Error::Input {
-                        what: "data".into(),
-                        from: self.end.input_name().to_owned(),
-                        reason: "is not valid UTF-8, which a text message must be".into(),
-                        hint: "-b sends binary messages",
-                    });
-                }
-            },
-        };
-        let payload = self.read.split_to(whole).freeze();
-        Ok((!payload.is_empty()).then_some(Message { kind: self.kind, payload }))
-    }
-}
-
-impl MessageStream for ChunkStream {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
-        while !self.ended {
-            self.read.reserve(CHUNK_SIZE);
-            self.ended = ready!(self.end.poll_fill(cx, &mut self.read))? == 0;
-            if let Some(message) = self.take()? {
-                return Poll::Ready(Ok(Incoming::Message(message)));
-            }
-        }
-        Poll::Ready(Ok(Incoming::End(None)))
-    }
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.end.poll_drain(cx, &mut self.out))?;
-        // What has nothing left still holds what it was a part of.
-        self.out = Bytes::new();
-        Poll::Ready(Ok(()))
-    }
-
-    fn start_send(&mut self, message: Message) -> Result<(), Error> {
-        self.out = message.payload;
-        Ok(())
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.poll_ready(cx))?;
-        self.end.poll_flush(cx)
-    }
-
-    fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
-        ready!(self.poll_flush(cx))?;
-        self.end.poll_shutdown(cx)
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.end.poll_shutdown(cx).map(|_| ())
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, Close, Flow, Incoming, Message, MessageEnd, MessageStream, Task},
+    flow::{ByteEnd, Flow, Incoming, MessageEnd, MessageStream, Task},
+    message::{Close, Message},
     plan::Setup,
     registry::{Build, Entry, Overlay, Transform},
     report,

@@ -9,8 +9,8 @@ mod reuse;
 mod tls;
 mod websocket;
 
-pub use chunks::{ChunkStream, chunks};
-pub use lines::{LineStream, lines};
+pub use chunks::chunks;
+pub use lines::lines;
 pub use reuse::reuse;
 pub use tls::{tls_accept, tls_connect};
 pub use websocket::{ws_connect, ws_upgrade};
@@ -38,6 +38,3 @@ pub static TABLE: &[&Entry] = &[
     &later::METRICS,
     &later::CRYPTO,
 ];
-
-#[cfg(test)]
-mod tests;

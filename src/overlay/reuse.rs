@@ -2,9 +2,10 @@
 //! to all of them. Nothing is lost: while one of the sessions does not take what it is sent, the shared end is not read.
 
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
-    flow::{Close, Duplex, Flow, Incoming, Message, MessageEnd, MessageStream, Role, Task},
+    flow::{Duplex, Flow, Incoming, MessageEnd, MessageStream, Role, Task},
+    message::{Close, Message},
     plan::{Setup, Stack},
     registry::{Build, Dial, Entry, Overlay, Redial},
 };

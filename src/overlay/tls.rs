@@ -1,7 +1,7 @@
 //! `tls:` and `tls-a:`: TLS around any byte stream.
 
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
     flow::{ByteEnd, Task},
     plan::{Setup, Stack},

@@ -1,7 +1,7 @@
 //! `ws-c:` and `ws-u:`: the WebSocket protocol over any byte stream.
 
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
     flow::{ByteEnd, MessageEnd, Role, Task},
     http,

@@ -15,9 +15,10 @@ pub use stack::{Layer, Stack};
 
 use crate::{
     address,
-    cli::Config,
+    config::Config,
     error::Error,
-    flow::{Flow, Kind, Role},
+    flow::{Flow, Role},
+    message::Kind,
     overlay,
     registry::Build,
     spec::Spec,

@@ -2,9 +2,9 @@
 
 use super::Stack;
 use crate::{
+    access::AccessOptions,
     error::Error,
     flow::{Duplex, Role},
-    http::AccessOptions,
 };
 use hyper::HeaderMap;
 use std::net::{IpAddr, SocketAddr};

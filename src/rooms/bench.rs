@@ -4,7 +4,8 @@ use super::hub::{Hub, Place};
 use crate::{
     cli::{Cli, Parsed},
     error::Error,
-    flow::{ByteEnd, Kind, Message},
+    flow::ByteEnd,
+    message::{Kind, Message},
     report::{LogFormat, Report},
 };
 use bytes::Bytes;

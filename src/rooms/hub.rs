@@ -2,10 +2,10 @@
 
 use super::{member::Member, metrics::Metrics, room::Room};
 use crate::{
-    cli::{RoomOptions, SlowPolicy, WebSocketOptions},
+    config::{RoomOptions, SlowPolicy},
     error::Error,
     report::Report,
-    ws::SharedDeflater,
+    ws::{SharedDeflater, WebSocketOptions},
 };
 use std::{
     collections::{HashMap, HashSet},

@@ -1,10 +1,6 @@
 //! The way to one member: its connection, and what it has not taken yet.
 
-use crate::{
-    cli::SlowPolicy,
-    flow::{ByteEnd, Close},
-    ws::append_frame,
-};
+use crate::{config::SlowPolicy, flow::ByteEnd, message::Close, ws::append_frame};
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
     collections::VecDeque,

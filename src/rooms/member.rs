@@ -5,10 +5,11 @@ use super::{
     line::{Delivery, Line},
 };
 use crate::{
-    cli::SlowPolicy,
+    config::SlowPolicy,
     error::Error,
-    flow::{ByteEnd, Close, Message},
+    flow::ByteEnd,
     http::Switched,
+    message::{Close, Message},
     session::Stop,
     ws::{Beat, Fault, Heard, Heartbeat, Inflater, Limits, Reader, Side},
 };
@@ -465,7 +466,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::{Cli, Parsed},
-        flow::Kind,
+        message::Kind,
         report::{LogFormat, Report},
         rooms::hub::Hub,
     };

@@ -15,7 +15,7 @@ mod room;
 
 use crate::{
     address,
-    cli::Config,
+    config::Config,
     error::Error,
     flow::{ByteEnd, Duplex},
     http,

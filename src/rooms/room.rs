@@ -2,7 +2,7 @@
 
 use super::{hub::Rules, line::Delivery, member::Member};
 use crate::{
-    flow::{Kind, Message},
+    message::{Kind, Message},
     ws::encode_frame,
 };
 use bytes::{Bytes, BytesMut};

@@ -2,10 +2,7 @@
 //! direction, as FIN is for TCP; the other side may finish what it is saying.
 
 use super::pump::{Pump, Stage, Summary};
-use crate::{
-    error::Error,
-    flow::{Close, Role},
-};
+use crate::{error::Error, flow::Role, message::Close};
 use std::{future::Future, pin::Pin, task::Context, time::Duration};
 use tokio::time::{Instant, Sleep, sleep_until};
 

@@ -11,7 +11,7 @@ pub use serve::{Handle, accept_all, serve, start_listening};
 pub use signal::Stop;
 
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
     plan::{Plan, Setup, Splice},
     report::Report,

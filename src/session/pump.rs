@@ -6,10 +6,11 @@ use super::{
     spliced,
 };
 use crate::{
-    cli::Ending,
+    config::Ending,
     error::Error,
-    flow::{ByteEnd, Close, Duplex, Incoming, Kind, MessageEnd, Role},
-    overlay::ChunkStream,
+    flow::{ByteEnd, Duplex, Incoming, MessageEnd, Role},
+    framing::ChunkStream,
+    message::{Close, Kind},
 };
 use std::{
     future::{Future, poll_fn},

@@ -2,7 +2,7 @@
 
 use super::{Session, Stop, tell_close};
 use crate::{
-    cli::Config,
+    config::Config,
     error::Error,
     flow::{ByteEnd, Duplex},
     plan::{Setup, Splice, Stack},

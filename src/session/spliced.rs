@@ -5,7 +5,8 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, Close, Incoming, Kind, Message, MessageEnd, MessageStream},
+    flow::{ByteEnd, Incoming, MessageEnd, MessageStream},
+    message::{Close, Kind, Message},
 };
 use bytes::Bytes;
 use rustix::{

@@ -1,14 +1,16 @@
 //! rustls configurations for both sides, and its errors in words.
 
 mod files;
+mod options;
 mod roots;
 mod self_signed;
 mod verify;
 mod words;
 
+pub use options::TlsOptions;
 pub use words::{Peer, alert_in_words, in_words};
 
-use crate::{cli::TlsOptions, error::Error, report::Report};
+use crate::{error::Error, report::Report};
 use std::sync::Arc;
 use tokio_rustls::rustls::{
     ClientConfig, CommonState, ConfigBuilder, ServerConfig, WantsVerifier, crypto::CryptoProvider,

@@ -1,6 +1,6 @@
 //! Encoding of frames (RFC 6455 section 5.2).
 
-use crate::flow::Kind;
+use crate::message::Kind;
 use bytes::{BufMut, BytesMut};
 use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,

@@ -16,6 +16,7 @@ mod frame;
 pub mod fuzzing;
 mod heartbeat;
 mod key;
+mod options;
 mod reader;
 mod stream;
 mod tap;
@@ -28,6 +29,7 @@ pub use fault::Fault;
 pub use frame::{append as append_frame, encode as encode_frame};
 pub use heartbeat::{Beat, Heartbeat};
 pub use key::{accept_key, is_request_key, request_key};
+pub use options::{DeflateOptions, WebSocketOptions};
 pub use reader::{Heard, Limits, Reader};
 pub use stream::WebSocket;
 

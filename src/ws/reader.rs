@@ -4,7 +4,7 @@
 //! that buffer. A connection on which nothing is under way has no buffer at all.
 
 use super::{Side, deflate::Inflater, fault::Fault, frame::apply_mask};
-use crate::flow::{Close, Kind, Message};
+use crate::message::{Close, Kind, Message};
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
     io::Cursor,

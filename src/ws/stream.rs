@@ -11,11 +11,13 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    cli::{Config, WebSocketOptions},
+    config::Config,
     error::Error,
-    flow::{Close, Incoming, Kind, Message, MessageEnd, MessageStream, Role},
+    flow::{Incoming, MessageEnd, MessageStream, Role},
     http::Switched,
+    message::{Close, Kind, Message},
     report::Level,
+    ws::WebSocketOptions,
 };
 use bytes::{Bytes, BytesMut};
 use std::{

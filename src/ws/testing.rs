@@ -7,8 +7,8 @@ use super::{
     reader::{LEAST_READ, MOST_READ},
 };
 use crate::{
-    cli::DeflateOptions,
-    flow::{Close, Kind, Message},
+    message::{Close, Kind, Message},
+    ws::DeflateOptions,
 };
 use bytes::{Bytes, BytesMut};
 use std::{

@@ -2,10 +2,9 @@
 
 use super::{Agreed, Deflater, Inflater, Offers, accept, header::parse};
 use crate::{
-    cli::DeflateOptions,
-    flow::Kind,
+    message::Kind,
     ws::{
-        Heard, Limits, Side,
+        DeflateOptions, Heard, Limits, Side,
         testing::{Saying, agreed, hear, options, said},
     },
 };

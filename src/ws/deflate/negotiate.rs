@@ -1,7 +1,7 @@
 //! What is offered and answered (RFC 7692 sections 5 and 7.1). Pure.
 
 use super::header::{Extension, parse};
-use crate::{cli::DeflateOptions, ws::Side};
+use crate::ws::{DeflateOptions, Side};
 
 /// The extension's name.
 const NAME: &str = "permessage-deflate";

@@ -1,9 +1,8 @@
 use super::*;
 use crate::{
-    cli::DeflateOptions,
-    flow::{Kind, Message},
+    message::{Kind, Message},
     ws::{
-        Fault, Heard, Limits, Reader, Side,
+        DeflateOptions, Fault, Heard, Limits, Reader, Side,
         frame::encode,
         testing::{Saying, agreed, hear, options, said},
     },

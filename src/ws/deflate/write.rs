@@ -4,7 +4,10 @@ use super::{
     Agreed, TAIL,
     pool::{Compressor, Kind, Owner},
 };
-use crate::{cli::DeflateOptions, flow::Kind as MessageKind, ws::Side};
+use crate::{
+    message::Kind as MessageKind,
+    ws::{DeflateOptions, Side},
+};
 use bytes::Bytes;
 use flate2::{Compress, FlushCompress};
 

@@ -2,9 +2,10 @@
 
 use super::{chunks::ChunkStream, lines::LineStream};
 use crate::{
-    cli::Framing,
     error::Error,
-    flow::{ByteEnd, Incoming, Kind, Message, MessageEnd},
+    flow::{ByteEnd, Incoming, MessageEnd},
+    framing::Framing,
+    message::{Kind, Message},
     ws::testing::Pieces,
 };
 use bytes::Bytes;

@@ -1,0 +1,147 @@
+//! Lines as messages.
+
+use crate::{
+    error::Error,
+    flow::{ByteEnd, Incoming, MessageEnd, MessageStream},
+    framing::Framing,
+    message::{Close, Kind, Message},
+};
+use bytes::{Buf, BufMut, BytesMut};
+use std::task::{Context, Poll, ready};
+
+/// What one read asks for.
+const READ_SIZE: usize = 64 * 1024;
+/// Output is gathered up to this size before it is written.
+const GATHER: usize = 64 * 1024;
+/// The buffer of a line above this size is not kept for those behind it.
+const LONG: usize = 4 * 64 * 1024;
+
+const NOT_TEXT: &str = "-b sends binary messages";
+const TOO_LONG: &str =
+    "--max-ws-message-length BYTES allows longer ones, -b sends what is read without looking for lines";
+
+/// A byte stream as a stream of messages that are its lines.
+pub struct LineStream {
+    end: ByteEnd,
+    read: BytesMut,
+    /// How much of `read` is known to hold no separator: a long line that arrives in pieces is searched once.
+    searched: usize,
+    /// The number of the last line, for errors.
+    line: u64,
+    ended: bool,
+    out: BytesMut,
+    /// The output has held a long message.
+    out_is_long: bool,
+    framing: Framing,
+}
+
+impl LineStream {
+    /// Frames a byte end.
+    pub fn frame(inner: ByteEnd, framing: Framing) -> MessageEnd {
+        let (role, name) = (inner.role, inner.name.clone());
+        let stream = Self {
+            end: inner,
+            read: BytesMut::new(),
+            searched: 0,
+            line: 0,
+            ended: false,
+            out: BytesMut::new(),
+            out_is_long: false,
+            framing,
+        };
+        MessageEnd { io: Box::new(stream), role, name }
+    }
+
+    fn unfit(&self, reason: String, hint: &'static str) -> Error {
+        Error::Input { what: format!("line {}", self.line), from: self.end.input_name().to_owned(), reason, hint }
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.end.poll_drain(cx, &mut self.out))?;
+        if std::mem::take(&mut self.out_is_long) {
+            self.out = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn too_long(&self) -> Error {
+        self.unfit(format!("is longer than {} bytes", self.framing.max_length), TOO_LONG)
+    }
+
+    fn message(&mut self, payload: BytesMut) -> Result<Message, Error> {
+        self.line += 1;
+        // Also where one read brought the whole line.
+        if payload.len() > self.framing.max_length {
+            return Err(self.too_long());
+        }
+        let kind = self.framing.kind.unwrap_or(Kind::Text);
+        if kind == Kind::Text && std::str::from_utf8(&payload).is_err() {
+            return Err(self.unfit("is not valid UTF-8, which a text message must be".into(), NOT_TEXT));
+        }
+        Ok(Message { kind, payload: payload.freeze() })
+    }
+}
+
+impl MessageStream for LineStream {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        loop {
+            let separator = self.framing.separator;
+            if let Some(at) = memchr::memchr(separator, &self.read[self.searched..]) {
+                let line = self.read.split_to(self.searched + at);
+                self.read.advance(1);
+                self.searched = 0;
+                if line.len() > LONG && self.read.len() <= READ_SIZE {
+                    self.read = BytesMut::from(&self.read[..]);
+                }
+                return Poll::Ready(self.message(line).map(Incoming::Message));
+            }
+            self.searched = self.read.len();
+            if self.ended {
+                self.searched = 0;
+                let rest = self.read.split();
+                let end = if rest.is_empty() { Incoming::End(None) } else { Incoming::Message(self.message(rest)?) };
+                return Poll::Ready(Ok(end));
+            }
+            if self.read.len() > self.framing.max_length {
+                self.line += 1;
+                return Poll::Ready(Err(self.too_long()));
+            }
+            self.read.reserve(READ_SIZE);
+            self.ended = ready!(self.end.poll_fill(cx, &mut self.read))? == 0;
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.out.len() < GATHER { Poll::Ready(Ok(())) } else { self.poll_drain(cx) }
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        let start = self.out.len();
+        self.out.reserve(message.payload.len() + 1);
+        self.out.extend_from_slice(&message.payload);
+        if self.framing.one_line {
+            for byte in &mut self.out[start..] {
+                if *byte == self.framing.separator {
+                    *byte = b' ';
+                }
+            }
+        }
+        self.out.put_u8(self.framing.separator);
+        self.out_is_long |= self.out.len() > LONG;
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_drain(cx))?;
+        self.end.poll_flush(cx)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_flush(cx))?;
+        self.end.poll_shutdown(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.end.poll_shutdown(cx).map(|_| ())
+    }
+}

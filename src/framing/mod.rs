@@ -1,0 +1,12 @@
+//! Byte streams as message streams: where a message begins and ends in them.
+
+mod chunks;
+mod lines;
+mod options;
+
+pub use chunks::ChunkStream;
+pub use lines::LineStream;
+pub use options::Framing;
+
+#[cfg(test)]
+mod tests;
