@@ -3,7 +3,10 @@
 use crate::error::Error;
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use hyper::{HeaderMap, header};
+use hyper::{
+    HeaderMap,
+    header::{self, HeaderValue},
+};
 use ipnet::IpNet;
 use ring::digest;
 use std::{
@@ -55,6 +58,26 @@ impl Secrets {
         let given = digest::digest(&digest::SHA256, given);
         let found = self.0.iter().fold(Choice::from(0), |found, known| found | known.as_ref().ct_eq(given.as_ref()));
         found.into()
+    }
+}
+
+/// A user's name and password as the value of an `Authorization` header (RFC 7617). Without `Debug`, so that it cannot be logged.
+#[derive(Clone)]
+pub struct BasicAuth(HeaderValue);
+
+impl BasicAuth {
+    /// From `user:password` in clear text.
+    pub fn new(user_and_password: &str) -> Self {
+        let encoded = format!("Basic {}", BASE64_STANDARD.encode(user_and_password));
+        // Base64 has visible ASCII characters only.
+        let mut value = HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        Self(value)
+    }
+
+    /// The header's value.
+    pub fn header_value(&self) -> &HeaderValue {
+        &self.0
     }
 }
 
@@ -168,7 +191,7 @@ pub fn without_token(text: &str) -> String {
     shown
 }
 
-pub(super) fn token_of_query(query: &str) -> Option<String> {
+pub(crate) fn token_of_query(query: &str) -> Option<String> {
     let value = query.split('&').find_map(|part| part.strip_prefix(TOKEN_PARAMETER))?;
     Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
@@ -192,7 +215,7 @@ fn is_same_host(origin: &str, headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::{HeaderName, HeaderValue};
+    use hyper::header::HeaderName;
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
         lines

@@ -3,7 +3,7 @@
 pub use crate::rooms::bench::Fanout;
 use crate::{
     flow::{ByteEnd, Incoming},
-    framing::{Framing, LineStream},
+    framing::{FramingOptions, LineStream},
     ws::{DeflateOptions, Inflater, Limits, Reader, SharedDeflater, Side, accept_deflate, append_frame},
 };
 use bytes::{Bytes, BytesMut};
@@ -17,7 +17,7 @@ pub fn encode(out: &mut BytesMut, masked: bool, payload: &[u8]) {
 
 /// Counts the lines that an end which is always ready gives.
 pub fn count_lines(end: ByteEnd) -> usize {
-    let framing = Framing { kind: None, separator: b'\n', one_line: false, max_length: usize::MAX };
+    let framing = FramingOptions { kind: None, separator: b'\n', one_line: false, max_length: usize::MAX };
     let mut lines = LineStream::frame(end, framing);
     let mut cx = Context::from_waker(Waker::noop());
     let mut count = 0;

@@ -1,16 +1,22 @@
 //! What the options mean.
 
-use crate::{access::AccessOptions, framing::Framing, report::Report, tls::TlsOptions, ws::WebSocketOptions};
-use base64::{Engine, prelude::BASE64_STANDARD};
-use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
-use url::Url;
+use crate::{
+    access::{AccessOptions, BasicAuth},
+    framing::FramingOptions,
+    net::{HostPort, WebSocketUrl},
+    report::Report,
+    tls::TlsOptions,
+    ws::WebSocketOptions,
+};
+use hyper::header::{HeaderName, HeaderValue};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// Everything that a run depends on besides its addresses.
 pub struct Config {
     /// When sessions end.
     pub ending: Ending,
     /// How bytes become messages.
-    pub framing: Framing,
+    pub framing: FramingOptions,
     /// The upgrade request.
     pub client: ClientOptions,
     /// Listeners.
@@ -61,35 +67,13 @@ pub struct Ending {
 /// The upgrade request.
 pub struct ClientOptions {
     /// In the order given; they replace headers of ours with the same name.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The subprotocols that are offered, in order of preference.
-    pub protocols: Vec<String>,
+    pub protocols: Vec<HeaderValue>,
     /// `Authorization`.
     pub basic_auth: Option<BasicAuth>,
-    /// What `ws-c:` asks for.
-    pub ws_c_uri: Url,
-}
-
-/// The value of a Basic `Authorization` header. Its `Debug` is silent.
-#[derive(Clone)]
-pub struct BasicAuth(String);
-
-impl BasicAuth {
-    /// From `user:password` in clear text.
-    pub fn new(user_and_password: &str) -> Self {
-        Self(format!("Basic {}", BASE64_STANDARD.encode(user_and_password)))
-    }
-
-    /// The header's value.
-    pub fn header_value(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for BasicAuth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BasicAuth(…)")
-    }
+    /// What `ws-c:` requests.
+    pub ws_c_uri: WebSocketUrl,
 }
 
 /// Listeners.
@@ -103,17 +87,17 @@ pub struct ServerOptions {
     /// Remove a unix socket's path first.
     pub unlink: bool,
     /// The subprotocol to choose.
-    pub protocol: Option<String>,
-    /// Added to every answer.
-    pub headers: Vec<(String, String)>,
+    pub protocol: Option<HeaderValue>,
+    /// Added to every response.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The only path where WebSockets are accepted.
-    pub restrict_uri: Option<String>,
+    pub restrict_uri: Option<RequestPath>,
     /// Files for plain requests.
     pub files: Vec<StaticFile>,
     /// Who may enter.
     pub access: AccessOptions,
     /// The path that every room's target begins with.
-    pub room_prefix: Option<String>,
+    pub room_prefix: Option<RequestPath>,
     /// Whether `GET /healthz` is answered.
     pub healthz: bool,
 }
@@ -121,10 +105,10 @@ pub struct ServerOptions {
 /// `-F`: a file served at a path.
 #[derive(Clone, Debug)]
 pub struct StaticFile {
-    /// The path of the request, with its slash.
-    pub uri: String,
+    /// The path of the request.
+    pub uri: RequestPath,
     /// The `Content-Type`.
-    pub content_type: String,
+    pub content_type: HeaderValue,
     /// The file, read at each request.
     pub path: PathBuf,
 }
@@ -144,8 +128,8 @@ pub struct RoomOptions {
     pub max_per_room: Option<u32>,
     /// At most so many members from one address.
     pub max_per_address: Option<u32>,
-    /// Where metrics are served, `ADDR:PORT`.
-    pub metrics: Option<String>,
+    /// Where metrics are served.
+    pub metrics: Option<HostPort>,
 }
 
 /// What happens to a member for which more than `--backlog` bytes wait.
@@ -161,7 +145,50 @@ pub enum SlowPolicy {
     Block,
 }
 
-/// The members of a comma-separated list.
-pub fn split_list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+/// The path of a request; it begins with a slash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestPath(String);
+
+impl RequestPath {
+    /// Checks that it begins with a slash.
+    ///
+    /// # Errors
+    /// The path as it should be written.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.starts_with('/') { Ok(Self(text.into())) } else { Err(format!("must start with a slash: /{text}")) }
+    }
+
+    /// Whether a request's path is this one.
+    pub fn is(&self, path: &str) -> bool {
+        self.0 == path
+    }
+
+    /// Whether a request's path is this one or below it: `/rooms` holds `/rooms` and `/rooms/a`, but not `/rooms-b`.
+    pub fn holds(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(self.0.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !self.0.ends_with('/')))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_holds_itself_and_what_is_below() {
+        for (path, prefix, expected) in [
+            ("/a", "/a", true),
+            ("/a/", "/a", true),
+            ("/a/b", "/a", true),
+            ("/ab", "/a", false),
+            ("/", "/a", false),
+            ("/a", "/a/", false),
+            ("/a/b", "/a/", true),
+            ("/a", "/", true),
+            ("/", "/", true),
+        ] {
+            let prefix = RequestPath::parse(prefix).expect("a path");
+            assert_eq!(prefix.holds(path), expected, "{path} below {prefix:?}");
+        }
+    }
 }

@@ -217,12 +217,13 @@ pub struct MessageEnd {
     pub role: Role,
     /// What errors call it.
     pub name: Arc<str>,
+    /// The subprotocol that a server chose, where we are the client of a WebSocket.
+    pub subprotocol: Option<String>,
 }
 
-/// A live end.
-pub enum Duplex {
-    /// Bytes.
-    Bytes(ByteEnd),
-    /// Messages.
-    Messages(MessageEnd),
+impl MessageEnd {
+    /// An end without a subprotocol.
+    pub fn new(io: impl MessageStream + 'static, role: Role, name: impl Into<Arc<str>>) -> Self {
+        Self { io: Box::new(io), role, name: name.into(), subprotocol: None }
+    }
 }

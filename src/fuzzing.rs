@@ -4,7 +4,7 @@
 use crate::{
     cli::{Cli, Parsed},
     config::Config,
-    plan::Plan,
+    plan::{First, Plan},
     report::{LogFormat, Report},
     spec::Spec,
 };
@@ -53,8 +53,9 @@ pub fn address(text: &str) {
             Err(error) => check(&error),
         }
     }
-    if let Some((first, rest)) = specs.split_first() {
-        match Plan::new(first, rest.first(), &config()) {
+    let mut specs = specs.into_iter();
+    if let Some(first) = specs.next() {
+        match Plan::new(&First::Typed(first), specs.next().as_ref(), &config()) {
             Ok(plan) => assert!(!plan.to_string().is_empty()),
             Err(error) => check(&error),
         }

@@ -22,16 +22,18 @@ pub mod address;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod endpoint;
 pub mod error;
 pub mod flow;
 pub mod framing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod health;
 mod http;
 mod memory;
 pub mod message;
-mod net;
+pub mod net;
 pub mod overlay;
 pub mod plan;
 pub mod registry;
@@ -47,7 +49,6 @@ use config::Config;
 use error::Error;
 use plan::Plan;
 use report::Report;
-use spec::Spec;
 use std::{io::Write, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 
@@ -59,9 +60,9 @@ pub fn run(cli: Cli) -> u8 {
 
 fn execute(cli: Cli, report: Report) -> Result<(), Error> {
     if let Some(url) = &cli.rooms.healthcheck {
-        return http::check_health(url.as_deref());
+        return health::check(url.as_deref());
     }
-    let (first, second) = specs(&cli)?;
+    let (first, second) = cli.addresses()?;
     let explain = cli.explain;
     let config = Arc::new(cli.into_config(report)?);
     let plan = Plan::new(&first, second.as_ref(), &config)?;
@@ -77,25 +78,6 @@ fn execute(cli: Cli, report: Report) -> Result<(), Error> {
     result
 }
 
-/// Where `--broadcast` alone listens.
-const ROOM_LISTENER: &str = "127.0.0.1:8080";
-
-/// The addresses that were typed.
-fn specs(cli: &Cli) -> Result<(Spec, Option<Spec>), Error> {
-    let parse = |text: &Option<String>| text.as_deref().map(Spec::parse).transpose();
-    let (first, second) = (parse(&cli.first)?, parse(&cli.second)?);
-    match (&cli.server, first, second) {
-        (None, None, _) if cli.rooms.broadcast => Ok((Spec::row("ws-listen", ROOM_LISTENER), None)),
-        (Some(_), _, Some(_)) => Err(Error::usage("-s is the first address already; one more can follow")),
-        (Some(at), second, None) => Ok((Spec::row("ws-listen", at), second)),
-        (None, Some(first), second) => Ok((first, second)),
-        (None, None, _) => Err(Error::usage_hint(
-            "an address is missing",
-            "wsplice ws://HOST/PATH connects, wsplice -s PORT serves, wsplice --help lists everything",
-        )),
-    }
-}
-
 /// One thread for a single session, all cores for a listener.
 fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
     let mut builder = if plan.is_serving() { Builder::new_multi_thread() } else { Builder::new_current_thread() };
@@ -104,10 +86,15 @@ fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
 
 async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
     let stop = session::Stop::on_signals().map_err(|source| Error::io("cannot listen for signals", source))?;
-    let session = session::run(plan, config, &stop);
+    let running = async {
+        match plan {
+            Plan::Splice(splice) => session::run(splice, config, &stop).await,
+            Plan::Rooms(server) => rooms::serve(server, config, &stop).await,
+        }
+    };
     match config.max_time {
-        None => session.await,
-        Some(limit) => tokio::time::timeout(limit, session).await.unwrap_or(Err(Error::TimedOut {
+        None => running.await,
+        Some(limit) => tokio::time::timeout(limit, running).await.unwrap_or(Err(Error::TimedOut {
             doing: "of the whole run".into(),
             limit,
             option: "--max-time",

@@ -1,10 +1,9 @@
 //! `readfile:`, `writefile:` and `appendfile:`.
 
 use crate::{
+    endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::Error,
-    flow::{ByteEnd, Duplex, Flow, Role, Task},
-    plan::{Setup, Stack},
-    registry::{Build, Dial, Entry},
+    flow::{ByteEnd, Role, Task},
 };
 use std::{
     io,
@@ -23,7 +22,7 @@ pub(super) static READ: Entry = Entry {
     details: "Opened for each session. What is sent to it is thrown away.",
     example: "readfile:/etc/hostname ws://127.0.0.1:8080/",
     flags: &[],
-    build: Build::Address(|arg, _| Ok(stack("readfile", arg, Mode::Read))),
+    build: Build::Dial(|arg, _| Ok(endpoint("readfile", arg, Mode::Read))),
 };
 
 pub(super) static WRITE: Entry = Entry {
@@ -33,7 +32,7 @@ pub(super) static WRITE: Entry = Entry {
     details: "Opened for each session, and emptied. It never says anything.",
     example: "ws://127.0.0.1:8080/ writefile:/tmp/log.txt",
     flags: &[],
-    build: Build::Address(|arg, _| Ok(stack("writefile", arg, Mode::Write))),
+    build: Build::Dial(|arg, _| Ok(endpoint("writefile", arg, Mode::Write))),
 };
 
 pub(super) static APPEND: Entry = Entry {
@@ -43,7 +42,7 @@ pub(super) static APPEND: Entry = Entry {
     details: "Opened for each session; the lines of sessions that run at once stay whole. It never says anything.",
     example: "ws-l:127.0.0.1:8080 appendfile:/tmp/log.txt",
     flags: &[],
-    build: Build::Address(|arg, _| Ok(stack("appendfile", arg, Mode::Append))),
+    build: Build::Dial(|arg, _| Ok(endpoint("appendfile", arg, Mode::Append))),
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,19 +52,17 @@ enum Mode {
     Append,
 }
 
-fn stack(name: &str, path: &str, mode: Mode) -> Stack {
-    let role = if mode == Mode::Read { Role::Source } else { Role::Sink };
-    Stack::dial_with(format_args!("{name}:{path}"), Flow::Bytes, role, Open { path: path.into(), mode, role })
+fn endpoint(name: &str, path: &str, mode: Mode) -> Endpoint<Dialled> {
+    ByteEndpoint::dial(format_args!("{name}:{path}"), Open { path: path.into(), mode }).into()
 }
 
 struct Open {
     path: String,
     mode: Mode,
-    role: Role,
 }
 
-impl Dial for Open {
-    fn dial<'a>(&'a self, _: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+impl Dial<ByteEnd> for Open {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let mut options = OpenOptions::new();
             match self.mode {
@@ -78,8 +75,12 @@ impl Dial for Open {
             if self.mode == Mode::Read && file.metadata().await.map_err(failed)?.is_dir() {
                 return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
             }
-            Ok(Duplex::Bytes(ByteEnd::new(OneWay { file, mode: self.mode }, self.role, self.path.as_str())))
+            Ok(ByteEnd::new(OneWay { file, mode: self.mode }, self.role(), self.path.as_str()))
         })
+    }
+
+    fn role(&self) -> Role {
+        if self.mode == Mode::Read { Role::Source } else { Role::Sink }
     }
 }
 

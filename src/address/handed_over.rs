@@ -3,10 +3,9 @@
 
 use super::{tcp, unix};
 use crate::{
+    endpoint::{Accept, Bind, Build, ByteEndpoint, Endpoint, Entry, Listening, Listens, ListensAt},
     error::{Error, plain},
-    flow::Task,
-    plan::Stack,
-    registry::{Accept, Bind, Build, Entry},
+    flow::{ByteEnd, Task},
 };
 use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
@@ -25,7 +24,7 @@ pub(super) static TCP: Entry = Entry {
               its name (FileDescriptorName=). The socket unit must have Accept=no.",
     example: "ws-u:tcp-listen-fd:3 mirror:",
     flags: &["oneshot", "conncap"],
-    build: Build::Address(|arg, _| listen_stack(Kind::Tcp, arg)),
+    build: Build::Listen(|arg, _| listen(Kind::Tcp, arg), PLAIN),
 };
 
 pub(super) static UNIX: Entry = Entry {
@@ -35,7 +34,7 @@ pub(super) static UNIX: Entry = Entry {
     details: "Otherwise as tcp-listen-fd:. The socket's path is left to the service manager.",
     example: "ws-u:unix-listen-fd:3 mirror:",
     flags: &["oneshot", "conncap"],
-    build: Build::Address(|arg, _| listen_stack(Kind::Unix, arg)),
+    build: Build::Listen(|arg, _| listen(Kind::Unix, arg), PLAIN),
 };
 
 #[derive(Clone, Copy)]
@@ -53,7 +52,10 @@ enum Which {
 /// The number of the first descriptor that is handed over (`SD_LISTEN_FDS_START`).
 const FIRST: usize = 3;
 
-fn listen_stack(kind: Kind, arg: &str) -> Result<Stack, Error> {
+/// Where such a socket listens is not on the command line.
+const PLAIN: Listens = Listens { at: ListensAt::Descriptor, tls: false, http: false };
+
+fn listen(kind: Kind, arg: &str) -> Result<Endpoint<Listening>, Error> {
     let title = match kind {
         Kind::Tcp => format!("tcp-listen-fd:{arg}"),
         Kind::Unix => format!("unix-listen-fd:{arg}"),
@@ -70,7 +72,7 @@ fn listen_stack(kind: Kind, arg: &str) -> Result<Stack, Error> {
     };
     // Takes the variables out of the environment, which is safe only as long as there is one thread.
     LazyLock::force(&HANDED_OVER);
-    Ok(Stack::listen_with(title.clone(), HandedOver { kind, which, title }))
+    Ok(ByteEndpoint::listen(title.clone(), HandedOver { kind, which, title }).into())
 }
 
 /// What the service manager handed over, once for the process: a descriptor has one owner.
@@ -128,7 +130,7 @@ impl Sockets {
         format!("handed over: {}", shown.collect::<Vec<_>>().join(", "))
     }
 
-    fn take(&mut self, which: &Which, kind: Kind) -> Result<Box<dyn Accept>, Refusal> {
+    fn take(&mut self, which: &Which, kind: Kind) -> Result<Box<dyn Accept<ByteEnd>>, Refusal> {
         let index = self.index(which)?;
         match kind {
             Kind::Tcp => accepting(self.sockets.take_tcp_listener(index), tcp::accepting),
@@ -141,8 +143,8 @@ impl Sockets {
 /// Makes a listener of a socket that was taken.
 fn accepting<L: AsFd>(
     taken: io::Result<Option<L>>,
-    make: impl FnOnce(L) -> io::Result<Box<dyn Accept>>,
-) -> Result<Box<dyn Accept>, Refusal> {
+    make: impl FnOnce(L) -> io::Result<Box<dyn Accept<ByteEnd>>>,
+) -> Result<Box<dyn Accept<ByteEnd>>, Refusal> {
     let socket = taken.map_err(|_| Refusal {
         reason: "it is another kind of socket, or none".into(),
         hint: "tcp-listen-fd: is for ListenStream=PORT, unix-listen-fd: for ListenStream=/PATH",
@@ -164,8 +166,8 @@ struct HandedOver {
     title: String,
 }
 
-impl Bind for HandedOver {
-    fn bind(&self) -> Task<'_, Result<Box<dyn Accept>, Error>> {
+impl Bind<ByteEnd> for HandedOver {
+    fn bind(&self) -> Task<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
         Box::pin(async {
             let mut handed_over = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
             let taken = match &mut *handed_over {

@@ -1,7 +1,7 @@
 //! Addresses of other tools that this version lacks. They stay in the table so that errors know their names and say
 //! what to use instead.
 
-use crate::registry::{Build, Entry};
+use crate::endpoint::{Build, Entry};
 
 const fn absent(names: &'static [&'static str], summary: &'static str, why: &'static str) -> Entry {
     let build = Build::Absent { why, overlay: false };

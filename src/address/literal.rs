@@ -1,11 +1,10 @@
 //! `literal:` and `literalreply:`: text from the command line.
 
 use crate::{
+    endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Entry, MessageEndpoint},
     error::Error,
-    flow::{ByteEnd, Duplex, Flow, Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{ByteEnd, Incoming, MessageEnd, MessageStream, Role, Task},
     message::{Close, Kind, Message},
-    plan::{Setup, Stack},
-    registry::{Build, Dial, Entry},
 };
 use bytes::Bytes;
 use std::{
@@ -20,9 +19,9 @@ pub(super) static LITERAL: Entry = Entry {
     details: "What is sent to it is thrown away.",
     example: "ws-l:127.0.0.1:8080 literal:hello",
     flags: &[],
-    build: Build::Address(|arg, _| {
+    build: Build::Dial(|arg, _| {
         let dial = Literal { text: Bytes::copy_from_slice(arg.as_bytes()) };
-        Ok(Stack::dial_with(format_args!("literal:{arg}"), Flow::Bytes, Role::Source, dial))
+        Ok(ByteEndpoint::dial(format_args!("literal:{arg}"), dial).into())
     }),
 };
 
@@ -33,9 +32,9 @@ pub(super) static LITERAL_REPLY: Entry = Entry {
     details: "One text message for each message that arrives.",
     example: "ws-l:127.0.0.1:8080 literalreply:pong",
     flags: &[],
-    build: Build::Address(|arg, _| {
+    build: Build::Dial(|arg, _| {
         let dial = LiteralReply { text: Bytes::copy_from_slice(arg.as_bytes()) };
-        Ok(Stack::dial_with(format_args!("literalreply:{arg}"), Flow::Messages, Role::Peer, dial))
+        Ok(MessageEndpoint::dial(format_args!("literalreply:{arg}"), dial).into())
     }),
 };
 
@@ -43,10 +42,14 @@ struct Literal {
     text: Bytes,
 }
 
-impl Dial for Literal {
-    fn dial<'a>(&'a self, _: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+impl Dial<ByteEnd> for Literal {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
         let io = tokio::io::join(io::Cursor::new(self.text.clone()), tokio::io::sink());
-        Box::pin(async { Ok(Duplex::Bytes(ByteEnd::new(io, Role::Source, "literal"))) })
+        Box::pin(async { Ok(ByteEnd::new(io, self.role(), "literal")) })
+    }
+
+    fn role(&self) -> Role {
+        Role::Source
     }
 }
 
@@ -54,10 +57,14 @@ struct LiteralReply {
     text: Bytes,
 }
 
-impl Dial for LiteralReply {
-    fn dial<'a>(&'a self, _: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
-        let io = Box::new(Replies { text: self.text.clone(), owed: 0, ended: false, reader: None, writer: None });
-        Box::pin(async { Ok(Duplex::Messages(MessageEnd { io, role: Role::Peer, name: "literalreply".into() })) })
+impl Dial<MessageEnd> for LiteralReply {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+        let io = Replies { text: self.text.clone(), owed: 0, ended: false, reader: None, writer: None };
+        Box::pin(async { Ok(MessageEnd::new(io, self.role(), "literalreply")) })
+    }
+
+    fn role(&self) -> Role {
+        Role::Peer
     }
 }
 

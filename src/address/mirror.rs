@@ -1,11 +1,10 @@
 //! `mirror:`: an echo.
 
 use crate::{
+    endpoint::{Build, ConnectContext, Dial, Entry, MessageEndpoint},
     error::Error,
-    flow::{Duplex, Flow, Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{Incoming, MessageEnd, MessageStream, Role, Task},
     message::{Close, Message},
-    plan::{Setup, Stack},
-    registry::{Build, Dial, Entry},
 };
 use std::{
     collections::VecDeque,
@@ -19,15 +18,18 @@ pub(super) static MIRROR: Entry = Entry {
     details: "Text stays text, binary stays binary, and messages keep their boundaries.",
     example: "ws-l:127.0.0.1:1234 mirror:",
     flags: &[],
-    build: Build::Address(|_, _| Ok(Stack::dial_with("mirror:", Flow::Messages, Role::Peer, Mirror))),
+    build: Build::Dial(|_, _| Ok(MessageEndpoint::dial("mirror:", Mirror).into())),
 };
 
 struct Mirror;
 
-impl Dial for Mirror {
-    fn dial<'a>(&'a self, _: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
-        let io = Box::<Reflection>::default();
-        Box::pin(async { Ok(Duplex::Messages(MessageEnd { io, role: Role::Peer, name: "mirror".into() })) })
+impl Dial<MessageEnd> for Mirror {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+        Box::pin(async { Ok(MessageEnd::new(Reflection::default(), self.role(), "mirror")) })
+    }
+
+    fn role(&self) -> Role {
+        Role::Peer
     }
 }
 

@@ -12,10 +12,11 @@ mod tls;
 mod unix;
 mod websocket;
 
-pub use tcp::{accept_one, listen_stack as tcp_listener};
-pub use websocket::websocket_url;
+pub use stdio::stdio;
+pub use tcp::listen as tcp_listener;
+pub use websocket::listener as websocket_listener;
 
-use crate::registry::Entry;
+use crate::endpoint::Entry;
 
 /// All addresses, in the order of the manual.
 pub static TABLE: &[&Entry] = &[

@@ -1,10 +1,9 @@
 //! `exec:`, `cmd:` and `sh-c:`: child processes.
 
 use crate::{
+    endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::{Error, plain},
-    flow::{ByteEnd, Duplex, Flow, Role, Task},
-    plan::{Setup, Stack},
-    registry::{Build, Dial, Entry},
+    flow::{ByteEnd, Role, Task},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
@@ -30,7 +29,7 @@ pub(super) static EXEC: Entry = Entry {
               session is over it and what it has started get SIGHUP if it has not ended. A status other than 0 is exit code 10.",
     example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",
     flags: &["exec-args"],
-    build: Build::Address(|arg, config| Ok(stack("exec", arg, arg.into(), config.exec_args.clone()))),
+    build: Build::Dial(|arg, config| Ok(endpoint("exec", arg, arg.into(), config.exec_args.clone()))),
 };
 
 pub(super) static SHELL: Entry = Entry {
@@ -40,12 +39,12 @@ pub(super) static SHELL: Entry = Entry {
     details: "As exec:, with sh -c.",
     example: "ws-l:127.0.0.1:8080 sh-c:sort",
     flags: &[],
-    build: Build::Address(|arg, _| Ok(stack("sh-c", arg, "sh".into(), vec!["-c".into(), arg.into()]))),
+    build: Build::Dial(|arg, _| Ok(endpoint("sh-c", arg, "sh".into(), vec!["-c".into(), arg.into()]))),
 };
 
-fn stack(name: &str, arg: &str, program: OsString, args: Vec<OsString>) -> Stack {
+fn endpoint(name: &str, arg: &str, program: OsString, args: Vec<OsString>) -> Endpoint<Dialled> {
     let dial = Spawn { shown: arg.to_owned(), program, args };
-    Stack::dial_with(format_args!("{name}:{arg}"), Flow::Bytes, Role::Process, dial)
+    ByteEndpoint::dial(format_args!("{name}:{arg}"), dial).into()
 }
 
 struct Spawn {
@@ -54,8 +53,8 @@ struct Spawn {
     args: Vec<OsString>,
 }
 
-impl Dial for Spawn {
-    fn dial<'a>(&'a self, _: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+impl Dial<ByteEnd> for Spawn {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let failed = |reason: &str| Error::Child { program: self.shown.clone(), reason: reason.to_owned() };
             let mut child = Command::new(&self.program)
@@ -69,8 +68,12 @@ impl Dial for Spawn {
                 return Err(failed("has no pipes"));
             };
             let process = Process { child, stdin: Some(stdin), stdout, shown: self.shown.clone() };
-            Ok(Duplex::Bytes(ByteEnd::new(process, Role::Process, self.shown.as_str())))
+            Ok(ByteEnd::new(process, self.role(), self.shown.as_str()))
         })
+    }
+
+    fn role(&self) -> Role {
+        Role::Process
     }
 }
 

@@ -1,10 +1,9 @@
 //! `-`, `stdio:`: this process's own standard input and output.
 
 use crate::{
+    endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::Error,
-    flow::{ByteEnd, Duplex, Flow, Role, Task},
-    plan::{Setup, Stack},
-    registry::{Build, Dial, Entry},
+    flow::{ByteEnd, Role, Task},
 };
 use std::io::IsTerminal;
 
@@ -17,20 +16,25 @@ pub(super) static STDIO: Entry = Entry {
               listener share it.",
     example: "- ws://127.0.0.1:8080/",
     flags: &["linger", "exit-on-eof", "no-close", "one-message", "replies"],
-    build: Build::Address(|_, _| Ok(Stack::dial_with("stdio:", Flow::Bytes, role(), Stdio))),
+    build: Build::Dial(|_, _| Ok(stdio())),
 };
 
-fn role() -> Role {
-    Role::Console { terminal: std::io::stdin().is_terminal() }
+/// This process's own standard input and output.
+pub fn stdio() -> Endpoint<Dialled> {
+    ByteEndpoint::dial("stdio:", Stdio).into()
 }
 
 struct Stdio;
 
-impl Dial for Stdio {
-    fn dial<'a>(&'a self, _: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+impl Dial<ByteEnd> for Stdio {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let io = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
-            Ok(Duplex::Bytes(ByteEnd::new(io, role(), "stdio")))
+            Ok(ByteEnd::new(io, self.role(), "stdio"))
         })
+    }
+
+    fn role(&self) -> Role {
+        Role::Console { terminal: std::io::stdin().is_terminal() }
     }
 }

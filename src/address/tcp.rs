@@ -1,18 +1,16 @@
-//! `tcp:` and `tcp-l:`, and how any listener serves a single connection.
+//! `tcp:` and `tcp-l:`.
 
 use crate::{
     config::Config,
+    endpoint::{
+        Accept, Bind, Build, ByteEndpoint, ConnectContext, Dial, Dialled, Entry, Listening, Listens, ListensAt,
+    },
     error::Error,
-    flow::{ByteEnd, Duplex, Flow, Role, Task},
-    net::{self, HostPort},
-    plan::{Setup, Stack},
-    registry::{Accept, Bind, Build, Dial, Entry},
+    flow::{ByteEnd, Role, Task},
+    net::{self, HostPort, Peer},
 };
-use std::{net::SocketAddr, sync::Arc};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::Mutex,
-};
+use std::net::SocketAddr;
+use tokio::net::{TcpListener, TcpSocket};
 
 pub(super) static CONNECT: Entry = Entry {
     names: &["tcp", "tcp-connect", "connect-tcp", "tcp-c", "c-tcp"],
@@ -22,7 +20,7 @@ pub(super) static CONNECT: Entry = Entry {
               as a half-close.",
     example: "- tcp:127.0.0.1:7",
     flags: &["connect-timeout"],
-    build: Build::Address(|arg, config| Ok(connect_stack(&parse(arg)?, config))),
+    build: Build::Dial(|arg, config| Ok(connect(&parse(arg)?, config).into())),
 };
 
 pub(super) static LISTEN: Entry = Entry {
@@ -33,24 +31,30 @@ pub(super) static LISTEN: Entry = Entry {
               0 takes any free port.",
     example: "tcp-l:127.0.0.1:0 ws://127.0.0.1:8080/",
     flags: &["stdout-announce-listening-ports", "oneshot", "conncap"],
-    build: Build::Address(|arg, _| listen_stack(arg)),
+    build: Build::Listen(|arg, _| Ok(listen(&parse_listen(arg)?).into()), PLAIN),
 };
 
 fn parse(arg: &str) -> Result<HostPort, Error> {
     HostPort::parse(arg).map_err(|reason| Error::Argument { reason, example: "tcp:127.0.0.1:7".into() })
 }
 
-/// A TCP connection to `at`.
-pub(super) fn connect_stack(at: &HostPort, config: &Config) -> Stack {
-    let dial = Connect { at: at.clone(), report: config.report };
-    Stack::dial_with(format_args!("tcp:{at}"), Flow::Bytes, Role::Peer, dial).at_host(&at.host)
+/// `[ADDR:]PORT` behind the colon of a listener.
+pub(super) fn parse_listen(arg: &str) -> Result<HostPort, Error> {
+    HostPort::parse_listen(arg).map_err(|reason| Error::Argument { reason, example: "0.0.0.0:8080".into() })
 }
 
-/// A TCP listener at `[ADDR:]PORT`.
-pub fn listen_stack(arg: &str) -> Result<Stack, Error> {
-    let at =
-        HostPort::parse_listen(arg).map_err(|reason| Error::Argument { reason, example: "0.0.0.0:8080".into() })?;
-    Ok(Stack::listen_with(format!("tcp-listen:{at}"), Listen { at }))
+/// A listener whose clients speak whatever they like.
+const PLAIN: Listens = Listens { at: ListensAt::Port, tls: false, http: false };
+
+/// A TCP connection to `at`.
+pub(super) fn connect(at: &HostPort, config: &Config) -> ByteEndpoint<Dialled> {
+    let dial = Connect { at: at.clone(), report: config.report };
+    ByteEndpoint::dial(format_args!("tcp:{at}"), dial).at_host(&at.host)
+}
+
+/// A TCP listener.
+pub fn listen(at: &HostPort) -> ByteEndpoint<Listening> {
+    ByteEndpoint::listen(format_args!("tcp-listen:{at}"), Listen { at: at.clone() })
 }
 
 struct Connect {
@@ -58,16 +62,20 @@ struct Connect {
     report: crate::report::Report,
 }
 
-impl Dial for Connect {
-    fn dial<'a>(&'a self, setup: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+impl Dial<ByteEnd> for Connect {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
-            setup.stage = format!("connecting to {}", self.at);
+            context.stage = format!("connecting to {}", self.at);
             let socket = net::connect(&self.at).await?;
             if let Ok(address) = socket.peer_addr() {
                 self.report.handshake('*', format_args!("connected to {} ({address})", self.at.host));
             }
-            Ok(Duplex::Bytes(ByteEnd::peer(socket, self.at.to_string())))
+            Ok(ByteEnd::new(socket, self.role(), self.at.to_string()))
         })
+    }
+
+    fn role(&self) -> Role {
+        Role::Peer
     }
 
     fn is_remote(&self) -> bool {
@@ -82,8 +90,8 @@ struct Listen {
 /// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn` (4096 on Linux).
 const BACKLOG: u32 = 4096;
 
-impl Bind for Listen {
-    fn bind(&self) -> Task<'_, Result<Box<dyn Accept>, Error>> {
+impl Bind<ByteEnd> for Listen {
+    fn bind(&self) -> Task<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
         Box::pin(async {
             let failed = |source: std::io::Error| {
                 let hint = match source.kind() {
@@ -102,10 +110,10 @@ impl Bind for Listen {
             };
             let mut last = std::io::ErrorKind::NotFound.into();
             for address in net::resolve(&self.at).await? {
-                match listen(address) {
+                match bind(address) {
                     Ok(listener) => {
                         let local = listener.local_addr().map_err(failed)?;
-                        return Ok(Box::new(Listening { listener, local }) as Box<dyn Accept>);
+                        return Ok(Box::new(Socket { listener, local }) as Box<dyn Accept<ByteEnd>>);
                     }
                     Err(error) => last = error,
                 }
@@ -115,7 +123,7 @@ impl Bind for Listen {
     }
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
     // A restarted server may use the port again while old connections are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
@@ -124,26 +132,27 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// A socket that listens already.
-pub(super) fn accepting(listener: std::net::TcpListener) -> std::io::Result<Box<dyn Accept>> {
+pub(super) fn accepting(listener: std::net::TcpListener) -> std::io::Result<Box<dyn Accept<ByteEnd>>> {
     listener.set_nonblocking(true)?;
     let local = listener.local_addr()?;
-    Ok(Box::new(Listening { listener: TcpListener::from_std(listener)?, local }))
+    Ok(Box::new(Socket { listener: TcpListener::from_std(listener)?, local }))
 }
 
-struct Listening {
+struct Socket {
     listener: TcpListener,
     local: SocketAddr,
 }
 
-impl Accept for Listening {
-    fn accept(&mut self) -> Task<'_, Result<(ByteEnd, String), Error>> {
+impl Accept<ByteEnd> for Socket {
+    fn accept(&mut self) -> Task<'_, Result<(ByteEnd, Peer), Error>> {
         Box::pin(async {
             loop {
                 match self.listener.accept().await {
                     Ok((socket, from)) => {
                         // Fails only when the connection is gone already, which its first read will tell.
                         let _ = socket.set_nodelay(true);
-                        return Ok((ByteEnd::peer(socket, from.to_string()), from.to_string()));
+                        let peer = Peer::from(from);
+                        return Ok((ByteEnd::peer(socket, peer.name.as_str()), peer));
                     }
                     Err(error) if net::is_connection_error(&error) => {}
                     Err(source) => return Err(Error::io(self.local, source)),
@@ -158,42 +167,5 @@ impl Accept for Listening {
 
     fn local(&self) -> String {
         self.local.to_string()
-    }
-}
-
-/// A listener on the right: a dialler that takes one connection a session from it. It starts to listen when the first
-/// session asks.
-pub fn accept_one(config: &Arc<Config>) -> impl FnOnce(Stack) -> Box<dyn Dial> + use<> {
-    let config = config.clone();
-    move |inner| Box::new(AcceptOne { inner, listening: Mutex::new(None), config })
-}
-
-struct AcceptOne {
-    inner: Stack,
-    listening: Mutex<Option<Box<dyn Accept>>>,
-    config: Arc<Config>,
-}
-
-impl Dial for AcceptOne {
-    fn dial<'a>(&'a self, setup: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
-        Box::pin(async move {
-            loop {
-                let (end, peer) = {
-                    let mut listening = self.listening.lock().await;
-                    let accept = match &mut *listening {
-                        Some(accept) => accept,
-                        None => listening.insert(crate::session::start_listening(&self.inner, &self.config).await?),
-                    };
-                    accept.accept().await?
-                };
-                let mut alone = Setup::alone(peer);
-                alone.asked = setup.asked.clone();
-                match self.inner.dress(Duplex::Bytes(end), &mut alone).await {
-                    // A request for a file or a health check is no session.
-                    Err(Error::NoUpgrade { .. }) => {}
-                    dressed => return dressed,
-                }
-            }
-        })
     }
 }

@@ -3,13 +3,11 @@
 use super::tcp;
 use crate::{
     config::Config,
+    endpoint::{Build, ByteEndpoint, Dialled, Entry, Listening, Listens, ListensAt},
     error::Error,
     net::HostPort,
     overlay,
-    plan::Stack,
-    registry::{Build, Entry},
 };
-use std::sync::Arc;
 
 pub(super) static LISTEN: Entry = Entry {
     names: &["tls-listen", "ssl-listen", "tls-l", "ssl-l", "l-tls", "l-ssl", "listen-tls", "listen-ssl"],
@@ -18,17 +16,20 @@ pub(super) static LISTEN: Entry = Entry {
     details: "The same as tls-a:tcp-l:[ADDR:]PORT. Needs --cert and --key, or --self-signed.",
     example: "tls-l:127.0.0.1:8443 mirror: --self-signed",
     flags: &["cert", "key", "self-signed", "client-ca"],
-    build: Build::Address(listen_stack),
+    build: Build::Listen(
+        |arg, config| Ok(listen(&tcp::parse_listen(arg)?, config)?.into()),
+        Listens { at: ListensAt::Port, tls: true, http: false },
+    ),
 };
 
 /// TLS over a TCP connection.
-pub(super) fn connect_stack(at: &HostPort, config: &Arc<Config>) -> Result<Stack, Error> {
-    let stack = tcp::connect_stack(at, config);
-    let layer = overlay::tls_connect(&stack, config)?;
-    stack.with("tls", layer)
+pub(super) fn connect(at: &HostPort, config: &Config) -> Result<ByteEndpoint<Dialled>, Error> {
+    let tcp = tcp::connect(at, config);
+    let layer = overlay::tls_connect(tcp.about.host.as_deref(), config)?;
+    Ok(tcp.layer("tls", layer))
 }
 
 /// TLS over a TCP listener.
-pub(super) fn listen_stack(arg: &str, config: &Arc<Config>) -> Result<Stack, Error> {
-    tcp::listen_stack(arg)?.with("tls-accept", overlay::tls_accept(config)?)
+pub(super) fn listen(at: &HostPort, config: &Config) -> Result<ByteEndpoint<Listening>, Error> {
+    Ok(tcp::listen(at).layer("tls-accept", overlay::tls_accept(config)?))
 }

@@ -2,17 +2,17 @@
 
 use crate::{
     config::Config,
+    endpoint::{
+        Accept, Bind, Build, ByteEndpoint, ConnectContext, Dial, Dialled, Entry, Listening, Listens, ListensAt,
+    },
     error::Error,
-    flow::{ByteEnd, Duplex, Flow, Role, Task},
-    net,
-    plan::{Setup, Stack},
-    registry::{Accept, Bind, Build, Dial, Entry},
+    flow::{ByteEnd, Role, Task},
+    net::{self, Peer},
 };
 use std::{
     io,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::PathBuf,
-    sync::Arc,
 };
 use tokio::net::{UnixListener, UnixStream};
 
@@ -23,7 +23,7 @@ pub(super) static CONNECT: Entry = Entry {
     details: "A path that starts with @ is a name in Linux's abstract namespace.",
     example: "- unix:/tmp/server.sock",
     flags: &[],
-    build: Build::Address(|arg, _| Ok(connect_stack(arg))),
+    build: Build::Dial(|arg, _| Ok(connect(arg).into())),
 };
 
 pub(super) static LISTEN: Entry = Entry {
@@ -34,17 +34,21 @@ pub(super) static LISTEN: Entry = Entry {
               with @ is a name in Linux's abstract namespace.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
     flags: &["unlink", "oneshot", "conncap"],
-    build: Build::Address(|arg, config| Ok(listen_stack(arg, config))),
+    build: Build::Listen(|arg, config| Ok(listen(arg, config).into()), PLAIN),
 };
 
 /// A connection to a unix socket.
-pub(super) fn connect_stack(path: &str) -> Stack {
-    Stack::dial_with(format_args!("unix:{path}"), Flow::Bytes, Role::Peer, Connect { path: path.into() })
+pub(super) fn connect(path: &str) -> ByteEndpoint<Dialled> {
+    ByteEndpoint::dial(format_args!("unix:{path}"), Connect { path: path.into() })
 }
 
+/// A listener whose clients speak whatever they like.
+const PLAIN: Listens = Listens { at: ListensAt::Path, tls: false, http: false };
+
 /// A listening unix socket.
-pub(super) fn listen_stack(path: &str, config: &Arc<Config>) -> Stack {
-    Stack::listen_with(format_args!("unix-listen:{path}"), Listen { path: path.into(), unlink: config.server.unlink })
+pub(super) fn listen(path: &str, config: &Config) -> ByteEndpoint<Listening> {
+    let origin = Listen { path: path.into(), unlink: config.server.unlink };
+    ByteEndpoint::listen(format_args!("unix-listen:{path}"), origin)
 }
 
 /// What the system calls a path on the command line: `@name` is abstract, which starts with a zero byte.
@@ -59,15 +63,19 @@ struct Connect {
     path: String,
 }
 
-impl Dial for Connect {
-    fn dial<'a>(&'a self, setup: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+impl Dial<ByteEnd> for Connect {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
-            setup.stage = format!("connecting to {}", self.path);
+            context.stage = format!("connecting to {}", self.path);
             match UnixStream::connect(system_path(&self.path)).await {
-                Ok(socket) => Ok(Duplex::Bytes(ByteEnd::peer(socket, self.path.as_str()))),
+                Ok(socket) => Ok(ByteEnd::new(socket, self.role(), self.path.as_str())),
                 Err(source) => Err(Error::Connect { to: self.path.clone(), source }),
             }
         })
+    }
+
+    fn role(&self) -> Role {
+        Role::Peer
     }
 
     fn is_remote(&self) -> bool {
@@ -80,8 +88,8 @@ struct Listen {
     unlink: bool,
 }
 
-impl Bind for Listen {
-    fn bind(&self) -> Task<'_, Result<Box<dyn Accept>, Error>> {
+impl Bind<ByteEnd> for Listen {
+    fn bind(&self) -> Task<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
         Box::pin(async {
             let failed =
                 |source: io::Error, hint: Option<String>| Error::Listen { on: self.path.clone(), source, hint };
@@ -110,13 +118,13 @@ impl Bind for Listen {
                 failed(error, hint)
             })?;
             let made = if is_abstract { None } else { identity(&self.path) };
-            Ok(Box::new(Listening { listener, path: self.path.clone(), made }) as Box<dyn Accept>)
+            Ok(Box::new(Socket { listener, path: self.path.clone(), made }) as Box<dyn Accept<ByteEnd>>)
         })
     }
 }
 
 /// A socket that listens already, at a path that is left as it is.
-pub(super) fn accepting(listener: std::os::unix::net::UnixListener) -> io::Result<Box<dyn Accept>> {
+pub(super) fn accepting(listener: std::os::unix::net::UnixListener) -> io::Result<Box<dyn Accept<ByteEnd>>> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let path = match address.as_pathname() {
@@ -124,7 +132,7 @@ pub(super) fn accepting(listener: std::os::unix::net::UnixListener) -> io::Resul
         // `"name" (abstract)`, or `(unnamed)`.
         None => format!("{address:?}"),
     };
-    Ok(Box::new(Listening { listener: UnixListener::from_std(listener)?, path, made: None }))
+    Ok(Box::new(Socket { listener: UnixListener::from_std(listener)?, path, made: None }))
 }
 
 /// Device and inode of what is at a path.
@@ -132,7 +140,7 @@ fn identity(path: &str) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-struct Listening {
+struct Socket {
     listener: UnixListener,
     path: String,
     /// What was made at the path, so that it is removed at the end if it is still the same: a successor may have put its
@@ -140,14 +148,14 @@ struct Listening {
     made: Option<(u64, u64)>,
 }
 
-impl Accept for Listening {
-    fn accept(&mut self) -> Task<'_, Result<(ByteEnd, String), Error>> {
+impl Accept<ByteEnd> for Socket {
+    fn accept(&mut self) -> Task<'_, Result<(ByteEnd, Peer), Error>> {
         Box::pin(async {
             loop {
                 match self.listener.accept().await {
                     Ok((socket, _)) => {
-                        let peer = format!("client of {}", self.path);
-                        return Ok((ByteEnd::peer(socket, peer.as_str()), peer));
+                        let peer = Peer::named(format!("client of {}", self.path));
+                        return Ok((ByteEnd::peer(socket, peer.name.as_str()), peer));
                     }
                     Err(error) if net::is_connection_error(&error) => {}
                     Err(source) => return Err(Error::io(&self.path, source)),
@@ -165,7 +173,7 @@ impl Accept for Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for Socket {
     fn drop(&mut self) {
         if self.made.is_some() && self.made == identity(&self.path) {
             let _ = std::fs::remove_file(&self.path);

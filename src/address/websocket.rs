@@ -3,15 +3,12 @@
 use super::{tcp, tls, unix};
 use crate::{
     config::Config,
+    endpoint::{Build, ByteEndpoint, Dialled, Endpoint, Entry, Listening, Listens, ListensAt},
     error::Error,
-    net::HostPort,
+    net::{HostPort, WebSocketUrl},
     overlay,
-    plan::Stack,
-    registry::{Build, Entry},
-    ws::Target,
 };
 use std::sync::Arc;
-use url::Url;
 
 pub(super) static WS: Entry = Entry {
     names: &["ws"],
@@ -22,7 +19,7 @@ pub(super) static WS: Entry = Entry {
               without a path asks for the client's path and query.",
     example: "ws://127.0.0.1:8080/chat",
     flags: &["header", "origin", "protocol", "ua", "basic-auth", "connect-timeout", "deflate"],
-    build: Build::Address(|arg, config| client("ws", arg, config)),
+    build: Build::Dial(|arg, config| client("ws", arg, config)),
 };
 
 pub(super) static WSS: Entry = Entry {
@@ -33,7 +30,7 @@ pub(super) static WSS: Entry = Entry {
               --cacert, trusts. Otherwise as ws:.",
     example: "wss://example.com/chat",
     flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key"],
-    build: Build::Address(|arg, config| client("wss", arg, config)),
+    build: Build::Dial(|arg, config| client("wss", arg, config)),
 };
 
 pub(super) static WS_UNIX: Entry = Entry {
@@ -43,16 +40,13 @@ pub(super) static WS_UNIX: Entry = Entry {
     details: "PATH is the socket, URI the path that is asked for. The same as ws-c:unix:PATH --ws-c-uri ws://localhost/URI.",
     example: "ws+unix:/tmp/server.sock:/chat",
     flags: &["header", "origin", "protocol"],
-    build: Build::Address(|arg, config| {
+    build: Build::Dial(|arg, config| {
         let (path, uri) = match arg.rsplit_once(":/") {
             Some((path, uri)) => (path, format!("/{uri}")),
-            None => (arg, "/".to_owned()),
+            None => (arg, String::new()),
         };
-        let url = websocket_url(&format!("ws://localhost{uri}")).map_err(Error::usage)?;
-        let target = Target { path_was_given: arg.contains(":/"), url };
-        let stack = unix::connect_stack(path);
-        let layer = overlay::ws_connect(target, config, &format!("ws+unix:{arg}"))?;
-        stack.titled(format_args!("ws+unix:{arg}")).with("ws-connect", layer)
+        let url = WebSocketUrl::parse(&format!("ws://localhost{uri}")).map_err(Error::usage)?;
+        Ok(client_over(unix::connect(path), url.shown_as(format!("ws+unix:{arg}")), config))
     }),
 };
 
@@ -65,11 +59,10 @@ pub(super) static WS_LISTEN: Entry = Entry {
               (-F) or 426. The same as ws-u:tcp-l:[ADDR:]PORT.",
     example: "ws-l:127.0.0.1:1234 mirror:",
     flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "oneshot", "conncap", "deflate"],
-    build: Build::Address(|arg, config| {
-        let stack = tcp::listen_stack(arg)?;
-        let title = stack.title().replace("tcp-listen:", "ws-listen:");
-        stack.titled(title).with("ws-upgrade", overlay::ws_upgrade(config))
-    }),
+    build: Build::Listen(
+        |arg, config| Ok(listener(&tcp::parse_listen(arg)?, config)),
+        Listens { at: ListensAt::Port, tls: false, http: true },
+    ),
 };
 
 pub(super) static WSS_LISTEN: Entry = Entry {
@@ -79,11 +72,13 @@ pub(super) static WSS_LISTEN: Entry = Entry {
     details: "Needs --cert and --key, or --self-signed. Otherwise as ws-listen:. The same as ws-u:tls-a:tcp-l:[ADDR:]PORT.",
     example: "wss-l:127.0.0.1:1234 mirror: --self-signed",
     flags: &["cert", "key", "self-signed", "client-ca"],
-    build: Build::Address(|arg, config| {
-        let stack = tls::listen_stack(arg, config)?;
-        let title = stack.title().replace("tcp-listen:", "wss-listen:");
-        stack.titled(title).with("ws-upgrade", overlay::ws_upgrade(config))
-    }),
+    build: Build::Listen(
+        |arg, config| {
+            let at = tcp::parse_listen(arg)?;
+            Ok(server_over(tls::listen(&at, config)?, config).titled(format_args!("wss-listen:{at}")))
+        },
+        Listens { at: ListensAt::Port, tls: true, http: true },
+    ),
 };
 
 pub(super) static WS_LISTEN_UNIX: Entry = Entry {
@@ -93,50 +88,31 @@ pub(super) static WS_LISTEN_UNIX: Entry = Entry {
     details: "The same as ws-u:unix-l:PATH; for a reverse proxy on the same machine.",
     example: "l-ws-unix:/tmp/server.sock mirror:",
     flags: &["unlink"],
-    build: Build::Address(|arg, config| {
-        unix::listen_stack(arg, config).with("ws-upgrade", overlay::ws_upgrade(config))
-    }),
+    build: Build::Listen(
+        |arg, config| Ok(server_over(unix::listen(arg, config), config)),
+        Listens { at: ListensAt::Path, tls: false, http: true },
+    ),
 };
 
-fn client(scheme: &str, arg: &str, config: &Arc<Config>) -> Result<Stack, Error> {
+/// A WebSocket listener on a TCP port.
+pub fn listener(at: &HostPort, config: &Arc<Config>) -> Endpoint<Listening> {
+    server_over(tcp::listen(at), config).titled(format_args!("ws-listen:{at}"))
+}
+
+fn server_over(transport: ByteEndpoint<Listening>, config: &Arc<Config>) -> Endpoint<Listening> {
+    transport.frame("ws-upgrade", overlay::ws_upgrade(config)).into()
+}
+
+fn client(scheme: &str, arg: &str, config: &Arc<Config>) -> Result<Endpoint<Dialled>, Error> {
     let text = format!("{scheme}://{}", arg.strip_prefix("//").unwrap_or(arg));
     let wrong = |reason| Error::Argument { reason, example: format!("{scheme}://example.com/chat") };
-    let url = websocket_url(&text).map_err(wrong)?;
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let at = HostPort { host, port: url.port_or_known_default().unwrap_or(80) };
-    // A URL without even a slash behind the host passes on the path that a client asked us for, as nginx's
-    // proxy_pass does.
-    let path_was_given = text.splitn(4, '/').nth(3).is_some() || text.contains('?');
-    let shown = without_password(&url);
-    let stack = if scheme == "wss" { tls::connect_stack(&at, config)? } else { tcp::connect_stack(&at, config) };
-    let layer = overlay::ws_connect(Target { url, path_was_given }, config, &shown)?;
-    stack.titled(&shown).with("ws-connect", layer)
+    let url = WebSocketUrl::parse(&text).map_err(wrong)?;
+    let transport = if scheme == "wss" { tls::connect(&url.at, config)? } else { tcp::connect(&url.at, config) };
+    Ok(client_over(transport, url, config))
 }
 
-/// Parses a `ws://` or `wss://` URL. The error is a reason without the URL.
-pub fn websocket_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    if !matches!(url.scheme(), "ws" | "wss") {
-        return Err("the scheme must be ws or wss".into());
-    }
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err("the host is missing".into());
-    }
-    if url.port() == Some(0) {
-        return Err("port 0 cannot be connected to".into());
-    }
-    if url.fragment().is_some() {
-        // RFC 6455 section 3.
-        return Err("a WebSocket URL has no fragment; write %23 for #".into());
-    }
-    Ok(url)
-}
-
-/// The URL as it may be shown and logged.
-fn without_password(url: &Url) -> String {
-    let mut shown = url.clone();
-    if shown.password().is_some() {
-        let _ = shown.set_password(Some("…"));
-    }
-    shown.to_string().replace("%E2%80%A6", "…")
+fn client_over(transport: ByteEndpoint<Dialled>, url: WebSocketUrl, config: &Arc<Config>) -> Endpoint<Dialled> {
+    let title = url.to_string();
+    let endpoint: Endpoint<_> = transport.frame("ws-connect", overlay::ws_connect(url, config)).into();
+    endpoint.titled(title)
 }

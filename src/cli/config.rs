@@ -3,14 +3,15 @@
 use super::{Cli, DeflateMode};
 use crate::{
     access::{AccessOptions, Secrets},
-    config::{BasicAuth, ClientOptions, Config, Ending, RoomOptions, ServerOptions, split_list},
+    config::{ClientOptions, Config, Ending, RoomOptions, ServerOptions},
     error::Error,
-    framing::Framing,
+    framing::FramingOptions,
     message::{Close, Kind},
     report::Report,
-    tls::TlsOptions,
+    tls::{Identity, ServerCertificate, TlsOptions, Trust},
     ws::{DeflateOptions, WebSocketOptions},
 };
+use hyper::header::{self, HeaderName, HeaderValue};
 use std::time::Duration;
 
 /// How often members are pinged unless `--ping-interval` says otherwise, and how long they may stay silent: members that
@@ -21,15 +22,14 @@ const ROOM_PING_TIMEOUT: Duration = Duration::from_secs(60);
 impl Config {
     pub(super) fn new(cli: Cli, report: Report) -> Result<Self, Error> {
         let Cli { direction, framing, client, serving, rooms, websocket, tls, other, .. } = cli;
-        let ws_c_uri = crate::address::websocket_url(&client.ws_c_uri)
-            .map_err(|reason| Error::usage(format!("--ws-c-uri: {reason}")))?;
         if websocket.ping_timeout.is_some() && websocket.ping_interval.is_none() && !rooms.broadcast {
             return Err(Error::usage_hint(
                 "--ping-interval is required with --ping-timeout: without it no ping is sent",
                 "for example --ping-interval 30 --ping-timeout 60",
             ));
         }
-        let identity = tls.cert.zip(tls.key);
+        let identity = tls.cert.zip(tls.key).map(|(chain, key)| Identity { chain, key });
+        let client_identity = tls.client_cert.zip(tls.client_key).map(|(chain, key)| Identity { chain, key });
         let close = Close {
             code: websocket.close_status_code.unwrap_or(1000),
             reason: websocket.close_reason.unwrap_or_default(),
@@ -47,7 +47,7 @@ impl Config {
                 close_timeout: direction.close_timeout,
                 grace: direction.grace,
             },
-            framing: Framing {
+            framing: FramingOptions {
                 kind: match (framing.text, framing.binary) {
                     (true, _) => Some(Kind::Text),
                     (_, true) => Some(Kind::Binary),
@@ -59,9 +59,9 @@ impl Config {
             },
             client: ClientOptions {
                 headers: client_headers(client.headers, client.origin, client.ua),
-                protocols: client.protocol.as_deref().map(split_list).unwrap_or_default(),
-                basic_auth: client.basic_auth.as_deref().map(BasicAuth::new),
-                ws_c_uri,
+                protocols: client.protocol.map(|protocols| protocols.0).unwrap_or_default(),
+                basic_auth: client.basic_auth,
+                ws_c_uri: client.ws_c_uri,
             },
             server: ServerOptions {
                 oneshot: serving.oneshot,
@@ -117,13 +117,19 @@ impl Config {
                 },
             },
             tls: TlsOptions {
-                client_identity: tls.client_cert.zip(tls.client_key).or_else(|| identity.clone()),
-                identity,
-                cacert: tls.cacert,
-                insecure: tls.insecure,
+                client: client_identity.or_else(|| identity.clone()),
+                server: match identity {
+                    Some(identity) => ServerCertificate::Files(identity),
+                    None if tls.self_signed => ServerCertificate::SelfSigned,
+                    None => ServerCertificate::Missing,
+                },
+                trust: match tls.cacert {
+                    _ if tls.insecure => Trust::Anybody,
+                    Some(path) => Trust::File(path),
+                    None => Trust::System,
+                },
                 domain: tls.tls_domain,
                 client_ca: tls.client_ca,
-                self_signed: tls.self_signed,
             },
             exec_args: other.exec_args,
             reconnect_delay: Duration::from_millis(other.autoreconnect_delay_millis),
@@ -135,10 +141,14 @@ impl Config {
 }
 
 /// `--origin` and `--ua` are headers with an option of their own; `-H` wins.
-fn client_headers(given: Vec<(String, String)>, origin: Option<String>, ua: Option<String>) -> Vec<(String, String)> {
-    let named = [("Origin", origin), ("User-Agent", ua)];
-    let mut all: Vec<_> = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    all.retain(|(name, _)| !given.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
+fn client_headers(
+    given: Vec<(HeaderName, HeaderValue)>,
+    origin: Option<HeaderValue>,
+    ua: Option<HeaderValue>,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let named = [(header::ORIGIN, origin), (header::USER_AGENT, ua)];
+    let mut all: Vec<_> = named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    all.retain(|(name, _)| !given.iter().any(|(other, _)| other == name));
     all.extend(given);
     all
 }

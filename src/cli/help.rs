@@ -1,7 +1,10 @@
 //! The parts of `--help` that come from the table of addresses.
 
 use super::Cli;
-use crate::registry::{self, Build, Entry};
+use crate::{
+    endpoint::{Build, Entry},
+    registry,
+};
 use clap::{Command, CommandFactory};
 use std::fmt::Write;
 

@@ -8,20 +8,30 @@ mod values;
 pub use help::{EXIT_CODES, command};
 
 use crate::{
-    config::{Config, SlowPolicy, StaticFile},
+    access::BasicAuth,
+    config::{Config, RequestPath, SlowPolicy, StaticFile},
     error::Error,
+    net::{HostPort, WebSocketUrl},
+    plan::First,
     report::{LogFormat, Report},
+    spec::Spec,
 };
 use clap::{ArgAction, Args, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
+use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
-use std::{ffi::OsString, path::PathBuf, time::Duration};
-use values::{duration, header, server_address, static_file};
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+use values::{Subprotocols, duration, header, server_address, static_file};
 
 /// Splices any two endpoints together, WebSockets first.
 ///
 /// Connects ADDR1 with ADDR2 and copies messages or bytes both ways until both have ended. With one address the other
 /// end is standard input and output: it is ADDR1, or ADDR2 where the address is a listener.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "wsplice", version, max_term_width = 100, args_override_self = true)]
 pub struct Cli {
     /// The first end, such as ws://HOST/PATH, ws-l:127.0.0.1:8080, tcp:HOST:PORT, or - for standard input and output
@@ -32,7 +42,7 @@ pub struct Cli {
     pub second: Option<String>,
     /// Serve WebSockets on this port, of 127.0.0.1 unless ADDR is given; the same as ws-l: as ADDR1
     #[arg(short = 's', long = "server-mode", value_name = "[ADDR:]PORT", value_parser = server_address)]
-    pub server: Option<String>,
+    pub server: Option<HostPort>,
     /// Print what would be connected and what was inserted, and exit
     #[arg(long, visible_alias = "dump-spec")]
     pub explain: bool,
@@ -66,7 +76,7 @@ pub struct Cli {
 }
 
 /// When a session ends, and which directions it has.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(next_help_heading = "Direction and end")]
 pub struct DirectionArgs {
     /// Copy from ADDR1 to ADDR2 only
@@ -106,7 +116,7 @@ pub struct DirectionArgs {
 }
 
 /// How bytes become messages.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(next_help_heading = "Text and binary")]
 pub struct FramingArgs {
     /// Read every byte end by lines, each a text message
@@ -124,31 +134,31 @@ pub struct FramingArgs {
 }
 
 /// The upgrade request.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(next_help_heading = "WebSocket client")]
 pub struct ClientArgs {
     /// Add a header to the upgrade request, or replace one of ours; one for each -H
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Send this Origin header
     #[arg(long, value_name = "URL", value_parser = values::header_value)]
-    pub origin: Option<String>,
+    pub origin: Option<HeaderValue>,
     /// Offer these subprotocols, separated by commas, the preferred one first
     #[arg(long, value_name = "NAME", value_parser = values::subprotocols)]
-    pub protocol: Option<String>,
+    pub protocol: Option<Subprotocols>,
     /// Send this User-Agent header
     #[arg(long, value_name = "TEXT", value_parser = values::header_value)]
-    pub ua: Option<String>,
+    pub ua: Option<HeaderValue>,
     /// Send a Basic Authorization header
-    #[arg(long, value_name = "USER:PASSWORD")]
-    pub basic_auth: Option<String>,
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = values::basic_auth)]
+    pub basic_auth: Option<BasicAuth>,
     /// The URL that the ws-c: overlay asks for
-    #[arg(long, value_name = "URL", default_value = "ws://localhost/")]
-    pub ws_c_uri: String,
+    #[arg(long, value_name = "URL", value_parser = values::websocket_url, default_value = "ws://localhost/")]
+    pub ws_c_uri: WebSocketUrl,
 }
 
 /// Listeners.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(next_help_heading = "Listeners")]
 pub struct ServingArgs {
     /// Serve one connection and end
@@ -166,13 +176,13 @@ pub struct ServingArgs {
     /// Choose this subprotocol when the client offers it; without this option it is the one that a WebSocket on the
     /// other side chose, else the client's first
     #[arg(long, value_name = "NAME", value_parser = values::subprotocol)]
-    pub server_protocol: Option<String>,
+    pub server_protocol: Option<HeaderValue>,
     /// Add a header to every HTTP answer; may be repeated
     #[arg(long = "server-header", value_name = "NAME: VALUE", value_parser = header)]
-    pub server_headers: Vec<(String, String)>,
+    pub server_headers: Vec<(HeaderName, HeaderValue)>,
     /// Accept WebSockets at this path only; upgrade requests for others get 404
-    #[arg(long, value_name = "PATH", value_parser = values::request_path)]
-    pub restrict_uri: Option<String>,
+    #[arg(long, value_name = "PATH", value_parser = RequestPath::parse)]
+    pub restrict_uri: Option<RequestPath>,
     /// Accept browsers from this origin only (others get 403); may be repeated
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = values::origin)]
     pub allow_origins: Vec<String>,
@@ -195,7 +205,7 @@ pub struct ServingArgs {
 }
 
 /// The room server.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(next_help_heading = "Rooms")]
 pub struct RoomArgs {
     /// Serve rooms: what a client sends goes to all clients of the same path and query
@@ -220,11 +230,11 @@ pub struct RoomArgs {
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_per_address: Option<u32>,
     /// Serve rooms at this path and below it only; others get 404
-    #[arg(long, value_name = "PATH", requires = "broadcast", value_parser = values::path)]
-    pub room_prefix: Option<String>,
+    #[arg(long, value_name = "PATH", requires = "broadcast", value_parser = RequestPath::parse)]
+    pub room_prefix: Option<RequestPath>,
     /// Serve Prometheus metrics at http://ADDR/metrics
     #[arg(long, value_name = "[ADDR:]PORT", requires = "broadcast", value_parser = server_address)]
-    pub metrics: Option<String>,
+    pub metrics: Option<HostPort>,
     /// Ask a running server whether it is well, and exit 0 if it is: the room server at URL, or what runs as process 1,
     /// as in a container
     #[arg(long, value_name = "URL", num_args = 0..=1, exclusive = true)]
@@ -232,7 +242,7 @@ pub struct RoomArgs {
 }
 
 /// Both sides of a WebSocket.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(next_help_heading = "WebSocket, both sides")]
 pub struct WebSocketArgs {
     /// Send a ping this often; 0 for none, which is the default, except with --broadcast: 30
@@ -284,7 +294,7 @@ pub enum DeflateMode {
 }
 
 /// TLS.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
     /// The certificate chain that listeners show, PEM, their own certificate first
@@ -317,7 +327,7 @@ pub struct TlsArgs {
 }
 
 /// The rest.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(next_help_heading = "Processes and reconnecting")]
 pub struct OtherArgs {
     /// The arguments of exec:, to the end of the command line: it comes last
@@ -329,7 +339,7 @@ pub struct OtherArgs {
 }
 
 /// What is shown.
-#[derive(Args, Debug)]
+#[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// Show the handshake on standard error; -vv shows every frame too, but not those of rooms
@@ -342,6 +352,9 @@ pub struct OutputArgs {
     #[arg(short = 'q', long, conflicts_with = "verbose")]
     pub quiet: bool,
 }
+
+/// Where `--broadcast` alone listens.
+const ROOM_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// What a parsed command line asks for.
 pub enum Parsed {
@@ -377,6 +390,25 @@ impl Cli {
                 Ok(Parsed::Show(error.render().to_string()))
             }
             Err(error) => Err(later::explain(&error)),
+        }
+    }
+
+    /// The addresses that were typed.
+    ///
+    /// # Errors
+    /// When one of them is missing or cannot be parsed.
+    pub fn addresses(&self) -> Result<(First, Option<Spec>), Error> {
+        let parse = |text: &Option<String>| text.as_deref().map(Spec::parse).transpose();
+        let (first, second) = (parse(&self.first)?, parse(&self.second)?);
+        match (&self.server, first, second) {
+            (None, None, _) if self.rooms.broadcast => Ok((First::Listener(ROOM_LISTENER.into()), None)),
+            (Some(_), _, Some(_)) => Err(Error::usage("-s is the first address already; one more can follow")),
+            (Some(at), second, None) => Ok((First::Listener(at.clone()), second)),
+            (None, Some(first), second) => Ok((First::Typed(first), second)),
+            (None, None, _) => Err(Error::usage_hint(
+                "an address is missing",
+                "wsplice ws://HOST/PATH connects, wsplice -s PORT serves, wsplice --help lists everything",
+            )),
         }
     }
 

@@ -1,12 +1,14 @@
 //! Parsers of option values. Their errors end up behind clap's "invalid value … for …: ".
 
 use crate::{
-    config::{SlowPolicy, StaticFile},
+    access::BasicAuth,
+    config::{RequestPath, SlowPolicy, StaticFile},
+    net::{HostPort, WebSocketUrl},
     report::LogFormat,
 };
 use clap::{ValueEnum, builder::PossibleValue};
 use hyper::header::{HeaderName, HeaderValue};
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 use url::Url;
 
 impl ValueEnum for SlowPolicy {
@@ -76,17 +78,16 @@ pub fn any_size(text: &str) -> Result<usize, String> {
 }
 
 /// `Name: value`.
-pub fn header(text: &str) -> Result<(String, String), String> {
+pub fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("a header is written as `Name: value`")?;
     let (name, value) = (name.trim(), value.trim());
-    HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))?;
-    Ok((name.into(), header_value(value)?))
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))?;
+    Ok((parsed, header_value(value)?))
 }
 
 /// The value of a header, such as an `Origin`.
-pub fn header_value(text: &str) -> Result<String, String> {
-    HeaderValue::from_str(text).map_err(|_| "a header value has visible ASCII characters only".to_owned())?;
-    Ok(text.into())
+pub fn header_value(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text).map_err(|_| "a header value has visible ASCII characters only".to_owned())
 }
 
 /// An origin as browsers send it: a scheme, a host and, unless it is the scheme's own, a port (RFC 6454 section 6.2). Pages
@@ -109,27 +110,30 @@ pub fn origin(text: &str) -> Result<String, String> {
 }
 
 /// A subprotocol: an HTTP token (RFC 6455 section 4.1, RFC 9110 section 5.6.2).
-pub fn subprotocol(text: &str) -> Result<String, String> {
+pub fn subprotocol(text: &str) -> Result<HeaderValue, String> {
     if text.is_empty() || !text.bytes().all(crate::ws::is_token) {
         return Err(format!("`{text}` is no subprotocol: letters, digits and -._+ without spaces"));
     }
-    Ok(text.into())
+    header_value(text)
 }
 
 /// Subprotocols, separated by commas.
-pub fn subprotocols(text: &str) -> Result<String, String> {
-    text.split(',').try_for_each(|name| subprotocol(name.trim()).map(drop))?;
-    Ok(text.into())
+pub fn subprotocols(text: &str) -> Result<Subprotocols, String> {
+    text.split(',').map(|name| subprotocol(name.trim())).collect::<Result<_, _>>().map(Subprotocols)
 }
 
-/// The path of a request.
-pub fn request_path(text: &str) -> Result<String, String> {
-    if text.starts_with('/') { Ok(text.into()) } else { Err(format!("must start with a slash: /{text}")) }
+/// The value of `--protocol`. A type of its own, for clap takes a `Vec` for several values.
+#[derive(Clone)]
+pub struct Subprotocols(pub Vec<HeaderValue>);
+
+/// The value of `--basic-auth`.
+pub fn basic_auth(text: &str) -> Result<BasicAuth, Infallible> {
+    Ok(BasicAuth::new(text))
 }
 
-/// The start of a request target.
-pub fn path(text: &str) -> Result<String, String> {
-    if text.starts_with('/') { Ok(text.into()) } else { Err("a path begins with a slash".into()) }
+/// The value of `--ws-c-uri`.
+pub fn websocket_url(text: &str) -> Result<WebSocketUrl, String> {
+    WebSocketUrl::parse(text).map(WebSocketUrl::with_target)
 }
 
 /// `/uri:content/type:path`; the path may have colons.
@@ -137,8 +141,8 @@ pub fn static_file(text: &str) -> Result<StaticFile, String> {
     let mut parts = text.splitn(3, ':');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(uri), Some(content_type), Some(path)) if uri.starts_with('/') && !path.is_empty() => {
-            HeaderValue::from_str(content_type).map_err(|_| "wrong content type".to_owned())?;
-            Ok(StaticFile { uri: uri.into(), content_type: content_type.into(), path: path.into() })
+            let content_type = HeaderValue::from_str(content_type).map_err(|_| "wrong content type".to_owned())?;
+            Ok(StaticFile { uri: RequestPath::parse(uri)?, content_type, path: path.into() })
         }
         _ => Err("written as /URI:CONTENT-TYPE:FILE, for example /index.html:text/html:page.html".into()),
     }
@@ -165,9 +169,9 @@ pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
     }
 }
 
-/// `8080` or `0.0.0.0:8080`, made into the argument of `ws-l:`.
-pub fn server_address(text: &str) -> Result<String, String> {
-    crate::net::HostPort::parse_listen(text).map(|at| at.to_string())
+/// `8080` or `0.0.0.0:8080`.
+pub fn server_address(text: &str) -> Result<HostPort, String> {
+    HostPort::parse_listen(text)
 }
 
 #[cfg(test)]
@@ -179,10 +183,10 @@ mod tests {
         #[test]
         fn any_value_is_read_or_refused(text in "[0-9kmsh.:,/%*@a\\[\\]\u{e4} -]{0,12}|\\PC{0,30}") {
             let _ = (duration(&text), size(&text), any_size(&text), header(&text), header_value(&text), origin(&text));
-            let _ = (subprotocols(&text), request_path(&text), path(&text), static_file(&text), close_code(&text));
+            let _ = (subprotocols(&text).is_ok(), RequestPath::parse(&text), static_file(&text), close_code(&text));
             let _ = (close_reason(&text), network(&text));
             if let Ok(address) = server_address(&text) {
-                prop_assert_eq!(server_address(&address), Ok(address));
+                prop_assert_eq!(server_address(&address.to_string()), Ok(address));
             }
             if let Ok(origin_of) = origin(&text) {
                 prop_assert_eq!(origin(&origin_of), Ok(origin_of));

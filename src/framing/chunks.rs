@@ -25,7 +25,7 @@ impl ChunkStream {
     pub fn frame(inner: ByteEnd, kind: Kind) -> MessageEnd {
         let (role, name) = (inner.role, inner.name.clone());
         let stream = Self { end: inner, kind, read: BytesMut::new(), ended: false, out: Bytes::new() };
-        MessageEnd { io: Box::new(stream), role, name }
+        MessageEnd::new(stream, role, name)
     }
 
     /// Takes what may be a message now. Text is cut between characters, so the start of one may stay behind.

@@ -3,7 +3,7 @@
 use crate::{
     error::Error,
     flow::{ByteEnd, Incoming, MessageEnd, MessageStream},
-    framing::Framing,
+    framing::FramingOptions,
     message::{Close, Kind, Message},
 };
 use bytes::{Buf, BufMut, BytesMut};
@@ -32,12 +32,12 @@ pub struct LineStream {
     out: BytesMut,
     /// The output has held a long message.
     out_is_long: bool,
-    framing: Framing,
+    framing: FramingOptions,
 }
 
 impl LineStream {
     /// Frames a byte end.
-    pub fn frame(inner: ByteEnd, framing: Framing) -> MessageEnd {
+    pub fn frame(inner: ByteEnd, framing: FramingOptions) -> MessageEnd {
         let (role, name) = (inner.role, inner.name.clone());
         let stream = Self {
             end: inner,
@@ -49,7 +49,7 @@ impl LineStream {
             out_is_long: false,
             framing,
         };
-        MessageEnd { io: Box::new(stream), role, name }
+        MessageEnd::new(stream, role, name)
     }
 
     fn unfit(&self, reason: String, hint: &'static str) -> Error {

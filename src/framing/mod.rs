@@ -6,7 +6,7 @@ mod options;
 
 pub use chunks::ChunkStream;
 pub use lines::LineStream;
-pub use options::Framing;
+pub use options::FramingOptions;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use crate::message::Kind;
 
 /// How byte ends are framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Framing {
+pub struct FramingOptions {
     /// `Some`: `-t` or `-b` was given.
     pub kind: Option<Kind>,
     /// What ends a line: a newline, or zero with `-0`.

@@ -4,7 +4,7 @@ use super::{chunks::ChunkStream, lines::LineStream};
 use crate::{
     error::Error,
     flow::{ByteEnd, Incoming, MessageEnd},
-    framing::Framing,
+    framing::FramingOptions,
     message::{Kind, Message},
     ws::testing::Pieces,
 };
@@ -18,8 +18,8 @@ use tokio::io::{join, sink};
 
 const LIMIT: usize = 30;
 
-fn framing(separator: u8, kind: Kind) -> Framing {
-    Framing { kind: Some(kind), separator, one_line: true, max_length: LIMIT }
+fn framing(separator: u8, kind: Kind) -> FramingOptions {
+    FramingOptions { kind: Some(kind), separator, one_line: true, max_length: LIMIT }
 }
 
 /// All messages up to the end or an error.

@@ -1,169 +1,204 @@
 //! The upgrade request (RFC 6455 section 4.1).
 
-use super::{Switched, has_token, lines, list, show_headers, take_back};
+use super::{has_token, lines, list, members, show_headers};
 use crate::{
-    config::{BasicAuth, Config, split_list},
+    access::BasicAuth,
+    config::Config,
+    endpoint::UpgradeRequest,
     error::Error,
     flow::ByteEnd,
-    plan::Setup,
-    ws::{Agreed, Offers, Target, accept_key, request_key},
+    net::WebSocketUrl,
+    ws::{Agreed, Offers, Upgraded, accept_key, request_key},
 };
 use http_body_util::{BodyExt, Empty};
 use hyper::{
-    Method, Request, Response, StatusCode, Uri,
+    Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, error::Error as _, time::Duration};
+use std::{
+    error::Error as _,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 use tokio::time::timeout;
-use url::Url;
 
 /// How much of a refusal's body is shown, in bytes.
 const BODY_SHOWN: usize = 300;
 /// How long a refusal's body is waited for.
 const BODY_WAIT: Duration = Duration::from_secs(1);
 
-/// Asks for the upgrade on a fresh connection.
-pub async fn upgrade(end: ByteEnd, target: &Target, config: &Config, setup: &mut Setup<'_>) -> Result<Switched, Error> {
-    let name = end.name.clone();
-    let asked = setup.asked.as_ref();
-    let offered = match asked {
-        Some(asked) if config.client.protocols.is_empty() => asked.protocols.clone(),
-        _ => config.client.protocols.clone(),
-    };
-    // `-H` replaces what the other options say.
-    let written = |name: &'static str| {
-        let headers = config.client.headers.iter().filter(move |(written, _)| written.eq_ignore_ascii_case(name));
-        headers.map(|(_, value)| value.as_str())
-    };
-    let by_header: Vec<_> = written("sec-websocket-protocol").flat_map(split_list).collect();
-    let offered = if by_header.is_empty() { offered } else { by_header };
-    let extensions: Vec<_> = written("sec-websocket-extensions").map(str::as_bytes).collect();
-    let deflate = &config.websocket.deflate;
-    let (extensions, deflate_header) = match &extensions[..] {
-        [] => Offers::ours(deflate),
-        written => (Offers::written(written.iter().copied(), deflate), None),
-    };
-    let uri = request_target(target, asked.map(|asked| asked.target.as_str()));
-    let key = request_key();
-    let request = build(&target.url, uri, &key, &offered, deflate_header.as_deref(), config)?;
+/// Sends the opening handshake on a fresh connection. Gives the subprotocol that the server chose, too.
+///
+/// # Errors
+/// [`Error::Refused`] when the answer is not a correct 101, and the connection's own.
+pub async fn upgrade(
+    end: ByteEnd,
+    url: &WebSocketUrl,
+    config: &Config,
+    request: Option<&UpgradeRequest>,
+) -> Result<(Upgraded, Option<String>), Error> {
+    let ByteEnd { io, role, name } = end;
+    let handshake = Handshake::new(url, config, request)?;
+    let request = handshake.request(url, config);
     let report = config.report;
     report.handshake('>', format_args!("GET {} HTTP/1.1", request.uri()));
     show_headers(report, '>', request.headers());
 
     let refused = |reason: String, hint: Option<String>| Error::Refused { from: name.to_string(), reason, hint };
-    let ByteEnd { io, role, .. } = end;
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .title_case_headers(true)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
         .await
         .map_err(|error| explain(&name, &error))?;
-    let connection = connection.with_upgrades();
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(|error| explain(&name, &error))?;
-        report.handshake('<', format_args!("{:?} {}", response.version(), response.status()));
-        show_headers(report, '<', response.headers());
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(refusal(&name, response).await);
-        }
-        let (agreed, deflate) = check(response.headers(), &key, &offered, &extensions)
+    let mut connection = Driven::new(connection.without_shutdown());
+    let response = connection.drive(sender.send_request(request)).await.map_err(|error| explain(&name, &error))?;
+    report.handshake('<', format_args!("{:?} {}", response.version(), response.status()));
+    show_headers(report, '<', response.headers());
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(connection.drive(refusal(&name, response)).await);
+    }
+    let (subprotocol, deflate) =
+        check(response.headers(), &handshake.key, &handshake.subprotocols, &handshake.extensions)
             .map_err(|reason| refused(format!("it answered 101, but {reason}"), None))?;
-        if deflate.is_none() && extensions.is_demanded() {
-            let reason = "it does not compress messages (permessage-deflate)".into();
-            return Err(refused(reason, Some("--deflate on insists on it; --deflate auto does without".into())));
+    if deflate.is_none() && handshake.extensions.is_demanded() {
+        let reason = "it does not compress messages (permessage-deflate)".into();
+        return Err(refused(reason, Some("--deflate on insists on it; --deflate auto does without".into())));
+    }
+    let parts = connection.end().await.map_err(|error| explain(&name, &error))?;
+    let end = ByteEnd { io: parts.io.into_inner(), role, name };
+    Ok((Upgraded { end, early: parts.read_buf.into(), deflate }, subprotocol))
+}
+
+/// A connection that moves along while something else waits for what comes on it.
+pub struct Driven<F: Future> {
+    connection: Pin<Box<F>>,
+    ended: Option<F::Output>,
+}
+
+impl<F: Future> Driven<F> {
+    /// Of hyper's connection.
+    pub fn new(connection: F) -> Self {
+        Self { connection: Box::pin(connection), ended: None }
+    }
+
+    /// Waits for `work`. Errors of the connection reach it by themselves.
+    pub async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
+            if self.ended.is_none()
+                && let Poll::Ready(ended) = self.connection.as_mut().poll(cx)
+            {
+                self.ended = Some(ended);
+                // What the connection has read last is there now.
+                return work.as_mut().poll(cx);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits for its end.
+    async fn end(self) -> F::Output {
+        match self.ended {
+            Some(ended) => ended,
+            None => self.connection.await,
         }
-        let upgraded = hyper::upgrade::on(response).await.map_err(|error| explain(&name, &error))?;
-        Ok((upgraded, agreed, deflate))
-    };
-    let (upgraded, agreed, deflate) = tokio::select! {
-        biased;
-        done = exchange => done?,
-        never = drive(connection) => match never {},
-    };
-    setup.agreed = agreed;
-    let Some((io, early)) = take_back(upgraded) else { unreachable!("it is the stream that was handed in") };
-    Ok(Switched { end: ByteEnd { io, role, name }, early, deflate })
-}
-
-/// Moves the connection along. Its errors reach the exchange by themselves.
-pub(super) async fn drive(connection: impl Future<Output = Result<(), hyper::Error>>) -> Infallible {
-    let _ = connection.await;
-    std::future::pending().await
-}
-
-/// Path and query of the request. A URL that was written without a path takes those that the other end's client asked for.
-fn request_target(target: &Target, asked: Option<&str>) -> String {
-    match asked {
-        Some(asked) if !target.path_was_given => asked.to_owned(),
-        _ => match target.url.query() {
-            Some(query) => format!("{}?{query}", target.url.path()),
-            None => target.url.path().to_owned(),
-        },
     }
 }
 
-fn build(
-    url: &Url,
-    uri: String,
-    key: &str,
-    offered: &[String],
-    extensions: Option<&str>,
-    config: &Config,
-) -> Result<Request<Empty<Bytes>>, Error> {
-    let uri: Uri = uri.parse().map_err(|error| Error::usage(format!("cannot ask for `{uri}`: {error}")))?;
-    let mut headers = HeaderMap::new();
-    let mut set = |name: HeaderName, value: &str| -> Result<(), Error> {
-        let value =
-            HeaderValue::from_str(value).map_err(|_| Error::usage(format!("wrong value for the header {name}")))?;
-        headers.insert(name, value);
-        Ok(())
-    };
-    let host = url.host_str().unwrap_or_default();
-    set(header::HOST, &url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))?;
-    set(header::CONNECTION, "Upgrade")?;
-    set(header::UPGRADE, "websocket")?;
-    set(header::SEC_WEBSOCKET_VERSION, "13")?;
-    set(header::SEC_WEBSOCKET_KEY, key)?;
-    if !offered.is_empty() {
-        set(header::SEC_WEBSOCKET_PROTOCOL, &offered.join(", "))?;
-    }
-    if let Some(extensions) = extensions {
-        set(header::SEC_WEBSOCKET_EXTENSIONS, extensions)?;
-    }
-    if let Some(auth) = url_auth(url).as_ref().or(config.client.basic_auth.as_ref()) {
-        set(header::AUTHORIZATION, auth.header_value())?;
-    }
-    let mut given = HeaderMap::new();
-    for (name, value) in &config.client.headers {
-        let parsed = HeaderName::try_from(name.as_str()).ok().zip(HeaderValue::from_str(value).ok());
-        let (name, value) = parsed.ok_or_else(|| Error::usage(format!("wrong header `{name}: {value}`")))?;
-        given.append(name, value);
-    }
-    // `extend` replaces a header of ours and keeps several of the user's own.
-    headers.extend(given);
-    let mut request = Request::new(Empty::new());
-    *request.method_mut() = Method::GET;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
-    Ok(request)
+/// What we offer in the opening handshake.
+struct Handshake {
+    target: Uri,
+    key: HeaderValue,
+    subprotocols: Vec<HeaderValue>,
+    /// The line of our own, unless the user wrote one.
+    subprotocol_header: Option<HeaderValue>,
+    extensions: Offers,
+    extension_header: Option<HeaderValue>,
 }
 
-/// `ws://user:password@host`.
-fn url_auth(url: &Url) -> Option<BasicAuth> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
+impl Handshake {
+    /// Of the options, where the user said something, else of what the client of the session's left end asked for.
+    fn new(url: &WebSocketUrl, config: &Config, request: Option<&UpgradeRequest>) -> Result<Self, Error> {
+        // `-H` replaces what the other options say.
+        let written = |name: HeaderName| {
+            let headers = config.client.headers.iter().filter(move |(written, _)| *written == name);
+            headers.map(|(_, value)| value)
+        };
+        let mut subprotocols: Vec<_> =
+            written(header::SEC_WEBSOCKET_PROTOCOL).flat_map(|value| members(value).filter_map(parsed)).collect();
+        let mut subprotocol_header = None;
+        if subprotocols.is_empty() {
+            subprotocols = match request {
+                Some(request) if config.client.protocols.is_empty() => request.protocols.clone(),
+                _ => config.client.protocols.clone(),
+            };
+            if !subprotocols.is_empty() {
+                let list: Vec<_> = subprotocols.iter().map(HeaderValue::as_bytes).collect();
+                let list = HeaderValue::from_bytes(&list.join(&b", "[..]));
+                subprotocol_header = Some(list.map_err(|error| Error::usage(format!("wrong subprotocol: {error}")))?);
+            }
+        }
+        let deflate = &config.websocket.deflate;
+        let extensions: Vec<_> = written(header::SEC_WEBSOCKET_EXTENSIONS).map(HeaderValue::as_bytes).collect();
+        let (extensions, extension_header) = match &extensions[..] {
+            [] => Offers::ours(deflate),
+            written => (Offers::written(written.iter().copied(), deflate), None),
+        };
+        let key = HeaderValue::from_str(&request_key()).map_err(|error| Error::usage(format!("wrong key: {error}")))?;
+        let target = url.target.as_ref().or(request.map(|request| &request.target)).cloned();
+        Ok(Self {
+            target: target.map_or(Uri::from_static("/"), Uri::from),
+            key,
+            subprotocols,
+            subprotocol_header,
+            extensions,
+            extension_header: extension_header.as_deref().and_then(parsed),
+        })
     }
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    Some(BasicAuth::new(&format!("{}:{}", decode(url.username()), decode(url.password().unwrap_or_default()))))
+
+    fn request(&self, url: &WebSocketUrl, config: &Config) -> Request<Empty<Bytes>> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, url.host.clone());
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(header::SEC_WEBSOCKET_KEY, self.key.clone());
+        let optional = [
+            (header::SEC_WEBSOCKET_PROTOCOL, self.subprotocol_header.as_ref()),
+            (header::SEC_WEBSOCKET_EXTENSIONS, self.extension_header.as_ref()),
+            (
+                header::AUTHORIZATION,
+                url.credentials.as_ref().or(config.client.basic_auth.as_ref()).map(BasicAuth::header_value),
+            ),
+        ];
+        headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?.clone()))));
+        // `extend` replaces a header of ours and keeps several of the user's own.
+        headers.extend(config.client.headers.iter().cloned().collect::<HeaderMap>());
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+}
+
+fn parsed(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok()
 }
 
 /// What RFC 6455 section 4.1 demands of a 101. Gives the subprotocol that the server chose, and what it says about
 /// permessage-deflate.
 pub(super) fn check(
     headers: &HeaderMap,
-    key: &str,
-    offered: &[String],
+    key: &HeaderValue,
+    offered: &[HeaderValue],
     extensions: &Offers,
 ) -> Result<(Option<String>, Option<Agreed>), String> {
     if !has_token(headers, header::UPGRADE, "websocket") {
@@ -188,7 +223,7 @@ pub(super) fn check(
 }
 
 /// The error for an answer that is no 101: its status, where it points, and the start of what it says.
-pub(super) async fn refusal(name: &str, response: Response<Incoming>) -> Error {
+pub async fn refusal(name: &str, response: Response<Incoming>) -> Error {
     let status = response.status();
     let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = response.into_body();
@@ -226,7 +261,7 @@ fn without_controls(text: &str) -> String {
 }
 
 /// hyper's errors in words.
-pub(super) fn explain(name: &str, error: &hyper::Error) -> Error {
+pub fn explain(name: &str, error: &hyper::Error) -> Error {
     let lost = |reason: &str| Error::Lost { with: name.to_owned(), reason: reason.to_owned() };
     if error.is_parse() {
         let reason = "the answer is not HTTP".to_owned();
@@ -261,7 +296,7 @@ mod tests {
             .collect()
     }
 
-    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const KEY: HeaderValue = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
     const GOOD: [(&str, &str); 3] = [
         ("upgrade", "WebSocket"),
         ("connection", "keep-alive, Upgrade"),
@@ -274,7 +309,7 @@ mod tests {
 
     #[test]
     fn an_answer_with_keep_alive_is_accepted() {
-        assert_eq!(check(&answer(&GOOD), KEY, &[], &nothing()), Ok((None, None)));
+        assert_eq!(check(&answer(&GOOD), &KEY, &[], &nothing()), Ok((None, None)));
     }
 
     #[test]
@@ -282,7 +317,8 @@ mod tests {
         for extra in [("sec-websocket-extensions", "permessage-deflate"), ("sec-websocket-protocol", "chat")] {
             let answer = answer(&[&GOOD[..], &[extra]].concat());
             assert!(
-                check(&answer, KEY, &["other".into()], &nothing()).is_err_and(|reason| reason.contains("not offered"))
+                check(&answer, &KEY, &[HeaderValue::from_static("other")], &nothing())
+                    .is_err_and(|reason| reason.contains("not offered"))
             );
         }
     }
@@ -292,7 +328,7 @@ mod tests {
         for missing in 0..3 {
             let mut lines = GOOD.to_vec();
             let (name, _) = lines.remove(missing);
-            let reason = check(&answer(&lines), KEY, &[], &nothing()).expect_err(name);
+            let reason = check(&answer(&lines), &KEY, &[], &nothing()).expect_err(name);
             assert!(reason.to_lowercase().contains(name), "{name}: {reason}");
         }
     }

@@ -29,7 +29,7 @@ pub async fn serve(file: &StaticFile) -> Result<Response<Body>, StatusCode> {
         Ok((read > 0).then(|| (Frame::data(Bytes::from(piece)), file)))
     });
     Response::builder()
-        .header(header::CONTENT_TYPE, &file.content_type)
+        .header(header::CONTENT_TYPE, file.content_type.clone())
         .header(header::CONTENT_LENGTH, length)
         .body(Body::new(StreamBody::new(pieces)))
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

@@ -4,38 +4,18 @@ pub mod client;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod health;
 mod patience;
 mod route;
-pub mod server;
+mod server;
 
-pub use health::check as check_health;
-pub use server::serve_text;
+pub use route::{HEALTH_PATH, choose_protocol};
+pub use server::{PendingUpgrade, receive, serve_text};
 
-use crate::{flow::ByteEnd, report::Report, ws::Agreed};
+use crate::report::Report;
 use hyper::{
     HeaderMap,
     header::{self, HeaderName, HeaderValue},
-    upgrade::Upgraded,
 };
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-
-/// A connection after the handshake.
-pub struct Switched {
-    /// The raw stream.
-    pub end: ByteEnd,
-    /// What came with the upgrade.
-    pub early: Vec<u8>,
-    /// What was agreed on about permessage-deflate.
-    pub deflate: Option<Agreed>,
-}
-
-/// Takes the raw stream back out of hyper, with what it had read beyond the handshake.
-fn take_back<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(upgraded: Upgraded) -> Option<(T, Vec<u8>)> {
-    let parts = upgraded.downcast::<TokioIo<T>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf.to_vec()))
-}
 
 /// Whether a header that is a comma-separated list, possibly on several lines, holds a token. Case does not matter
 /// (RFC 9110 section 5.6.1), so `Connection: keep-alive, Upgrade` holds `upgrade`.
@@ -45,13 +25,12 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 
 /// The members of a header that is a comma-separated list, in their order.
 fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|member| !member.is_empty())
+    headers.get_all(name).into_iter().flat_map(members)
+}
+
+/// The members of one line of such a header.
+fn members(line: &HeaderValue) -> impl Iterator<Item = &str> {
+    line.to_str().unwrap_or_default().split(',').map(str::trim).filter(|member| !member.is_empty())
 }
 
 /// The lines of a header, as they are.

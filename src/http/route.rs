@@ -4,13 +4,15 @@ use super::{has_token, list};
 use crate::{
     access::Denied,
     config::{ServerOptions, StaticFile},
-    plan::Asked,
+    endpoint::UpgradeRequest,
+    flow::{MessageEnd, Role},
+    net::Peer,
     ws::is_request_key,
 };
 use hyper::{
     HeaderMap, Method, StatusCode, Version,
     header::{self, HeaderValue},
-    http::request::Parts,
+    http::{request::Parts, uri::PathAndQuery},
 };
 
 /// Where a room server says that it is well.
@@ -23,8 +25,8 @@ pub enum Route<'a> {
     Upgrade {
         /// `Sec-WebSocket-Key`.
         key: HeaderValue,
-        /// Target and subprotocols.
-        asked: Asked,
+        /// What the client asks for.
+        request: UpgradeRequest,
     },
     /// A plain GET or HEAD of a static file.
     File(&'a StaticFile),
@@ -36,13 +38,13 @@ pub enum Route<'a> {
     Refuse(StatusCode, String),
 }
 
-/// Decides what to do with a request (RFC 6455 section 4.2.1).
-pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
+/// Decides what to do with a request of this peer (RFC 6455 section 4.2.1).
+pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route<'a> {
     let headers = &head.headers;
     let path = head.uri.path();
     if !has_token(headers, header::UPGRADE, "websocket") {
         if matches!(head.method, Method::GET | Method::HEAD)
-            && let Some(file) = options.files.iter().find(|file| file.uri == path)
+            && let Some(file) = options.files.iter().find(|file| file.uri.is(path))
         {
             return Route::File(file);
         }
@@ -55,11 +57,10 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
         );
     }
     let refuse = |text: &str| Route::Refuse(StatusCode::BAD_REQUEST, text.into());
-    if options.restrict_uri.as_deref().is_some_and(|only| only != path) {
+    if options.restrict_uri.as_ref().is_some_and(|only| !only.is(path)) {
         return Route::Refuse(StatusCode::NOT_FOUND, format!("There is no WebSocket at {path}."));
     }
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    if options.room_prefix.as_deref().is_some_and(|prefix| !is_below(path, prefix)) {
+    if options.room_prefix.as_ref().is_some_and(|prefix| !prefix.holds(path)) {
         return Route::Refuse(StatusCode::NOT_FOUND, format!("There is no room at {path}."));
     }
     if head.method != Method::GET || head.version != Version::HTTP_11 {
@@ -84,9 +85,18 @@ pub fn route<'a>(head: &Parts, options: &'a ServerOptions) -> Route<'a> {
             if let Err(denied) = options.access.check(headers, head.uri.query()) {
                 return Route::Deny(denied);
             }
-            let target = options.access.room(target);
-            let protocols = list(headers, header::SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
-            Route::Upgrade { key: key.clone(), asked: Asked { target, protocols } }
+            let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+            let Ok(target) = PathAndQuery::try_from(options.access.room(target)) else {
+                return refuse("The path cannot be read.");
+            };
+            let protocols = list(headers, header::SEC_WEBSOCKET_PROTOCOL);
+            let protocols = protocols.filter_map(|protocol| HeaderValue::from_str(protocol).ok()).collect();
+            let client = options.access.client_behind(peer.ip, headers);
+            let peer = match client.filter(|_| client != peer.ip) {
+                Some(address) => format!("{address} (through {})", peer.name),
+                None => peer.name.clone(),
+            };
+            Route::Upgrade { key: key.clone(), request: UpgradeRequest { target, protocols, peer, client } }
         }
         (None, _) => refuse("The header Sec-WebSocket-Key is missing."),
         _ => refuse("Sec-WebSocket-Key must be 16 bytes in base64, once."),
@@ -99,32 +109,28 @@ fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || lengths.iter().any(|length| length.as_bytes() != b"0")
 }
 
-/// Whether a path is this one or below it: `/rooms` holds `/rooms` and `/rooms/a`, but not `/rooms-of-others`.
-fn is_below(path: &str, prefix: &str) -> bool {
-    let rest = path.strip_prefix(prefix.trim_end_matches('/'));
-    rest.is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !prefix.ends_with('/')))
-}
-
 /// The subprotocol of the answer: what the far server chose, else the one that the command line names if it is offered,
 /// else the first offer. Browsers give a connection up when none of their offers is chosen.
 pub fn choose_protocol(
-    asked: &Asked,
-    agreed: Option<String>,
-    far_is_websocket: bool,
+    request: &UpgradeRequest,
+    far: Option<&MessageEnd>,
     options: &ServerOptions,
-) -> Option<String> {
-    match (&options.protocol, agreed) {
-        (Some(wanted), _) => asked.protocols.iter().find(|offer| *offer == wanted).cloned(),
-        (None, Some(agreed)) => Some(agreed),
-        (None, None) if far_is_websocket => None,
-        (None, None) => asked.protocols.first().cloned(),
+) -> Option<HeaderValue> {
+    let offers = &request.protocols;
+    match (&options.protocol, far) {
+        (Some(wanted), _) => offers.iter().find(|offer| *offer == wanted).cloned(),
+        (None, Some(MessageEnd { subprotocol: Some(agreed), .. })) => {
+            offers.iter().find(|offer| *offer == agreed).cloned()
+        }
+        (None, Some(MessageEnd { role: Role::WebSocket, .. })) => None,
+        (None, _) => offers.first().cloned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::AccessOptions;
+    use crate::{access::AccessOptions, config::RequestPath};
     use hyper::Request;
 
     fn options() -> ServerOptions {
@@ -135,11 +141,15 @@ mod tests {
             unlink: false,
             protocol: None,
             headers: Vec::new(),
-            restrict_uri: Some("/ws".into()),
+            restrict_uri: RequestPath::parse("/ws").ok(),
             access: AccessOptions::default(),
             room_prefix: None,
             healthz: true,
-            files: vec![StaticFile { uri: "/".into(), content_type: "text/html".into(), path: "x".into() }],
+            files: vec![StaticFile {
+                uri: RequestPath::parse("/").expect("a path"),
+                content_type: HeaderValue::from_static("text/html"),
+                path: "x".into(),
+            }],
         }
     }
 
@@ -149,6 +159,10 @@ mod tests {
             request = request.header(*name, *value);
         }
         request.body(()).expect("a request").into_parts().0
+    }
+
+    fn decide<'a>(uri: &str, headers: &[(&str, &str)], options: &'a ServerOptions) -> Route<'a> {
+        route(&head(uri, headers), &Peer::named("client"), options)
     }
 
     const GOOD: [(&str, &str); 5] = [
@@ -162,18 +176,17 @@ mod tests {
     #[test]
     fn a_browser_s_request_is_an_upgrade() {
         let options = options();
-        let Route::Upgrade { asked, .. } = route(&head("/ws?x=%20", &GOOD), &options) else { panic!("no upgrade") };
-        assert_eq!(asked.target, "/ws?x=%20");
-        assert_eq!(asked.protocols, ["chat", "superchat"]);
-        assert_eq!(choose_protocol(&asked, None, false, &options), Some("chat".into()));
-        assert_eq!(choose_protocol(&asked, None, true, &options), None);
+        let Route::Upgrade { request, .. } = decide("/ws?x=%20", &GOOD, &options) else { panic!("no upgrade") };
+        assert_eq!(request.target, "/ws?x=%20");
+        assert_eq!(request.protocols, ["chat", "superchat"]);
+        assert_eq!(choose_protocol(&request, None, &options), Some(HeaderValue::from_static("chat")));
     }
 
     #[test]
     fn each_missing_header_is_refused() {
         for (missing, _) in GOOD.into_iter().take(4) {
             let headers: Vec<_> = GOOD.into_iter().filter(|(name, _)| *name != missing).collect();
-            assert!(matches!(route(&head("/ws", &headers), &options()), Route::Refuse(..)), "without {missing}");
+            assert!(matches!(decide("/ws", &headers, &options()), Route::Refuse(..)), "without {missing}");
         }
     }
 
@@ -185,37 +198,20 @@ mod tests {
             &[("origin", "https://a.example"), ("origin", "https://b.example")],
         ] {
             let headers = [&GOOD[..], more].concat();
-            assert!(matches!(route(&head("/ws", &headers), &options()), Route::Refuse(StatusCode::BAD_REQUEST, _)));
+            assert!(matches!(decide("/ws", &headers, &options()), Route::Refuse(StatusCode::BAD_REQUEST, _)));
         }
         let none = [&GOOD[..], &[("content-length", "0"), ("origin", "https://a.example")]].concat();
-        assert!(matches!(route(&head("/ws", &none), &options()), Route::Upgrade { .. }));
+        assert!(matches!(decide("/ws", &none, &options()), Route::Upgrade { .. }));
     }
 
     #[test]
     fn plain_requests_get_a_file_or_426() {
-        assert!(matches!(route(&head("/", &[]), &options()), Route::File(_)));
-        assert!(matches!(route(&head("/x", &[]), &options()), Route::Refuse(StatusCode::UPGRADE_REQUIRED, _)));
-    }
-
-    #[test]
-    fn a_prefix_holds_itself_and_what_is_below() {
-        for (path, prefix, expected) in [
-            ("/a", "/a", true),
-            ("/a/", "/a", true),
-            ("/a/b", "/a", true),
-            ("/ab", "/a", false),
-            ("/", "/a", false),
-            ("/a", "/a/", false),
-            ("/a/b", "/a/", true),
-            ("/a", "/", true),
-            ("/", "/", true),
-        ] {
-            assert_eq!(is_below(path, prefix), expected, "{path} below {prefix}");
-        }
+        assert!(matches!(decide("/", &[], &options()), Route::File(_)));
+        assert!(matches!(decide("/x", &[], &options()), Route::Refuse(StatusCode::UPGRADE_REQUIRED, _)));
     }
 
     #[test]
     fn another_path_than_the_only_one_is_not_found() {
-        assert!(matches!(route(&head("/other", &GOOD), &options()), Route::Refuse(StatusCode::NOT_FOUND, _)));
+        assert!(matches!(decide("/other", &GOOD, &options()), Route::Refuse(StatusCode::NOT_FOUND, _)));
     }
 }

@@ -1,31 +1,37 @@
 //! The front of every listening WebSocket: reads requests until one is a correct upgrade.
 
 use super::{
-    Switched, files, lines,
+    files,
     patience::Patience,
-    route::{HEALTH_PATH, Route, choose_protocol, route},
-    show_headers, take_back,
+    route::{HEALTH_PATH, Route, route},
+    show_headers,
 };
 use crate::{
     access::{Denied, without_token},
     config::Config,
+    endpoint::{Accept, UpgradeRequest},
     error::Error,
-    flow::{ByteEnd, ByteIo},
-    plan::Setup,
-    registry::Accept,
-    ws::{Agreed, accept_deflate, accept_key},
+    flow::{ByteEnd, ByteIo, Role},
+    net::Peer,
+    ws::{Upgraded, accept_deflate, accept_key},
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{self, HeaderName, HeaderValue},
+    header::{self, HeaderValue},
     service::service_fn,
-    upgrade::OnUpgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
-use tokio::{sync::Mutex, time::sleep};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{io::AsyncWriteExt, sync::oneshot, time::sleep};
 
 /// The body of any answer.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -39,10 +45,15 @@ const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest request head that is read, in bytes; a longer one gets 431 (or 414).
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Answers requests on a connection until one is an upgrade whose far end could be opened.
-pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Result<Switched, Error> {
+/// The first phase of an opening handshake: serves HTTP on a connection until a request for a WebSocket comes.
+///
+/// # Errors
+/// [`Error::NoUpgrade`] when the connection ends without one, and [`Error::BadRequest`] when what came is not HTTP.
+pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<PendingUpgrade, Error> {
     let ByteEnd { io, role, name } = end;
-    let outcome = Mutex::new(Outcome { setup, upgraded: None, deflate: None, failed: None });
+    let (sender, mut receiver) = oneshot::channel();
+    let service = Service { peer: peer.clone(), config: config.clone(), upgrade: Mutex::new(Some(sender)) };
+    let service = Arc::new(service);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.connect_timeout)
@@ -52,24 +63,85 @@ pub async fn upgrade(end: ByteEnd, config: &Config, setup: &mut Setup<'_>) -> Re
         .title_case_headers(true)
         .serve_connection(
             TokioIo::new(Patience::new(io, config.connect_timeout)),
-            service_fn(|request| async { Ok::<_, Infallible>(answer(request, config, &outcome).await) }),
-        )
-        .with_upgrades();
-    let served = connection.await;
-    let Outcome { upgraded, deflate, failed, .. } = outcome.into_inner();
-    if let Some(error) = failed {
-        return Err(error);
+            service_fn(move |request| {
+                let service = service.clone();
+                async move { Ok::<_, Infallible>(service.answer(request).await) }
+            }),
+        );
+    // On the heap, for its type cannot be written down.
+    let mut connection: Connection = Box::pin(async move {
+        let parts = connection.without_shutdown().await?;
+        Ok((parts.io.into_inner(), parts.read_buf))
+    });
+    tokio::select! {
+        biased;
+        ended = &mut connection => match ended {
+            Ok((mut io, _)) => {
+                let _ = io.shutdown().await;
+                Err(Error::NoUpgrade { from: name.to_string() })
+            }
+            Err(error) => Err(explain(&name, &error, config)),
+        },
+        Ok(received) = &mut receiver => {
+            Ok(PendingUpgrade { received, connection, role, name, config: config.clone() })
+        }
     }
-    let upgraded = match (upgraded, served) {
-        (Some(upgraded), Ok(())) => upgraded.await,
-        (None, Ok(())) => return Err(Error::NoUpgrade { from: name.to_string() }),
-        (_, Err(error)) => Err(error),
-    };
-    let upgraded = upgraded.map_err(|error| explain(&name, &error, config))?;
-    let Some((io, early)) = take_back::<Patience<Box<dyn ByteIo>>>(upgraded) else {
-        unreachable!("it is the stream that was handed in")
-    };
-    Ok(Switched { end: ByteEnd { io: io.into_inner(), role, name }, early, deflate })
+}
+
+/// A connection that is served; it ends with the raw stream and what was read of it beyond the last request.
+type Connection = Pin<Box<dyn Future<Output = hyper::Result<(Patience<Box<dyn ByteIo>>, Bytes)>> + Send>>;
+
+/// A request for a WebSocket, and the way to answer it.
+struct Received {
+    key: HeaderValue,
+    request: Arc<UpgradeRequest>,
+    /// The lines of `Sec-WebSocket-Extensions`.
+    extensions: Vec<HeaderValue>,
+    answer: oneshot::Sender<Response<Body>>,
+}
+
+/// The second phase: a client waits for the answer to its opening handshake.
+pub struct PendingUpgrade {
+    received: Received,
+    connection: Connection,
+    role: Role,
+    name: Arc<str>,
+    config: Arc<Config>,
+}
+
+impl PendingUpgrade {
+    /// What the client asked for.
+    pub fn request(&self) -> &Arc<UpgradeRequest> {
+        &self.received.request
+    }
+
+    /// Answers 101 with this subprotocol.
+    ///
+    /// # Errors
+    /// [`Error::NoUpgrade`] when the client is gone.
+    pub async fn accept(self, protocol: Option<HeaderValue>) -> Result<Upgraded, Error> {
+        let Self { received: Received { key, extensions, answer, .. }, connection, role, name, config } = self;
+        let offers = extensions.iter().map(HeaderValue::as_bytes);
+        let (deflate, extension) = accept_deflate(offers, &config.websocket.deflate).unzip();
+        // Where nobody takes it the connection has ended, and says so.
+        let _ = answer.send(switching_protocols(&key, protocol, extension.as_deref()));
+        let (io, early) = connection.await.map_err(|error| explain(&name, &error, &config))?;
+        Ok(Upgraded { end: ByteEnd { io: io.into_inner(), role, name }, early: early.into(), deflate })
+    }
+
+    /// Answers with the status that tells of this error, and ends the connection.
+    pub async fn refuse(self, error: &Error) {
+        let (status, text) = match error {
+            Error::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "There is no place left here."),
+            _ => (StatusCode::BAD_GATEWAY, "The other end cannot be reached."),
+        };
+        let mut response = sentence(status, text);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let _ = self.received.answer.send(response);
+        if let Ok((mut io, _)) = self.connection.await {
+            let _ = io.shutdown().await;
+        }
+    }
 }
 
 /// Why a connection ended before it was upgraded. What is not even HTTP is an error; a client that leaves or falls silent
@@ -93,61 +165,58 @@ fn explain(name: &str, error: &hyper::Error, config: &Config) -> Error {
     Error::NoUpgrade { from }
 }
 
-struct Outcome<'a, 'b> {
-    setup: &'a mut Setup<'b>,
-    upgraded: Option<OnUpgrade>,
-    deflate: Option<Agreed>,
-    failed: Option<Error>,
+/// Answers the requests of one connection.
+struct Service {
+    peer: Peer,
+    config: Arc<Config>,
+    /// Takes the request for a WebSocket. It is the last of its connection.
+    upgrade: Mutex<Option<oneshot::Sender<Received>>>,
 }
 
-async fn answer(request: Request<Incoming>, config: &Config, outcome: &Mutex<Outcome<'_, '_>>) -> Response<Body> {
-    let report = config.report;
-    let target = without_token(&request.uri().to_string());
-    report.handshake('<', format_args!("{} {target} {:?}", request.method(), request.version()));
-    show_headers(report, '<', request.headers());
-    let (head, body) = request.into_parts();
-    let mut response = match route(&head, &config.server) {
-        Route::Refuse(status, text) => sentence(status, &text),
-        Route::File(file) => {
-            files::serve(file).await.unwrap_or_else(|status| sentence(status, "The file cannot be read."))
-        }
-        Route::Healthy => sentence(StatusCode::OK, HEALTHY),
-        Route::Deny(denied) => deny(&denied),
-        Route::Upgrade { key, asked } => {
-            let mut outcome = outcome.lock().await;
-            outcome.setup.meet_proxy(&config.server.access, &head.headers);
-            outcome.setup.asked = Some(asked.clone());
-            match outcome.setup.open_far().await {
-                Ok(far_is_websocket) => {
-                    let agreed = outcome.setup.agreed.clone();
-                    let offers = lines(&head.headers, header::SEC_WEBSOCKET_EXTENSIONS);
-                    let (deflate, extension) = accept_deflate(offers, &config.websocket.deflate).unzip();
-                    outcome.deflate = deflate;
-                    outcome.upgraded = Some(hyper::upgrade::on(Request::from_parts(head, body)));
-                    let protocol = choose_protocol(&asked, agreed, far_is_websocket, &config.server);
-                    switching_protocols(&key, protocol.as_deref(), extension.as_deref())
-                }
-                Err(error) => {
-                    let (status, text) = match error {
-                        Error::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "There is no place left here."),
-                        _ => (StatusCode::BAD_GATEWAY, "The other end cannot be reached."),
-                    };
-                    let mut response = sentence(status, text);
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                    outcome.failed = Some(error);
-                    response
-                }
+impl Service {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let report = self.config.report;
+        let options = &self.config.server;
+        let target = without_token(&request.uri().to_string());
+        report.handshake('<', format_args!("{} {target} {:?}", request.method(), request.version()));
+        show_headers(report, '<', request.headers());
+        let (head, _) = request.into_parts();
+        let mut response = match route(&head, &self.peer, options) {
+            Route::Refuse(status, text) => sentence(status, &text),
+            Route::File(file) => {
+                files::serve(file).await.unwrap_or_else(|status| sentence(status, "The file cannot be read."))
             }
+            Route::Healthy => sentence(StatusCode::OK, HEALTHY),
+            Route::Deny(denied) => deny(&denied),
+            Route::Upgrade { key, request } => {
+                let extensions = head.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).into_iter().cloned().collect();
+                self.answer_upgrade(key, request, extensions).await
+            }
+        };
+        for (name, value) in &options.headers {
+            response.headers_mut().append(name, value.clone());
         }
-    };
-    for (name, value) in &config.server.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
-            response.headers_mut().append(name, value);
+        report.handshake('>', format_args!("HTTP/1.1 {}", response.status()));
+        show_headers(report, '>', response.headers());
+        response
+    }
+
+    /// Waits for whoever decides on the request.
+    async fn answer_upgrade(
+        &self,
+        key: HeaderValue,
+        request: UpgradeRequest,
+        extensions: Vec<HeaderValue>,
+    ) -> Response<Body> {
+        let (answer, answered) = oneshot::channel();
+        let upgrade = self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let received = Received { key, request: Arc::new(request), extensions, answer };
+        let is_taken = upgrade.is_some_and(|upgrade| upgrade.send(received).is_ok());
+        match answered.await {
+            Ok(response) if is_taken => response,
+            _ => sentence(StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down."),
         }
     }
-    report.handshake('>', format_args!("HTTP/1.1 {}", response.status()));
-    show_headers(report, '>', response.headers());
-    response
 }
 
 /// The answer for those who may not enter.
@@ -164,7 +233,7 @@ fn deny(denied: &Denied) -> Response<Body> {
 
 /// Serves a text at one path of a listener of its own, and the health check, until the process ends.
 pub async fn serve_text(
-    mut listener: Box<dyn Accept>,
+    mut listener: Box<dyn Accept<ByteEnd>>,
     path: &'static str,
     content_type: &'static str,
     text: impl Fn() -> String + Send + Sync + 'static,
@@ -217,7 +286,7 @@ fn sentence(status: StatusCode, text: &str) -> Response<Body> {
 }
 
 /// The 101 (RFC 6455 section 4.2.2).
-fn switching_protocols(key: &HeaderValue, protocol: Option<&str>, extension: Option<&str>) -> Response<Body> {
+fn switching_protocols(key: &HeaderValue, protocol: Option<HeaderValue>, extension: Option<&str>) -> Response<Body> {
     let mut response = Response::new(UnsyncBoxBody::new(Full::default().map_err(|never| match never {})));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -226,7 +295,7 @@ fn switching_protocols(key: &HeaderValue, protocol: Option<&str>, extension: Opt
     if let Ok(accept) = HeaderValue::from_str(&accept_key(key.as_bytes())) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if let Some(Ok(protocol)) = protocol.map(HeaderValue::from_str) {
+    if let Some(protocol) = protocol {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     if let Some(Ok(extension)) = extension.map(HeaderValue::from_str) {

@@ -1,6 +1,6 @@
 //! `host:port` as it is written on the command line.
 
-use std::fmt;
+use std::{fmt, net::SocketAddr};
 
 /// A host name or IP address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,12 @@ impl HostPort {
             Some(Ok(port)) => Ok(Self { host: "0.0.0.0".into(), port }),
             _ => Self::parse(text),
         }
+    }
+}
+
+impl From<SocketAddr> for HostPort {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.ip().to_string(), port: address.port() }
     }
 }
 

@@ -1,10 +1,14 @@
-//! Host names, ports and the race to connect.
+//! Host names, ports, WebSocket URLs, and connecting to the first address that answers.
 
 mod host_port;
+mod peer;
 mod race;
+mod url;
 
 pub use host_port::HostPort;
+pub use peer::Peer;
 pub use race::connect;
+pub use url::WebSocketUrl;
 
 use std::{io, net::SocketAddr};
 

@@ -2,16 +2,16 @@
 
 use crate::{
     config::Config,
+    endpoint::{
+        Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial, UpgradeRequest,
+    },
     error::Error,
-    flow::{Duplex, Flow, Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{Incoming, MessageEnd, MessageStream, Role, Task},
     message::{Close, Message},
-    plan::{Setup, Stack},
-    registry::{Build, Dial, Entry, Overlay, Redial},
+    net::Peer,
     report::Report,
 };
 use std::{
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -28,7 +28,9 @@ pub(super) static AUTORECONNECT: Entry = Entry {
               session ends when the other end does.",
     example: "- autoreconnect:ws://127.0.0.1:8080/",
     flags: &["autoreconnect-delay-millis"],
-    build: Build::Overlay(|_, config| Ok(Overlay::OnDial(Box::new(Autoreconnect { config: config.clone() })))),
+    build: Build::Overlay(OverlayRow::new(|_, config| {
+        Ok(Overlay::OnDial(Box::new(Autoreconnect { config: config.clone() })))
+    })),
 };
 
 /// The longest pause between attempts.
@@ -41,51 +43,57 @@ struct Autoreconnect {
 }
 
 impl Redial for Autoreconnect {
-    fn wants(&self) -> Option<Flow> {
-        Some(Flow::Messages)
-    }
-
     fn role(&self, inner: Role) -> Role {
         inner
     }
 
-    fn wrap(self: Box<Self>, inner: Stack) -> Box<dyn Dial> {
+    fn connects_later(&self) -> bool {
+        true
+    }
+
+    fn wrap(self: Box<Self>, inner: MessageEndpoint<Dialled>) -> Box<dyn Dial<MessageEnd>> {
         Box::new(RedialForever { inner: Arc::new(inner), config: self.config })
     }
 }
 
 struct RedialForever {
-    inner: Arc<Stack>,
+    inner: Arc<MessageEndpoint<Dialled>>,
     config: Arc<Config>,
 }
 
-impl Dial for RedialForever {
-    fn dial<'a>(&'a self, setup: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+impl Dial<MessageEnd> for RedialForever {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
         Box::pin(async move {
             let mut line = Line {
                 inner: self.inner.clone(),
                 first_pause: self.config.reconnect_delay,
                 pause: self.config.reconnect_delay,
                 report: self.config.report,
-                asked: setup.asked.clone(),
+                request: context.request.clone(),
+                limit: context.limit,
                 state: State::Over,
                 opened: Instant::now(),
                 is_last: false,
             };
-            let name = self.inner.title().into();
             line.state = State::Dialling(line.attempt(Duration::ZERO));
-            Ok(Duplex::Messages(MessageEnd { io: Box::new(line), role: self.inner.role(), name }))
+            Ok(MessageEnd::new(line, self.role(), self.inner.about.title.as_str()))
         })
+    }
+
+    fn role(&self) -> Role {
+        self.inner.about.role
     }
 }
 
 /// A connection that is made again and again.
 struct Line {
-    inner: Arc<Stack>,
+    inner: Arc<MessageEndpoint<Dialled>>,
     first_pause: Duration,
     pause: Duration,
     report: Report,
-    asked: Option<crate::plan::Asked>,
+    request: Option<Arc<UpgradeRequest>>,
+    /// For connecting and the handshakes together.
+    limit: Duration,
     state: State,
     opened: Instant,
     /// We have said that nothing more comes; what the peer still says is the last.
@@ -93,19 +101,19 @@ struct Line {
 }
 
 enum State {
-    Dialling(Pin<Box<dyn Future<Output = Result<Duplex, Error>> + Send>>),
+    Dialling(Task<'static, Result<MessageEnd, Error>>),
     Live(MessageEnd),
     Over,
 }
 
 impl Line {
-    fn attempt(&self, pause: Duration) -> Pin<Box<dyn Future<Output = Result<Duplex, Error>> + Send>> {
-        let (inner, asked) = (self.inner.clone(), self.asked.clone());
+    fn attempt(&self, pause: Duration) -> Task<'static, Result<MessageEnd, Error>> {
+        let inner = self.inner.clone();
+        let mut context = ConnectContext::new(Peer::named(&inner.about.title), self.limit);
+        context.request.clone_from(&self.request);
         Box::pin(async move {
             sleep(pause).await;
-            let mut setup = Setup::alone(inner.title().to_owned());
-            setup.asked = asked;
-            inner.dial(&mut setup).await
+            inner.open(&mut context).await
         })
     }
 
@@ -125,12 +133,11 @@ impl Line {
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut MessageEnd>> {
         while let State::Dialling(attempt) = &mut self.state {
             match ready!(attempt.as_mut().poll(cx)) {
-                Ok(Duplex::Messages(end)) => {
+                Ok(end) => {
                     self.opened = Instant::now();
                     self.report.event(format_args!("connected to {}", end.name));
                     self.state = State::Live(end);
                 }
-                Ok(Duplex::Bytes(_)) => unreachable!("the plan frames what is behind it"),
                 Err(error) => self.again(&error.to_string()),
             }
         }

@@ -1,13 +1,11 @@
 //! `chunks:`: what was read is a message. Also how two byte ends are joined.
 
 use crate::{
-    config::Config,
+    endpoint::{Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, Transform},
     error::Error,
     flow::{ByteEnd, MessageEnd, Task},
-    framing::ChunkStream,
+    framing::{ChunkStream, FramingOptions},
     message::Kind,
-    plan::Setup,
-    registry::{Build, Entry, Overlay, Transform},
 };
 
 pub(super) static CHUNKS: Entry = Entry {
@@ -18,12 +16,12 @@ pub(super) static CHUNKS: Entry = Entry {
               written as it is, with nothing behind it.",
     example: "ws-l:127.0.0.1:8080 chunks:sh-c:cat",
     flags: &["text", "binary"],
-    build: Build::Overlay(|_, config| Ok(chunks(config).1)),
+    build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(chunks(&config.framing).1))))),
 };
 
-/// The overlay and its name.
-pub fn chunks(config: &Config) -> (&'static str, Overlay) {
-    ("chunks", Overlay::Framing(Box::new(Chunks { kind: config.framing.kind.unwrap_or(Kind::Binary) })))
+/// The framing and its name.
+pub fn chunks(options: &FramingOptions) -> (&'static str, Framing) {
+    (CHUNKS.name(), Framing::Direct(Box::new(Chunks { kind: options.kind.unwrap_or(Kind::Binary) })))
 }
 
 struct Chunks {
@@ -31,7 +29,7 @@ struct Chunks {
 }
 
 impl Transform<ByteEnd, MessageEnd> for Chunks {
-    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
+    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
         Box::pin(async move { Ok(ChunkStream::frame(inner, self.kind)) })
     }
 }

@@ -1,12 +1,10 @@
 //! `lines:`: a line is a message.
 
 use crate::{
-    config::Config,
+    endpoint::{Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, Transform},
     error::Error,
     flow::{ByteEnd, MessageEnd, Task},
-    framing::{Framing, LineStream},
-    plan::Setup,
-    registry::{Build, Entry, Overlay, Transform},
+    framing::{FramingOptions, LineStream},
 };
 
 pub(super) static LINES: Entry = Entry {
@@ -18,18 +16,18 @@ pub(super) static LINES: Entry = Entry {
               bytes instead of newlines; --one-line turns newlines inside messages into spaces.",
     example: "ws-l:127.0.0.1:8080 lines:tcp:127.0.0.1:7",
     flags: &["text", "binary", "null-terminated", "one-line"],
-    build: Build::Overlay(|_, config| Ok(lines(config).1)),
+    build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(lines(&config.framing).1))))),
 };
 
-/// The overlay and its name.
-pub fn lines(config: &Config) -> (&'static str, Overlay) {
-    ("lines", Overlay::Framing(Box::new(Lines(config.framing))))
+/// The framing and its name.
+pub fn lines(options: &FramingOptions) -> (&'static str, Framing) {
+    (LINES.name(), Framing::Direct(Box::new(Lines(*options))))
 }
 
-struct Lines(Framing);
+struct Lines(FramingOptions);
 
 impl Transform<ByteEnd, MessageEnd> for Lines {
-    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
+    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
         Box::pin(async move { Ok(LineStream::frame(inner, self.0)) })
     }
 }

@@ -1,11 +1,10 @@
 //! `log:`: shows what passes a point.
 
 use crate::{
+    endpoint::{Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
     flow::{ByteEnd, Flow, Incoming, MessageEnd, MessageStream, Task},
     message::{Close, Message},
-    plan::Setup,
-    registry::{Build, Entry, Overlay, Transform},
     report,
 };
 use std::{
@@ -25,12 +24,12 @@ pub(super) static LOG: Entry = Entry {
               with its kind, its length and its beginning.",
     example: "- log:ws://127.0.0.1:8080/",
     flags: &[],
-    build: Build::Overlay(|inner, _| {
-        Ok(match inner.flow() {
-            Flow::Bytes => Overlay::OnBytes(Box::new(Log)),
-            Flow::Messages => Overlay::OnMessages(Box::new(Log)),
-        })
-    }),
+    build: Build::Overlay(OverlayRow::new(|inner, _| {
+        Ok(Overlay::Around(match inner.flow {
+            Flow::Bytes => Layer::OnBytes(Box::new(Log)),
+            Flow::Messages => Layer::OnMessages(Box::new(Log)),
+        }))
+    })),
 };
 
 /// How much of a payload is shown, in bytes.
@@ -39,14 +38,14 @@ const SHOWN: usize = 200;
 struct Log;
 
 impl Transform<ByteEnd, ByteEnd> for Log {
-    fn apply<'a>(&'a self, mut inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<ByteEnd, Error>> {
+    fn apply<'a>(&'a self, mut inner: ByteEnd, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
         inner.io = Box::new(LoggedBytes { io: inner.io, name: inner.name.clone() });
         Box::pin(async { Ok(inner) })
     }
 }
 
 impl Transform<MessageEnd, MessageEnd> for Log {
-    fn apply<'a>(&'a self, mut inner: MessageEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
+    fn apply<'a>(&'a self, mut inner: MessageEnd, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
         inner.io = Box::new(LoggedMessages { io: inner.io, name: inner.name.clone() });
         Box::pin(async { Ok(inner) })
     }

@@ -15,7 +15,7 @@ pub use reuse::reuse;
 pub use tls::{tls_accept, tls_connect};
 pub use websocket::{ws_connect, ws_upgrade};
 
-use crate::registry::Entry;
+use crate::endpoint::Entry;
 
 /// All overlays, in the order of the manual.
 pub static TABLE: &[&Entry] = &[

@@ -3,11 +3,10 @@
 
 use crate::{
     config::Config,
+    endpoint::{Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial},
     error::Error,
-    flow::{Duplex, Flow, Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{Incoming, MessageEnd, MessageStream, Role, Task},
     message::{Close, Message},
-    plan::{Setup, Stack},
-    registry::{Build, Dial, Entry, Overlay, Redial},
 };
 use std::{
     collections::VecDeque,
@@ -27,12 +26,12 @@ pub(super) static REUSE: Entry = Entry {
               that nothing is lost.",
     example: "ws-l:127.0.0.1:8080 reuse:tcp:127.0.0.1:7",
     flags: &[],
-    build: Build::Overlay(|_, config| Ok(reuse(config).1)),
+    build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::OnDial(reuse(config).1)))),
 };
 
-/// The overlay and its name.
-pub fn reuse(config: &Config) -> (&'static str, Overlay) {
-    ("reuse", Overlay::OnDial(Box::new(Reuse { close_timeout: config.ending.close_timeout })))
+/// The layer around the dialling and its name.
+pub fn reuse(config: &Config) -> (&'static str, Box<dyn Redial>) {
+    (REUSE.name(), Box::new(Reuse { close_timeout: config.ending.close_timeout }))
 }
 
 struct Reuse {
@@ -40,15 +39,15 @@ struct Reuse {
 }
 
 impl Redial for Reuse {
-    fn wants(&self) -> Option<Flow> {
-        Some(Flow::Messages)
-    }
-
     fn role(&self, inner: Role) -> Role {
         shared(inner)
     }
 
-    fn wrap(self: Box<Self>, inner: Stack) -> Box<dyn Dial> {
+    fn connects_later(&self) -> bool {
+        false
+    }
+
+    fn wrap(self: Box<Self>, inner: MessageEndpoint<Dialled>) -> Box<dyn Dial<MessageEnd>> {
         Box::new(SharedDial { inner, close_timeout: self.close_timeout, current: tokio::sync::Mutex::new(None) })
     }
 }
@@ -59,28 +58,30 @@ fn shared(inner: Role) -> Role {
 }
 
 struct SharedDial {
-    inner: Stack,
+    inner: MessageEndpoint<Dialled>,
     close_timeout: Duration,
     current: tokio::sync::Mutex<Option<Arc<Hub>>>,
 }
 
-impl Dial for SharedDial {
-    fn dial<'a>(&'a self, setup: &'a mut Setup<'_>) -> Task<'a, Result<Duplex, Error>> {
+impl Dial<MessageEnd> for SharedDial {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
         Box::pin(async move {
             let mut current = self.current.lock().await;
             let hub = match &*current {
                 Some(hub) if hub.lock().over.is_none() => hub.clone(),
                 _ => {
-                    let Duplex::Messages(end) = self.inner.dial(setup).await? else {
-                        unreachable!("the plan frames what is shared")
-                    };
+                    let end = self.inner.open(context).await?;
                     let hub = Hub::start(end, self.close_timeout);
                     *current = Some(hub.clone());
                     hub
                 }
             };
-            Ok(Duplex::Messages(Hub::join(&hub)))
+            Ok(Hub::join(&hub))
         })
+    }
+
+    fn role(&self) -> Role {
+        shared(self.inner.about.role)
     }
 }
 
@@ -118,6 +119,7 @@ struct Hub {
     state: Mutex<State>,
     name: Arc<str>,
     role: Role,
+    subprotocol: Option<String>,
 }
 
 #[derive(Default)]
@@ -173,7 +175,12 @@ impl State {
 
 impl Hub {
     fn start(end: MessageEnd, close_timeout: Duration) -> Arc<Self> {
-        let hub = Arc::new(Self { state: Mutex::default(), name: end.name.clone(), role: shared(end.role) });
+        let hub = Arc::new(Self {
+            state: Mutex::default(),
+            name: end.name.clone(),
+            role: shared(end.role),
+            subprotocol: end.subprotocol.clone(),
+        });
         let mut owner = Owner { hub: hub.clone(), taken: 0, held: None, end };
         tokio::spawn(async move {
             if let Err(error) = poll_fn(|cx| owner.poll(cx)).await {
@@ -199,7 +206,8 @@ impl Hub {
         state.wake_owner();
         drop(state);
         let name = hub.name.clone();
-        MessageEnd { io: Box::new(Membership { hub: hub.clone(), id, last: 0 }), role: hub.role, name }
+        let subprotocol = hub.subprotocol.clone();
+        MessageEnd { subprotocol, ..MessageEnd::new(Membership { hub: hub.clone(), id, last: 0 }, hub.role, name) }
     }
 }
 

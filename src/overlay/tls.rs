@@ -2,10 +2,9 @@
 
 use crate::{
     config::Config,
+    endpoint::{Adds, Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
     flow::{ByteEnd, Task},
-    plan::{Setup, Stack},
-    registry::{Build, Entry, Overlay, Transform},
     report::Report,
     tls,
 };
@@ -44,7 +43,13 @@ pub(super) static CONNECT: Entry = Entry {
               host behind it (or --tls-domain) and signed by an authority that the system, or --cacert, trusts.",
     example: "- tls:example.com:443",
     flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key"],
-    build: Build::Overlay(tls_connect),
+    build: Build::Overlay(
+        OverlayRow::new(|inner, config| {
+            let layer = tls_connect(inner.about.host.as_deref(), config)?;
+            Ok(Overlay::Around(Layer::OnBytes(layer)))
+        })
+        .over_tcp(),
+    ),
 };
 
 pub(super) static ACCEPT: Entry = Entry {
@@ -54,23 +59,34 @@ pub(super) static ACCEPT: Entry = Entry {
     details: "Over any transport. Needs --cert and --key, or --self-signed.",
     example: "ws-u:tls-a:unix-l:/tmp/server.sock mirror: --self-signed",
     flags: &["cert", "key", "self-signed", "client-ca"],
-    build: Build::Overlay(|_, config| tls_accept(config)),
+    build: Build::Overlay(
+        OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::OnBytes(tls_accept(config)?)))).adding(Adds::Tls),
+    ),
 };
 
-/// TLS as the client of what is behind it.
-pub fn tls_connect(inner: &Stack, config: &Arc<Config>) -> Result<Overlay, Error> {
-    let host = config.tls.domain.as_deref().or_else(|| inner.host()).unwrap_or("localhost");
+/// A step around a byte stream.
+pub type ByteLayer = Box<dyn Transform<ByteEnd, ByteEnd>>;
+
+/// TLS as the client of this host.
+///
+/// # Errors
+/// When the host is not a valid TLS server name, or the files that the options name cannot be used.
+pub fn tls_connect(host: Option<&str>, config: &Config) -> Result<ByteLayer, Error> {
+    let host = config.tls.domain.as_deref().or(host).unwrap_or("localhost");
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
         Error::usage_hint(format!("`{host}` is no name that a certificate could have"), "--tls-domain NAME sets it")
     })?;
     let layer = Connect { config: tls::client_config(&config.tls)?, name, report: config.report };
-    Ok(Overlay::OnBytes(Box::new(layer)))
+    Ok(Box::new(layer))
 }
 
-/// TLS as the server of what is behind it.
-pub fn tls_accept(config: &Arc<Config>) -> Result<Overlay, Error> {
+/// TLS as the server.
+///
+/// # Errors
+/// When there is no certificate, or the files that the options name cannot be used.
+pub fn tls_accept(config: &Config) -> Result<ByteLayer, Error> {
     let layer = Accept { config: tls::server_config(&config.tls, config.report)?, limit: config.connect_timeout };
-    Ok(Overlay::OnBytes(Box::new(layer)))
+    Ok(Box::new(layer))
 }
 
 struct Connect {
@@ -80,9 +96,9 @@ struct Connect {
 }
 
 impl Transform<ByteEnd, ByteEnd> for Connect {
-    fn apply<'a>(&'a self, inner: ByteEnd, setup: &'a mut Setup<'_>) -> Task<'a, Result<ByteEnd, Error>> {
+    fn apply<'a>(&'a self, inner: ByteEnd, context: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
-            setup.stage = format!("waiting for {} in the TLS handshake", inner.name);
+            context.stage = format!("waiting for {} in the TLS handshake", inner.name);
             let (role, name) = (inner.role, inner.name);
             match TlsConnector::from(self.config.clone()).connect(self.name.clone(), inner.io).await {
                 Ok(stream) => {
@@ -101,7 +117,7 @@ struct Accept {
 }
 
 impl Transform<ByteEnd, ByteEnd> for Accept {
-    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut Setup<'_>) -> Task<'a, Result<ByteEnd, Error>> {
+    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
             let (role, name) = (inner.role, inner.name);
             match timeout(self.limit, TlsAcceptor::from(self.config.clone()).accept(inner.io)).await {

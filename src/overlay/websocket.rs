@@ -2,12 +2,15 @@
 
 use crate::{
     config::Config,
+    endpoint::{
+        Adds, Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, PendingUpgrade, Receive, Transform,
+        UpgradeRequest,
+    },
     error::Error,
     flow::{ByteEnd, MessageEnd, Role, Task},
     http,
-    plan::Setup,
-    registry::{Build, Entry, Overlay, Transform},
-    ws::{Side, Target, WebSocket},
+    net::{Peer, WebSocketUrl},
+    ws::{Side, WebSocket},
 };
 use std::sync::Arc;
 
@@ -18,10 +21,10 @@ pub(super) static CONNECT: Entry = Entry {
     details: "Over any transport; --ws-c-uri is the URL that is asked for.",
     example: "- ws-c:tls-c:tcp:127.0.0.1:8443 --ws-c-uri wss://example.com/chat",
     flags: &["ws-c-uri", "header", "origin", "protocol", "ua", "basic-auth", "deflate"],
-    build: Build::Overlay(|inner, config| {
-        let target = Target { url: config.client.ws_c_uri.clone(), path_was_given: true };
-        ws_connect(target, config, inner.title())
-    }),
+    build: Build::Overlay(OverlayRow::new(|inner, config| {
+        let url = config.client.ws_c_uri.clone().shown_as(&inner.about.title);
+        Ok(Overlay::Around(Layer::Framing(ws_connect(url, config))))
+    })),
 };
 
 pub(super) static UPGRADE: Entry = Entry {
@@ -31,32 +34,35 @@ pub(super) static UPGRADE: Entry = Entry {
     details: "Over any transport, such as a unix socket behind a reverse proxy.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
     flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "deflate"],
-    build: Build::Overlay(|_, config| Ok(ws_upgrade(config))),
+    build: Build::Overlay(
+        OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(ws_upgrade(config))))).adding(Adds::Http),
+    ),
 };
 
-/// A WebSocket client that asks for `target`; errors call it `name`.
-pub fn ws_connect(target: Target, config: &Arc<Config>, name: &str) -> Result<Overlay, Error> {
-    Ok(Overlay::Framing(Box::new(Connect { target, name: name.into(), config: config.clone() })))
+/// A WebSocket client that requests this URL.
+pub fn ws_connect(url: WebSocketUrl, config: &Arc<Config>) -> Framing {
+    Framing::Direct(Box::new(Connect { name: url.to_string().into(), url, config: config.clone() }))
 }
 
 /// A WebSocket server.
-pub fn ws_upgrade(config: &Arc<Config>) -> Overlay {
-    Overlay::Framing(Box::new(Upgrade { config: config.clone() }))
+pub fn ws_upgrade(config: &Arc<Config>) -> Framing {
+    Framing::Upgrade(Box::new(Upgrade { config: config.clone() }))
 }
 
 struct Connect {
-    target: Target,
+    url: WebSocketUrl,
     name: Arc<str>,
     config: Arc<Config>,
 }
 
 impl Transform<ByteEnd, MessageEnd> for Connect {
-    fn apply<'a>(&'a self, mut inner: ByteEnd, setup: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
+    fn apply<'a>(&'a self, mut inner: ByteEnd, context: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
         Box::pin(async move {
-            setup.stage = format!("waiting for {} to answer the WebSocket handshake", self.name);
+            context.stage = format!("waiting for {} to answer the WebSocket handshake", self.name);
             inner.name = self.name.clone();
-            let switched = http::client::upgrade(inner, &self.target, &self.config, setup).await?;
-            Ok(WebSocket::open(switched, Side::Client, &self.config))
+            let request = context.request.as_deref();
+            let (upgraded, subprotocol) = http::client::upgrade(inner, &self.url, &self.config, request).await?;
+            Ok(MessageEnd { subprotocol, ..WebSocket::open(upgraded, Side::Client, &self.config) })
         })
     }
 
@@ -69,15 +75,34 @@ struct Upgrade {
     config: Arc<Config>,
 }
 
-impl Transform<ByteEnd, MessageEnd> for Upgrade {
-    fn apply<'a>(&'a self, inner: ByteEnd, setup: &'a mut Setup<'_>) -> Task<'a, Result<MessageEnd, Error>> {
+impl Receive for Upgrade {
+    fn receive<'a>(&'a self, inner: ByteEnd, peer: &'a Peer) -> Task<'a, Result<Box<dyn PendingUpgrade>, Error>> {
         Box::pin(async move {
-            let switched = http::server::upgrade(inner, &self.config, setup).await?;
-            Ok(WebSocket::open(switched, Side::Server, &self.config))
+            let pending = http::receive(inner, peer, &self.config).await?;
+            Ok(Box::new(Pending { pending, config: self.config.clone() }) as Box<dyn PendingUpgrade>)
+        })
+    }
+}
+
+struct Pending {
+    pending: http::PendingUpgrade,
+    config: Arc<Config>,
+}
+
+impl PendingUpgrade for Pending {
+    fn request(&self) -> &Arc<UpgradeRequest> {
+        self.pending.request()
+    }
+
+    fn accept(self: Box<Self>, far: Option<&MessageEnd>) -> Task<'static, Result<MessageEnd, Error>> {
+        let protocol = http::choose_protocol(self.pending.request(), far, &self.config.server);
+        Box::pin(async move {
+            let upgraded = self.pending.accept(protocol).await?;
+            Ok(WebSocket::open(upgraded, Side::Server, &self.config))
         })
     }
 
-    fn role(&self, _: Role) -> Role {
-        Role::WebSocket
+    fn refuse<'a>(self: Box<Self>, error: &'a Error) -> Task<'a, ()> {
+        Box::pin(self.pending.refuse(error))
     }
 }

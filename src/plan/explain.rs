@@ -1,15 +1,15 @@
 //! `--explain`: the plan in words.
 
-use super::{Plan, Splice, Stack};
+use super::{Pair, Plan, Splice};
+use crate::{endpoint::About, registry};
 use std::fmt;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Splice(splice) => splice.fmt(f),
-            Self::Rooms(listener) => {
-                writeln!(f, "for each client of {}", listener.title())?;
-                layers(f, listener)?;
+            Self::Rooms(server) => {
+                end(f, "for each client of", &server.about)?;
                 write!(f, "join the room of its path and query, and send each message to all its members")
             }
         }
@@ -18,24 +18,29 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Splice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = if self.left.is_listener() { "for each client of" } else { "connect" };
-        writeln!(f, "{verb} {}", self.left.title())?;
-        layers(f, &self.left)?;
-        let verb = if self.left.is_listener() { "open" } else { "with" };
-        writeln!(f, "{verb} {}", self.right.title())?;
-        layers(f, &self.right)?;
+        const ONCE: [&str; 2] = ["connect", "with"];
+        const EACH: [&str; 2] = ["for each client of", "open"];
+        let ([first, second], left, right, flow) = match &self.pair {
+            Pair::Bytes(left, right) => (ONCE, &left.about, &right.about, "bytes"),
+            Pair::Messages(left, right) => (ONCE, &left.about, &right.about, "messages"),
+            Pair::ServeBytes(left, right) => (EACH, &left.about, &right.about, "bytes"),
+            Pair::ServeMessages(left, right) => (EACH, &left.about, &right.about, "messages"),
+        };
+        end(f, first, left)?;
+        end(f, second, right)?;
         let directions = match self.directions {
             [true, false] => "from the first to the second only",
             [false, true] => "from the second to the first only",
             _ => "both ways",
         };
-        write!(f, "and copy {} {directions}", self.left.flow())
+        write!(f, "and copy {flow} {directions}")
     }
 }
 
-fn layers(f: &mut fmt::Formatter<'_>, stack: &Stack) -> fmt::Result {
-    for layer in stack.layers() {
-        let summary = crate::registry::find(layer.name).map(|entry| entry.summary).unwrap_or_default();
+fn end(f: &mut fmt::Formatter<'_>, verb: &str, about: &About) -> fmt::Result {
+    writeln!(f, "{verb} {}", about.title)?;
+    for layer in &about.layers {
+        let summary = registry::find(layer.name).map(|entry| entry.summary).unwrap_or_default();
         write!(f, "  {:<14} {summary}", format!("{}:", layer.name))?;
         match &layer.because {
             Some(because) => writeln!(f, " [inserted: {because}]")?,

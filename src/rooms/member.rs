@@ -8,10 +8,9 @@ use crate::{
     config::SlowPolicy,
     error::Error,
     flow::ByteEnd,
-    http::Switched,
     message::{Close, Message},
     session::Stop,
-    ws::{Beat, Fault, Heard, Heartbeat, Inflater, Limits, Reader, Side},
+    ws::{Beat, Fault, Heard, Heartbeat, Inflater, Limits, Reader, Side, Upgraded},
 };
 use bytes::Bytes;
 use std::{
@@ -110,8 +109,8 @@ impl Member {
 /// Serves a member from its upgrade to its end.
 ///
 /// No `async fn`: that would keep room for its arguments beside what is made of them, for as long as the member stays.
-pub fn run(place: Place, switched: Switched, stop: &Stop, grace: Duration) -> impl Future<Output = Result<(), Error>> {
-    let mut presence = Presence::new(place, switched);
+pub fn run(place: Place, upgraded: Upgraded, stop: &Stop, grace: Duration) -> impl Future<Output = Result<(), Error>> {
+    let mut presence = Presence::new(place, upgraded);
     async move {
         let mut stopping = pin!(stop.requested());
         let mut is_stopping = false;
@@ -184,8 +183,8 @@ struct Parting {
 }
 
 impl Presence {
-    fn new(place: Place, switched: Switched) -> Self {
-        let Switched { end, early, deflate } = switched;
+    fn new(place: Place, upgraded: Upgraded) -> Self {
+        let Upgraded { end, early, deflate } = upgraded;
         let Place { hub, room, member, .. } = &place;
         member.connect(end);
         let limits = Limits { message: hub.websocket.max_message, frame: hub.websocket.max_frame };

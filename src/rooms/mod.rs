@@ -16,40 +16,42 @@ mod room;
 use crate::{
     address,
     config::Config,
+    endpoint::{ConnectContext, Layers, listen},
     error::Error,
-    flow::{ByteEnd, Duplex},
+    flow::ByteEnd,
     http,
-    plan::{Admission, Asked, Setup, Stack},
-    session::{Handle, Stop, accept_all, start_listening},
+    net::Peer,
+    plan::RoomServer,
+    session::{Handle, Stop, accept_all},
 };
-use hub::{Hub, Place};
+use hub::Hub;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// The content type of Prometheus's text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves rooms on a WebSocket listener, without its upgrade layer, until a signal comes.
-pub async fn serve(stack: Stack, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
-    let Some(options) = &config.rooms else { unreachable!("the plan serves rooms only with --broadcast") };
+/// Serves rooms on a WebSocket listener until a signal comes.
+///
+/// # Errors
+/// When the listener or that of the metrics cannot be opened, and [`Error::Signal`].
+pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
+    let RoomServer { about, origin, layers, options } = server;
     allow_all_descriptors();
-    let hub = Arc::new(Hub::new(options.clone(), config.websocket.clone(), config.report));
     // First, so that everything is there when the listener is announced.
     let metrics = match &options.metrics {
-        Some(at) => Some(address::tcp_listener(at)?.bind().await?),
+        Some(at) => Some(address::tcp_listener(at).origin.bind().await?),
         None => None,
     };
-    let listener = start_listening(&stack, config).await?;
+    let hub = Arc::new(Hub::new(options, config.websocket.clone(), config.report));
+    let listener = listen(&*origin, &about.title, config).await?;
     if let Some(listener) = metrics {
         config.report.notice(format_args!("metrics: http://{}/metrics", listener.local()));
         let hub = hub.clone();
         tokio::spawn(http::serve_text(listener, "/metrics", METRICS_TYPE, move || hub.metrics()));
     }
     let rules = hub.rules.clone();
-    let handler = Receptionist { stack, hub: hub.clone(), config: config.clone(), stop: stop.clone() };
+    let handler = RoomHandler { layers, hub: hub.clone(), config: config.clone(), stop: stop.clone() };
     let ended = tokio::select! {
         ended = accept_all(listener, Arc::new(handler), config, stop) => ended,
         never = memory::give_back(&hub) => match never {},
@@ -66,34 +68,38 @@ fn allow_all_descriptors() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// Lets connections in.
-struct Receptionist {
-    stack: Stack,
+/// Makes members of the clients of a listener.
+struct RoomHandler {
+    /// What stands around a connection, below the WebSocket.
+    layers: Layers<ByteEnd>,
     hub: Arc<Hub>,
     config: Arc<Config>,
     stop: Stop,
 }
 
-impl Handle for Receptionist {
-    /// A client from its first byte to its last.
-    async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
+impl Handle<ByteEnd> for RoomHandler {
+    /// Serves a client from its first byte to its last.
+    async fn handle(&self, end: ByteEnd, peer: Peer) -> Result<(), Error> {
         let _counted = Counted(&self.hub);
-        let reception = Reception { hub: &self.hub, place: Mutex::default() };
-        // On the heap, for a member's task would keep the room that the handshake takes, over 1 KiB, for as long as it lives.
+        // On the heap: the task of a member would keep the room that the handshake takes, over 1 KiB, while the member stays.
         let opening = Box::pin(async {
-            let mut setup = Setup::for_room(peer, &reception);
-            let Duplex::Bytes(end) = self.stack.dress(Duplex::Bytes(end), &mut setup).await? else {
-                unreachable!("without its WebSocket layer the listener gives bytes")
-            };
-            http::server::upgrade(end, &self.config, &mut setup).await
+            let mut context = ConnectContext::new(peer, self.config.connect_timeout);
+            let end = self.layers.apply(end, &mut context).await?;
+            let pending = http::receive(end, &context.peer, &self.config).await?;
+            let request = pending.request().clone();
+            match self.hub.join(request.target.as_str(), &request.peer, request.client) {
+                Ok(place) => {
+                    let protocol = http::choose_protocol(&request, None, &self.config.server);
+                    Ok((place, pending.accept(protocol).await?))
+                }
+                Err(error) => {
+                    pending.refuse(&error).await;
+                    Err(error)
+                }
+            }
         });
-        let switched = tokio::select! {
-            opened = opening => opened?,
-            signal = self.stop.requested() => return Err(Error::Signal(signal)),
-        };
-        let place = reception.place.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = place else { unreachable!("nobody is upgraded before it was admitted") };
-        member::run(place, switched, &self.stop, self.config.ending.grace).await
+        let (place, upgraded) = self.stop.interrupts(opening).await?;
+        member::run(place, upgraded, &self.stop, self.config.ending.grace).await
     }
 }
 
@@ -103,19 +109,5 @@ struct Counted<'a>(&'a Hub);
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Relaxed);
-    }
-}
-
-/// One connection at the door.
-struct Reception<'a> {
-    hub: &'a Arc<Hub>,
-    place: Mutex<Option<Place>>,
-}
-
-impl Admission for Reception<'_> {
-    fn admit(&self, asked: &Asked, peer: &str, client: Option<IpAddr>) -> Result<(), Error> {
-        let place = self.hub.join(&asked.target, peer, client)?;
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
-        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Running: one session or a listener's many, and how they end.
+//! Sessions: one, or a listener's many, and how they end.
 
 mod ending;
 mod pump;
@@ -7,49 +7,90 @@ mod signal;
 mod spliced;
 
 pub use pump::{Session, Summary};
-pub use serve::{Handle, accept_all, serve, start_listening};
+pub use serve::{Handle, accept_all};
 pub use signal::Stop;
 
 use crate::{
     config::Config,
+    endpoint::{About, ConnectContext, Dialled, MessageEndpoint, Opening},
     error::Error,
-    plan::{Plan, Setup, Splice},
+    flow::MessageEnd,
+    net::Peer,
+    plan::{Pair, Splice},
     report::Report,
-    rooms,
 };
 use std::sync::Arc;
 
-/// Runs a plan to its end.
-pub async fn run(plan: Plan, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
-    match plan {
-        Plan::Rooms(listener) => rooms::serve(listener, config, stop).await,
-        Plan::Splice(plan) if plan.left.is_listener() => serve(plan, config, stop).await,
-        Plan::Splice(plan) => run_once(plan, config, stop).await,
+/// Runs a splice to its end: once, or for each client of a listener until a signal comes.
+///
+/// # Errors
+/// When an end cannot be opened or listened on, what ended the session badly, and [`Error::Signal`].
+pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
+    match splice.pair {
+        Pair::Bytes(left, right) => {
+            let opening = async |context: &mut ConnectContext| {
+                let left = left.open(context).await?;
+                Ok(Session::Bytes(left, right.open(context).await?))
+            };
+            let mut context = context_of(&left.about, config);
+            let session = stop.interrupts(opening(&mut context)).await?;
+            run_once(session, [&left.about, &right.about], config, stop).await
+        }
+        Pair::Messages(left, right) => {
+            let opening = async |context: &mut ConnectContext| {
+                let left = left.begin(context).await?;
+                open_far(left, &right, context).await
+            };
+            let mut context = context_of(&left.about, config);
+            let session = stop.interrupts(opening(&mut context)).await?;
+            run_once(session, [&left.about, &right.about], config, stop).await
+        }
+        Pair::ServeBytes(left, right) => serve::bytes(left, right, config, stop).await,
+        Pair::ServeMessages(left, right) => serve::messages(left, right, config, stop).await,
+    }
+}
+
+fn context_of(left: &About, config: &Config) -> ConnectContext {
+    ConnectContext::new(Peer::named(&left.title), config.connect_timeout)
+}
+
+/// Dials the right end. A client on the left that waits for the answer to its opening handshake gets it then: a far end
+/// that cannot be reached is an HTTP 502, not a connection that opens and closes.
+async fn open_far(
+    left: Opening<'_>,
+    right: &MessageEndpoint<Dialled>,
+    context: &mut ConnectContext,
+) -> Result<Session, Error> {
+    let asked = match left {
+        Opening::Ready(left) => return Ok(Session::Messages(left, right.open(context).await?)),
+        Opening::Asked(asked) => asked,
+    };
+    match right.open(context).await {
+        Ok(right) => {
+            let left: MessageEnd = asked.accept(Some(&right), context).await?;
+            Ok(Session::Messages(left, right))
+        }
+        Err(error) => {
+            asked.refuse(&error).await;
+            Err(error)
+        }
     }
 }
 
 /// Runs a single session.
-async fn run_once(plan: Splice, config: &Config, stop: &Stop) -> Result<(), Error> {
-    let session = async {
-        let mut setup = Setup::new(plan.left.title().to_owned(), &plan.right);
-        let left = plan.left.dial(&mut setup).await?;
-        let right = setup.take_far().await?;
-        Ok::<_, Error>(Session::join(left, right))
-    };
-    let session = tokio::select! {
-        opened = session => opened?,
-        signal = stop.requested() => return Err(Error::Signal(signal)),
-    };
-    // A line that is connected again and again tells so itself.
-    if !plan.right.is_opened_later() {
-        let from = if plan.left.exists_once() { String::new() } else { format!("{} ", plan.left.title()) };
-        config.report.event(format_args!("connected {from}to {}", plan.right.title()));
+async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config, stop: &Stop) -> Result<(), Error> {
+    // `autoreconnect:` logs its own connections.
+    if !right.connects_later {
+        let from = if left.exists_once { String::new() } else { format!("{} ", left.title) };
+        config.report.event(format_args!("connected {from}to {}", right.title));
     }
-    let summary = session.run(&config.ending, stop).await;
-    if let Ok(summary) = &summary {
-        tell_close(config.report, "", summary);
-    }
-    summary?;
+    finish(session, "", config, stop).await
+}
+
+/// Runs a session that is open, and reports its end.
+async fn finish(session: Session, peer: &str, config: &Config, stop: &Stop) -> Result<(), Error> {
+    let summary = session.run(&config.ending, stop).await?;
+    report_close(config.report, peer, &summary);
     match stop.signal() {
         Some(signal) => Err(Error::Signal(signal)),
         None => Ok(()),
@@ -57,7 +98,7 @@ async fn run_once(plan: Splice, config: &Config, stop: &Stop) -> Result<(), Erro
 }
 
 /// The line at the end of a session.
-fn tell_close(report: Report, peer: &str, summary: &Summary) {
+fn report_close(report: Report, peer: &str, summary: &Summary) {
     let at = if peer.is_empty() { String::new() } else { format!("{peer}: ") };
     let [sent, received] = summary.moved;
     let how = match &summary.close {

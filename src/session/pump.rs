@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::Ending,
     error::Error,
-    flow::{ByteEnd, Duplex, Incoming, MessageEnd, Role},
+    flow::{ByteEnd, Incoming, MessageEnd, Role},
     framing::ChunkStream,
     message::{Close, Kind},
 };
@@ -38,15 +38,6 @@ pub struct Summary {
 }
 
 impl Session {
-    /// Joins two ends that the plan made fit.
-    pub fn join(left: Duplex, right: Duplex) -> Self {
-        match (left, right) {
-            (Duplex::Bytes(left), Duplex::Bytes(right)) => Self::Bytes(left, right),
-            (Duplex::Messages(left), Duplex::Messages(right)) => Self::Messages(left, right),
-            _ => unreachable!("the plan frames a byte end that meets messages"),
-        }
-    }
-
     /// Copies both ways until both have ended.
     pub async fn run(self, rules: &Ending, stop: &Stop) -> Result<Summary, Error> {
         let (left, right) = match self {

@@ -1,14 +1,16 @@
 //! A listener's sessions: any number at once, each with a far end of its own.
 
-use super::{Session, Stop, tell_close};
+use super::{Session, Stop, finish, open_far};
 use crate::{
     config::Config,
+    endpoint::{
+        Accept, Begin, ByteEndpoint, ConnectContext, Dialled, Layers, Listening, MessageEndpoint, MessageStack, listen,
+    },
     error::Error,
-    flow::{ByteEnd, Duplex},
-    plan::{Setup, Splice, Stack},
-    registry::Accept,
+    flow::ByteEnd,
+    net::Peer,
 };
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -18,35 +20,16 @@ use tokio::{
 /// How long to wait when the system has no descriptors or memory for another connection.
 const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(100);
 
-/// Starts to listen and says so.
-pub async fn start_listening(stack: &Stack, config: &Config) -> Result<Box<dyn Accept>, Error> {
-    let listener = stack.bind().await?;
-    if config.server.announce {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "LISTEN {}", listener.announcement())
-            .and_then(|()| out.flush())
-            .map_err(|source| Error::io("cannot write standard output", source))?;
-    }
-    let scheme = stack.title().split(':').next().unwrap_or_default();
-    let listening = format_args!("listening: {scheme}:{}", listener.local());
-    match config.rooms {
-        // Whoever reads a service's log wants to see that it is up.
-        Some(_) => config.report.notice(listening),
-        None => config.report.event(listening),
-    }
-    Ok(listener)
-}
-
 /// What is done with each connection that a listener accepts.
-pub trait Handle: Send + Sync + 'static {
-    /// Serves one connection to its end. `peer` names its other side.
-    fn handle(&self, end: ByteEnd, peer: String) -> impl Future<Output = Result<(), Error>> + Send;
+pub trait Handle<E>: Send + Sync + 'static {
+    /// Serves one connection to its end.
+    fn handle(&self, end: E, peer: Peer) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Accepts until a signal comes, or until one session was served with `--oneshot`.
-pub async fn accept_all(
-    mut listener: Box<dyn Accept>,
-    handler: Arc<impl Handle>,
+pub async fn accept_all<E: Send + 'static>(
+    mut listener: Box<dyn Accept<E>>,
+    handler: Arc<impl Handle<E>>,
     config: &Arc<Config>,
     stop: &Stop,
 ) -> Result<(), Error> {
@@ -56,7 +39,7 @@ pub async fn accept_all(
     let signal = loop {
         let next = async {
             // A connection beyond the cap is not even accepted: it waits in the system's queue.
-            let Ok(place) = places.clone().acquire_owned().await else { unreachable!("it is never closed") };
+            let place = places.clone().acquire_owned().await;
             listener.accept().await.map(|accepted| (place, accepted))
         };
         let (place, (end, peer)) = tokio::select! {
@@ -92,9 +75,10 @@ pub async fn accept_all(
         }
         let (handler, report) = (handler.clone(), config.report);
         sessions.spawn(async move {
-            match handler.handle(end, peer.clone()).await {
+            let name = peer.name.clone();
+            match handler.handle(end, peer).await {
                 Err(Error::NoUpgrade { .. }) | Ok(()) => {}
-                Err(error) => report.session_error(&peer, &error),
+                Err(error) => report.session_error(&name, &error),
             }
             drop(place);
         });
@@ -106,41 +90,83 @@ pub async fn accept_all(
     Err(Error::Signal(signal))
 }
 
-/// Serves a listener whose connections are joined with a far end each.
-pub async fn serve(plan: Splice, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
-    let listener = start_listening(&plan.left, config).await?;
-    let handler = Splicer { plan, config: config.clone(), stop: stop.clone() };
+/// Serves a listener's sessions of bytes.
+pub(super) async fn bytes(
+    left: ByteEndpoint<Listening>,
+    right: ByteEndpoint<Dialled>,
+    config: &Arc<Config>,
+    stop: &Stop,
+) -> Result<(), Error> {
+    let listener = listen(&*left.origin, &left.about.title, config).await?;
+    let handler = ByteSessions { layers: left.layers, right, config: config.clone(), stop: stop.clone() };
     accept_all(listener, Arc::new(handler), config, stop).await
 }
 
-struct Splicer {
-    plan: Splice,
+/// Serves a listener's sessions of messages.
+pub(super) async fn messages(
+    left: MessageEndpoint<Listening>,
+    right: MessageEndpoint<Dialled>,
+    config: &Arc<Config>,
+    stop: &Stop,
+) -> Result<(), Error> {
+    let MessageEndpoint { about, stack } = left;
+    match stack {
+        MessageStack::Framed(origin, layers) => {
+            let listener = listen(&*origin, &about.title, config).await?;
+            let handler = MessageSessions { layers, right, config: config.clone(), stop: stop.clone() };
+            accept_all(listener, Arc::new(handler), config, stop).await
+        }
+        MessageStack::Native(origin, layers) => {
+            let listener = listen(&*origin, &about.title, config).await?;
+            let handler = MessageSessions { layers, right, config: config.clone(), stop: stop.clone() };
+            accept_all(listener, Arc::new(handler), config, stop).await
+        }
+    }
+}
+
+struct ByteSessions {
+    layers: Layers<ByteEnd>,
+    right: ByteEndpoint<Dialled>,
     config: Arc<Config>,
     stop: Stop,
 }
 
-impl Handle for Splicer {
-    /// Opens the connection and its far end, and copies between them.
-    async fn handle(&self, end: ByteEnd, peer: String) -> Result<(), Error> {
-        let Self { plan, config, stop } = self;
-        let mut setup = Setup::new(peer.clone(), &plan.right);
+impl Handle<ByteEnd> for ByteSessions {
+    async fn handle(&self, end: ByteEnd, peer: Peer) -> Result<(), Error> {
+        let Self { layers, right, config, stop } = self;
+        let name = peer.name.clone();
         // On the heap: a session lives long and needs no room for its handshakes.
         let opening = Box::pin(async {
-            let left = plan.left.dress(Duplex::Bytes(end), &mut setup).await?;
-            let right = setup.take_far().await?;
-            Ok::<_, Error>(Session::join(left, right))
+            let mut context = ConnectContext::new(peer, config.connect_timeout);
+            let left = layers.apply(end, &mut context).await?;
+            Ok(Session::Bytes(left, right.open(&mut context).await?))
         });
-        let session = tokio::select! {
-            opened = opening => opened?,
-            signal = stop.requested() => return Err(Error::Signal(signal)),
-        };
-        config.report.event(format_args!("{peer}: connected with {}", plan.right.title()));
-        let summary = session.run(&config.ending, stop).await?;
-        tell_close(config.report, &peer, &summary);
-        match stop.signal() {
-            Some(signal) => Err(Error::Signal(signal)),
-            None => Ok(()),
-        }
+        let session = stop.interrupts(opening).await?;
+        config.report.event(format_args!("{name}: connected with {}", right.about.title));
+        finish(session, &name, config, stop).await
+    }
+}
+
+/// `L` are the layers around an accepted connection.
+struct MessageSessions<L> {
+    layers: L,
+    right: MessageEndpoint<Dialled>,
+    config: Arc<Config>,
+    stop: Stop,
+}
+
+impl<E: Send + 'static, L: Begin<E> + 'static> Handle<E> for MessageSessions<L> {
+    async fn handle(&self, end: E, peer: Peer) -> Result<(), Error> {
+        let Self { layers, right, config, stop } = self;
+        let name = peer.name.clone();
+        let opening = Box::pin(async {
+            let mut context = ConnectContext::new(peer, config.connect_timeout);
+            let left = layers.begin(end, &mut context).await?;
+            open_far(left, right, &mut context).await
+        });
+        let session = stop.interrupts(opening).await?;
+        config.report.event(format_args!("{name}: connected with {}", right.about.title));
+        finish(session, &name, config, stop).await
     }
 }
 

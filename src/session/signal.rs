@@ -1,5 +1,7 @@
 //! SIGINT and SIGTERM.
 
+use crate::error::Error;
+use std::future::Future;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -33,6 +35,17 @@ impl Stop {
     /// The signal, if one came.
     pub fn signal(&self) -> Option<i32> {
         *self.signal.borrow()
+    }
+
+    /// Waits for `work`, or for a signal, which is an error then.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`Error::Signal`].
+    pub async fn interrupts<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            done = work => done,
+            signal = self.requested() => Err(Error::Signal(signal)),
+        }
     }
 
     /// Waits for a signal.

@@ -4,28 +4,54 @@
 mod suggest;
 
 use crate::{
+    endpoint::{Adds, Bare, Build, BuildDial, BuildListen, Entry, Listens, OverlayRow},
     error::Error,
-    registry::{self, Build, Entry},
+    registry,
 };
 use std::ops::Range;
 
 /// A parsed address specifier.
 #[derive(Debug)]
-pub struct Spec {
-    /// The row.
-    pub entry: &'static Entry,
-    /// What stands behind the colon; empty for overlays.
-    pub arg: String,
-    /// The address that an overlay wraps.
-    pub inner: Option<Box<Spec>>,
-    /// The word that was typed, and where the argument stands in it; `None` where nothing was typed.
-    place: Option<(String, Range<usize>)>,
+pub enum Spec {
+    /// An end of its own.
+    Address(Address),
+    /// An overlay around another.
+    Overlay(Overlay),
 }
 
-impl std::fmt::Debug for Entry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.names[0])
-    }
+/// An address as it was typed.
+#[derive(Debug)]
+pub struct Address {
+    /// Its row.
+    pub entry: &'static Entry,
+    /// How its row builds it.
+    pub build: BuildAddress,
+    /// What stands behind the colon.
+    pub arg: String,
+    /// The word that was typed, and where the argument stands in it.
+    place: (String, Range<usize>),
+}
+
+/// How an address is built.
+#[derive(Clone, Copy, Debug)]
+pub enum BuildAddress {
+    /// It is dialled.
+    Dial(BuildDial),
+    /// It listens.
+    Listen(BuildListen, Listens),
+}
+
+/// An overlay as it was typed.
+#[derive(Debug)]
+pub struct Overlay {
+    /// Its row.
+    pub entry: &'static Entry,
+    /// How its row builds it.
+    pub row: &'static OverlayRow,
+    /// Its own argument, as in `name=ARG:`.
+    pub argument: Option<String>,
+    /// What it wraps.
+    pub inner: Box<Spec>,
 }
 
 /// Why a specifier does not parse.
@@ -52,14 +78,24 @@ impl SpecError {
 /// More than anybody needs in front of an address.
 const MOST_OVERLAYS: usize = 32;
 
+/// Where rows are looked up by name.
+type Find = fn(&str) -> Option<&'static Entry>;
+
 impl Spec {
     /// Parses one command-line word.
+    ///
+    /// # Errors
+    /// A usage error that points at what is wrong.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Self::parse_at(text, 0, "ws").map_err(|error| error.into_error(text))
+        Self::parse_with(registry::find, text)
+    }
+
+    fn parse_with(find: Find, text: &str) -> Result<Self, Error> {
+        Self::parse_at(find, text, 0, "ws").map_err(|error| error.into_error(text))
     }
 
     /// Parses what stands from `at` on. A bare `host:port` there is a `bare:` address.
-    fn parse_at(text: &str, at: usize, bare: &str) -> Result<Self, SpecError> {
+    fn parse_at(find: Find, text: &str, at: usize, bare: &str) -> Result<Self, SpecError> {
         let rest = &text[at..];
         // Each overlay is a call of this, and a stack ends.
         if text[..at].matches(':').count() > MOST_OVERLAYS {
@@ -67,49 +103,45 @@ impl Spec {
             let letter = rest.chars().next().map_or(0, char::len_utf8);
             return Err(SpecError { message, span: at..at + letter, advice: None });
         }
-        if rest == "-" {
-            return Ok(Self::row("stdio", ""));
-        }
-        let Some((name, arg)) = rest.split_once(':') else {
-            return Err(Self::without_colon(rest, at, bare));
+        let (word, arg) = match rest.split_once(':') {
+            Some(parts) => parts,
+            None if rest == "-" => (rest, ""),
+            None => return Err(Self::without_colon(rest, at, bare)),
         };
-        let behind = at + name.len() + 1;
-        let Some(entry) = registry::find(name) else {
-            let v6 = rest.starts_with('[').then(|| rest.split_once("]:")).flatten();
-            let is_bare = match v6 {
-                Some((_, behind)) => is_host_and_port(behind),
-                None => is_host_and_port(arg) && !name.is_empty(),
-            };
-            // `tpc:80` is a slip rather than a host; who means the host can write ws://tpc:80, or the path.
-            if is_bare && (v6.is_some() || arg.contains(['/', '?']) || suggest::nearest(name).is_none()) {
-                let slashes = if bare == "ws" { "//" } else { "" };
-                let place = Some((text.to_owned(), at..text.len()));
-                return Ok(Self { place, ..Self::row(bare, &format!("{slashes}{rest}")) });
-            }
-            return Err(Self::unknown(name, at, arg));
+        let behind = text.len() - arg.len();
+        let (name, argument) = match word.split_once('=') {
+            Some((name, argument)) if find(name).is_some() => (name, Some(argument)),
+            _ => (word, None),
+        };
+        let Some(entry) = find(name) else {
+            return Self::bare(find, text, at, bare).unwrap_or_else(|| Err(Self::unknown(name, at, arg)));
         };
         if matches!(name, "http" | "https") && arg.starts_with("//") {
             return Err(Self::unknown(name, at, arg));
         }
-        if let Build::Absent { why, .. } = entry.build {
-            return Err(SpecError {
-                message: format!("`{name}:` is not available"),
-                span: at..at + name.len(),
-                advice: Some(why.into()),
-            });
-        }
-        if entry.build.is_overlay() {
-            if arg.is_empty() {
-                return Err(SpecError {
-                    message: format!("the overlay `{name}:` needs an address behind it"),
-                    span: behind - 1..behind,
-                    advice: Some(format!("for example `{}`", entry.example)),
-                });
+        let name_span = at..at + name.len();
+        let build = match &entry.build {
+            Build::Absent { why, .. } => {
+                let message = format!("`{name}:` is not available");
+                return Err(SpecError { message, span: name_span, advice: Some((*why).into()) });
             }
-            let bare = if entry.arg.is_some() { "tcp" } else { bare };
-            let inner = Self::parse_at(text, behind, bare)?;
-            return Ok(Self { entry, arg: String::new(), inner: Some(Box::new(inner)), place: None });
-        }
+            Build::Overlay(row) => {
+                check_argument(name, row.argument, argument, at..at + word.len())?;
+                if arg.is_empty() {
+                    return Err(SpecError {
+                        message: format!("the overlay `{name}:` needs an address behind it"),
+                        span: behind - 1..behind,
+                        advice: Some(format!("for example `{}`", entry.example)),
+                    });
+                }
+                let bare = if row.bare == Bare::Tcp { "tcp" } else { bare };
+                let inner = Box::new(Self::parse_at(find, text, behind, bare)?);
+                return Ok(Self::Overlay(Overlay { entry, row, argument: argument.map(str::to_owned), inner }));
+            }
+            Build::Dial(build) => BuildAddress::Dial(*build),
+            Build::Listen(build, listens) => BuildAddress::Listen(*build, *listens),
+        };
+        check_argument(name, None, argument, at..at + word.len())?;
         match entry.arg {
             None if !arg.is_empty() => Err(SpecError {
                 message: format!("`{name}:` takes nothing behind its colon"),
@@ -121,26 +153,58 @@ impl Spec {
                 span: behind - 1..behind,
                 advice: Some(format!("for example `{}`", entry.example)),
             }),
-            _ => Ok(Self { entry, arg: arg.into(), inner: None, place: Some((text.into(), behind..text.len())) }),
-        }
-    }
-
-    /// Points at the argument when that is what an error is about.
-    pub fn point_at(&self, error: Error) -> Error {
-        match (error, &self.place) {
-            (Error::Argument { reason, example }, Some((text, span))) => {
-                let advice = Some(format!("for example `{example}`"));
-                SpecError { message: reason, span: span.clone(), advice }.into_error(text)
+            _ => {
+                let place = (text.to_owned(), behind..text.len());
+                Ok(Self::Address(Address { entry, build, arg: arg.into(), place }))
             }
-            (other, _) => other,
         }
     }
 
-    /// A row that is known to exist, with an argument.
-    pub fn row(name: &str, arg: &str) -> Self {
-        match registry::find(name) {
-            Some(entry) => Self { entry, arg: arg.into(), inner: None, place: None },
-            None => unreachable!("`{name}:` is in the table"),
+    /// What stands from `at` on as a URL without its scheme or as `HOST:PORT`, if it is one.
+    fn bare(find: Find, text: &str, at: usize, bare: &str) -> Option<Result<Self, SpecError>> {
+        let rest = &text[at..];
+        let (name, arg) = rest.split_once(':')?;
+        let v6 = rest.starts_with('[').then(|| rest.split_once("]:")).flatten();
+        let is_bare = match v6 {
+            Some((_, behind)) => is_host_and_port(behind),
+            None => is_host_and_port(arg) && !name.is_empty(),
+        };
+        // `tpc:80` is a slip rather than a host; who means the host can write ws://tpc:80, or the path.
+        if !is_bare || (v6.is_none() && !arg.contains(['/', '?']) && suggest::nearest(name).is_some()) {
+            return None;
+        }
+        let entry = find(bare)?;
+        let build = match entry.build {
+            Build::Dial(build) => BuildAddress::Dial(build),
+            _ => return None,
+        };
+        let slashes = if bare == "ws" { "//" } else { "" };
+        let place = (text.to_owned(), at..text.len());
+        Some(Ok(Self::Address(Address { entry, build, arg: format!("{slashes}{rest}"), place })))
+    }
+
+    /// The row of its outermost part.
+    pub fn entry(&self) -> &'static Entry {
+        match self {
+            Self::Address(address) => address.entry,
+            Self::Overlay(overlay) => overlay.entry,
+        }
+    }
+
+    /// Where it listens with what its clients speak; `None` where it is dialled.
+    pub fn listens(&self) -> Option<(Listens, &str)> {
+        match self {
+            Self::Address(Address { build: BuildAddress::Dial(_), .. }) => None,
+            Self::Address(Address { build: BuildAddress::Listen(_, listens), arg, .. }) => Some((*listens, arg)),
+            Self::Overlay(Overlay { row, inner, .. }) => {
+                let (listens, arg) = inner.listens()?;
+                let listens = match row.adds {
+                    Some(Adds::Tls) => Listens { tls: true, ..listens },
+                    Some(Adds::Http) => Listens { http: true, ..listens },
+                    None => listens,
+                };
+                Some((listens, arg))
+            }
         }
     }
 
@@ -178,6 +242,31 @@ impl Spec {
     }
 }
 
+impl Address {
+    /// Points at the argument when that is what an error is about.
+    pub fn point_at(&self, error: Error) -> Error {
+        match error {
+            Error::Argument { reason, example } => {
+                let (text, span) = &self.place;
+                let advice = Some(format!("for example `{example}`"));
+                SpecError { message: reason, span: span.clone(), advice }.into_error(text)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether an overlay has the argument that it wants, as in `name=ARG:`.
+fn check_argument(name: &str, wanted: Option<&str>, given: Option<&str>, span: Range<usize>) -> Result<(), SpecError> {
+    let advice = wanted.map(|wanted| format!("written as `{name}={wanted}:`"));
+    let message = match (wanted, given) {
+        (None, Some(_)) => format!("`{name}:` takes no argument in front of its colon"),
+        (Some(wanted), None | Some("")) => format!("`{name}:` needs {wanted}"),
+        _ => return Ok(()),
+    };
+    Err(SpecError { message, span, advice })
+}
+
 /// Whether what stands behind a host name's colon makes it a URL without its scheme: `80`, `80/path`, `80?query`.
 fn is_host_and_port(behind: &str) -> bool {
     let port = behind.split(['/', '?']).next().unwrap_or_default();
@@ -211,7 +300,7 @@ mod tests {
     fn a_bare_host_and_port_is_a_websocket_url() -> Result<(), Error> {
         for text in ["localhost:80", "example.com:8080/chat?x=1", "[::1]:80/", "127.0.0.1:1"] {
             let spec = Spec::parse(text)?;
-            assert_eq!((spec.entry.names[0], spec.arg), ("ws", format!("//{text}")));
+            assert_eq!(printed(&spec), format!("ws://{text}"));
         }
         Ok(())
     }
@@ -219,9 +308,7 @@ mod tests {
     #[test]
     fn a_bare_host_and_port_behind_tls_is_a_tcp_address() -> Result<(), Error> {
         for text in ["tls:example.com:443", "tls-c:tcp:example.com:443"] {
-            let spec = Spec::parse(text)?;
-            let inner = spec.inner.map(|inner| (inner.entry.names[0], inner.arg));
-            assert_eq!(inner, Some(("tcp", "example.com:443".into())), "{text}");
+            assert_eq!(printed(&Spec::parse(text)?), "tls:tcp:example.com:443", "{text}");
         }
         Ok(())
     }
@@ -245,10 +332,41 @@ mod tests {
 
     /// As it would be typed with each row's first name.
     fn printed(spec: &Spec) -> String {
-        match &spec.inner {
-            Some(inner) => format!("{}:{}", spec.entry.names[0], printed(inner)),
-            None => format!("{}:{}", spec.entry.names[0], spec.arg),
+        match spec {
+            Spec::Overlay(Overlay { entry, argument: Some(argument), inner, .. }) => {
+                format!("{}={argument}:{}", entry.name(), printed(inner))
+            }
+            Spec::Overlay(Overlay { entry, inner, .. }) => format!("{}:{}", entry.name(), printed(inner)),
+            Spec::Address(Address { entry, arg, .. }) => format!("{}:{arg}", entry.name()),
         }
+    }
+
+    static TEE: Entry = Entry {
+        names: &["tee-to"],
+        arg: None,
+        summary: "Copy what passes to a file",
+        details: "",
+        example: "- tee-to=/tmp/x:mirror:",
+        flags: &[],
+        build: Build::Overlay(OverlayRow {
+            argument: Some("FILE"),
+            ..OverlayRow::new(|_, _| Err(Error::usage("it is never built")))
+        }),
+    };
+
+    #[test]
+    fn an_overlay_can_have_an_argument_of_its_own() {
+        let parse = |text: &str| {
+            let find: Find = |name| if name == "tee-to" { Some(&TEE) } else { registry::find(name) };
+            Spec::parse_with(find, text)
+        };
+        let message = |text: &str| parse(text).expect_err("it is wrong").to_string();
+        let spec = parse("log:tee-to=/tmp/a=b:tcp:127.0.0.1:80").expect("an address");
+        assert_eq!(printed(&spec), "log:tee-to=/tmp/a=b:tcp:127.0.0.1:80");
+        assert!(message("tee-to:mirror:").contains("needs FILE"));
+        assert!(message("tee-to=:mirror:").contains("needs FILE"));
+        assert!(message("log=x:mirror:").contains("takes no argument"));
+        assert!(message("tcp=x:127.0.0.1:80").contains("takes no argument"));
     }
 
     fn address() -> impl Strategy<Value = String> {

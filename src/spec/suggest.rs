@@ -1,6 +1,6 @@
 //! Did you mean …?
 
-use crate::registry::{self, Build};
+use crate::{endpoint::Build, registry};
 
 /// The name in the table that is at most two typing slips away, if there is one.
 pub fn nearest(name: &str) -> Option<&'static str> {

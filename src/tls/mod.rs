@@ -7,7 +7,7 @@ mod self_signed;
 mod verify;
 mod words;
 
-pub use options::TlsOptions;
+pub use options::{Identity, ServerCertificate, TlsOptions, Trust};
 pub use words::{Peer, alert_in_words, in_words};
 
 use crate::{error::Error, report::Report};
@@ -26,16 +26,13 @@ pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, Error> {
     let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Setup(error.into()))?;
-    let builder = if options.insecure {
-        builder.dangerous().with_custom_certificate_verifier(verify::anybody(provider()))
-    } else {
-        builder.with_root_certificates(match &options.cacert {
-            Some(path) => files::roots(path)?,
-            None => roots::system_or_built_in(),
-        })
+    let builder = match &options.trust {
+        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(verify::anybody(provider())),
+        Trust::File(path) => builder.with_root_certificates(files::roots(path)?),
+        Trust::System => builder.with_root_certificates(roots::system_or_built_in()),
     };
-    let config = match &options.client_identity {
-        Some((chain, key)) => {
+    let config = match &options.client {
+        Some(Identity { chain, key }) => {
             let identity = builder.with_client_auth_cert(files::certificates(chain)?, files::private_key(key)?);
             identity.map_err(|error| files::unusable_identity(chain, key, error))?
         }
@@ -57,16 +54,16 @@ pub fn server_config(options: &TlsOptions, report: Report) -> Result<Arc<ServerC
         }
         None => builder.with_no_client_auth(),
     };
-    let config = match &options.identity {
-        Some((chain, key)) => builder
+    let config = match &options.server {
+        ServerCertificate::Files(Identity { chain, key }) => builder
             .with_single_cert(files::certificates(chain)?, files::private_key(key)?)
             .map_err(|error| files::unusable_identity(chain, key, error))?,
-        None if options.self_signed => {
+        ServerCertificate::SelfSigned => {
             let made = self_signed::make()?;
             report.notice(format_args!("self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
             builder.with_single_cert(vec![made.certificate], made.key).map_err(|error| Error::Setup(error.into()))?
         }
-        None => {
+        ServerCertificate::Missing => {
             return Err(Error::usage_hint(
                 "a TLS listener needs a certificate",
                 "--cert FILE --key FILE, or --self-signed for tests",

@@ -33,7 +33,7 @@ pub use options::{DeflateOptions, WebSocketOptions};
 pub use reader::{Heard, Limits, Reader};
 pub use stream::WebSocket;
 
-use url::Url;
+use crate::flow::ByteEnd;
 
 /// Which side of the connection we are: it decides who masks (RFC 6455 section 5.1) and who closes TCP first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +44,12 @@ pub enum Side {
     Server,
 }
 
-/// What a client asks for.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// A `ws` or `wss` URL.
-    pub url: Url,
-    /// Whether the URL was written with a path; without one the path that the other end's client asked for is used.
-    pub path_was_given: bool,
+/// A connection after the opening handshake.
+pub struct Upgraded {
+    /// The raw stream.
+    pub end: ByteEnd,
+    /// What was read of it already.
+    pub early: Vec<u8>,
+    /// What was agreed on about permessage-deflate.
+    pub deflate: Option<Agreed>,
 }

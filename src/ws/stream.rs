@@ -1,7 +1,7 @@
 //! A WebSocket as a message stream.
 
 use super::{
-    Side,
+    Side, Upgraded,
     deflate::{Deflater, Inflater},
     fault::Fault,
     frame,
@@ -14,7 +14,6 @@ use crate::{
     config::Config,
     error::Error,
     flow::{Incoming, MessageEnd, MessageStream, Role},
-    http::Switched,
     message::{Close, Kind, Message},
     report::Level,
     ws::WebSocketOptions,
@@ -101,8 +100,8 @@ enum Settling {
 
 impl WebSocket {
     /// Starts to speak frames on a connection whose upgrade is done.
-    pub fn open(switched: Switched, side: Side, config: &Arc<Config>) -> MessageEnd {
-        let Switched { end, early, deflate } = switched;
+    pub fn open(upgraded: Upgraded, side: Side, config: &Arc<Config>) -> MessageEnd {
+        let Upgraded { end, early, deflate } = upgraded;
         let options = config.websocket.clone();
         let shows_frames = config.report.shows(Level::Frames);
         let name = end.name.clone();
@@ -133,7 +132,7 @@ impl WebSocket {
             heard_control: 0,
             shows_frames,
         };
-        MessageEnd { io: Box::new(stream), role: Role::WebSocket, name }
+        MessageEnd::new(stream, Role::WebSocket, name)
     }
 
     fn append(&mut self, opcode: Control, payload: &[u8]) {

@@ -4,7 +4,8 @@ use crate::support::{Finished, run};
 use std::collections::HashSet;
 use wsplice::{
     cli::command,
-    registry::{Build, Entry, find, table},
+    endpoint::{Build, Entry},
+    registry::{find, table},
     spec::Spec,
 };
 
@@ -197,7 +198,7 @@ fn every_alias_parses_as_its_row() {
     for entry in table().filter(|entry| !is_absent(entry)) {
         for name in entry.names {
             let spec = Spec::parse(&address(entry, name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(spec.entry.names[0], entry.names[0], "{name}");
+            assert_eq!(spec.entry().names[0], entry.names[0], "{name}");
         }
     }
 }

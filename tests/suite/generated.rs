@@ -7,7 +7,8 @@ use clap_mangen::{Man, roff::Roff, roff::bold, roff::roman};
 use std::{fmt::Write, fs, path::Path, process::Command};
 use wsplice::{
     cli::{EXIT_CODES, command},
-    registry::{Build, Entry, table},
+    endpoint::{Build, Entry},
+    registry::table,
 };
 
 #[test]

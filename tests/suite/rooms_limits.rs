@@ -165,7 +165,7 @@ fn only_targets_below_the_prefix_are_rooms() {
     ] {
         assert_eq!(ask(server.port, target, "").0, status, "{target}");
     }
-    run(["--broadcast", "--room-prefix", "a"], "").fails_with(2, "begins with a slash");
+    run(["--broadcast", "--room-prefix", "a"], "").fails_with(2, "must start with a slash: /a");
 }
 
 #[test]

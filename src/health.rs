@@ -1,16 +1,17 @@
 //! `--healthcheck`: asks a server whether it is well.
 
-use super::{
-    client::{drive, explain, refusal},
-    route::HEALTH_PATH,
-};
 use crate::{
     cli::{Cli, Parsed},
+    endpoint::{Listens, ListensAt},
     error::Error,
     flow::ByteIo,
-    net::HostPort,
-    spec::Spec,
-    tls::{self, TlsOptions},
+    http::{
+        HEALTH_PATH,
+        client::{Driven, explain, refusal},
+    },
+    net::{self, HostPort},
+    plan::First,
+    tls::{self, TlsOptions, Trust},
 };
 use http_body_util::Empty;
 use hyper::{Request, StatusCode, body::Bytes, header};
@@ -99,40 +100,33 @@ fn of_process(cmdline: &[u8]) -> Option<Question> {
 
 fn of_command_line(cli: &Cli) -> Option<Question> {
     let is_full = cli.serving.conncap.is_some() || cli.serving.oneshot;
-    let (first, second) = crate::specs(cli).ok()?;
     let wants_ok = cli.rooms.broadcast;
-    match &cli.rooms.metrics {
+    let (place, is_tls) = match &cli.rooms.metrics {
         // Where the server may have all connections that are allowed, it answers there.
-        Some(at) if is_full => {
-            let place = Place::Tcp(reachable(HostPort::parse_listen(at).ok()?)?);
-            Some(Question { place, is_tls: false, path: HEALTH_PATH.into(), wants_ok })
-        }
-        _ if is_full => None,
-        _ => {
-            let (place, is_tls) =
-                [Some(first), second].iter().flatten().find_map(|spec| listener(spec, false, false))?;
-            // Without a certificate nothing is answered.
-            let may_ask = !is_tls || cli.tls.client_ca.is_none();
-            may_ask.then(|| Question { place, is_tls, path: HEALTH_PATH.into(), wants_ok })
-        }
-    }
+        Some(at) if is_full => (Place::Tcp(reachable(at.clone())?), false),
+        _ if is_full => return None,
+        _ => listener(cli)?,
+    };
+    // Without a certificate nothing is answered.
+    let may_ask = !is_tls || cli.tls.client_ca.is_none();
+    may_ask.then(|| Question { place, is_tls, path: HEALTH_PATH.into(), wants_ok })
 }
 
-/// Where an address serves WebSockets, and whether over TLS.
-fn listener(spec: &Spec, is_websocket: bool, is_tls: bool) -> Option<(Place, bool)> {
-    let tcp = || HostPort::parse_listen(&spec.arg).ok().and_then(reachable).map(Place::Tcp);
-    match spec.entry.names[0] {
-        "ws-listen" => Some((tcp()?, is_tls)),
-        "wss-listen" => Some((tcp()?, true)),
-        "l-ws-unix" => Some((Place::Unix(spec.arg.clone()), is_tls)),
-        "tcp-listen" if is_websocket => Some((tcp()?, is_tls)),
-        "tls-listen" if is_websocket => Some((tcp()?, true)),
-        "unix-listen" if is_websocket => Some((Place::Unix(spec.arg.clone()), is_tls)),
-        name => {
-            let inner = spec.inner.as_deref()?;
-            listener(inner, is_websocket || name == "ws-upgrade", is_tls || name == "tls-accept")
-        }
-    }
+/// Where a command line serves WebSockets, and whether over TLS.
+fn listener(cli: &Cli) -> Option<(Place, bool)> {
+    let (first, second) = cli.addresses().ok()?;
+    let first = match &first {
+        First::Listener(at) => return Some((Place::Tcp(reachable(at.clone())?), false)),
+        First::Typed(first) => Some(first),
+    };
+    let listening = [first, second.as_ref()].into_iter().flatten().filter_map(|spec| spec.listens());
+    let (Listens { at, tls, .. }, arg) = listening.into_iter().find(|(listens, _)| listens.http)?;
+    let place = match at {
+        ListensAt::Port => Place::Tcp(reachable(HostPort::parse_listen(arg).ok()?)?),
+        ListensAt::Path => Place::Unix(arg.to_owned()),
+        ListensAt::Descriptor => return None,
+    };
+    Some((place, tls))
 }
 
 /// An address that is listened on, from this machine; none where the system chose the port.
@@ -167,7 +161,7 @@ impl Question {
 async fn ask(question: &Question) -> Result<(), Error> {
     let name = question.name();
     let mut socket: Box<dyn ByteIo> = match &question.place {
-        Place::Tcp(at) => Box::new(crate::net::connect(at).await?),
+        Place::Tcp(at) => Box::new(net::connect(at).await?),
         Place::Unix(path) => {
             let connected = UnixStream::connect(path).await;
             Box::new(connected.map_err(|source| Error::Connect { to: path.clone(), source })?)
@@ -176,24 +170,21 @@ async fn ask(question: &Question) -> Result<(), Error> {
     if question.is_tls {
         // It is this machine, whatever name its certificate is for.
         let connector =
-            TlsConnector::from(tls::client_config(&TlsOptions { insecure: true, ..TlsOptions::default() })?);
+            TlsConnector::from(tls::client_config(&TlsOptions { trust: Trust::Anybody, ..TlsOptions::default() })?);
         let server = ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));
         let connected = connector.connect(server, socket).await;
         socket = Box::new(connected.map_err(|error| tls::in_words(&name, tls::Peer::Server, &error))?);
     }
     let lost = |error: hyper::Error| explain(&name, &error);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(lost)?;
+    let mut connection = Driven::new(connection);
     let request = Request::get(&question.path).header(header::HOST, question.host()).body(Empty::<Bytes>::new());
     let request = request.map_err(|error| Error::usage(format!("--healthcheck {name}: {error}")))?;
-    let response = tokio::select! {
-        biased;
-        answer = sender.send_request(request) => answer.map_err(lost)?,
-        never = drive(connection) => match never {},
-    };
+    let response = connection.drive(sender.send_request(request)).await.map_err(lost)?;
     match response.status() {
         StatusCode::OK => Ok(()),
         _ if !question.wants_ok => Ok(()),
-        _ => Err(refusal(&name, response).await),
+        _ => Err(connection.drive(refusal(&name, response)).await),
     }
 }
 

@@ -1,0 +1,103 @@
+//! A listener that is used like an address that is dialled, as on the right of a session.
+
+use super::{
+    About, Accept, Bind, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Framed, Layers, Listening,
+    MessageEndpoint, MessageStack, listen,
+};
+use crate::{
+    config::Config,
+    error::Error,
+    flow::{ByteEnd, MessageEnd, Role, Task},
+};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Puts layers around an accepted connection; a client that waits for an answer is accepted.
+trait Dress<E: Send + 'static>: Send + Sync {
+    /// What passes through the outermost.
+    type Out;
+
+    /// Puts them around it.
+    fn dress<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> Task<'a, Result<Self::Out, Error>>;
+}
+
+impl<E: Send + 'static> Dress<E> for Layers<E> {
+    type Out = E;
+
+    fn dress<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> Task<'a, Result<E, Error>> {
+        Box::pin(self.apply(end, context))
+    }
+}
+
+impl Dress<ByteEnd> for Framed {
+    type Out = MessageEnd;
+
+    fn dress<'a>(&'a self, end: ByteEnd, context: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+        Box::pin(async { self.open(end, context).await?.finish(context).await })
+    }
+}
+
+impl Endpoint<Listening> {
+    /// A listener as an end that is dialled: each time it is opened it takes one connection. It starts to listen when it is
+    /// opened first.
+    #[must_use]
+    pub fn accept_one(self, config: &Arc<Config>) -> Endpoint<Dialled> {
+        match self {
+            Self::Bytes(ByteEndpoint { about, origin, layers }) => {
+                let origin: Box<dyn Dial<ByteEnd>> = Box::new(AcceptOne::new(&about, origin, layers, config));
+                ByteEndpoint { about, origin, layers: Layers::default() }.into()
+            }
+            Self::Messages(MessageEndpoint { about, stack }) => {
+                let origin: Box<dyn Dial<MessageEnd>> = match stack {
+                    MessageStack::Framed(origin, framed) => Box::new(AcceptOne::new(&about, origin, framed, config)),
+                    MessageStack::Native(origin, layers) => Box::new(AcceptOne::new(&about, origin, layers, config)),
+                };
+                MessageEndpoint { about, stack: MessageStack::Native(origin, Layers::default()) }.into()
+            }
+        }
+    }
+}
+
+struct AcceptOne<E, L> {
+    origin: Box<dyn Bind<E>>,
+    layers: L,
+    title: String,
+    role: Role,
+    config: Arc<Config>,
+    listening: Mutex<Option<Box<dyn Accept<E>>>>,
+}
+
+impl<E, L> AcceptOne<E, L> {
+    fn new(about: &About, origin: Box<dyn Bind<E>>, layers: L, config: &Arc<Config>) -> Self {
+        let (title, role) = (about.title.clone(), about.role);
+        Self { origin, layers, title, role, config: config.clone(), listening: Mutex::new(None) }
+    }
+}
+
+impl<E: Send + 'static, L: Dress<E>> Dial<L::Out> for AcceptOne<E, L> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<L::Out, Error>> {
+        Box::pin(async move {
+            loop {
+                let (end, peer) = {
+                    let mut listening = self.listening.lock().await;
+                    let accept = match &mut *listening {
+                        Some(accept) => accept,
+                        none => none.insert(listen(&*self.origin, &self.title, &self.config).await?),
+                    };
+                    accept.accept().await?
+                };
+                let mut own = ConnectContext::new(peer, context.limit);
+                own.request.clone_from(&context.request);
+                match self.layers.dress(end, &mut own).await {
+                    // A request for a file or a health check is no session.
+                    Err(Error::NoUpgrade { .. }) => {}
+                    dressed => return dressed,
+                }
+            }
+        })
+    }
+
+    fn role(&self) -> Role {
+        self.role
+    }
+}

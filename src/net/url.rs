@@ -1,0 +1,97 @@
+//! URLs of WebSockets.
+
+use super::HostPort;
+use crate::access::BasicAuth;
+use hyper::{header::HeaderValue, http::uri::PathAndQuery};
+use std::fmt;
+use url::Url;
+
+/// A `ws://` or `wss://` URL (RFC 6455 section 3). `Display` hides the password.
+#[derive(Clone)]
+pub struct WebSocketUrl {
+    /// Where the server is.
+    pub at: HostPort,
+    /// The `Host` header.
+    pub host: HeaderValue,
+    /// Path and query; `None` where the URL ends behind the host, without even a slash.
+    pub target: Option<PathAndQuery>,
+    /// `USER:PASSWORD@`.
+    pub credentials: Option<BasicAuth>,
+    shown: String,
+}
+
+impl WebSocketUrl {
+    /// Parses it.
+    ///
+    /// # Errors
+    /// A reason without the URL.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| error.to_string())?;
+        if !matches!(url.scheme(), "ws" | "wss") {
+            return Err("the scheme must be ws or wss".into());
+        }
+        let name = url.host_str().unwrap_or_default();
+        if name.is_empty() {
+            return Err("the host is missing".into());
+        }
+        if url.port() == Some(0) {
+            return Err("port 0 cannot be connected to".into());
+        }
+        if url.fragment().is_some() {
+            // RFC 6455 section 3.
+            return Err("a WebSocket URL has no fragment; write %23 for #".into());
+        }
+        let host = url.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
+        let host = HeaderValue::from_str(&host).map_err(|_| format!("`{name}` is not a host name"))?;
+        let at = HostPort {
+            host: name.trim_matches(['[', ']']).to_owned(),
+            port: url.port_or_known_default().unwrap_or(80),
+        };
+        let has_target = text.splitn(4, '/').nth(3).is_some() || text.contains('?');
+        let target = if has_target { Some(target_of(&url)?) } else { None };
+        Ok(Self { at, host, target, credentials: credentials_of(&url), shown: without_password(url) })
+    }
+
+    /// The same URL, with the path `/` if it has none.
+    #[must_use]
+    pub fn with_target(mut self) -> Self {
+        self.target.get_or_insert_with(|| PathAndQuery::from_static("/"));
+        self
+    }
+
+    /// The same URL under another name, such as the path of a unix socket.
+    #[must_use]
+    pub fn shown_as(mut self, shown: impl Into<String>) -> Self {
+        self.shown = shown.into();
+        self
+    }
+}
+
+impl fmt::Display for WebSocketUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+fn target_of(url: &Url) -> Result<PathAndQuery, String> {
+    let target = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    PathAndQuery::try_from(target).map_err(|error| format!("the path cannot be requested: {error}"))
+}
+
+fn credentials_of(url: &Url) -> Option<BasicAuth> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    Some(BasicAuth::new(&format!("{}:{}", decode(url.username()), decode(url.password().unwrap_or_default()))))
+}
+
+fn without_password(mut url: Url) -> String {
+    if url.password().is_some() {
+        let _ = url.set_password(Some("…"));
+    }
+    url.to_string().replace("%E2%80%A6", "…")
+}
