@@ -19,9 +19,9 @@ use std::{
 pub(super) static TCP: Entry = Entry {
     names: &["tcp-listen-fd"],
     arg: Some("FD"),
-    summary: "Accept TCP connections on a socket of the service manager",
-    details: "FD is the number of the descriptor that was handed over (systemd's socket activation), 3 for the first, or \
-              its name (FileDescriptorName=). The socket unit must have Accept=no.",
+    summary: "Accept TCP connections on a socket from the service manager",
+    details: "FD is the number of the descriptor that the service manager passed (systemd socket activation), 3 for \
+              the first, or its name (FileDescriptorName=). The socket unit must set Accept=no.",
     example: "ws-u:tcp-listen-fd:3 mirror:",
     flags: &["oneshot", "conncap"],
     build: Build::Listen(|arg, _| listen(Kind::Tcp, arg), PLAIN),
@@ -30,8 +30,8 @@ pub(super) static TCP: Entry = Entry {
 pub(super) static UNIX: Entry = Entry {
     names: &["unix-listen-fd"],
     arg: Some("FD"),
-    summary: "Accept connections on a unix socket of the service manager",
-    details: "Otherwise as tcp-listen-fd:. The socket's path is left to the service manager.",
+    summary: "Accept connections on a unix socket from the service manager",
+    details: "As tcp-listen-fd:, for a unix socket. wsplice does not remove the path of the socket.",
     example: "ws-u:unix-listen-fd:3 mirror:",
     flags: &["oneshot", "conncap"],
     build: Build::Listen(|arg, _| listen(Kind::Unix, arg), PLAIN),

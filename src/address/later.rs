@@ -30,7 +30,7 @@ pub(super) static UDP: Entry = absent(
 );
 pub(super) static UNIX_DATAGRAM: Entry = absent(
     &["unix-dgram", "abstract-dgram"],
-    "Unix datagrams",
+    "Unix datagram sockets",
     "not supported yet: use `exec:socat --exec-args - UNIX-SENDTO:PATH`",
 );
 pub(super) static ABSTRACT: Entry = absent(
@@ -47,7 +47,7 @@ pub(super) static ABSTRACT: Entry = absent(
         "l-ws-abstract",
     ],
     "Abstract unix sockets",
-    "write unix:@NAME or unix-l:@NAME",
+    "use unix:@NAME or unix-l:@NAME",
 );
 pub(super) static SEQPACKET: Entry = absent(
     &[
@@ -61,25 +61,28 @@ pub(super) static SEQPACKET: Entry = absent(
         "seqpacket-l",
         "l-seqpacket",
     ],
-    "Unix sequenced packets",
+    "Unix seqpacket sockets",
     "not supported yet",
 );
 pub(super) static ACCEPT_FROM_FD: Entry = absent(
     &["accept-from-fd"],
-    "A listening socket of the service manager",
-    "write tcp-listen-fd:N or unix-listen-fd:N",
+    "A listening socket from the service manager",
+    "use tcp-listen-fd:N or unix-listen-fd:N",
 );
-pub(super) static OPEN: Entry =
-    absent(&["open-async", "open-fd", "async-fd"], "An open file", "use readfile: or writefile: with /dev/fd/N");
+pub(super) static OPEN: Entry = absent(
+    &["open-async", "open-fd", "async-fd"],
+    "An open file descriptor",
+    "use readfile: or writefile: with /dev/fd/N",
+);
 pub(super) static TOYS: Entry = absent(
     &["clogged", "random", "zero", "null", "devnull", "empty", "assert", "assert2", "literal-base64"],
-    "Ends for tests",
+    "Addresses for tests",
     "use readfile: or writefile: with /dev/zero, /dev/urandom or /dev/null",
 );
-pub(super) static VSOCK: Entry = absent(&["vsock", "vsock-listen"], "Virtual machine sockets", "not supported yet");
-pub(super) static NAMED_PIPE: Entry = absent(&["namedpipe"], "Windows named pipes", "there is no Windows version");
+pub(super) static VSOCK: Entry = absent(&["vsock", "vsock-listen"], "VM sockets (vsock)", "not supported yet");
+pub(super) static NAMED_PIPE: Entry = absent(&["namedpipe"], "Windows named pipes", "wsplice does not run on Windows");
 pub(super) static INTERNAL: Entry = absent(
     &["registry-stream-listen", "registry-stream-connect", "mock_stream_socket", "dummy"],
-    "Parts of websocat's own tests",
-    "they have no use outside websocat",
+    "Internals of websocat",
+    "websocat uses them for its own tests only",
 );

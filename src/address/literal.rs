@@ -15,8 +15,8 @@ use std::{
 pub(super) static LITERAL: Entry = Entry {
     names: &["literal"],
     arg: Some("[TEXT]"),
-    summary: "Say this text, then end",
-    details: "What is sent to it is thrown away.",
+    summary: "Send this text, then end",
+    details: "Data written to it is discarded.",
     example: "ws-l:127.0.0.1:8080 literal:hello",
     flags: &[],
     build: Build::Dial(|arg, _| {
@@ -28,8 +28,8 @@ pub(super) static LITERAL: Entry = Entry {
 pub(super) static LITERAL_REPLY: Entry = Entry {
     names: &["literalreply"],
     arg: Some("[TEXT]"),
-    summary: "Answer each message with this text",
-    details: "One text message for each message that arrives.",
+    summary: "Reply to each message with this text",
+    details: "Sends one text message for each message that arrives.",
     example: "ws-l:127.0.0.1:8080 literalreply:pong",
     flags: &[],
     build: Build::Dial(|arg, _| {

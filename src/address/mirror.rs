@@ -14,8 +14,8 @@ use std::{
 pub(super) static MIRROR: Entry = Entry {
     names: &["mirror"],
     arg: None,
-    summary: "Send everything back",
-    details: "Text stays text, binary stays binary, and messages keep their boundaries.",
+    summary: "Send each message back",
+    details: "Messages keep their type, text or binary, and their boundaries.",
     example: "ws-l:127.0.0.1:1234 mirror:",
     flags: &[],
     build: Build::Dial(|_, _| Ok(MessageEndpoint::dial("mirror:", Mirror).into())),

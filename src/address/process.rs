@@ -23,10 +23,10 @@ pub(super) static EXEC: Entry = Entry {
     names: &["exec"],
     arg: Some("PROGRAM"),
     summary: "Run a program",
-    details: "It is spoken to through its standard input and output; its standard error is ours. Its arguments follow \
-              --exec-args. \
-              Where messages are on the other side, its lines are text messages. It runs once for each session; when the \
-              session is over it and what it has started get SIGHUP if it has not ended. A status other than 0 is exit code 10.",
+    details: "Connects to the standard input and output of the program; its standard error is that of wsplice. \
+              --exec-args gives its arguments. If the other end carries messages, each line of output is a text \
+              message. The program runs once per session. When the session ends, a program that still runs gets \
+              SIGHUP, with the processes that it has started. A status other than 0 is exit code 10.",
     example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",
     flags: &["exec-args"],
     build: Build::Dial(|arg, config| Ok(endpoint("exec", arg, arg.into(), config.exec_args.clone()))),
@@ -36,7 +36,7 @@ pub(super) static SHELL: Entry = Entry {
     names: &["sh-c", "cmd"],
     arg: Some("COMMAND"),
     summary: "Run a shell command line",
-    details: "As exec:, with sh -c.",
+    details: "As exec:, with sh -c COMMAND.",
     example: "ws-l:127.0.0.1:8080 sh-c:sort",
     flags: &[],
     build: Build::Dial(|arg, _| Ok(endpoint("sh-c", arg, "sh".into(), vec!["-c".into(), arg.into()]))),

@@ -11,9 +11,9 @@ pub(super) static STDIO: Entry = Entry {
     names: &["stdio", "-", "asyncstdio", "threadedstdio"],
     arg: None,
     summary: "Standard input and output",
-    details: "Reads standard input and writes standard output. Where messages are on the other side, a line is a text \
-              message. After the end of the input, answers are waited for (--linger). It exists once: the clients of a \
-              listener share it.",
+    details: "Reads standard input and writes standard output. If the other end carries messages, each line is a text \
+              message. After the end of input, waits for replies until nothing has arrived for --linger. All clients \
+              of a listener share it.",
     example: "- ws://127.0.0.1:8080/",
     flags: &["linger", "exit-on-eof", "no-close", "one-message", "replies"],
     build: Build::Dial(|_, _| Ok(stdio())),

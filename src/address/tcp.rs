@@ -16,8 +16,8 @@ pub(super) static CONNECT: Entry = Entry {
     names: &["tcp", "tcp-connect", "connect-tcp", "tcp-c", "c-tcp"],
     arg: Some("HOST:PORT"),
     summary: "Connect to a TCP server",
-    details: "Looks the name up at each connection and races its addresses (RFC 8305). The end of the input is passed on \
-              as a half-close.",
+    details: "Resolves the name for each connection and races its addresses (Happy Eyeballs, RFC 8305). Passes on the \
+              end of the input as a half-close.",
     example: "- tcp:127.0.0.1:7",
     flags: &["connect-timeout"],
     build: Build::Dial(|arg, config| Ok(connect(&parse(arg)?, config).into())),
@@ -27,8 +27,7 @@ pub(super) static LISTEN: Entry = Entry {
     names: &["tcp-listen", "listen-tcp", "tcp-l", "l-tcp"],
     arg: Some("[ADDR:]PORT"),
     summary: "Accept TCP connections",
-    details: "Each connection is a session with an end of its own on the right. A port alone listens on 127.0.0.1; port \
-              0 takes any free port.",
+    details: "Opens ADDR2 once per connection. Without ADDR, listens on 127.0.0.1. Port 0 selects any free port.",
     example: "tcp-l:127.0.0.1:0 ws://127.0.0.1:8080/",
     flags: &["stdout-announce-listening-ports", "oneshot", "conncap"],
     build: Build::Listen(|arg, _| Ok(listen(&parse_listen(arg)?).into()), PLAIN),

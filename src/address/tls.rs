@@ -13,7 +13,7 @@ pub(super) static LISTEN: Entry = Entry {
     names: &["tls-listen", "ssl-listen", "tls-l", "ssl-l", "l-tls", "l-ssl", "listen-tls", "listen-ssl"],
     arg: Some("[ADDR:]PORT"),
     summary: "Accept TLS connections",
-    details: "The same as tls-a:tcp-l:[ADDR:]PORT. Needs --cert and --key, or --self-signed.",
+    details: "Same as tls-a:tcp-l:[ADDR:]PORT. Requires --cert and --key, or --self-signed.",
     example: "tls-l:127.0.0.1:8443 mirror: --self-signed",
     flags: &["cert", "key", "self-signed", "client-ca"],
     build: Build::Listen(

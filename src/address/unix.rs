@@ -20,7 +20,7 @@ pub(super) static CONNECT: Entry = Entry {
     names: &["unix", "unix-connect", "connect-unix", "unix-c", "c-unix"],
     arg: Some("PATH"),
     summary: "Connect to a unix socket",
-    details: "A path that starts with @ is a name in Linux's abstract namespace.",
+    details: "A PATH that starts with @ is a name in the abstract namespace of Linux.",
     example: "- unix:/tmp/server.sock",
     flags: &[],
     build: Build::Dial(|arg, _| Ok(connect(arg).into())),
@@ -30,8 +30,8 @@ pub(super) static LISTEN: Entry = Entry {
     names: &["unix-listen", "listen-unix", "unix-l", "l-unix"],
     arg: Some("PATH"),
     summary: "Accept connections on a unix socket",
-    details: "The path must not exist, unless --unlink removes it first; it is removed at the end. A path that starts \
-              with @ is a name in Linux's abstract namespace.",
+    details: "PATH must not exist, unless --unlink removes it first; wsplice removes it at exit. A PATH that starts \
+              with @ is a name in the abstract namespace of Linux.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
     flags: &["unlink", "oneshot", "conncap"],
     build: Build::Listen(|arg, config| Ok(listen(arg, config).into()), PLAIN),

@@ -13,10 +13,10 @@ use std::sync::Arc;
 pub(super) static WS: Entry = Entry {
     names: &["ws"],
     arg: Some("//HOST[:PORT][/PATH]"),
-    summary: "Connect to a WebSocket",
-    details: "Also written as a bare HOST:PORT/PATH. USER:PASSWORD@ in front of the host becomes a Basic Authorization \
-              header. When the other end is a listening WebSocket, its client's subprotocols are offered, and a URL \
-              without a path asks for the client's path and query.",
+    summary: "Connect to a WebSocket server",
+    details: "A bare HOST:PORT/PATH is a ws:// URL. USER:PASSWORD@ before the host sets the Authorization header for \
+              Basic authentication. If the other end is a listening WebSocket, wsplice offers the subprotocols that \
+              its client offers and, if the URL has no path, requests the path and query that the client requests.",
     example: "ws://127.0.0.1:8080/chat",
     flags: &["header", "origin", "protocol", "ua", "basic-auth", "connect-timeout", "deflate"],
     build: Build::Dial(|arg, config| client("ws", arg, config)),
@@ -25,9 +25,9 @@ pub(super) static WS: Entry = Entry {
 pub(super) static WSS: Entry = Entry {
     names: &["wss"],
     arg: Some("//HOST[:PORT][/PATH]"),
-    summary: "Connect to a WebSocket over TLS",
-    details: "The certificate must be valid for HOST (or --tls-domain) and signed by an authority that the system, or \
-              --cacert, trusts. Otherwise as ws:.",
+    summary: "Connect to a WebSocket server over TLS",
+    details: "As ws:. The certificate must be valid for HOST (or --tls-domain) and signed by a CA that the system, or \
+              --cacert, trusts.",
     example: "wss://example.com/chat",
     flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key"],
     build: Build::Dial(|arg, config| client("wss", arg, config)),
@@ -36,8 +36,9 @@ pub(super) static WSS: Entry = Entry {
 pub(super) static WS_UNIX: Entry = Entry {
     names: &["ws+unix"],
     arg: Some("PATH[:/URI]"),
-    summary: "Connect to a WebSocket on a unix socket",
-    details: "PATH is the socket, URI the path that is asked for. The same as ws-c:unix:PATH --ws-c-uri ws://localhost/URI.",
+    summary: "Connect to a WebSocket server on a unix socket",
+    details: "PATH is the path of the socket, URI the path to request. Same as ws-c:unix:PATH --ws-c-uri \
+              ws://localhost/URI.",
     example: "ws+unix:/tmp/server.sock:/chat",
     flags: &["header", "origin", "protocol"],
     build: Build::Dial(|arg, config| {
@@ -53,10 +54,10 @@ pub(super) static WS_UNIX: Entry = Entry {
 pub(super) static WS_LISTEN: Entry = Entry {
     names: &["ws-listen", "ws-l", "l-ws", "listen-ws"],
     arg: Some("[ADDR:]PORT"),
-    summary: "Serve WebSockets",
-    details: "Any number of clients at once, at any path (--restrict-uri), each with an end of its own on the right. A \
-              port alone listens on 127.0.0.1; port 0 takes any free port. Requests that ask for no upgrade get a file \
-              (-F) or 426. The same as ws-u:tcp-l:[ADDR:]PORT.",
+    summary: "Accept WebSocket connections",
+    details: "Accepts any number of clients at once, at any path (unless --restrict-uri), and opens ADDR2 once per \
+              client. Without ADDR, listens on 127.0.0.1. Port 0 selects any free port. A request that is not an \
+              opening handshake gets a file (-F) or 426. Same as ws-u:tcp-l:[ADDR:]PORT.",
     example: "ws-l:127.0.0.1:1234 mirror:",
     flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "oneshot", "conncap", "deflate"],
     build: Build::Listen(
@@ -68,8 +69,8 @@ pub(super) static WS_LISTEN: Entry = Entry {
 pub(super) static WSS_LISTEN: Entry = Entry {
     names: &["wss-listen", "wss-l", "l-wss", "listen-wss"],
     arg: Some("[ADDR:]PORT"),
-    summary: "Serve WebSockets over TLS",
-    details: "Needs --cert and --key, or --self-signed. Otherwise as ws-listen:. The same as ws-u:tls-a:tcp-l:[ADDR:]PORT.",
+    summary: "Accept WebSocket connections over TLS",
+    details: "As ws-listen:. Requires --cert and --key, or --self-signed. Same as ws-u:tls-a:tcp-l:[ADDR:]PORT.",
     example: "wss-l:127.0.0.1:1234 mirror: --self-signed",
     flags: &["cert", "key", "self-signed", "client-ca"],
     build: Build::Listen(
@@ -84,8 +85,8 @@ pub(super) static WSS_LISTEN: Entry = Entry {
 pub(super) static WS_LISTEN_UNIX: Entry = Entry {
     names: &["l-ws-unix"],
     arg: Some("PATH"),
-    summary: "Serve WebSockets on a unix socket",
-    details: "The same as ws-u:unix-l:PATH; for a reverse proxy on the same machine.",
+    summary: "Accept WebSocket connections on a unix socket",
+    details: "Same as ws-u:unix-l:PATH, for a reverse proxy on the same machine.",
     example: "l-ws-unix:/tmp/server.sock mirror:",
     flags: &["unlink"],
     build: Build::Listen(

@@ -16,31 +16,31 @@ pub fn command() -> Command {
         .after_long_help(format!("{VALUES}\n\n{EXAMPLES}\n\n{}\n{}", addresses(), exit_codes()))
 }
 
-const VALUES: &str = "SECONDS may have a unit: 300ms, 5s, 2m, 1h. BYTES may end in k, m or g.";
+const VALUES: &str = "SECONDS may have a unit: 300ms, 5s, 2m, 1h. BYTES may have a suffix: k, m or g.";
 
 const EXAMPLES: &str = "\
 Examples:
-  wsplice wss://example.com/chat                    talk to a server
-  wsplice -s 8080                                   be a server, on 127.0.0.1
-  wsplice ws-l:0.0.0.0:8080 tcp:127.0.0.1:22        a tunnel's far end
-  wsplice tcp-l:127.0.0.1:2222 ws://HOST:8080/      and its near end
-  wsplice ws-u:unix-l:/tmp/x.sock sh-c:'sort -u'    overlays go in front";
+  wsplice wss://example.com/chat                    connect to a WebSocket server
+  wsplice -s 8080                                   listen on 127.0.0.1:8080
+  wsplice ws-l:0.0.0.0:8080 tcp:127.0.0.1:22        tunnel: the server side
+  wsplice tcp-l:127.0.0.1:2222 ws://HOST:8080/      tunnel: the client side
+  wsplice ws-u:unix-l:/tmp/x.sock sh-c:'sort -u'    overlays precede the address";
 
 /// Every exit code and its meaning: for `--help` and the manual.
 pub const EXIT_CODES: &[(&str, &str)] = &[
-    ("0", "The session ended well."),
-    ("1", "Another input or output error, such as a full disk or a line that is not UTF-8."),
-    ("2", "The command line, or a file that it names, cannot be used."),
-    ("3", "A name could not be resolved, or an address not connected to or listened on."),
-    ("4", "TLS failed, for example over a certificate."),
-    ("5", "The WebSocket handshake was refused; the HTTP status is shown."),
-    ("6", "The peer broke the WebSocket protocol, or a message was too long."),
+    ("0", "The session ended without an error."),
+    ("1", "Any other input or output error, such as a full disk or a line that is not UTF-8."),
+    ("2", "The command line, or a file that it names, is not usable."),
+    ("3", "A name did not resolve, or connecting or listening failed."),
+    ("4", "TLS failed, for example because of a certificate."),
+    ("5", "The opening handshake failed; the error shows the HTTP status or the reason."),
+    ("6", "The peer violated the WebSocket protocol, or sent a message that is too long."),
     ("7", "The connection was lost without a close frame."),
-    ("8", "The peer closed with another code than 1000, 1001 or none."),
-    ("9", "The session ended before --replies was fulfilled."),
-    ("10", "A process could not start, or ended with another status than 0."),
-    ("124", "A time limit ran out."),
-    ("128+N", "Signal N ended the run: 130 SIGINT, 143 SIGTERM, 141 nobody reads the output any more."),
+    ("8", "The peer sent a close code other than 1000 or 1001."),
+    ("9", "The session ended before N messages arrived (--replies N)."),
+    ("10", "A child process could not start, or did not exit with status 0."),
+    ("124", "A time limit was reached."),
+    ("128+N", "Signal N ended the run: 130 SIGINT, 143 SIGTERM, 141 SIGPIPE (standard output closed)."),
 ];
 
 fn exit_codes() -> String {

@@ -29,21 +29,21 @@ use values::{Subprotocols, duration, header, server_address, static_file};
 
 /// Splices any two endpoints together, WebSockets first.
 ///
-/// Connects ADDR1 with ADDR2 and copies messages or bytes both ways until both have ended. With one address the other
-/// end is standard input and output: it is ADDR1, or ADDR2 where the address is a listener.
+/// Connects ADDR1 to ADDR2 and copies messages or bytes in both directions until both ends have ended. If only one
+/// address is given, the other one is standard input and output: ADDR1, or ADDR2 if the given address is a listener.
 #[derive(Parser)]
 #[command(name = "wsplice", version, max_term_width = 100, args_override_self = true)]
 pub struct Cli {
-    /// The first end, such as ws://HOST/PATH, ws-l:127.0.0.1:8080, tcp:HOST:PORT, or - for standard input and output
+    /// First address, such as ws://HOST/PATH, ws-l:127.0.0.1:8080, tcp:HOST:PORT, or - for standard input and output
     #[arg(value_name = "ADDR1")]
     pub first: Option<String>,
-    /// The second end
+    /// Second address
     #[arg(value_name = "ADDR2")]
     pub second: Option<String>,
-    /// Serve WebSockets on this port, of 127.0.0.1 unless ADDR is given; the same as ws-l: as ADDR1
+    /// Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1
     #[arg(short = 's', long = "server-mode", value_name = "[ADDR:]PORT", value_parser = server_address)]
     pub server: Option<HostPort>,
-    /// Print what would be connected and what was inserted, and exit
+    /// Print what would be connected, including the overlays that wsplice inserts, and exit
     #[arg(long, visible_alias = "dump-spec")]
     pub explain: bool,
     /// The options below, by subject.
@@ -70,7 +70,7 @@ pub struct Cli {
     /// Processes and reconnecting.
     #[command(flatten)]
     pub other: OtherArgs,
-    /// What is shown.
+    /// Lines on standard error.
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -85,32 +85,32 @@ pub struct DirectionArgs {
     /// Copy from ADDR2 to ADDR1 only
     #[arg(short = 'U', long = "unidirectional-reverse", conflicts_with = "forward_only")]
     pub reverse_only: bool,
-    /// End the session as soon as either end has ended, without waiting for answers
+    /// End the session as soon as either end has ended, without waiting for replies
     #[arg(short = 'E', long)]
     pub exit_on_eof: bool,
-    /// After the end of the input send no close frame; receive until the peer closes
+    /// Send no close frame after the end of the input; receive until the peer closes
     #[arg(short = 'n', long, conflicts_with = "exit_on_eof")]
     pub no_close: bool,
-    /// Send at most one message to ADDR2, and end as soon as one has come back
+    /// Send at most one message to ADDR2, and end as soon as one reply has arrived
     #[arg(short = '1', long)]
     pub one_message: bool,
-    /// End as soon as N messages have come from ADDR2; exit 9 when the session ends before that
+    /// End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["no_close", "forward_only"])]
     pub replies: Option<u64>,
-    /// After the end of standard input, close once nothing has arrived for this long
+    /// After the end of standard input, close when nothing has arrived for this long
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "300ms")]
     pub linger: Duration,
-    /// After one direction of a WebSocket session has ended, how long the other may be silent
+    /// Maximum silence in one direction of a WebSocket session after the other direction has ended
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub close_timeout: Duration,
-    /// After SIGINT or SIGTERM, how long sessions may take to end; a second signal ends them at once
+    /// Maximum time for sessions to end after SIGINT or SIGTERM; a second signal ends them at once
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub grace: Duration,
-    /// How long opening a connection may take, from the name look-up to the finished upgrade (exit 124); listeners give
-    /// clients as long for the TLS handshake and for the request
+    /// Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124);
+    /// listeners also apply it to a client's TLS handshake, and to its request
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10")]
     pub connect_timeout: Duration,
-    /// How long the whole run may take (exit 124)
+    /// Maximum time for the whole run (exit 124)
     #[arg(short = 'm', long, value_name = "SECONDS", value_parser = duration)]
     pub max_time: Option<Duration>,
 }
@@ -119,40 +119,40 @@ pub struct DirectionArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Text and binary")]
 pub struct FramingArgs {
-    /// Read every byte end by lines, each a text message
+    /// Treat each line of a byte stream as one text message
     #[arg(short = 't', long, overrides_with = "binary")]
     pub text: bool,
-    /// Send what is read from a byte end as binary messages, and write messages with nothing behind them
+    /// Treat each read from a byte stream as one binary message, and write messages without a trailing newline
     #[arg(short = 'b', long, overrides_with = "text")]
     pub binary: bool,
-    /// Lines end with a zero byte instead of a newline
+    /// Terminate lines with a zero byte instead of a newline
     #[arg(short = '0', long)]
     pub null_terminated: bool,
-    /// Where messages are written as lines, turn newlines inside them into spaces
+    /// When messages are written as lines, replace the newlines inside them (zero bytes with -0) with spaces
     #[arg(long)]
     pub one_line: bool,
 }
 
-/// The upgrade request.
+/// The opening handshake.
 #[derive(Args)]
 #[command(next_help_heading = "WebSocket client")]
 pub struct ClientArgs {
-    /// Add a header to the upgrade request, or replace one of ours; one for each -H
+    /// Add an HTTP header to the opening handshake, or replace a default one; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Send this Origin header
     #[arg(long, value_name = "URL", value_parser = values::header_value)]
     pub origin: Option<HeaderValue>,
-    /// Offer these subprotocols, separated by commas, the preferred one first
+    /// Offer these subprotocols, separated by commas, in order of preference
     #[arg(long, value_name = "NAME", value_parser = values::subprotocols)]
     pub protocol: Option<Subprotocols>,
     /// Send this User-Agent header
     #[arg(long, value_name = "TEXT", value_parser = values::header_value)]
     pub ua: Option<HeaderValue>,
-    /// Send a Basic Authorization header
+    /// Send an Authorization header for Basic authentication
     #[arg(long, value_name = "USER:PASSWORD", value_parser = values::basic_auth)]
     pub basic_auth: Option<BasicAuth>,
-    /// The URL that the ws-c: overlay asks for
+    /// URL that the ws-c: overlay requests
     #[arg(long, value_name = "URL", value_parser = values::websocket_url, default_value = "ws://localhost/")]
     pub ws_c_uri: WebSocketUrl,
 }
@@ -161,45 +161,45 @@ pub struct ClientArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Listeners")]
 pub struct ServingArgs {
-    /// Serve one connection and end
+    /// Serve one connection, then exit
     #[arg(long)]
     pub oneshot: bool,
-    /// Serve at most N connections at once; others wait in the system's queue
+    /// Serve at most N connections at once; others wait in the kernel's listen backlog
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub conncap: Option<u32>,
-    /// Print LISTEN and the address on standard output when a listener is ready: LISTEN proto=tcp,ip=127.0.0.1,port=8080
+    /// When a listener is ready, print its address on standard output, as LISTEN proto=tcp,ip=127.0.0.1,port=8080
     #[arg(long)]
     pub stdout_announce_listening_ports: bool,
-    /// Remove a socket that is left at the path before listening there
+    /// Remove an existing socket at the path of a unix socket listener before listening
     #[arg(long)]
     pub unlink: bool,
-    /// Choose this subprotocol when the client offers it; without this option it is the one that a WebSocket on the
-    /// other side chose, else the client's first
+    /// Select this subprotocol if the client offers it. Default: the one that a WebSocket server on the other side
+    /// selected, or, if the other side is not a WebSocket, the client's first
     #[arg(long, value_name = "NAME", value_parser = values::subprotocol)]
     pub server_protocol: Option<HeaderValue>,
-    /// Add a header to every HTTP answer; may be repeated
+    /// Add an HTTP header to every response; may be repeated
     #[arg(long = "server-header", value_name = "NAME: VALUE", value_parser = header)]
     pub server_headers: Vec<(HeaderName, HeaderValue)>,
-    /// Accept WebSockets at this path only; upgrade requests for others get 404
+    /// Accept WebSockets at this path only; opening handshakes for other paths get 404
     #[arg(long, value_name = "PATH", value_parser = RequestPath::parse)]
     pub restrict_uri: Option<RequestPath>,
-    /// Accept browsers from this origin only (others get 403); may be repeated
+    /// Accept browsers with this Origin header only; others get 403; may be repeated
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = values::origin)]
     pub allow_origins: Vec<String>,
-    /// Accept browsers from pages of the same host and port only
+    /// Accept browsers only if the Origin header has the host and port of the Host header; others get 403
     #[arg(long)]
     pub same_origin: bool,
-    /// Let only those in (others get 401) who show one of the USER:PASSWORD lines of this file
+    /// Require Basic authentication; FILE lists USER:PASSWORD pairs, one per line; otherwise 401
     #[arg(long, value_name = "FILE")]
     pub require_basic_auth: Option<PathBuf>,
-    /// Let only those in who show one of the tokens in this file, a line each, as `Authorization: Bearer TOKEN` or as
-    /// ?access_token=TOKEN
+    /// Require a token, as `Authorization: Bearer TOKEN` or ?access_token=TOKEN; FILE lists tokens, one per line;
+    /// otherwise 401
     #[arg(long, value_name = "FILE")]
     pub require_token: Option<PathBuf>,
-    /// Believe the X-Forwarded-For header of proxies in this network; may be repeated
+    /// Trust the X-Forwarded-For header of proxies in this network; may be repeated
     #[arg(long = "trust-proxy", value_name = "CIDR", value_parser = values::network)]
     pub trusted_proxies: Vec<IpNet>,
-    /// Serve a file to plain GET requests, such as /index.html:text/html:./page.html; may be repeated
+    /// Serve a file in response to plain GET requests, such as /index.html:text/html:./page.html; may be repeated
     #[arg(short = 'F', long = "static-file", value_name = "URI:CONTENT-TYPE:FILE", value_parser = static_file)]
     pub static_files: Vec<StaticFile>,
 }
@@ -208,35 +208,35 @@ pub struct ServingArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Rooms")]
 pub struct RoomArgs {
-    /// Serve rooms: what a client sends goes to all clients of the same path and query
+    /// Run a room server: send each client's messages to all clients with the same path and query
     #[arg(long)]
     pub broadcast: bool,
     /// Do not send a message back to its sender
     #[arg(long, requires = "broadcast")]
     pub no_echo: bool,
-    /// What to do with a member that does not take its messages fast enough
+    /// What to do with a member whose backlog is full
     #[arg(long, value_name = "POLICY", value_enum, default_value = "disconnect", requires = "broadcast")]
     pub slow: SlowPolicy,
-    /// How many bytes may wait for a member before it is too slow
+    /// Maximum number of bytes that are queued for one member
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "16m", requires = "broadcast")]
     pub backlog: usize,
-    /// Refuse to open more rooms than this at once (HTTP 503)
+    /// Maximum number of rooms; handshakes for more get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_rooms: Option<u32>,
-    /// Refuse more members of a room than this (HTTP 503)
+    /// Maximum number of members per room; further ones get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_per_room: Option<u32>,
-    /// Refuse more members from one address than this (HTTP 503)
+    /// Maximum number of members per client address; further ones get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_per_address: Option<u32>,
-    /// Serve rooms at this path and below it only; others get 404
+    /// Serve rooms only at this path and below it; other paths get 404
     #[arg(long, value_name = "PATH", requires = "broadcast", value_parser = RequestPath::parse)]
     pub room_prefix: Option<RequestPath>,
     /// Serve Prometheus metrics at http://ADDR/metrics
     #[arg(long, value_name = "[ADDR:]PORT", requires = "broadcast", value_parser = server_address)]
     pub metrics: Option<HostPort>,
-    /// Ask a running server whether it is well, and exit 0 if it is: the room server at URL, or what runs as process 1,
-    /// as in a container
+    /// Check the health of the room server at URL, or without URL of process 1, as in a container; exit 0 if it is
+    /// healthy
     #[arg(long, value_name = "URL", num_args = 0..=1, exclusive = true)]
     pub healthcheck: Option<Option<String>>,
 }
@@ -245,39 +245,40 @@ pub struct RoomArgs {
 #[derive(Args)]
 #[command(next_help_heading = "WebSocket, both sides")]
 pub struct WebSocketArgs {
-    /// Send a ping this often; 0 for none, which is the default, except with --broadcast: 30
+    /// Interval between pings; 0 disables them. Default: 0, with --broadcast 30
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     pub ping_interval: Option<Duration>,
-    /// Give the connection up when a ping is not answered for this long (exit 7); with --broadcast 60 by default
+    /// Close the connection if no pong arrives within SECONDS (exit 7); other data from the peer counts as well.
+    /// Default with --broadcast: 60
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     pub ping_timeout: Option<Duration>,
-    /// Close with this code instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999
+    /// Close code to send instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999
     #[arg(long, value_name = "CODE", value_parser = values::close_code)]
     pub close_status_code: Option<u16>,
-    /// Close with this reason, at most 123 bytes
+    /// Close reason to send, at most 123 bytes
     #[arg(long, value_name = "TEXT", value_parser = values::close_reason)]
     pub close_reason: Option<String>,
-    /// The longest message that is accepted, or line that is read; longer messages get close code 1009 (exit 6)
+    /// Maximum length of a received message (longer: close code 1009, exit 6) and of an input line (longer: exit 1)
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
     pub max_ws_message_length: usize,
-    /// The longest frame that is accepted; longer ones get close code 1009 (exit 6)
+    /// Maximum length of a received frame (longer: close code 1009, exit 6)
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
     pub max_ws_frame_length: usize,
-    /// Compress messages (permessage-deflate)
+    /// When to compress messages (permessage-deflate)
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     pub deflate: DeflateMode,
-    /// How hard to compress, 1 to 9; 0 sends everything plain. 3 comes within a tenth of 6, zlib's default, in half of
-    /// its time
+    /// Compression level, 1 to 9; 0 sends all messages uncompressed. Level 3 compresses within 10% of level 6 (zlib's
+    /// default) in half the time
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=9), default_value = "3")]
     pub deflate_level: u8,
-    /// The largest window, 2^N bytes, that is asked for and used in both directions
+    /// Maximum compression window, 2^N bytes, to request and to use, for both directions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(9..=15), default_value = "15")]
     pub deflate_window_bits: u8,
-    /// Compress each message on its own, as --broadcast always does, and ask the peer to: less memory there, and less
-    /// is saved
+    /// Compress each message independently, as --broadcast always does, and ask the peer to do the same; uses less
+    /// memory, compresses less
     #[arg(long)]
     pub deflate_no_context_takeover: bool,
-    /// Send shorter messages plain: what fits into one packet all the same is not worth the time
+    /// Send messages shorter than this uncompressed; a message that fits into one packet anyway gains little
     #[arg(long, value_name = "BYTES", value_parser = values::any_size, default_value = "1k")]
     pub deflate_threshold: usize,
 }
@@ -285,11 +286,11 @@ pub struct WebSocketArgs {
 /// When messages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DeflateMode {
-    /// Clients offer it and can do without; listeners accept it, but not with --broadcast
+    /// Clients offer compression; listeners accept it, but not with --broadcast
     Auto,
-    /// Never
+    /// Clients do not offer compression; listeners do not accept it
     Off,
-    /// Clients insist on it (exit 5); listeners accept it, with --broadcast too
+    /// Clients require compression (otherwise exit 5); listeners accept it, also with --broadcast
     On,
 }
 
@@ -297,31 +298,31 @@ pub enum DeflateMode {
 #[derive(Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
-    /// The certificate chain that listeners show, PEM, their own certificate first
+    /// Server certificate chain (PEM, leaf first)
     #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
-    /// The private key of --cert, PEM, not encrypted
+    /// Private key of --cert (PEM, unencrypted)
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
-    /// The certificate chain to show to servers that ask for one, PEM; --cert where this is not given
+    /// Client certificate chain for servers that request one (PEM, leaf first). Default: --cert
     #[arg(long, value_name = "FILE", requires = "client_key")]
     pub client_cert: Option<PathBuf>,
-    /// The private key of --client-cert, PEM, not encrypted
+    /// Private key of --client-cert (PEM, unencrypted)
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
-    /// Trust the authorities in this file instead of the system's, PEM
+    /// CA certificates to trust (PEM), instead of the system's
     #[arg(long, value_name = "FILE")]
     pub cacert: Option<PathBuf>,
-    /// Accept any certificate: the connection is not protected against an attacker in between
+    /// Accept any server certificate; an attacker on the path can then read and alter the connection
     #[arg(short = 'k', long)]
     pub insecure: bool,
-    /// Expect this name in the server's certificate, and ask for it (SNI), instead of the host that is connected to
+    /// Server name to request (SNI) and to verify in the certificate, instead of the host in the address
     #[arg(long, value_name = "NAME")]
     pub tls_domain: Option<String>,
-    /// Listeners demand a client certificate that an authority in this file has signed, PEM
+    /// Require client certificates that are signed by a CA in FILE (PEM)
     #[arg(long, value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
-    /// Listeners show a certificate made for this run, for localhost, 127.0.0.1 and ::1; its fingerprint is printed
+    /// Generate a server certificate for localhost, 127.0.0.1 and ::1 at start, and print its fingerprint
     #[arg(long, conflicts_with = "cert")]
     pub self_signed: bool,
 }
@@ -330,25 +331,26 @@ pub struct TlsArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Processes and reconnecting")]
 pub struct OtherArgs {
-    /// The arguments of exec:, to the end of the command line: it comes last
+    /// Arguments of exec:; must be the last option, since it takes the rest of the command line
     #[arg(long, value_name = "ARG", num_args = 0..)]
     pub exec_args: Vec<OsString>,
-    /// The first pause of autoreconnect:, which doubles up to 30 s
+    /// Initial reconnect delay of autoreconnect:; the delay doubles up to 30 s
     #[arg(long, value_name = "MS", default_value = "500")]
     pub autoreconnect_delay_millis: u64,
 }
 
-/// What is shown.
+/// Lines on standard error.
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Show the handshake on standard error; -vv shows every frame too, but not those of rooms
+    /// Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs
+    /// frames, except those of rooms
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
-    /// How lines on standard error are written
+    /// Format of lines on standard error
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
-    /// Show nothing on standard error but the error that ends the run
+    /// Log nothing to standard error except the error that ends the run
     #[arg(short = 'q', long, conflicts_with = "verbose")]
     pub quiet: bool,
 }
@@ -356,11 +358,11 @@ pub struct OutputArgs {
 /// Where `--broadcast` alone listens.
 const ROOM_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
-/// What a parsed command line asks for.
+/// What to do after the command line has been parsed.
 pub enum Parsed {
-    /// A run.
+    /// Run with these options.
     Run(Box<Cli>),
-    /// A text for standard output: help or the version.
+    /// Print this text (help or version) to standard output.
     Show(String),
 }
 

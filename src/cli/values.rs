@@ -18,10 +18,10 @@ impl ValueEnum for SlowPolicy {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            Self::Disconnect => PossibleValue::new("disconnect").help("It is closed with code 1013"),
-            Self::DropOldest => PossibleValue::new("drop-oldest").help("It misses the oldest messages"),
-            Self::DropNewest => PossibleValue::new("drop-newest").help("It misses the newest messages"),
-            Self::Block => PossibleValue::new("block").help("Its room waits for it"),
+            Self::Disconnect => PossibleValue::new("disconnect").help("Close it with code 1013"),
+            Self::DropOldest => PossibleValue::new("drop-oldest").help("Drop the oldest messages in its backlog"),
+            Self::DropNewest => PossibleValue::new("drop-newest").help("Drop new messages"),
+            Self::Block => PossibleValue::new("block").help("Pause its room until the backlog has shrunk"),
         })
     }
 }
@@ -33,8 +33,8 @@ impl ValueEnum for LogFormat {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            Self::Text => PossibleValue::new("text").help("For people"),
-            Self::Json => PossibleValue::new("json").help("A JSON object a line, for machines"),
+            Self::Text => PossibleValue::new("text").help("Plain text"),
+            Self::Json => PossibleValue::new("json").help("One JSON object per line"),
         })
     }
 }

@@ -21,11 +21,11 @@ use tokio::time::{Instant, sleep};
 pub(super) static AUTORECONNECT: Entry = Entry {
     names: &["autoreconnect"],
     arg: None,
-    summary: "Connect again whenever the connection ends",
-    details: "Also when the first attempt fails. The pause before an attempt starts at --autoreconnect-delay-millis, \
-              doubles up to 30 s, varies by a quarter at random, and starts over once a connection has lasted. What is to \
-              be sent meanwhile waits; a message that was on its way when the connection broke may be lost. The \
-              session ends when the other end does.",
+    summary: "Reconnect when the connection ends",
+    details: "Also retries a first attempt that fails. The delay before an attempt starts at \
+              --autoreconnect-delay-millis, doubles up to 30 s, varies by up to 25 % at random, and resets after a \
+              connection that lasted at least 10 s. Messages wait while there is no connection; a message that is in \
+              transit when the connection is lost may be lost. The session ends when the other end does.",
     example: "- autoreconnect:ws://127.0.0.1:8080/",
     flags: &["autoreconnect-delay-millis"],
     build: Build::Overlay(OverlayRow::new(|_, config| {

@@ -11,9 +11,9 @@ use crate::{
 pub(super) static CHUNKS: Entry = Entry {
     names: &["chunks"],
     arg: None,
-    summary: "What was read is a message",
-    details: "Each piece that arrives, of up to 64 KiB, becomes a binary message (a text one with -t). Each message is \
-              written as it is, with nothing behind it.",
+    summary: "Each read becomes one message",
+    details: "Each read, of at most 64 KiB, becomes one binary message (text with -t). Each message is written without \
+              a trailing newline.",
     example: "ws-l:127.0.0.1:8080 chunks:sh-c:cat",
     flags: &["text", "binary"],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(chunks(&config.framing).1))))),

@@ -10,10 +10,10 @@ use crate::{
 pub(super) static LINES: Entry = Entry {
     names: &["lines", "line2msg", "msg2line"],
     arg: None,
-    summary: "A line is a message",
-    details: "Each line that is read becomes a text message (a binary one with -b) without its newline; a last line \
-              without a newline counts too. Each message is written as it is, with one newline behind it. -0 uses zero \
-              bytes instead of newlines; --one-line turns newlines inside messages into spaces.",
+    summary: "Each line becomes one message",
+    details: "Each line, without its newline, becomes one text message (binary with -b); a last line without a newline \
+              counts. Each message is written followed by one newline. -0 uses zero bytes instead of newlines. \
+              --one-line replaces newlines inside messages with spaces.",
     example: "ws-l:127.0.0.1:8080 lines:tcp:127.0.0.1:7",
     flags: &["text", "binary", "null-terminated", "one-line"],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(lines(&config.framing).1))))),

@@ -19,9 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) static LOG: Entry = Entry {
     names: &["log"],
     arg: None,
-    summary: "Show what passes on standard error",
-    details: "A line for each message or piece of bytes: < what comes out of the address behind it, > what goes into it, \
-              with its kind, its length and its beginning.",
+    summary: "Log traffic to standard error",
+    details: "Writes one line per message, or per read and write of a byte stream, with its type, its length and its \
+              first 200 bytes. < marks data from the address behind the overlay, > data to it.",
     example: "- log:ws://127.0.0.1:8080/",
     flags: &[],
     build: Build::Overlay(OverlayRow::new(|inner, _| {

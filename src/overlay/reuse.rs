@@ -21,9 +21,9 @@ pub(super) static REUSE: Entry = Entry {
     names: &["reuse", "broadcast", "reuse-broadcast", "broadcast-reuse"],
     arg: None,
     summary: "Share one connection between all sessions",
-    details: "Opened when the first session needs it, and again when it has ended and another session comes. What the \
-              sessions say is merged; what it says goes to all of them. A session that takes nothing holds it up, so \
-              that nothing is lost.",
+    details: "Opened for the first session, and opened again for a new session after it has ended. Messages of all \
+              sessions are sent over it; each message from it goes to all sessions. A session that does not read \
+              delays the others, so that no message is lost.",
     example: "ws-l:127.0.0.1:8080 reuse:tcp:127.0.0.1:7",
     flags: &[],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::OnDial(reuse(config).1)))),

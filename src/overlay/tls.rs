@@ -38,9 +38,9 @@ pub(super) static CONNECT: Entry = Entry {
         "connect-ssl",
     ],
     arg: Some("HOST:PORT"),
-    summary: "Speak TLS as the client",
-    details: "Over any transport; HOST:PORT alone is a TCP connection. The server's certificate must be valid for the \
-              host behind it (or --tls-domain) and signed by an authority that the system, or --cacert, trusts.",
+    summary: "TLS, client side",
+    details: "Over any transport; HOST:PORT alone is a TCP connection. The server certificate must be valid for the \
+              host behind the overlay (or --tls-domain) and signed by a CA that the system, or --cacert, trusts.",
     example: "- tls:example.com:443",
     flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key"],
     build: Build::Overlay(
@@ -55,8 +55,8 @@ pub(super) static CONNECT: Entry = Entry {
 pub(super) static ACCEPT: Entry = Entry {
     names: &["tls-accept", "ssl-accept", "tls-a", "ssl-a", "a-tls", "a-ssl", "accept-tls", "accept-ssl"],
     arg: None,
-    summary: "Speak TLS as the server",
-    details: "Over any transport. Needs --cert and --key, or --self-signed.",
+    summary: "TLS, server side",
+    details: "Over any transport. Requires --cert and --key, or --self-signed.",
     example: "ws-u:tls-a:unix-l:/tmp/server.sock mirror: --self-signed",
     flags: &["cert", "key", "self-signed", "client-ca"],
     build: Build::Overlay(

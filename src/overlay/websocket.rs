@@ -17,8 +17,8 @@ use std::sync::Arc;
 pub(super) static CONNECT: Entry = Entry {
     names: &["ws-connect", "ws-c", "c-ws", "connect-ws"],
     arg: None,
-    summary: "Speak WebSocket as the client",
-    details: "Over any transport; --ws-c-uri is the URL that is asked for.",
+    summary: "WebSocket, client side",
+    details: "Over any transport. --ws-c-uri is the URL to request.",
     example: "- ws-c:tls-c:tcp:127.0.0.1:8443 --ws-c-uri wss://example.com/chat",
     flags: &["ws-c-uri", "header", "origin", "protocol", "ua", "basic-auth", "deflate"],
     build: Build::Overlay(OverlayRow::new(|inner, config| {
@@ -30,7 +30,7 @@ pub(super) static CONNECT: Entry = Entry {
 pub(super) static UPGRADE: Entry = Entry {
     names: &["ws-upgrade", "ws-u", "u-ws", "upgrade-ws"],
     arg: None,
-    summary: "Speak WebSocket as the server",
+    summary: "WebSocket, server side",
     details: "Over any transport, such as a unix socket behind a reverse proxy.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
     flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "deflate"],

@@ -12,9 +12,9 @@ fn explain_prints_the_plan_and_what_was_inserted() {
     assert_eq!(
         explain(&["ws://example.com/chat"]),
         "connect stdio:\n  \
-           lines:         A line is a message [inserted: bytes here, messages on the other side]\n\
+           lines:         Each line becomes one message [inserted: bytes here, messages on the other side]\n\
          with ws://example.com/chat\n  \
-           ws-connect:    Speak WebSocket as the client\n\
+           ws-connect:    WebSocket, client side\n\
          and copy messages both ways\n"
     );
     assert_eq!(run(["--dump-spec", "ws://example.com/chat"], "").out(), explain(&["ws://example.com/chat"]));
