@@ -33,18 +33,18 @@ GROUPS = {
     "13": "deflate: parameters",
 }
 
-# Results other than OK that are as they should be: the verdict, the cases, and why.
+# Results other than OK that are correct: the verdict, the cases, and the reason.
 ALLOWED = [
     ("INFORMATIONAL", ["7.1.6"],
-     "A long message, a close frame and a ping arrive together. The suite accepts anything; the message comes back whole, "
-     "then the close."),
+     "A long message, a close frame and a ping arrive together. The suite accepts any reaction; wsplice returns the whole "
+     "message, then the close frame."),
     ("INFORMATIONAL", ["7.13.1", "7.13.2"],
-     "Close codes above 4999, of which the RFC says nothing. They are refused with 1002."),
+     "Close codes above 4999, which the RFC does not define. wsplice replies with close code 1002."),
 ]
 
 COUNTED = ["OK", "NON-STRICT", "INFORMATIONAL", "FAILED", "UNIMPLEMENTED"]
-# Exit codes of a client that a test case may lead to; the manual lists them.
-EXITS = {0: "all went well", 6: "the suite broke the protocol", 7: "it went without a close frame", 8: "it closed with an error"}
+# Exit codes of a client that a test case may cause; the man page lists them.
+EXITS = {0: "success", 6: "the suite violated the protocol", 7: "it sent no close frame", 8: "it closed with an error code"}
 
 
 class Failure(Exception):
@@ -63,7 +63,7 @@ def start(command, **options):
 
 
 def stop(process):
-    """Ends a process that may have ended already, and gives its exit code."""
+    """Ends a process that may have ended already, and returns its exit code."""
     if process.poll() is None:
         process.terminate()
     try:
@@ -92,7 +92,7 @@ class Direction:
 
     @contextlib.contextmanager
     def wstest(self, mode):
-        """Runs wstest until the block is over, at most for the limit. What it says goes to a log."""
+        """Runs wstest until the block ends, at most for the time limit. Its output goes to a log."""
         # -u 0: without its web server, which has a fixed port.
         command = [self.args.venv / "bin/wstest", "-m", mode, "-s", "spec.json"] + ["-u", "0"] * (mode == "fuzzingserver")
         with open(self.log, "w") as log:
@@ -126,9 +126,9 @@ class Direction:
             self.specify(servers=[{"agent": "wsplice", "url": f"ws://127.0.0.1:{port}"}])
             with self.wstest("fuzzingclient") as client:
                 if client.wait() != 0:
-                    self.problems.append(f"wstest ended with {client.returncode}; it may take {self.args.limit} s")
+                    self.problems.append(f"wstest ended with {client.returncode}; its time limit is {self.args.limit} s")
             if server.poll() is not None:
-                self.problems.append(f"the server is gone: exit code {server.returncode}")
+                self.problems.append(f"the server has ended: exit code {server.returncode}")
         finally:
             code = stop(server)
         if code != 128 + signal.SIGTERM:
@@ -143,7 +143,7 @@ class Direction:
             count = int(self.client(f"{url}/getCaseCount").stdout)
             for number in range(1, count + 1):
                 if server.poll() is not None:
-                    raise Failure(f"wstest is gone before case {number} of {count}; it may take {self.args.limit} s")
+                    raise Failure(f"wstest has ended before case {number} of {count}; its time limit is {self.args.limit} s")
                 done = self.client(f"{url}/runCase?case={number}&agent=wsplice", "mirror:")
                 if done.returncode not in EXITS:
                     said = done.stderr.strip()
@@ -151,7 +151,7 @@ class Direction:
             self.client(f"{url}/updateReports?agent=wsplice")
 
     def until_ready(self, server, port):
-        """It says nothing when it listens."""
+        """Waits until wstest listens: it prints nothing at that point."""
         deadline = time.monotonic() + 30
         while server.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
@@ -161,7 +161,7 @@ class Direction:
 
     def client(self, url, *other):
         command = [str(self.args.wsplice), *self.flags, url, *other]
-        # Longer than the suite gives to any case.
+        # Longer than the time limit of any case.
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
 
     def judge(self):
@@ -181,7 +181,7 @@ class Direction:
                     print(f"{self.role}: {line}")
 
     def groups(self):
-        """For each group of cases how many there are of each verdict, the worse of the two that a case has."""
+        """Counts the verdicts in each group of cases; the worse of the two verdicts of a case counts."""
         groups = collections.defaultdict(collections.Counter)
         for case in self.wanted:
             result = self.results.get(case, {"behavior": "FAILED", "behaviorClose": "FAILED"})
@@ -218,22 +218,22 @@ def table(directions):
 
 def document(args, directions, versions):
     command = "tests/autobahn.sh --write" + (" --all" if args.all else "")
-    said = "all cases" if args.all else "all cases but 12 and 13, of which it runs a sample"
+    scope = "all cases" if args.all else "all cases, but only a sample of 12 and 13"
     times = ", ".join(f"{direction.role} {direction.seconds:.0f} s" for direction in directions)
     reasons = [f"- {', '.join(cases)} ({verdict.lower()}): {why}" for verdict, cases, why in ALLOWED]
     return "\n".join([
         "# Conformance",
         "",
-        f"<!-- Made by `{command}`; do not edit what stands above Fuzzing. -->",
+        f"<!-- Written by `{command}`; do not edit the part above Fuzzing. -->",
         "",
         "The Autobahn test suite against wsplice as a server (`wsplice ws-l: mirror:`) and as a client (`wsplice ws: mirror:`):",
-        f"{said}. A case counts by the worse of its two verdicts, on what was said and on how it was closed.",
+        f"{scope}. The suite gives two verdicts per case, on the messages and on the close; the table counts the worse one.",
         "",
-        f"{versions}, {datetime.date.today().isoformat()}. It took: {times}.",
+        f"{versions}, {datetime.date.today().isoformat()}. Duration: {times}.",
         "",
         table(directions),
         "",
-        "Not OK, and why:",
+        "Results other than OK:",
         "",
         *reasons,
         "",
@@ -246,14 +246,14 @@ def main():
     parser.add_argument("--venv", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--all", action="store_true", help="every case; takes a quarter of an hour")
     parser.add_argument("--write", action="store_true", help="write docs/conformance.md")
-    parser.add_argument("--verbose", action="store_true", help="also show results that are allowed though not OK")
+    parser.add_argument("--verbose", action="store_true", help="also show results other than OK that are allowed")
     parser.add_argument("cases", nargs="*", help="cases instead of the usual ones, such as '9.1.*'")
     args = parser.parse_args()
     args.wsplice, args.venv = args.wsplice.absolute(), args.venv.absolute()
     args.out, args.limit = args.venv.parent / "autobahn-reports", 3600 if args.all else 600
 
     ask = lambda *command: subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    # Where the peer can do it, every message is compressed, however short.
+    # If the peer supports it, compress every message, however short.
     flags = ["--deflate-threshold", "0"]
     cases = args.cases or PLAIN + (DEFLATE_ALL if args.all else DEFLATE_SAMPLE)
     wstest = ask(args.venv / "bin/wstest", "--autobahnversion")
@@ -276,7 +276,7 @@ def main():
         print(problem, file=sys.stderr)
     if args.write and not args.cases and not problems:
         path = pathlib.Path("docs/conformance.md")
-        # What follows the tables is written by hand.
+        # The part after the tables is written by hand.
         _, heading, fuzzing = path.read_text().partition("\n## Fuzzing\n")
         path.write_text(document(args, directions, versions) + heading + fuzzing)
     sys.exit(bool(problems))

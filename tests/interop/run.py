@@ -1,4 +1,4 @@
-"""The matrix of wsplice and other people's WebSocket programs. tests/interop.sh starts it."""
+"""Tests wsplice with other WebSocket implementations. tests/interop.sh starts it."""
 
 import argparse
 import contextlib
@@ -20,13 +20,13 @@ SIZES = [1, 125, 126, 65535, 65536, 1 << 20]
 LIMIT = 120
 
 NOTES = [
-    "*client*: the peer is a client of `wsplice ws-l: mirror:`. *server*: a known client talks to the peer's echo through "
-    "`wsplice ws-l: ws:`; pings and the close are those of `wsplice ws:` itself.",
-    "Pages and websocat do not ping by themselves: as clients they answer pings of wsplice's between messages.",
-    "Sizes are 0, 1, 125, 126, 65535, 65536 bytes and 1 MiB, as text and as binary. Messages longer than 64 KiB leave wsplice "
-    "in fragments of that size.",
-    "– cannot be tried: pages and aiohttp do not choose fragments. websocat is one end of "
-    "a pipe: a line is a text message, bytes are cut into messages as they are read, and it answers close frames with the end of the connection alone.",
+    "*client*: the peer is a client of `wsplice ws-l: mirror:`. *server*: the peer is an echo server, and the websockets client "
+    "connects to it through `wsplice ws-l: ws:`; `wsplice ws:` itself sends the pings and the close frame.",
+    "Browsers and websocat send no pings; as clients they reply to pings that wsplice sends between messages.",
+    "Sizes are 0, 1, 125, 126, 65535, 65536 bytes and 1 MiB, as text and as binary. wsplice sends messages longer than 64 KiB in "
+    "fragments of that size.",
+    "– means not testable: browsers and aiohttp clients cannot choose fragments. websocat reads standard input: each line is a "
+    "text message, each read a binary message; it replies to a close frame by closing the connection, without a close frame.",
     "websocat has no permessage-deflate.",
 ]
 
@@ -45,12 +45,12 @@ class Run:
         return subprocess.run(command, capture_output=True, text=True, check=True, env=self.environment).stdout.strip()
 
     def flags(self, deflate):
-        """Ours. Every message is compressed, however short."""
+        """Options of wsplice. With compression, it compresses every message, however short."""
         return ["--deflate", "on", "--deflate-threshold", "0"] if deflate else ["--deflate", "off"]
 
     @contextlib.contextmanager
     def server(self, *command, log=None):
-        """Runs a server that tells its port at the end of its first line."""
+        """Runs a server that prints its port at the end of its first line."""
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment
         )
@@ -59,7 +59,7 @@ class Run:
         try:
             port = re.search(r"(\d+)$", process.stdout.readline().strip())
             if not port:
-                raise Wrong(f"{command[0]} tells no port")
+                raise Wrong(f"{command[0]} prints no port")
             yield int(port[1])
         finally:
             deadline.cancel()
@@ -72,7 +72,7 @@ class Run:
 
     @contextlib.contextmanager
     def pinging(self, deflate, *options):
-        """Our mirror, which pings all the time: its port, and what waits until a pong has come."""
+        """Runs an echo server that pings constantly; gives its port and a function that waits for a pong."""
         with tempfile.TemporaryFile("w+") as log:
             def has_pong():
                 deadline = time.monotonic() + LIMIT
@@ -91,7 +91,7 @@ class Run:
         try:
             done = subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=LIMIT)
         except subprocess.TimeoutExpired:
-            return {"text": "takes too long"}
+            return {"text": "time limit exceeded"}
         pairs = (line.partition(": ") for line in done.stdout.splitlines())
         cells = {name: verdict for name, _, verdict in pairs}
         if done.returncode != 0:
@@ -99,19 +99,19 @@ class Run:
         return cells
 
     def client(self, deflate, *command):
-        """A client of a peer, with our mirror. @ in its arguments is the port."""
+        """Runs a client of a peer with our echo server. @ in its arguments stands for the port."""
         with self.ours(deflate, "mirror:") as port:
             return self.cells(*(word.replace("@", str(port)) for word in command))
 
     def through(self, deflate, *server):
-        """A server of a peer, behind our listener and our client."""
+        """Runs a server of a peer behind our listener and our client."""
         with self.server(*server) as far, self.ours(deflate, f"ws://127.0.0.1:{far}/") as near:
             known = self.cells(self.python, str(HERE / "client.py"), "websockets", f"ws://127.0.0.1:{near}/", how(deflate))
-            # The known client's pings and close frame are answered by our listener.
+            # Our listener replies to the pings and the close frame of the known client.
             return {**known, **self.alone(deflate, far)}
 
     def alone(self, deflate, port):
-        """Our client with the peer's echo: it asks with a ping whether all has arrived, then it closes."""
+        """Runs our client with the echo server of the peer: it sends a ping to confirm delivery, then closes."""
         command = [self.wsplice, "-vv", *self.flags(deflate), f"ws://127.0.0.1:{port}/"]
         done = subprocess.run(command, input="hello\n", capture_output=True, text=True, timeout=LIMIT)
         if done.returncode != 0 or done.stdout != "hello\n":
@@ -132,7 +132,7 @@ class Run:
             raise Wrong(f"{len(done.stdout)} of {len(payload)} bytes came back, or others: {done.stderr.decode()[-200:]}")
 
     def piped(self, text_command, binary_command):
-        """Two clients with what they print: the one sends lines, the other bytes."""
+        """Checks two clients by their output: one sends lines, the other bytes."""
         line = lambda size: b"x" * size + b"\n"
         checks = {
             "text": lambda: self.pipe(text_command, "hello\nzwei Wörter ✓\n".encode()),
@@ -158,21 +158,21 @@ class Run:
             with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
                 is_pinged = has_pong()
                 said, _ = client.communicate("hello\n", timeout=LIMIT)
-        return {**piped, "pings": "ok" if is_pinged and said == "hello\n" else f"pong: {is_pinged}, and it said {said!r}"}
+        return {**piped, "pings": "ok" if is_pinged and said == "hello\n" else f"pong: {is_pinged}, output: {said!r}"}
 
     def websocat_server(self):
-        # It tells the port that it was given, also if that is 0. -E: it ends a connection as soon as its client has ended.
+        # websocat prints the port that it was given, even if that is 0. -E: it ends a connection as soon as its client has ended.
         listen = lambda kind: self.server(
             self.websocat, "--stdout-announce-listening-ports", "-E", kind, "-B", "67108864", f"ws-l:127.0.0.1:{free_port()}", "mirror:"
         )
         with listen("-t") as text, listen("-b") as binary:
             ours = [self.wsplice, *self.flags(False)]
             piped = self.piped([*ours, f"ws://127.0.0.1:{text}/"], [*ours, "-b", f"ws://127.0.0.1:{binary}/"])
-            # It answers a close frame with the end of the connection alone.
+            # It replies to a close frame by closing the connection.
             return {**piped, "pings": self.alone(False, text)["pings"]}
 
     def rows(self):
-        """Of each row the peer, its role, whether it compresses, and what gives its cells."""
+        """For each row: the peer, its role, whether it compresses, and the function that gives the cells."""
         script = lambda name: str(HERE / name)
         for deflate in [False, True]:
             word = how(deflate)
@@ -209,7 +209,7 @@ def how(deflate):
 
 
 def curl():
-    """curl's WebSockets are experimental and left out of most packages."""
+    """The WebSocket support of curl is experimental, and most packages omit it."""
     try:
         said = subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout
     except OSError:
@@ -217,8 +217,8 @@ def curl():
     version = said.split()[1]
     protocols = re.search(r"^Protocols:(.*)$", said, re.MULTILINE)[1].split()
     if "ws" in protocols:
-        return f"curl {version} speaks WebSockets, but its command line has no way to send messages."
-    return f"curl {version} is packaged without WebSockets."
+        return f"curl {version} supports WebSockets, but its command line cannot send messages."
+    return f"curl {version}, as packaged, has no WebSocket support."
 
 
 def main():
@@ -251,7 +251,7 @@ def main():
         print(f"interop: {problem}", file=sys.stderr)
     if args.write and not args.peer and not problems:
         versions = ", ".join(f"{name} {version}" for name, version in run.versions().items())
-        text = ["# Interoperability", "", "<!-- Made by `tests/interop.sh --write`; do not edit. -->", ""]
+        text = ["# Interoperability", "", "<!-- Written by `tests/interop.sh --write`; do not edit. -->", ""]
         text += [f"{versions}; {datetime.date.today().isoformat()}.", "", *lines, "", *(f"- {note}" for note in NOTES), f"- {curl()}"]
         pathlib.Path("docs/interop.md").write_text("\n".join(text) + "\n")
     sys.exit(bool(problems))
