@@ -1,12 +1,12 @@
-# The room server: docker run -d -p 8080:8080 IMAGE
-# The tool:        docker run --rm -it IMAGE wss://host/path
+# Room server: docker run -d -p 8080:8080 IMAGE
+# Client:      docker run --rm -it IMAGE wss://host/path
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock LICENSE ./
 COPY src ./src
-# Static, since there is no C library where it will run. Without a target of its own the flag would be for build scripts
-# and macros too, and they cannot be static.
+# Static, because the final image has no C library. Without --target the flag would also apply to build scripts and procedural
+# macros, which cannot be static.
 RUN target="$(rustc -vV | sed -n 's/^host: //p')" && \
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" && \
     install -D "target/$target/release/wsplice" /out/usr/local/bin/wsplice && \
@@ -14,11 +14,11 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" && \
 
 FROM scratch
 LABEL org.opencontainers.image.title="wsplice" \
-      org.opencontainers.image.description="WebSocket room server, and a tool that splices any two endpoints together" \
+      org.opencontainers.image.description="WebSocket room server, and a command-line tool that connects any two endpoints" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /out/ /
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-# A number, so that an orchestrator can see that it is not root. There is no /etc/passwd to look names up in.
+# A number, because the image has no /etc/passwd, and so that orchestrators can verify that it is not root.
 USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM

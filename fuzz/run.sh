@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every fuzz target at the same time for so many seconds (60), from the seeds and what earlier runs found, and prints
-# how many executions there were. An input that breaks something is kept in fuzz/artifacts/. Needs a nightly toolchain and
-# cargo-fuzz.
+# fuzz/run.sh [SECONDS] runs all fuzz targets concurrently, for 60 seconds by default, and prints the number of executions.
+# It starts with the seeds and with the inputs that earlier runs found. An input that causes a failure is saved in
+# fuzz/artifacts/. Requires a nightly toolchain and cargo-fuzz.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -9,9 +9,9 @@ seconds="${1:-60}"
 [[ "$seconds" =~ ^[1-9][0-9]*$ ]] || { echo "usage: fuzz/run.sh [SECONDS]" >&2; exit 2; }
 cargo fuzz --version >/dev/null 2>&1 || { echo "fuzz: cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
 
-# The same versions of everything as in the program.
+# Use the same versions of the dependencies as wsplice.
 cp ../Cargo.lock Cargo.lock
-# Without the address sanitizer, which looks for what only unsafe code can do, it is several times faster.
+# The address sanitizer finds errors of unsafe code only, and makes the targets several times slower.
 nice cargo +nightly fuzz build --sanitizer none
 built="target/$(rustc +nightly -vV | sed -n 's/^host: //p')/release"
 
