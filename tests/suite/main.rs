@@ -9,6 +9,7 @@ mod grammar;
 mod handed_over;
 mod handshake;
 mod lines;
+mod modules;
 mod peer;
 mod raw;
 mod readme;
