@@ -192,7 +192,8 @@ pub trait MessageStream: Send {
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>>;
 
     /// Ready when the far side is known to have seen all that was flushed. Its answers arrive through `poll_next`,
-    /// which must be called in between. Only WebSockets can tell (they ping); others are always ready.
+    /// which must be called in between. Only WebSockets can tell (they ping); others are always ready. After `Ready` the
+    /// next call asks anew.
     fn poll_settled(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }

@@ -11,7 +11,10 @@ use crate::{
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -117,6 +120,8 @@ impl Queue {
 /// What members and the task of the shared end have in common.
 struct Hub {
     state: Mutex<State>,
+    /// What the shared end's own `heard` said last.
+    heard: AtomicU64,
     name: Arc<str>,
     role: Role,
     subprotocol: Option<String>,
@@ -131,6 +136,8 @@ struct State {
     /// How many messages members have put into `inbound` so far, and how many of them are written and flushed.
     pushed: u64,
     flushed: u64,
+    /// A member waits for a confirmation that was not started yet.
+    confirmation_wanted: bool,
     /// The task that owns the shared end.
     owner: Option<Waker>,
     /// The shared end will say nothing more.
@@ -153,6 +160,20 @@ struct Member {
     outbound: Queue,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    confirmation: Confirmation,
+}
+
+/// How far a member's request is that the far side confirm what the member has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Confirmation {
+    /// There is no request.
+    None,
+    /// To be asked for once the message with this number is flushed.
+    Wanted(u64),
+    /// The shared end has asked.
+    Pending,
+    /// The far side has answered.
+    Done,
 }
 
 impl State {
@@ -171,17 +192,42 @@ impl State {
     fn member(&mut self, id: u64) -> Option<&mut Member> {
         self.members.iter_mut().find(|member| member.id == id)
     }
+
+    /// Moves all members from one step of their confirmation to the next; tells whether there was one.
+    fn advance(&mut self, is_due: impl Fn(Confirmation) -> bool, next: Confirmation) -> bool {
+        let mut any = false;
+        for member in self.members.iter_mut().filter(|member| is_due(member.confirmation)) {
+            member.confirmation = next;
+            member.writer.take().into_iter().for_each(Waker::wake);
+            any = true;
+        }
+        any
+    }
+
+    /// Starts a confirmation for all members that want one and whose messages are flushed, if there are any.
+    fn start_confirmation(&mut self) -> bool {
+        let flushed = self.flushed;
+        let any = self.advance(
+            |confirmation| matches!(confirmation, Confirmation::Wanted(last) if last <= flushed),
+            Confirmation::Pending,
+        );
+        self.confirmation_wanted =
+            self.members.iter().any(|member| matches!(member.confirmation, Confirmation::Wanted(_)));
+        any
+    }
 }
 
 impl Hub {
     fn start(end: MessageEnd, close_timeout: Duration) -> Arc<Self> {
         let hub = Arc::new(Self {
             state: Mutex::default(),
+            heard: AtomicU64::new(end.io.heard()),
             name: end.name.clone(),
             role: shared(end.role),
             subprotocol: end.subprotocol.clone(),
         });
-        let mut owner = Owner { hub: hub.clone(), taken: 0, held: None, end };
+        let mut owner =
+            Owner { hub: hub.clone(), taken: 0, held: None, confirmation_wanted: false, is_confirming: false, end };
         tokio::spawn(async move {
             if let Err(error) = poll_fn(|cx| owner.poll(cx)).await {
                 owner.fail(error);
@@ -202,7 +248,13 @@ impl Hub {
         let mut state = hub.lock();
         let id = state.next_id;
         state.next_id += 1;
-        state.members.push(Member { id, outbound: Queue::default(), reader: None, writer: None });
+        state.members.push(Member {
+            id,
+            outbound: Queue::default(),
+            reader: None,
+            writer: None,
+            confirmation: Confirmation::None,
+        });
         state.wake_owner();
         drop(state);
         let name = hub.name.clone();
@@ -219,12 +271,17 @@ struct Owner {
     taken: u64,
     /// What was read and has not gone to the members yet.
     held: Option<Message>,
+    /// A copy of [`State::confirmation_wanted`], so that it can be read without a lock.
+    confirmation_wanted: bool,
+    /// The shared end has been asked for a confirmation that has not arrived yet.
+    is_confirming: bool,
 }
 
 impl Owner {
     /// Ready when the shared end is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let _ = self.poll_inbound(cx)?;
+        let _ = self.poll_confirmations(cx)?;
         let over = self.poll_outbound(cx)?;
         if over.is_ready() && !self.hub.lock().input_has_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
@@ -236,6 +293,7 @@ impl Owner {
             let mut state = self.hub.lock();
             let Some(message) = state.inbound.pop() else {
                 state.owner = Some(cx.waker().clone());
+                self.confirmation_wanted = state.confirmation_wanted;
                 break;
             };
             if !state.inbound.is_full() {
@@ -250,6 +308,26 @@ impl Owner {
         if state.flushed < self.taken {
             state.flushed = self.taken;
             state.wake_writers();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Asks the shared end to confirm what members have sent, one confirmation at a time: members that ask while one is
+    /// under way share the next. Ready when no member waits.
+    fn poll_confirmations(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.is_confirming || self.confirmation_wanted {
+            if !self.is_confirming {
+                let mut state = self.hub.lock();
+                self.is_confirming = state.start_confirmation();
+                self.confirmation_wanted = state.confirmation_wanted;
+                if !self.is_confirming {
+                    // The messages of those who wait are not flushed yet.
+                    return Poll::Pending;
+                }
+            }
+            ready!(self.end.io.poll_settled(cx))?;
+            self.is_confirming = false;
+            self.hub.lock().advance(|confirmation| confirmation == Confirmation::Pending, Confirmation::Done);
         }
         Poll::Ready(Ok(()))
     }
@@ -275,7 +353,12 @@ impl Owner {
                 return Poll::Pending;
             }
             drop(state);
-            match ready!(self.end.io.poll_next(cx))? {
+            let Poll::Ready(next) = self.end.io.poll_next(cx)? else {
+                // A part of a message may have arrived.
+                self.hub.heard.store(self.end.io.heard(), Ordering::Relaxed);
+                return Poll::Pending;
+            };
+            match next {
                 Incoming::Message(message) => self.held = Some(message),
                 Incoming::End(close) => {
                     let mut state = self.hub.lock();
@@ -285,6 +368,7 @@ impl Owner {
                         state.over = Some(Over::Ended(close));
                     }
                     state.wake_readers();
+                    state.wake_writers();
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -397,6 +481,32 @@ impl MessageStream for Membership {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
         self.poll_flush(cx)
+    }
+
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let last = self.last;
+        let mut state = self.hub.lock();
+        let state = &mut *state;
+        let is_over = state.over.is_some() || state.gone;
+        let Some(member) = state.members.iter_mut().find(|member| member.id == self.id) else {
+            return Poll::Ready(Ok(()));
+        };
+        // Nothing more will be confirmed by an end that is over; `poll_next` tells how it ended.
+        if is_over || member.confirmation == Confirmation::Done {
+            member.confirmation = Confirmation::None;
+            return Poll::Ready(Ok(()));
+        }
+        member.writer = Some(cx.waker().clone());
+        if member.confirmation == Confirmation::None {
+            member.confirmation = Confirmation::Wanted(last);
+            state.confirmation_wanted = true;
+            state.wake_owner();
+        }
+        Poll::Pending
+    }
+
+    fn heard(&self) -> u64 {
+        self.hub.heard.load(Ordering::Relaxed)
     }
 }
 

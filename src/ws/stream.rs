@@ -367,7 +367,10 @@ impl MessageStream for WebSocket {
 
     fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.settling {
-            Settling::Done => return Poll::Ready(Ok(())),
+            Settling::Done => {
+                self.settling = Settling::Idle;
+                return Poll::Ready(Ok(()));
+            }
             Settling::Idle if self.failing.is_some() => return Poll::Pending,
             Settling::Idle => {
                 let payload: [u8; 8] = rand::random();

@@ -49,6 +49,25 @@ fn the_end_of_the_input_is_told_after_a_ping_has_come_back() {
 }
 
 #[test]
+fn a_shared_end_waits_for_the_pong_as_well() {
+    let (url, server) = websocket_server(|mut peer| {
+        assert_eq!(peer.frame().map(|frame| frame.text()), Some("question".into()));
+        let ping = peer.frame();
+        // Longer than the linger time: only the pong starts it.
+        take_time(1000);
+        peer.say("answer");
+        if let Some(ping) = ping.filter(|frame| frame.opcode == PING) {
+            peer.send(PONG, ping.payload);
+        }
+        // The connection outlives its sessions until the run ends.
+        peer.ends();
+    });
+    let finished = run(["-", &format!("reuse:{url}")], "question\n");
+    assert_eq!(finished.succeeds().out(), "answer\n");
+    server.join().expect("the server");
+}
+
+#[test]
 fn an_answer_that_takes_longer_than_the_pong_is_waited_for_with_linger() {
     let (url, server) = websocket_server(|mut peer| {
         peer.frame();

@@ -36,6 +36,26 @@ fn an_answer_in_slow_fragments_is_waited_for() {
 }
 
 #[test]
+fn an_answer_in_slow_fragments_is_waited_for_over_a_shared_end() {
+    let (url, server) = websocket_server(|mut peer| {
+        peer.frame();
+        let ping = peer.frame().expect("a ping");
+        peer.send(PONG, ping.payload);
+        peer.send_frame(false, TEXT, b"0");
+        for i in 1..20 {
+            thread::sleep(PACE);
+            peer.send_frame(i == 19, CONTINUATION, i.to_string().as_bytes());
+        }
+        peer.ends();
+    });
+    let shared = format!("reuse:{url}");
+    let finished = run([&["-", shared.as_str()][..], &PATIENCE].concat(), "question\n");
+    finished.succeeds();
+    assert_eq!(finished.out(), "012345678910111213141516171819\n");
+    server.join().expect("the server");
+}
+
+#[test]
 fn a_last_word_in_one_slow_frame_is_waited_for_after_the_close_frame() {
     let (url, server) = websocket_server(|mut peer| {
         assert_eq!(peer.frame().map(|frame| frame.text()), Some("question".into()));
