@@ -116,4 +116,16 @@ impl MessageStream for Replies {
         self.reader.take().into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
     }
+
+    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn progress(&self) -> u64 {
+        0
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 }

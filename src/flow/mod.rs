@@ -1,5 +1,9 @@
 //! The two shapes that a live end can take, and what the session needs to know of each.
 
+mod layer;
+
+pub use layer::MessageLayer;
+
 use crate::{
     error::Error,
     message::{Close, Message},
@@ -172,42 +176,61 @@ impl ByteEnd {
 
 /// Anything that whole messages flow through both ways.
 ///
-/// One task owns it whole: there are no halves and so no locks. Every method may be called again after `Pending`
-/// without loss.
+/// One task owns and polls the whole stream; it is not split into halves, so it needs no locks. Every method may be called
+/// again after `Pending` without loss. No method has a default, which a stream on top of another could forget to override;
+/// such a stream implements [`MessageLayer`].
 pub trait MessageStream: Send {
-    /// The next message, or the end. A stream that answers pings does so here.
+    /// The next message, or the end. A WebSocket answers pings here.
+    ///
+    /// # Errors
+    ///
+    /// The connection is lost, or the other side broke the protocol.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>>;
 
     /// Ready when [`start_send`](Self::start_send) may be called.
+    ///
+    /// # Errors
+    ///
+    /// Nothing more can be written.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
     /// Takes a message; only after `poll_ready` was `Ready`.
+    ///
+    /// # Errors
+    ///
+    /// Nothing more can be written.
     fn start_send(&mut self, message: Message) -> Result<(), Error>;
 
-    /// Ready when everything taken is on its way.
+    /// Ready when every message taken has been written.
+    ///
+    /// # Errors
+    ///
+    /// Nothing more can be written.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
-    /// Flushes and ends our direction: a close frame, or a half-close. Reading goes on. `close` is what the other end of
-    /// the session said, if it said anything; without it a WebSocket answers what it was sent, or closes as configured.
+    /// Flushes and ends our direction: with a close frame, or with a half-close. Reading goes on. `close` is the close frame
+    /// to send; without it a WebSocket repeats the one that it received, or sends the one that the options set.
+    ///
+    /// # Errors
+    ///
+    /// Nothing more can be written.
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>>;
 
-    /// Ready when the far side is known to have seen all that was flushed. Its answers arrive through `poll_next`,
-    /// which must be called in between. Only WebSockets can tell (they ping); others are always ready. After `Ready` the
-    /// next call asks anew.
-    fn poll_settled(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
+    /// Ready when the peer has confirmed that it received everything flushed: a WebSocket sends a ping and waits for its
+    /// pong, which `poll_next` must be called to receive. After `Ready`, the next call sends a new ping. Streams that have no
+    /// means to ask are always ready.
+    ///
+    /// # Errors
+    ///
+    /// Nothing more can be written.
+    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
-    /// A number that changes when a part of a message has arrived, where that can be told: a long message on its way over
-    /// a slow connection is no silence.
-    fn heard(&self) -> u64 {
-        0
-    }
+    /// Bytes received; a change resets the silence timers. It matters while a long message arrives slowly, so a stream whose
+    /// messages arrive whole may return a constant.
+    fn progress(&self) -> u64;
 
-    /// The last call: releases the connection below in good order (TLS `close_notify`, FIN).
-    fn poll_shutdown(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
+    /// The last call: ends the connection below in good order (TLS `close_notify`, FIN).
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 /// A live message stream.

@@ -84,6 +84,14 @@ impl MessageStream for ChunkStream {
         self.end.poll_shutdown(cx)
     }
 
+    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn progress(&self) -> u64 {
+        0
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.end.poll_shutdown(cx).map(|_| ())
     }

@@ -141,6 +141,15 @@ impl MessageStream for LineStream {
         self.end.poll_shutdown(cx)
     }
 
+    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn progress(&self) -> u64 {
+        // The start of a line.
+        self.read.len() as u64
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.end.poll_shutdown(cx).map(|_| ())
     }

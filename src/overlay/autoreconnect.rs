@@ -223,16 +223,16 @@ impl MessageStream for Line {
         }
     }
 
-    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match &mut self.state {
-            State::Live(end) => end.io.poll_settled(cx),
+            State::Live(end) => end.io.poll_confirmed(cx),
             State::Dialling(_) | State::Over => Poll::Ready(Ok(())),
         }
     }
 
-    fn heard(&self) -> u64 {
+    fn progress(&self) -> u64 {
         match &self.state {
-            State::Live(end) => end.io.heard(),
+            State::Live(end) => end.io.progress(),
             State::Dialling(_) | State::Over => 0,
         }
     }

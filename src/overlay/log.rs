@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
-    flow::{ByteEnd, Flow, Incoming, MessageEnd, MessageStream, Task},
+    flow::{ByteEnd, Flow, Incoming, MessageEnd, MessageLayer, MessageStream, Task},
     message::{Close, Message},
     report,
 };
@@ -68,7 +68,15 @@ impl LoggedMessages {
     }
 }
 
-impl MessageStream for LoggedMessages {
+impl MessageLayer for LoggedMessages {
+    fn inner(&self) -> &dyn MessageStream {
+        &*self.io
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn MessageStream {
+        &mut *self.io
+    }
+
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
         let next = ready!(self.io.poll_next(cx));
         match &next {
@@ -80,35 +88,15 @@ impl MessageStream for LoggedMessages {
         Poll::Ready(next)
     }
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.io.poll_ready(cx)
-    }
-
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         self.show('>', &message);
         self.io.start_send(message)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.io.poll_flush(cx)
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
         let finished = ready!(self.io.poll_finish(cx, close));
         report::line(format_args!("> {} end", self.name));
         Poll::Ready(finished)
-    }
-
-    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.io.poll_settled(cx)
-    }
-
-    fn heard(&self) -> u64 {
-        self.io.heard()
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.io.poll_shutdown(cx)
     }
 }
 

@@ -120,8 +120,8 @@ impl Queue {
 /// What members and the task of the shared end have in common.
 struct Hub {
     state: Mutex<State>,
-    /// What the shared end's own `heard` said last.
-    heard: AtomicU64,
+    /// A copy of the shared end's progress, for members.
+    progress: AtomicU64,
     name: Arc<str>,
     role: Role,
     subprotocol: Option<String>,
@@ -221,7 +221,7 @@ impl Hub {
     fn start(end: MessageEnd, close_timeout: Duration) -> Arc<Self> {
         let hub = Arc::new(Self {
             state: Mutex::default(),
-            heard: AtomicU64::new(end.io.heard()),
+            progress: AtomicU64::new(end.io.progress()),
             name: end.name.clone(),
             role: shared(end.role),
             subprotocol: end.subprotocol.clone(),
@@ -325,7 +325,7 @@ impl Owner {
                     return Poll::Pending;
                 }
             }
-            ready!(self.end.io.poll_settled(cx))?;
+            ready!(self.end.io.poll_confirmed(cx))?;
             self.is_confirming = false;
             self.hub.lock().advance(|confirmation| confirmation == Confirmation::Pending, Confirmation::Done);
         }
@@ -355,7 +355,7 @@ impl Owner {
             drop(state);
             let Poll::Ready(next) = self.end.io.poll_next(cx)? else {
                 // A part of a message may have arrived.
-                self.hub.heard.store(self.end.io.heard(), Ordering::Relaxed);
+                self.hub.progress.store(self.end.io.progress(), Ordering::Relaxed);
                 return Poll::Pending;
             };
             match next {
@@ -483,7 +483,7 @@ impl MessageStream for Membership {
         self.poll_flush(cx)
     }
 
-    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let last = self.last;
         let mut state = self.hub.lock();
         let state = &mut *state;
@@ -505,8 +505,13 @@ impl MessageStream for Membership {
         Poll::Pending
     }
 
-    fn heard(&self) -> u64 {
-        self.hub.heard.load(Ordering::Relaxed)
+    fn progress(&self) -> u64 {
+        self.hub.progress.load(Ordering::Relaxed)
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        // The shared end stays.
+        Poll::Ready(())
     }
 }
 

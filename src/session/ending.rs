@@ -217,7 +217,7 @@ impl Pump<'_> {
             let to = self.ends[1 - i].role;
             self.ways[i].is_blocked && matches!(to, Role::Console { .. } | Role::Sink | Role::Shared { .. })
         });
-        let heard = self.ends.each_ref().map(|end| end.io.heard());
+        let heard = self.ends.each_ref().map(|end| end.io.progress());
         let hears = heard != std::mem::replace(&mut self.clock.heard, heard);
         if waits_for_us || hears {
             // A reader of our output that takes its time is not a silent peer, and neither is one in the middle of a long

@@ -250,7 +250,7 @@ impl<'a> Pump<'a> {
     fn settle(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), Failed> {
         self.flush(i, cx)?;
         let (_, to, way) = self.split(i);
-        if !way.is_blocked && to.io.poll_settled(cx).map_err(Failed::Writing)?.is_ready() {
+        if !way.is_blocked && to.io.poll_confirmed(cx).map_err(Failed::Writing)?.is_ready() {
             way.stage = Stage::Lingering;
         }
         Ok(())

@@ -365,7 +365,7 @@ impl MessageStream for WebSocket {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.settling {
             Settling::Done => {
                 self.settling = Settling::Idle;
@@ -383,7 +383,7 @@ impl MessageStream for WebSocket {
         Poll::Pending
     }
 
-    fn heard(&self) -> u64 {
+    fn progress(&self) -> u64 {
         // A peer that only pings says nothing.
         self.wire.heard.wrapping_sub(self.heard_control)
     }

@@ -1,0 +1,91 @@
+//! Message streams on top of others, such as overlays.
+
+use super::{Incoming, MessageStream};
+use crate::{
+    error::Error,
+    message::{Close, Message},
+};
+use std::task::{Context, Poll};
+
+/// A message stream on top of another one. Every method calls the stream below unless it is overridden.
+pub trait MessageLayer: Send {
+    /// The stream below.
+    fn inner(&self) -> &dyn MessageStream;
+
+    /// The stream below.
+    fn inner_mut(&mut self) -> &mut dyn MessageStream;
+
+    /// See [`MessageStream::poll_next`].
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        self.inner_mut().poll_next(cx)
+    }
+
+    /// See [`MessageStream::poll_ready`].
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner_mut().poll_ready(cx)
+    }
+
+    /// See [`MessageStream::start_send`].
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        self.inner_mut().start_send(message)
+    }
+
+    /// See [`MessageStream::poll_flush`].
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner_mut().poll_flush(cx)
+    }
+
+    /// See [`MessageStream::poll_finish`].
+    fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
+        self.inner_mut().poll_finish(cx, close)
+    }
+
+    /// See [`MessageStream::poll_confirmed`].
+    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner_mut().poll_confirmed(cx)
+    }
+
+    /// See [`MessageStream::progress`].
+    fn progress(&self) -> u64 {
+        self.inner().progress()
+    }
+
+    /// See [`MessageStream::poll_shutdown`].
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inner_mut().poll_shutdown(cx)
+    }
+}
+
+impl<T: MessageLayer> MessageStream for T {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        MessageLayer::poll_next(self, cx)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        MessageLayer::poll_ready(self, cx)
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        MessageLayer::start_send(self, message)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        MessageLayer::poll_flush(self, cx)
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
+        MessageLayer::poll_finish(self, cx, close)
+    }
+
+    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        MessageLayer::poll_confirmed(self, cx)
+    }
+
+    fn progress(&self) -> u64 {
+        MessageLayer::progress(self)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        MessageLayer::poll_shutdown(self, cx)
+    }
+}
