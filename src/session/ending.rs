@@ -1,286 +1,287 @@
-//! The rules by which a session ends (the manual, HOW A SESSION ENDS). The idea: a close frame is the end of one
-//! direction, as FIN is for TCP; the other side may finish what it is saying.
+//! The rules by which a session ends (the manual, HOW A SESSION ENDS). A close frame ends one direction, as FIN does in TCP;
+//! the other side may finish sending.
 
 use super::pump::{Pump, Stage, Summary};
 use crate::{error::Error, flow::Role, message::Close};
 use std::{future::Future, pin::Pin, task::Context, time::Duration};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long the pong is waited for that tells that the far side has seen everything.
-const SETTLE: Duration = Duration::from_secs(5);
-/// How long an end is waited for, out of courtesy, when the session has failed.
-pub(super) const FAREWELL: Duration = Duration::from_secs(1);
+/// Maximum wait for the pong that confirms delivery.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum wait for a connection to end in good order, and for close frames after a failure.
+pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The timers of a session. None runs while messages simply flow.
-pub(super) struct Clock {
-    /// When something last happened; kept only while a timer runs.
+/// The timers of a session. None runs while both directions are copied.
+pub(super) struct Timers {
+    /// When a message or a part of one last moved; updated only while silence is measured.
     last_activity: Instant,
-    /// What the ends had heard then.
-    heard: [u64; 2],
-    /// Everything ends then, whatever is still on its way.
+    /// The progress of both ends at the last look.
+    progress: [u64; 2],
+    /// The session ends at this instant even if data is still in transit.
     deadline: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Clock {
+impl Timers {
     pub fn new() -> Self {
-        Self { last_activity: Instant::now(), heard: [0; 2], deadline: None, sleep: None }
+        Self { last_activity: Instant::now(), progress: [0; 2], deadline: None, sleep: None }
     }
 }
 
 impl Pump<'_> {
-    /// Both directions are done, or none of them will ever move.
+    /// Both directions are done, or neither source is read.
     pub(super) fn is_over(&self) -> bool {
-        self.ways.iter().all(|way| way.stage == Stage::Done) || self.ways.iter().all(|way| way.stage == Stage::Parked)
+        self.directions.iter().all(|direction| direction.stage == Stage::Done)
+            || self.directions.iter().all(|direction| direction.stage == Stage::Parked)
     }
 
-    /// After each message of way `i`: whether its stage changed because there were enough.
-    pub(super) fn count(&mut self, i: usize) -> bool {
-        if i == 0 && self.rules.max_sent.is_some_and(|most| self.ways[0].moved >= most) {
-            self.ways[0].stage = self.after_input(0);
-            self.end_when_enough();
+    /// Applies `-1` and `--replies` after a message of direction `i`; returns whether its stage changed.
+    pub(super) fn apply_limits(&mut self, i: usize) -> bool {
+        if i == 0 && self.rules.max_sent.is_some_and(|most| self.directions[0].moved >= most) {
+            self.directions[0].stage = self.stage_after_input(0);
+            self.finish_when_enough();
             return true;
         }
-        if i == 1 && self.has_enough() {
-            // No more than asked for, also while the input is still waited for.
-            self.ways[1].stage = Stage::Discarding;
-            self.end_when_enough();
+        if i == 1 && self.has_enough_replies() {
+            // Print no more replies than asked for, even while the session still waits for input.
+            self.directions[1].stage = Stage::Discarding;
+            self.finish_when_enough();
             return true;
         }
         false
     }
 
-    fn has_enough(&self) -> bool {
-        self.rules.enough.is_some_and(|enough| self.ways[1].moved >= enough)
+    fn has_enough_replies(&self) -> bool {
+        self.rules.enough.is_some_and(|enough| self.directions[1].moved >= enough)
     }
 
-    /// Ends the session when the answers are there; with `-1` our own message must have gone out too.
-    fn end_when_enough(&mut self) {
-        let all_is_sent = self.rules.max_sent.is_none() || !matches!(self.ways[0].stage, Stage::Moving);
-        if self.has_enough() && all_is_sent {
-            self.hurry(self.rules.linger);
+    /// Ends the session when enough replies have arrived; with `-1` our own message must have been sent too.
+    fn finish_when_enough(&mut self) {
+        let all_is_sent = self.rules.max_sent.is_none() || !matches!(self.directions[0].stage, Stage::Moving);
+        if self.has_enough_replies() && all_is_sent {
+            self.finish_both(self.rules.linger);
         }
     }
 
-    /// What follows when nothing more comes from end `i`, which is no WebSocket.
-    fn after_input(&self, i: usize) -> Stage {
-        let answers = self.ways[1 - i].stage == Stage::Moving;
+    /// The stage of direction `i` after its source, which is not a WebSocket, has ended.
+    fn stage_after_input(&self, i: usize) -> Stage {
+        let answers = self.directions[1 - i].stage == Stage::Moving;
         let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
         if self.rules.no_close || from == (Role::Shared { outlives_input: true }) {
             Stage::Parked
         } else if i == 0 && answers && self.rules.enough.is_some() && to == Role::WebSocket {
-            Stage::Awaiting
+            Stage::AwaitingReplies
         } else if matches!((from, to), (Role::Console { .. }, Role::WebSocket | Role::Shared { .. })) && answers {
-            Stage::Settling(Instant::now() + SETTLE)
+            Stage::Confirming(Instant::now() + CONFIRM_TIMEOUT)
         } else {
             Stage::Finishing
         }
     }
 
-    /// The source of way `i` has ended.
+    /// The source of direction `i` has ended.
     pub(super) fn source_ended(&mut self, i: usize, close: Option<Close>) {
-        let we_closed_first = self.ways[1 - i].stage == Stage::Done;
+        let we_closed_first = self.directions[1 - i].stage == Stage::Done;
         if let (Some(close), false, None) = (&close, we_closed_first, &self.closed_by) {
             self.closed_by = Some((i, close.clone()));
         }
-        self.ways[i].ended = true;
-        self.ways[i].close = close;
+        self.directions[i].ended = true;
+        self.directions[i].close = close;
         if self.ends[i].role == Role::WebSocket {
-            self.ways[i].stage = Stage::Finishing;
-            // Nobody waits for answers of a peer that has closed.
-            let other = &mut self.ways[1 - i];
-            if matches!(other.stage, Stage::Settling(_) | Stage::Lingering | Stage::Awaiting) {
+            self.directions[i].stage = Stage::Finishing;
+            // A peer that has closed sends no replies to wait for.
+            let other = &mut self.directions[1 - i];
+            if matches!(other.stage, Stage::Confirming(_) | Stage::Lingering | Stage::AwaitingReplies) {
                 other.stage = Stage::Finishing;
             }
         } else {
-            self.ways[i].stage = self.after_input(i);
+            self.directions[i].stage = self.stage_after_input(i);
         }
         if self.rules.exit_on_eof {
-            self.hurry(self.rules.linger);
+            self.finish_both(self.rules.linger);
         }
-        self.end_when_enough();
-        self.note_activity();
+        self.finish_when_enough();
+        self.reset_silence();
     }
 
-    /// The destination of way `i` has been told that nothing more comes.
-    pub(super) fn destination_told(&mut self, i: usize) {
+    /// Direction `i` is done. Ends the other direction too if nothing can come from there.
+    pub(super) fn direction_done(&mut self, i: usize) {
         let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
-        // A console, a file or a shared end has nothing to say to a peer that has closed or is gone; a socket or a process
-        // may have.
-        let is_mute = match to {
+        // When the source has closed or gone, a socket or a process may still reply; standard input, a file or a shared end
+        // does not.
+        let cannot_reply = match to {
             Role::Console { terminal: true } => true,
             Role::Console { .. } | Role::Source | Role::Sink => matches!(from, Role::WebSocket | Role::Process),
-            // A console has had its answer window.
+            // Standard input has had its wait for replies.
             Role::Shared { .. } => from != Role::Peer,
             Role::Peer | Role::Process | Role::WebSocket => false,
         };
-        let nothing_comes = match self.ways[1 - i].stage {
-            Stage::Parked | Stage::Settling(_) | Stage::Lingering | Stage::Awaiting => true,
-            Stage::Moving => is_mute && self.ways[i].ended,
+        let nothing_comes = match self.directions[1 - i].stage {
+            Stage::Parked | Stage::Confirming(_) | Stage::Lingering | Stage::AwaitingReplies => true,
+            Stage::Moving => cannot_reply && self.directions[i].ended,
             _ => false,
         };
         if nothing_comes {
-            self.ways[1 - i].stage = Stage::Finishing;
+            self.directions[1 - i].stage = Stage::Finishing;
         }
-        self.note_activity();
+        self.reset_silence();
     }
 
-    /// End `i` cannot be read any more. What it said before goes out; the other end is told that it will hear no more.
-    pub(super) fn reading_failed(&mut self, i: usize, error: Error) {
+    /// End `i` failed to read. What was read before is still sent, and the other end is closed.
+    pub(super) fn read_failed(&mut self, i: usize, error: Error) {
         self.fail(i, error, Close::new(1011, ""));
     }
 
-    /// The destination of way `i` takes no more. What it has said is still read where that can be: it may be an answer,
-    /// and it may hold the reason.
-    pub(super) fn writing_failed(&mut self, i: usize, error: Error) {
+    /// The destination of direction `i` failed to write. If it can still be read, it is: a reply or the reason may be
+    /// waiting there.
+    pub(super) fn write_failed(&mut self, i: usize, error: Error) {
         let may_explain = matches!(self.ends[1 - i].role, Role::WebSocket | Role::Peer | Role::Shared { .. })
-            && self.ways[1 - i].stage == Stage::Moving;
-        if may_explain && self.unwritten.is_none() {
-            self.unwritten = Some(error);
-            self.broken[1 - i] = true;
-            self.ways[i].stage = Stage::Done;
-            self.note_activity();
+            && self.directions[1 - i].stage == Stage::Moving;
+        if may_explain && self.write_error.is_none() {
+            self.write_error = Some(error);
+            self.failed[1 - i] = true;
+            self.directions[i].stage = Stage::Done;
+            self.reset_silence();
         } else {
-            // A reader that has had enough (`| head -1`) is no failure; anything else must not look like a clean end.
+            // A reader that has closed our output (`| head -1`) is not a failure. Anything else must not look like success.
             let code = if error.is_silent() { 1001 } else { 1011 };
             self.fail(1 - i, error, Close::new(code, ""));
         }
     }
 
-    /// End `i` is lost; the other one is closed with `parting`.
-    fn fail(&mut self, i: usize, error: Error, parting: Close) {
-        self.broken[i] = true;
-        self.fatal.get_or_insert(error);
-        self.parting.get_or_insert(parting);
-        self.ways[1 - i].stage = Stage::Done;
-        if self.ways[i].stage != Stage::Done {
-            self.ways[i].stage = Stage::Finishing;
+    /// End `i` is lost. Closes the other end with this close.
+    fn fail(&mut self, i: usize, error: Error, close: Close) {
+        self.failed[i] = true;
+        self.error.get_or_insert(error);
+        self.close_override.get_or_insert(close);
+        self.directions[1 - i].stage = Stage::Done;
+        if self.directions[i].stage != Stage::Done {
+            self.directions[i].stage = Stage::Finishing;
         }
-        self.farewell = FAREWELL;
-        self.note_activity();
+        self.close_wait = SHUTDOWN_TIMEOUT;
+        self.reset_silence();
     }
 
-    /// Ends both directions now; close frames of the peers are waited for at most so long.
-    fn hurry(&mut self, farewell: Duration) {
-        for way in &mut self.ways {
-            if way.stage != Stage::Done {
-                way.stage = Stage::Finishing;
+    /// Ends both directions now. `close_wait` limits the wait for the close frames of the peers.
+    fn finish_both(&mut self, close_wait: Duration) {
+        for direction in &mut self.directions {
+            if direction.stage != Stage::Done {
+                direction.stage = Stage::Finishing;
             }
         }
-        self.farewell = farewell;
+        self.close_wait = close_wait;
     }
 
-    /// SIGINT or SIGTERM: WebSockets get close 1001, and what they still say until they answer is delivered.
+    /// SIGINT or SIGTERM: WebSockets get close 1001, and what they send until they answer it is delivered.
     pub(super) fn stop(&mut self) {
-        self.parting = Some(Close::new(1001, ""));
-        self.farewell = self.rules.grace;
-        self.clock.deadline = Some(Instant::now() + self.rules.grace);
+        self.close_override = Some(Close::new(1001, ""));
+        self.close_wait = self.rules.grace;
+        self.timers.deadline = Some(Instant::now() + self.rules.grace);
         for i in 0..2 {
             let drains = self.ends[i].role == Role::WebSocket
                 && self.ends[1 - i].role != Role::WebSocket
-                && matches!(self.ways[i].stage, Stage::Moving | Stage::Discarding);
-            if !drains && self.ways[i].stage != Stage::Done {
-                self.ways[i].stage = Stage::Finishing;
+                && matches!(self.directions[i].stage, Stage::Moving | Stage::Discarding);
+            if !drains && self.directions[i].stage != Stage::Done {
+                self.directions[i].stage = Stage::Finishing;
             }
         }
-        self.note_activity();
+        self.reset_silence();
     }
 
-    /// Whether silence is measured: one direction has ended, and a WebSocket takes part. Between byte streams a half-close
-    /// may last.
+    /// Whether `--close-timeout` applies: one direction has ended, and at least one end is a WebSocket. Between byte streams a
+    /// half-close may last for ever.
     fn is_closing(&self) -> bool {
         self.ends.iter().any(|end| end.role == Role::WebSocket)
-            && self.ways.iter().any(|way| matches!(way.stage, Stage::Done | Stage::Finishing))
+            && self.directions.iter().any(|direction| matches!(direction.stage, Stage::Done | Stage::Finishing))
     }
 
     fn is_lingering(&self) -> bool {
-        self.ways.iter().any(|way| way.stage == Stage::Lingering)
+        self.directions.iter().any(|direction| direction.stage == Stage::Lingering)
     }
 
-    fn settles_until(&self) -> Option<Instant> {
-        self.ways.iter().find_map(|way| match way.stage {
-            Stage::Settling(until) => Some(until),
+    fn confirm_deadline(&self) -> Option<Instant> {
+        self.directions.iter().find_map(|direction| match direction.stage {
+            Stage::Confirming(until) => Some(until),
             _ => None,
         })
     }
 
-    /// Silence starts anew.
-    pub(super) fn note_activity(&mut self) {
+    /// Restarts the silence timers.
+    pub(super) fn reset_silence(&mut self) {
         if self.is_closing() || self.is_lingering() {
-            self.clock.last_activity = Instant::now();
+            self.timers.last_activity = Instant::now();
         }
     }
 
-    /// Runs the timers; tells whether one of them changed anything.
-    pub(super) fn poll_clock(&mut self, cx: &mut Context<'_>) -> bool {
-        let waits_for_us = (0..2).any(|i| {
+    /// Polls the timers; returns whether one of them expired.
+    pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> bool {
+        let reader_is_slow = (0..2).any(|i| {
             let to = self.ends[1 - i].role;
-            self.ways[i].is_blocked && matches!(to, Role::Console { .. } | Role::Sink | Role::Shared { .. })
+            self.directions[i].is_blocked && matches!(to, Role::Console { .. } | Role::Sink | Role::Shared { .. })
         });
-        let heard = self.ends.each_ref().map(|end| end.io.progress());
-        let hears = heard != std::mem::replace(&mut self.clock.heard, heard);
-        if waits_for_us || hears {
-            // A reader of our output that takes its time is not a silent peer, and neither is one in the middle of a long
-            // message.
-            self.note_activity();
+        let progress = self.ends.each_ref().map(|end| end.io.progress());
+        let has_progress = progress != std::mem::replace(&mut self.timers.progress, progress);
+        if reader_is_slow || has_progress {
+            // Neither a slow reader of our output nor a message that arrives slowly means that the peer is silent.
+            self.reset_silence();
         }
         let silence = if self.is_lingering() {
             Some(self.rules.linger)
         } else {
             self.is_closing().then_some(self.rules.close_timeout)
         };
-        let silent_at = silence.map(|limit| self.clock.last_activity + limit);
-        let Some(next) = [self.clock.deadline, self.settles_until(), silent_at].into_iter().flatten().min() else {
+        let silent_at = silence.map(|limit| self.timers.last_activity + limit);
+        let Some(next) = [self.timers.deadline, self.confirm_deadline(), silent_at].into_iter().flatten().min() else {
             return false;
         };
-        let sleep = self.clock.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
+        let sleep = self.timers.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
         if sleep.deadline() != next {
             sleep.as_mut().reset(next);
         }
         if sleep.as_mut().poll(cx).is_pending() {
             return false;
         }
-        if self.clock.deadline.is_some_and(|deadline| deadline <= next) {
-            self.ways.iter_mut().for_each(|way| way.stage = Stage::Done);
-            self.farewell = Duration::ZERO;
-        } else if self.settles_until().is_some_and(|until| until <= next) {
-            self.ways
+        if self.timers.deadline.is_some_and(|deadline| deadline <= next) {
+            self.directions.iter_mut().for_each(|direction| direction.stage = Stage::Done);
+            self.close_wait = Duration::ZERO;
+        } else if self.confirm_deadline().is_some_and(|until| until <= next) {
+            self.directions
                 .iter_mut()
-                .filter(|way| matches!(way.stage, Stage::Settling(_)))
-                .for_each(|way| way.stage = Stage::Lingering);
+                .filter(|direction| matches!(direction.stage, Stage::Confirming(_)))
+                .for_each(|direction| direction.stage = Stage::Lingering);
         } else if self.is_lingering() {
-            self.ways
+            self.directions
                 .iter_mut()
-                .filter(|way| way.stage == Stage::Lingering)
-                .for_each(|way| way.stage = Stage::Finishing);
+                .filter(|direction| direction.stage == Stage::Lingering)
+                .for_each(|direction| direction.stage = Stage::Finishing);
         } else {
-            self.fell_silent();
+            self.close_timed_out();
         }
-        self.note_activity();
+        self.reset_silence();
         true
     }
 
-    /// A peer that was told that nothing more comes has been silent for `--close-timeout`.
-    fn fell_silent(&mut self) {
+    /// `--close-timeout` has passed in silence.
+    fn close_timed_out(&mut self) {
         for i in 0..2 {
             let timed_out =
                 |doing: String| Error::TimedOut { doing, limit: self.rules.close_timeout, option: "--close-timeout" };
-            if self.ways[i].is_blocked && self.ways[1 - i].ended && self.ends[1 - i].role == Role::WebSocket {
-                // It has closed and reads no more: what it said is what counts, and what it does not take is thrown away.
-                self.broken[1 - i] = true;
-                self.ways[i].is_blocked = false;
+            if self.directions[i].is_blocked && self.directions[1 - i].ended && self.ends[1 - i].role == Role::WebSocket
+            {
+                // The destination has closed and no longer reads: drop what it does not accept.
+                self.failed[1 - i] = true;
+                self.directions[i].is_blocked = false;
                 continue;
             }
-            match self.ways[i].stage {
-                // It had its chance to answer.
+            match self.directions[i].stage {
+                // The time for a reply after the end of its input is over.
                 Stage::Moving | Stage::Discarding if self.ends[i].role != Role::WebSocket => {
-                    self.ways[i].stage = Stage::Finishing
+                    self.directions[i].stage = Stage::Finishing
                 }
                 Stage::Moving | Stage::Discarding => {
                     let error = timed_out(format!("waiting for {} to answer the close frame", self.ends[i].name));
                     return self.fail(i, error, Close::new(1011, ""));
                 }
-                Stage::Finishing if self.ways[i].is_blocked => {
+                Stage::Finishing if self.directions[i].is_blocked => {
                     let error = timed_out(format!("waiting for {} to take the last data", self.ends[1 - i].name));
                     return self.fail(1 - i, error, Close::new(1011, ""));
                 }
@@ -289,21 +290,21 @@ impl Pump<'_> {
         }
     }
 
-    /// What the session was.
-    pub(super) fn verdict(self) -> Result<Summary, Error> {
+    /// The outcome of the session.
+    pub(super) fn into_result(self) -> Result<Summary, Error> {
         let close = self.closed_by.map(|(by, close)| (self.ends[by].name.to_string(), close));
-        if let Some(error) = self.fatal.or(if close.is_none() { self.unwritten } else { None }) {
+        if let Some(error) = self.error.or(if close.is_none() { self.write_error } else { None }) {
             return Err(error);
         }
         if let Some((with, close)) = close.as_ref().filter(|(_, close)| !close.is_clean()) {
             return Err(Error::ClosedByPeer { with: with.clone(), close: close.clone() });
         }
-        // Where we closed first, the answer repeats our words.
+        // If we closed first, the close of the peer is an answer that repeats ours.
         let close = match close {
             Some((by, close)) => Some((Some(by), close)),
-            None => self.ways.iter().find_map(|way| way.close.clone()).map(|close| (None, close)),
+            None => self.directions.iter().find_map(|direction| direction.close.clone()).map(|close| (None, close)),
         };
-        let [sent, received] = self.ways.map(|way| way.moved);
+        let [sent, received] = self.directions.map(|direction| direction.moved);
         match self.rules.enough {
             Some(wanted) if self.rules.must_have_enough && received < wanted => {
                 Err(Error::Replies { wanted, got: received })

@@ -1,8 +1,8 @@
-//! Moves messages between two ends. One task polls both whole: no halves, no locks, no channel in between.
+//! Copies messages between two ends. One task polls both ends, so they need no split halves, no locks and no channel.
 
 use super::{
     Stop,
-    ending::{Clock, FAREWELL},
+    ending::{SHUTDOWN_TIMEOUT, Timers},
     spliced,
 };
 use crate::{
@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-/// Two ends of the same flow; a mixed pair cannot be written down.
+/// Two ends of the same flow. The type rules out a mixed pair.
 pub enum Session {
     /// Bytes to bytes.
     Bytes(ByteEnd, ByteEnd),
@@ -28,17 +28,21 @@ pub enum Session {
     Messages(MessageEnd, MessageEnd),
 }
 
-/// What a session that ended well was.
+/// The outcome of a session that ended well.
 #[derive(Debug)]
 pub struct Summary {
-    /// Messages from left to right and from right to left.
+    /// Number of messages from left to right and from right to left.
     pub moved: [u64; 2],
-    /// How it was closed, where a WebSocket was; and by whom, if not by us.
+    /// The close code of a WebSocket, and the end that closed first unless we did.
     pub close: Option<(Option<String>, Close)>,
 }
 
 impl Session {
-    /// Copies both ways until both have ended.
+    /// Copies in both directions until both have ended, or until a signal asks to stop.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of an end, a close code that reports a failure, or too few replies.
     pub async fn run(self, rules: &Ending, stop: &Stop) -> Result<Summary, Error> {
         let (left, right) = match self {
             Self::Bytes(left, right) => spliced::join(left, right).unwrap_or_else(|(left, right)| {
@@ -57,95 +61,97 @@ impl Session {
             pump.poll(cx)
         })
         .await;
-        pump.say_farewell().await;
-        pump.verdict()
+        pump.close_connections().await;
+        pump.into_result()
     }
 }
 
-/// Messages moved in one direction before the other has its turn.
+/// Messages copied in one direction before the other direction gets a turn.
 const BATCH: usize = 64;
-/// Turns before other tasks have theirs.
+/// Turns before the task yields to others.
 const TURNS: usize = 32;
 
-/// One direction: from an end to the other.
-pub(super) struct Way {
+/// One direction of a session: from one end, the source, to the other, the destination.
+pub(super) struct Direction {
     pub stage: Stage,
-    /// Messages taken so far.
+    /// Number of messages read from the source so far.
     pub moved: u64,
-    /// The source has said that nothing more comes.
+    /// The source has ended: end of file, or a close frame.
     pub ended: bool,
-    /// With these words, where it is a WebSocket.
+    /// The source's close frame, if it sent one.
     pub close: Option<Close>,
-    /// It waits for its destination to take data.
+    /// The destination does not accept data at the moment.
     pub is_blocked: bool,
+    /// Messages were sent after the last flush.
     unflushed: bool,
 }
 
+/// How far a direction has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Messages are copied.
     Moving,
-    /// The source is read for its end; messages are thrown away.
+    /// The source is read to its end and its messages are dropped.
     Discarding,
     /// The source is not read.
     Parked,
-    /// The console's input has ended. The destination is asked whether it has seen everything, until the instant.
-    Settling(Instant),
-    /// It has; answers may still be on their way.
+    /// Standard input has ended. The destination is asked to confirm delivery; the wait ends at this instant.
+    Confirming(Instant),
+    /// Delivery is confirmed, or the wait for that is over. Replies may still arrive.
     Lingering,
-    /// So many answers are waited for, however long they take.
-    Awaiting,
-    /// The destination is told that nothing more comes.
+    /// Waiting for `enough` replies; no time limit.
+    AwaitingReplies,
+    /// The destination is being told that nothing more comes.
     Finishing,
-    /// It was told.
+    /// The destination has been told, or has failed.
     Done,
 }
 
-/// The two ends, index 0 left and 1 right; way `i` leads from end `i` to end `1 - i`.
+/// The state of a session. Index 0 is left and 1 is right; direction `i` leads from end `i` to end `1 - i`.
 pub(super) struct Pump<'a> {
     pub ends: [MessageEnd; 2],
-    pub ways: [Way; 2],
+    pub directions: [Direction; 2],
     pub rules: &'a Ending,
-    /// Ends that failed: nothing can be told them any more.
-    pub broken: [bool; 2],
-    /// The first failure. Another end that ends well does not mend it.
-    pub fatal: Option<Error>,
-    /// A failure to write, which counts unless the same end still closes with a close frame.
-    pub unwritten: Option<Error>,
-    /// What close frames say instead of the source's words.
-    pub parting: Option<Close>,
-    /// Which end's close frame began the end of the session.
+    /// Ends that can no longer be written.
+    pub failed: [bool; 2],
+    /// The first failure: the result of the session, however the other end ends.
+    pub error: Option<Error>,
+    /// A failure to write. It is the result unless a close frame from the same end explains it.
+    pub write_error: Option<Error>,
+    /// Sent in close frames instead of the source's close.
+    pub close_override: Option<Close>,
+    /// The end whose close frame started the end of the session, and that close.
     pub closed_by: Option<(usize, Close)>,
-    /// Close frames are waited for so long after everything was said.
-    pub farewell: Duration,
-    pub clock: Clock,
+    /// Maximum wait for the close frames of the peers once both directions are done.
+    pub close_wait: Duration,
+    pub timers: Timers,
 }
 
 impl<'a> Pump<'a> {
     fn new(left: MessageEnd, right: MessageEnd, rules: &'a Ending) -> Self {
-        let way = |from: &MessageEnd, is_wanted: bool| {
+        let direction = |from: &MessageEnd, is_wanted: bool| {
             let stage = match from.role {
                 Role::Sink => Stage::Parked,
-                // Read to its end all the same: a WebSocket for its pings and its close frame, a process for its status, a
-                // socket because closing it with unread data would reset it, and what it was sent could be lost.
+                // Still read to the end: a WebSocket for its pings and its close frame, a process for its exit status, a
+                // socket because closing it with unread data resets the connection, which can lose what was sent.
                 Role::WebSocket | Role::Process | Role::Peer if !is_wanted => Stage::Discarding,
                 _ if !is_wanted => Stage::Parked,
                 _ => Stage::Moving,
             };
-            Way { stage, moved: 0, ended: false, close: None, is_blocked: false, unflushed: false }
+            Direction { stage, moved: 0, ended: false, close: None, is_blocked: false, unflushed: false }
         };
-        let ways = [way(&left, rules.forward), way(&right, rules.back)];
+        let directions = [direction(&left, rules.forward), direction(&right, rules.back)];
         Self {
-            clock: Clock::new(),
+            timers: Timers::new(),
             ends: [left, right],
-            ways,
+            directions,
             rules,
-            broken: [false; 2],
-            fatal: None,
-            unwritten: None,
-            parting: None,
+            failed: [false; 2],
+            error: None,
+            write_error: None,
+            close_override: None,
             closed_by: None,
-            farewell: rules.linger,
+            close_wait: rules.linger,
         }
     }
 
@@ -156,8 +162,8 @@ impl<'a> Pump<'a> {
                 return Poll::Ready(());
             }
             if progress {
-                self.note_activity();
-            } else if !self.poll_clock(cx) {
+                self.reset_silence();
+            } else if !self.poll_timers(cx) {
                 return Poll::Pending;
             }
         }
@@ -165,46 +171,46 @@ impl<'a> Pump<'a> {
         Poll::Pending
     }
 
-    /// Moves way `i` along; tells whether anything happened.
+    /// Advances direction `i`; returns whether anything changed.
     fn step(&mut self, i: usize, cx: &mut Context<'_>) -> bool {
-        let before = (self.ways[i].stage, self.ways[i].moved);
-        let result = match self.ways[i].stage {
-            Stage::Moving if !self.broken[1 - i] => self.copy(i, cx),
+        let before = (self.directions[i].stage, self.directions[i].moved);
+        let result = match self.directions[i].stage {
+            Stage::Moving if !self.failed[1 - i] => self.copy(i, cx),
             Stage::Moving | Stage::Discarding => self.discard(i, cx),
-            Stage::Settling(_) => self.settle(i, cx),
-            Stage::Parked | Stage::Lingering | Stage::Awaiting => self.flush(i, cx),
+            Stage::Confirming(_) => self.confirm(i, cx),
+            Stage::Parked | Stage::Lingering | Stage::AwaitingReplies => self.flush(i, cx),
             Stage::Finishing => self.finish(i, cx),
             Stage::Done => Ok(()),
         };
         if let Err(error) = result {
             match error {
-                Failed::Reading(error) => self.reading_failed(i, error),
-                Failed::Writing(error) => self.writing_failed(i, error),
+                CopyError::Read(error) => self.read_failed(i, error),
+                CopyError::Write(error) => self.write_failed(i, error),
             }
             return true;
         }
-        (self.ways[i].stage, self.ways[i].moved) != before
+        (self.directions[i].stage, self.directions[i].moved) != before
     }
 
-    fn split(&mut self, i: usize) -> (&mut MessageEnd, &mut MessageEnd, &mut Way) {
+    fn split(&mut self, i: usize) -> (&mut MessageEnd, &mut MessageEnd, &mut Direction) {
         let [left, right] = &mut self.ends;
         let (from, to) = if i == 0 { (left, right) } else { (right, left) };
-        (from, to, &mut self.ways[i])
+        (from, to, &mut self.directions[i])
     }
 
-    fn copy(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), Failed> {
+    fn copy(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), CopyError> {
         for _ in 0..BATCH {
-            let (from, to, way) = self.split(i);
-            way.is_blocked = to.io.poll_ready(cx).map_err(Failed::Writing)?.is_pending();
-            if way.is_blocked {
+            let (from, to, direction) = self.split(i);
+            direction.is_blocked = to.io.poll_ready(cx).map_err(CopyError::Write)?.is_pending();
+            if direction.is_blocked {
                 return Ok(());
             }
-            match from.io.poll_next(cx).map_err(Failed::Reading)? {
+            match from.io.poll_next(cx).map_err(CopyError::Read)? {
                 Poll::Ready(Incoming::Message(message)) => {
-                    to.io.start_send(message).map_err(Failed::Writing)?;
-                    way.moved += 1;
-                    way.unflushed = true;
-                    if self.count(i) {
+                    to.io.start_send(message).map_err(CopyError::Write)?;
+                    direction.moved += 1;
+                    direction.unflushed = true;
+                    if self.apply_limits(i) {
                         return Ok(());
                     }
                 }
@@ -212,20 +218,20 @@ impl<'a> Pump<'a> {
                     self.source_ended(i, close);
                     return Ok(());
                 }
-                // Only now, so that a burst leaves with few writes.
+                // Flush only when the source is idle, so that a burst needs few writes.
                 Poll::Pending => return self.flush(i, cx),
             }
         }
         Ok(())
     }
 
-    fn discard(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), Failed> {
-        if !self.broken[1 - i] {
+    fn discard(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), CopyError> {
+        if !self.failed[1 - i] {
             self.flush(i, cx)?;
         }
         for _ in 0..BATCH {
             let (from, _, _) = self.split(i);
-            match from.io.poll_next(cx).map_err(Failed::Reading)? {
+            match from.io.poll_next(cx).map_err(CopyError::Read)? {
                 Poll::Ready(Incoming::Message(_)) => {}
                 Poll::Ready(Incoming::End(close)) => {
                     self.source_ended(i, close);
@@ -238,44 +244,45 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    fn flush(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), Failed> {
-        let (_, to, way) = self.split(i);
-        if way.unflushed {
-            way.is_blocked = to.io.poll_flush(cx).map_err(Failed::Writing)?.is_pending();
-            way.unflushed = way.is_blocked;
+    fn flush(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), CopyError> {
+        let (_, to, direction) = self.split(i);
+        if direction.unflushed {
+            direction.is_blocked = to.io.poll_flush(cx).map_err(CopyError::Write)?.is_pending();
+            direction.unflushed = direction.is_blocked;
         }
         Ok(())
     }
 
-    fn settle(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), Failed> {
+    fn confirm(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), CopyError> {
         self.flush(i, cx)?;
-        let (_, to, way) = self.split(i);
-        if !way.is_blocked && to.io.poll_confirmed(cx).map_err(Failed::Writing)?.is_ready() {
-            way.stage = Stage::Lingering;
+        let (_, to, direction) = self.split(i);
+        if !direction.is_blocked && to.io.poll_confirmed(cx).map_err(CopyError::Write)?.is_ready() {
+            direction.stage = Stage::Lingering;
         }
         Ok(())
     }
 
-    fn finish(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), Failed> {
-        if !self.broken[1 - i] {
-            let parting = self.parting.clone();
-            let (_, to, way) = self.split(i);
-            let close = parting.as_ref().or(way.close.as_ref());
-            way.is_blocked = to.io.poll_finish(cx, close).map_err(Failed::Writing)?.is_pending();
-            if way.is_blocked {
+    fn finish(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), CopyError> {
+        if !self.failed[1 - i] {
+            let close_override = self.close_override.clone();
+            let (_, to, direction) = self.split(i);
+            let close = close_override.as_ref().or(direction.close.as_ref());
+            direction.is_blocked = to.io.poll_finish(cx, close).map_err(CopyError::Write)?.is_pending();
+            if direction.is_blocked {
                 return Ok(());
             }
         }
-        self.ways[i].stage = Stage::Done;
-        self.destination_told(i);
+        self.directions[i].stage = Stage::Done;
+        self.direction_done(i);
         Ok(())
     }
 
-    /// Reads on, for a moment, until the close frames have come that are still owed; then lets go of both connections.
-    async fn say_farewell(&mut self) {
-        let limit = self.farewell;
-        let mut owed: [bool; 2] =
-            std::array::from_fn(|i| self.ends[i].role == Role::WebSocket && !self.ways[i].ended && !self.broken[i]);
+    /// Waits for the close frames that have not arrived yet, then ends both connections.
+    async fn close_connections(&mut self) {
+        let limit = self.close_wait;
+        let mut owed: [bool; 2] = std::array::from_fn(|i| {
+            self.ends[i].role == Role::WebSocket && !self.directions[i].ended && !self.failed[i]
+        });
         let ends = &mut self.ends;
         let waiting = poll_fn(|cx| {
             for (end, owes) in ends.iter_mut().zip(&mut owed) {
@@ -289,17 +296,18 @@ impl<'a> Pump<'a> {
             }
             if owed.contains(&true) { Poll::Pending } else { Poll::Ready(()) }
         });
-        // Polled once even when the limit is zero; running out is no error, everything was said.
+        // With a limit of zero this still polls once. A timeout is not an error: everything has been sent.
         let _ = timeout(limit, waiting).await;
         let letting_go = poll_fn(|cx| {
             let [left, right] = ends.each_mut().map(|end| end.io.poll_shutdown(cx));
             if left.is_ready() && right.is_ready() { Poll::Ready(()) } else { Poll::Pending }
         });
-        let _ = timeout(FAREWELL, letting_go).await;
+        let _ = timeout(SHUTDOWN_TIMEOUT, letting_go).await;
     }
 }
 
-enum Failed {
-    Reading(Error),
-    Writing(Error),
+/// Which end of a direction failed.
+enum CopyError {
+    Read(Error),
+    Write(Error),
 }
