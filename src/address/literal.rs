@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Entry, MessageEndpoint},
     error::Error,
-    flow::{ByteEnd, Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{ByteEnd, ControlObserver, Incoming, MessageEnd, MessageStream, Role, Task},
     message::{Close, Kind, Message},
 };
 use bytes::Bytes;
@@ -124,6 +124,8 @@ impl MessageStream for Replies {
     fn progress(&self) -> u64 {
         0
     }
+
+    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())

@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Dial, Entry, MessageEndpoint},
     error::Error,
-    flow::{Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{ControlObserver, Incoming, MessageEnd, MessageStream, Role, Task},
     message::{Close, Message},
 };
 use std::{
@@ -95,6 +95,8 @@ impl MessageStream for Reflection {
     fn progress(&self) -> u64 {
         0
     }
+
+    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())

@@ -1,6 +1,6 @@
 //! Message streams on top of others, such as overlays.
 
-use super::{Incoming, MessageStream};
+use super::{ControlObserver, Incoming, MessageStream};
 use crate::{
     error::Error,
     message::{Close, Message},
@@ -50,6 +50,11 @@ pub trait MessageLayer: Send {
         self.inner().progress()
     }
 
+    /// See [`MessageStream::observe_control`].
+    fn observe_control(&mut self, observer: ControlObserver) {
+        self.inner_mut().observe_control(observer);
+    }
+
     /// See [`MessageStream::poll_shutdown`].
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.inner_mut().poll_shutdown(cx)
@@ -83,6 +88,10 @@ impl<T: MessageLayer> MessageStream for T {
 
     fn progress(&self) -> u64 {
         MessageLayer::progress(self)
+    }
+
+    fn observe_control(&mut self, observer: ControlObserver) {
+        MessageLayer::observe_control(self, observer);
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {

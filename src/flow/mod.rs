@@ -1,7 +1,9 @@
 //! The two shapes that a live end can take, and what the session needs to know of each.
 
+mod control;
 mod layer;
 
+pub use control::{ControlFrame, ControlObserver, ControlObservers, Transfer};
 pub use layer::MessageLayer;
 
 use crate::{
@@ -228,6 +230,9 @@ pub trait MessageStream: Send {
     /// Bytes received; a change resets the silence timers. It matters while a long message arrives slowly, so a stream whose
     /// messages arrive whole may return a constant.
     fn progress(&self) -> u64;
+
+    /// Calls `observer` for each control frame from now on. Streams without control frames ignore it.
+    fn observe_control(&mut self, observer: ControlObserver);
 
     /// The last call: ends the connection below in good order (TLS `close_notify`, FIN).
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, ControlObserver, Incoming, MessageEnd, MessageStream},
     message::{Close, Kind, Message},
 };
 use bytes::{Bytes, BytesMut};
@@ -91,6 +91,8 @@ impl MessageStream for ChunkStream {
     fn progress(&self) -> u64 {
         0
     }
+
+    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.end.poll_shutdown(cx).map(|_| ())

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, ControlObserver, Incoming, MessageEnd, MessageStream},
     framing::FramingOptions,
     message::{Close, Kind, Message},
 };
@@ -149,6 +149,8 @@ impl MessageStream for LineStream {
         // The start of a line.
         self.read.len() as u64
     }
+
+    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.end.poll_shutdown(cx).map(|_| ())

@@ -6,7 +6,7 @@ use crate::{
         Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial, UpgradeRequest,
     },
     error::Error,
-    flow::{Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Role, Task},
     message::{Close, Message},
     net::Peer,
     report::Report,
@@ -74,6 +74,7 @@ impl Dial<MessageEnd> for RedialForever {
                 state: State::Over,
                 opened: Instant::now(),
                 is_last: false,
+                observers: ControlObservers::default(),
             };
             line.state = State::Dialling(line.attempt(Duration::ZERO));
             Ok(MessageEnd::new(line, self.role(), self.inner.about.title.as_str()))
@@ -98,6 +99,8 @@ struct Line {
     opened: Instant,
     /// We have said that nothing more comes; what the peer still says is the last.
     is_last: bool,
+    /// Added to every new connection.
+    observers: ControlObservers,
 }
 
 enum State {
@@ -133,7 +136,8 @@ impl Line {
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut MessageEnd>> {
         while let State::Dialling(attempt) = &mut self.state {
             match ready!(attempt.as_mut().poll(cx)) {
-                Ok(end) => {
+                Ok(mut end) => {
+                    self.observers.pass_to(&mut *end.io);
                     self.opened = Instant::now();
                     self.report.event(format_args!("connected to {}", end.name));
                     self.state = State::Live(end);
@@ -235,6 +239,13 @@ impl MessageStream for Line {
             State::Live(end) => end.io.progress(),
             State::Dialling(_) | State::Over => 0,
         }
+    }
+
+    fn observe_control(&mut self, observer: ControlObserver) {
+        if let State::Live(end) = &mut self.state {
+            end.io.observe_control(observer.clone());
+        }
+        self.observers.add(observer);
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
-    flow::{ByteEnd, Flow, Incoming, MessageEnd, MessageLayer, MessageStream, Task},
+    flow::{ByteEnd, ControlFrame, Flow, Incoming, MessageEnd, MessageLayer, MessageStream, Task, Transfer},
     message::{Close, Message},
     report,
 };
@@ -21,7 +21,8 @@ pub(super) static LOG: Entry = Entry {
     arg: None,
     summary: "Log traffic to standard error",
     details: "Writes one line per message, or per read and write of a byte stream, with its type, its length and its \
-              first 200 bytes. < marks data from the address behind the overlay, > data to it.",
+              first 200 bytes. < marks data from the address behind the overlay, > data to it. Pings and pongs of \
+              WebSockets are logged too.",
     example: "- log:ws://127.0.0.1:8080/",
     flags: &[],
     build: Build::Overlay(OverlayRow::new(|inner, _| {
@@ -46,6 +47,19 @@ impl Transform<ByteEnd, ByteEnd> for Log {
 
 impl Transform<MessageEnd, MessageEnd> for Log {
     fn apply<'a>(&'a self, mut inner: MessageEnd, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+        let name = inner.name.clone();
+        inner.io.observe_control(Arc::new(move |transfer, frame| {
+            let mark = match transfer {
+                Transfer::Sent => '>',
+                Transfer::Received => '<',
+            };
+            match frame {
+                ControlFrame::Ping(payload) => show(mark, &name, "ping", payload),
+                ControlFrame::Pong(payload) => show(mark, &name, "pong", payload),
+                // A close is the end of the stream, which is shown in its place among the messages.
+                ControlFrame::Close(_) => {}
+            }
+        }));
         inner.io = Box::new(LoggedMessages { io: inner.io, name: inner.name.clone() });
         Box::pin(async { Ok(inner) })
     }

@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     endpoint::{Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial},
     error::Error,
-    flow::{Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Role, Task},
     message::{Close, Message},
 };
 use std::{
@@ -138,6 +138,8 @@ struct State {
     flushed: u64,
     /// A member waits for a confirmation that was not started yet.
     confirmation_wanted: bool,
+    /// A member wants to see control frames.
+    observer_wanted: bool,
     /// The task that owns the shared end.
     owner: Option<Waker>,
     /// The shared end will say nothing more.
@@ -161,6 +163,7 @@ struct Member {
     reader: Option<Waker>,
     writer: Option<Waker>,
     confirmation: Confirmation,
+    observers: ControlObservers,
 }
 
 /// How far a member's request is that the far side confirm what the member has sent.
@@ -226,8 +229,16 @@ impl Hub {
             role: shared(end.role),
             subprotocol: end.subprotocol.clone(),
         });
-        let mut owner =
-            Owner { hub: hub.clone(), taken: 0, held: None, confirmation_wanted: false, is_confirming: false, end };
+        let mut owner = Owner {
+            hub: hub.clone(),
+            taken: 0,
+            held: None,
+            confirmation_wanted: false,
+            observer_wanted: false,
+            is_observing: false,
+            is_confirming: false,
+            end,
+        };
         tokio::spawn(async move {
             if let Err(error) = poll_fn(|cx| owner.poll(cx)).await {
                 owner.fail(error);
@@ -254,6 +265,7 @@ impl Hub {
             reader: None,
             writer: None,
             confirmation: Confirmation::None,
+            observers: ControlObservers::default(),
         });
         state.wake_owner();
         drop(state);
@@ -271,8 +283,11 @@ struct Owner {
     taken: u64,
     /// What was read and has not gone to the members yet.
     held: Option<Message>,
-    /// A copy of [`State::confirmation_wanted`], so that it can be read without a lock.
+    /// Copies of what members want, so that they can be read without a lock.
     confirmation_wanted: bool,
+    observer_wanted: bool,
+    /// The shared end's control frames are passed on to members.
+    is_observing: bool,
     /// The shared end has been asked for a confirmation that has not arrived yet.
     is_confirming: bool,
 }
@@ -281,6 +296,9 @@ impl Owner {
     /// Ready when the shared end is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let _ = self.poll_inbound(cx)?;
+        if self.observer_wanted && !self.is_observing {
+            self.observe();
+        }
         let _ = self.poll_confirmations(cx)?;
         let over = self.poll_outbound(cx)?;
         if over.is_ready() && !self.hub.lock().input_has_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
@@ -294,6 +312,7 @@ impl Owner {
             let Some(message) = state.inbound.pop() else {
                 state.owner = Some(cx.waker().clone());
                 self.confirmation_wanted = state.confirmation_wanted;
+                self.observer_wanted = state.observer_wanted;
                 break;
             };
             if !state.inbound.is_full() {
@@ -310,6 +329,17 @@ impl Owner {
             state.wake_writers();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Passes the shared end's control frames on to the observers of all members that are there at the time.
+    fn observe(&mut self) {
+        self.is_observing = true;
+        let hub = self.hub.clone();
+        self.end.io.observe_control(Arc::new(move |transfer, frame| {
+            for member in &hub.lock().members {
+                member.observers.notify(transfer, || frame.clone());
+            }
+        }));
     }
 
     /// Asks the shared end to confirm what members have sent, one confirmation at a time: members that ask while one is
@@ -507,6 +537,15 @@ impl MessageStream for Membership {
 
     fn progress(&self) -> u64 {
         self.hub.progress.load(Ordering::Relaxed)
+    }
+
+    fn observe_control(&mut self, observer: ControlObserver) {
+        let mut state = self.hub.lock();
+        if let Some(member) = state.member(self.id) {
+            member.observers.add(observer);
+            state.observer_wanted = true;
+            state.wake_owner();
+        }
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {

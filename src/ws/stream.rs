@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    flow::{Incoming, MessageEnd, MessageStream, Role},
+    flow::{ControlFrame, ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Role, Transfer},
     message::{Close, Kind, Message},
     report::Level,
     ws::WebSocketOptions,
@@ -70,6 +70,7 @@ pub struct WebSocket {
     /// How much of what was heard were control frames.
     heard_control: u64,
     shows_frames: bool,
+    observers: ControlObservers,
 }
 
 struct Rest {
@@ -131,11 +132,21 @@ impl WebSocket {
             heard_at_last_beat: 0,
             heard_control: 0,
             shows_frames,
+            observers: ControlObservers::default(),
         };
         MessageEnd::new(stream, Role::WebSocket, name)
     }
 
     fn append(&mut self, opcode: Control, payload: &[u8]) {
+        match opcode {
+            Control::Ping => {
+                self.observers.notify(Transfer::Sent, || ControlFrame::Ping(Bytes::copy_from_slice(payload)));
+            }
+            Control::Pong => {
+                self.observers.notify(Transfer::Sent, || ControlFrame::Pong(Bytes::copy_from_slice(payload)));
+            }
+            Control::Close | Control::Reserved(_) => {}
+        }
         self.append_frame(FrameHeader { opcode: OpCode::Control(opcode), ..FrameHeader::default() }, payload);
     }
 
@@ -155,6 +166,7 @@ impl WebSocket {
     }
 
     fn append_close(&mut self, close: &Close) {
+        self.observers.notify(Transfer::Sent, || ControlFrame::Close(close.clone()));
         self.append(Control::Close, &close.payload());
         self.close_is_sent = true;
     }
@@ -288,8 +300,12 @@ impl MessageStream for WebSocket {
             match next {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Heard::Message(message))) => return Poll::Ready(Ok(Incoming::Message(message))),
-                Poll::Ready(Ok(Heard::Close(close))) => self.received_close = Some(close),
+                Poll::Ready(Ok(Heard::Close(close))) => {
+                    self.observers.notify(Transfer::Received, || ControlFrame::Close(close.clone()));
+                    self.received_close = Some(close);
+                }
                 Poll::Ready(Ok(Heard::Pong(payload))) => {
+                    self.observers.notify(Transfer::Received, || ControlFrame::Pong(payload.clone()));
                     self.note_control(&payload);
                     if let Settling::Waiting(sent, waker) = &self.settling
                         && payload == sent[..]
@@ -299,6 +315,7 @@ impl MessageStream for WebSocket {
                     }
                 }
                 Poll::Ready(Ok(Heard::Ping(payload))) => {
+                    self.observers.notify(Transfer::Received, || ControlFrame::Ping(payload.clone()));
                     self.note_control(&payload);
                     self.owed_pong = Some(payload);
                     self.drain_quietly(cx);
@@ -386,6 +403,10 @@ impl MessageStream for WebSocket {
     fn progress(&self) -> u64 {
         // A peer that only pings says nothing.
         self.wire.heard.wrapping_sub(self.heard_control)
+    }
+
+    fn observe_control(&mut self, observer: ControlObserver) {
+        self.observers.add(observer);
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {

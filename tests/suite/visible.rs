@@ -1,9 +1,10 @@
 //! What a run shows on standard error, and how much of it.
 
 use crate::{
-    peer::{Peer, websocket_server},
-    support::{Finished, Serving, run},
+    peer::{CLOSE, PING, PONG, Peer, websocket_server},
+    support::{Finished, LIMIT, Running, Serving, run, wsplice},
 };
+use std::net::TcpListener;
 
 /// A run that says `hello` to a server that answers `world` and closes.
 fn greet(args: &[&str]) -> Finished {
@@ -135,6 +136,63 @@ fn log_shows_the_messages_that_pass_it() {
 fn log_shows_the_bytes_that_pass_it() {
     let finished = greet(&["log:-", "URL"]);
     has_lines(&finished.stderr, &["< stdio bytes 6 B \"hello\\n\"", "> stdio bytes 6 B \"world\\n\""]);
+}
+
+/// A server's part: pings and expects the pong, then answers pings and the close frame until the connection ends.
+fn ping_first(mut peer: Peer, text: &str) {
+    peer.send(PING, text);
+    while let Some(frame) = peer.frame() {
+        match frame.opcode {
+            PING => peer.send(PONG, frame.payload),
+            CLOSE => return peer.send(CLOSE, frame.payload),
+            _ => assert_eq!(frame.text(), text),
+        }
+    }
+}
+
+#[test]
+fn log_shows_pings_and_pongs_also_through_other_overlays() {
+    for overlays in ["log:", "log:reuse:", "log:autoreconnect:", "reuse:log:", "log:log:"] {
+        let (url, server) = websocket_server(|peer| ping_first(peer, "are you there?"));
+        let mut running = Running::start(wsplice(["-", &format!("{overlays}{url}")]));
+        running.error_line("pong 14 B");
+        running.close_input();
+        let finished = running.finish();
+        server.join().expect("the server");
+        has_lines(
+            &finished.succeeds().stderr,
+            &[
+                &format!("< {url} ping 14 B \"are you there?\""),
+                &format!("> {url} pong 14 B \"are you there?\""),
+                &format!("> {url} ping 8 B"),
+                &format!("< {url} pong 8 B"),
+            ],
+        );
+        let shown = finished.stderr.lines().filter(|line| line.starts_with('<') && line.contains(" ping ")).count();
+        assert_eq!(shown, overlays.matches("log:").count(), "{overlays} {finished:?}");
+    }
+}
+
+#[test]
+fn log_shows_the_pings_of_every_connection_of_autoreconnect() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let url = format!("ws://127.0.0.1:{}/", listener.local_addr().expect("address").port());
+    let server = std::thread::spawn(move || {
+        for text in ["first", "second"] {
+            let (stream, _) = listener.accept().expect("accept");
+            stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
+            let mut peer = Peer::accept(stream);
+            peer.send(PING, text);
+            assert_eq!(peer.frame().map(|frame| (frame.opcode, frame.text())), Some((PONG, text.into())));
+        }
+    });
+    let address = format!("log:autoreconnect:{url}");
+    let mut running = Running::start(wsplice(["-", &address, "--autoreconnect-delay-millis", "1"]));
+    for text in ["first", "second"] {
+        running.error_line(&format!("< {url} ping {} B {text:?}", text.len()));
+        running.error_line(&format!("> {url} pong {} B {text:?}", text.len()));
+    }
+    server.join().expect("the server");
 }
 
 #[test]
