@@ -2,6 +2,8 @@
 
 mod control;
 mod layer;
+#[cfg(test)]
+pub mod testing;
 
 pub use control::{ControlFrame, ControlObserver, ControlObservers, Transfer};
 pub use layer::MessageLayer;

@@ -561,3 +561,87 @@ impl Drop for Membership {
         state.wake_owner();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::testing::{Log, Script, rounded};
+    use tokio::time::{Instant, sleep};
+
+    /// A shared WebSocket whose pong takes a second.
+    fn shared() -> (Arc<Hub>, Log) {
+        let (end, log) = Script::new(Role::WebSocket).pongs_after(1000).start();
+        (Hub::start(end, Duration::from_secs(5)), log)
+    }
+
+    /// Sends a message if there is one and waits for the confirmation. Gives the milliseconds since the start.
+    async fn confirmed(member: &mut MessageEnd, text: Option<&'static str>, started: Instant) -> u128 {
+        if let Some(text) = text {
+            poll_fn(|cx| member.io.poll_ready(cx)).await.expect("room");
+            let message = Message { kind: crate::message::Kind::Text, payload: text.into() };
+            member.io.start_send(message).expect("taken");
+        }
+        poll_fn(|cx| member.io.poll_flush(cx)).await.expect("written");
+        poll_fn(|cx| member.io.poll_confirmed(cx)).await.expect("confirmed");
+        rounded(started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn members_that_ask_at_the_same_time_share_a_ping() {
+        let (hub, log) = shared();
+        let (mut a, mut b) = (Hub::join(&hub), Hub::join(&hub));
+        let started = Instant::now();
+        let both = tokio::join!(confirmed(&mut a, Some("a"), started), confirmed(&mut b, Some("b"), started));
+        assert_eq!(both, (1000, 1000));
+        assert_eq!(log.lines(), ["0 message a", "0 message b", "0 ping"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_asks_while_a_ping_is_under_way_waits_for_the_next() {
+        let (hub, log) = shared();
+        let (mut a, mut b) = (Hub::join(&hub), Hub::join(&hub));
+        let started = Instant::now();
+        let late = async {
+            sleep(Duration::from_millis(500)).await;
+            confirmed(&mut b, Some("b"), started).await
+        };
+        assert_eq!(tokio::join!(confirmed(&mut a, Some("a"), started), late), (1000, 2000));
+        assert_eq!(log.lines(), ["0 message a", "0 ping", "500 message b", "1000 ping"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_can_ask_again() {
+        let (hub, log) = shared();
+        let mut member = Hub::join(&hub);
+        let started = Instant::now();
+        assert_eq!(confirmed(&mut member, None, started).await, 1000);
+        assert_eq!(confirmed(&mut member, Some("again"), started).await, 2000);
+        assert_eq!(log.lines(), ["0 ping", "1000 message again", "1000 ping"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_shared_end_ends_the_wait_for_a_confirmation() {
+        let (end, _) = Script::new(Role::WebSocket).never_pongs().after(300).closes(1000, "").start();
+        let hub = Hub::start(end, Duration::from_secs(5));
+        assert_eq!(confirmed(&mut Hub::join(&hub), None, Instant::now()).await, 300);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn control_frames_are_shown_to_the_members_that_are_there() {
+        let (hub, _) = shared();
+        let counts = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
+        let observed = |count: &Arc<AtomicU64>| {
+            let (mut member, count) = (Hub::join(&hub), count.clone());
+            member.io.observe_control(Arc::new(move |_, _| {
+                count.fetch_add(1, Ordering::Relaxed);
+            }));
+            member
+        };
+        let (mut stays, leaves) = (observed(&counts[0]), observed(&counts[1]));
+        confirmed(&mut stays, None, Instant::now()).await;
+        drop(leaves);
+        confirmed(&mut stays, None, Instant::now()).await;
+        // A ping and a pong each.
+        assert_eq!(counts.map(|count| count.load(Ordering::Relaxed)), [4, 2]);
+    }
+}

@@ -5,6 +5,8 @@ mod pump;
 mod serve;
 mod signal;
 mod spliced;
+#[cfg(test)]
+mod tests;
 
 pub use pump::{Session, Summary};
 pub use serve::{Handle, accept_all};

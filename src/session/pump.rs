@@ -44,6 +44,11 @@ impl Session {
     ///
     /// The first failure of an end, a close code that reports a failure, or too few replies.
     pub async fn run(self, rules: &Ending, stop: &Stop) -> Result<Summary, Error> {
+        self.run_until(stop.requested(), rules).await
+    }
+
+    /// The same until `stop` is ready.
+    pub(super) async fn run_until<T>(self, stop: impl Future<Output = T>, rules: &Ending) -> Result<Summary, Error> {
         let (left, right) = match self {
             Self::Bytes(left, right) => spliced::join(left, right).unwrap_or_else(|(left, right)| {
                 (ChunkStream::frame(left, Kind::Binary), ChunkStream::frame(right, Kind::Binary))
@@ -51,7 +56,7 @@ impl Session {
             Self::Messages(left, right) => (left, right),
         };
         let mut pump = Pump::new(left, right, rules);
-        let mut stopping = pin!(stop.requested());
+        let mut stopping = pin!(stop);
         let mut is_stopping = false;
         poll_fn(|cx| {
             if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
