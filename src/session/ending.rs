@@ -80,7 +80,8 @@ impl Pump<'_> {
 
     /// The source of direction `i` has ended.
     pub(super) fn source_ended(&mut self, i: usize, close: Option<Close>) {
-        let we_closed_first = self.directions[1 - i].stage == Stage::Done;
+        // A direction to an end that failed is done too, but no close was sent there.
+        let we_closed_first = self.directions[1 - i].stage == Stage::Done && !self.failed[i];
         if let (Some(close), false, None) = (&close, we_closed_first, &self.closed_by) {
             self.closed_by = Some((i, close.clone()));
         }

@@ -375,6 +375,16 @@ async fn a_connection_that_is_lost_is_an_error_after_all_that_came() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_to_write_is_explained_by_the_close_that_still_comes() {
+    let server = websocket().fails_to_write(1, lost()).after(100).says("reply").closes(1009, "too big");
+    run(console().says("one").says("two"), server, rules())
+        .await
+        .is_closed_by_peer(1009)
+        .sent_left(&["100 message reply", "100 close 1009 too big"])
+        .sent_right(&["0 message one"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_to_write_without_an_explanation_is_the_error() {
     let server = socket().fails_to_write(0, lost()).after(100).says("reply").ends();
     run(console().says("one"), server, rules())
