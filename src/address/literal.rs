@@ -68,7 +68,7 @@ impl Dial<MessageEnd> for LiteralReply {
     }
 }
 
-/// Replies that may be owed before more questions are taken, so that a peer that never reads is not served for ever.
+/// Maximum number of pending replies. Beyond it no more messages are accepted, which stops a peer that never reads.
 const MOST_OWED: u64 = 1024;
 
 struct Replies {

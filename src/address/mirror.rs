@@ -33,9 +33,9 @@ impl Dial<MessageEnd> for Mirror {
     }
 }
 
-/// Messages held at once: enough that a burst is answered with few writes, and memory stays bounded.
+/// Maximum number of queued messages: enough to answer a burst with few writes, and a bound on memory.
 const MOST_HELD: usize = 256;
-/// Bytes held at once; a single longer message is taken all the same.
+/// The same in bytes. A single message may be longer.
 const MOST_BYTES: usize = 256 * 1024;
 
 #[derive(Default)]

@@ -24,8 +24,8 @@ pub enum Transfer {
     Received,
 }
 
-/// Called for each control frame, when it is queued for sending or when it has been read. It must not block, nor use the
-/// stream that it observes.
+/// Called for each control frame, when it is queued for sending or when it has been read. It must not block, nor use
+/// the stream that it observes.
 pub type ControlObserver = Arc<dyn Fn(Transfer, &ControlFrame) + Send + Sync>;
 
 /// The observers of a stream.

@@ -1,4 +1,4 @@
-//! The two shapes that a live end can take, and what the session needs to know of each.
+//! Ends: live byte streams and message streams, and what the session asks of each.
 
 mod control;
 mod layer;
@@ -28,10 +28,10 @@ use tokio_util::io::poll_read_buf;
 /// A boxed future, for traits that are used as objects.
 pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What passes through an end.
+/// What flows through an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// A stream of bytes; how they are cut means nothing.
+    /// A stream of bytes without boundaries.
     Bytes,
     /// Whole messages, each text or binary.
     Messages,
@@ -46,44 +46,43 @@ impl fmt::Display for Flow {
     }
 }
 
-/// What comes out of a message stream.
+/// What a message stream delivers.
 #[derive(Debug)]
 pub enum Incoming {
     /// A message.
     Message(Message),
-    /// The other side will say nothing more: a close frame, or the end of the bytes below a framing. Nothing may be
-    /// read after it.
+    /// The end of the stream: a close frame, or the end of the bytes below a framing. Nothing may be read after it.
     End(Option<Close>),
 }
 
-/// What an end is, as far as the rules for the end of a session care (the manual, HOW A SESSION ENDS).
+/// What kind of end this is, for the rules by which a session ends (the manual, HOW A SESSION ENDS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Standard input and output: two streams that know nothing of each other. Somebody may wait for answers at the
-    /// output after the input has ended.
+    /// Standard input and output, which are independent of each other. After the input has ended, replies may still be
+    /// wanted at the output.
     Console {
-        /// Standard input is a terminal, so nothing is lost when it is no longer read.
+        /// Standard input is a terminal, so it can be left unread without loss.
         terminal: bool,
     },
-    /// A file or a literal that is read; what is written to it is thrown away.
+    /// A file or a literal that is read. What is written to it is dropped.
     Source,
-    /// A file that is written; it never says anything.
+    /// A file that is written. It is never read.
     Sink,
-    /// A socket: it may still answer after its input has ended.
+    /// A socket. It may still reply after its input has ended.
     Peer,
-    /// A child process: it may still answer, or work, after its input has ended. When its output has ended it is gone.
+    /// A child process. It may still reply, or work, after its input has ended. It is gone when its output has ended.
     Process,
-    /// A WebSocket: it has close frames and pings.
+    /// A WebSocket, which has close frames and pings.
     WebSocket,
-    /// One end that many sessions share (`reuse:`); the sessions come and go, the end stays.
+    /// One end that many sessions share (`reuse:`). It stays open when a session ends.
     Shared {
-        /// It takes what it is told also after it has nothing more to say, as standard output does when standard input has
-        /// ended; sessions go on then.
+        /// It can still be written after it has nothing more to read, as standard output after the end of standard
+        /// input. Sessions go on then.
         outlives_input: bool,
     },
 }
 
-/// Anything that bytes flow through both ways. What it is can be asked: the kernel itself can join two sockets.
+/// Anything that bytes flow through both ways. It can be downcast, since the kernel itself can join two plain sockets.
 pub trait ByteIo: AsyncRead + AsyncWrite + Send + Unpin + Any {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + Any> ByteIo for T {}
 
@@ -91,9 +90,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + Any> ByteIo for T {}
 pub struct ByteEnd {
     /// The stream.
     pub io: Box<dyn ByteIo>,
-    /// How it ends.
+    /// The rules by which it ends.
     pub role: Role,
-    /// What errors call it.
+    /// Its name in errors.
     pub name: Arc<str>,
 }
 
@@ -108,23 +107,23 @@ impl ByteEnd {
         Self::new(io, Role::Peer, name)
     }
 
-    /// What it is read from, for errors.
+    /// The name of its input, for errors.
     pub fn input_name(&self) -> &str {
         if matches!(self.role, Role::Console { .. }) { "standard input" } else { &self.name }
     }
 
-    /// What an error of reading means here.
+    /// The error for a failed read.
     pub fn read_error(&self, source: io::Error) -> Error {
         self.error("read", self.input_name(), source)
     }
 
-    /// What an error of writing means here.
+    /// The error for a failed write.
     pub fn write_error(&self, source: io::Error) -> Error {
         let output_name = if matches!(self.role, Role::Console { .. }) { "standard output" } else { &self.name };
         self.error("write", output_name, source)
     }
 
-    /// On a socket most errors mean that the connection is lost.
+    /// Most errors of a socket mean that the connection is lost.
     fn error(&self, doing: &str, name: &str, source: io::Error) -> Error {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof};
         match source.downcast::<Error>() {
@@ -146,7 +145,7 @@ impl ByteEnd {
         }
     }
 
-    /// Reads what is there behind what `buffer` holds; 0 is the end. `buffer` must have room.
+    /// Reads available bytes and appends them to `buffer`, which must have spare capacity. Returns 0 at the end.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<Result<usize, Error>> {
         poll_read_buf(Pin::new(&mut self.io), cx, buffer).map_err(|error| self.read_error(error))
     }
@@ -163,7 +162,7 @@ impl ByteEnd {
         Poll::Ready(Ok(()))
     }
 
-    /// Flushes what lies below, such as a file's or TLS's buffer.
+    /// Flushes the buffers below, such as those of a file or of TLS.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Pin::new(&mut self.io).poll_flush(cx).map_err(|error| self.write_error(error))
     }
@@ -171,7 +170,7 @@ impl ByteEnd {
     /// Ends our direction: a half-close.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match Pin::new(&mut self.io).poll_shutdown(cx) {
-            // The other side was quicker: there is nothing left to end.
+            // The other side has ended the connection already.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             other => other.map_err(|error| self.write_error(error)),
         }
@@ -180,9 +179,9 @@ impl ByteEnd {
 
 /// Anything that whole messages flow through both ways.
 ///
-/// One task owns and polls the whole stream; it is not split into halves, so it needs no locks. Every method may be called
-/// again after `Pending` without loss. No method has a default, which a stream on top of another could forget to override;
-/// such a stream implements [`MessageLayer`].
+/// One task owns and polls the whole stream; it is not split into halves, so it needs no locks. Every method may be
+/// called again after `Pending` without loss. No method has a default, which a stream on top of another could forget to
+/// override; such a stream implements [`MessageLayer`].
 pub trait MessageStream: Send {
     /// The next message, or the end. A WebSocket answers pings here.
     ///
@@ -212,25 +211,25 @@ pub trait MessageStream: Send {
     /// Nothing more can be written.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
-    /// Flushes and ends our direction: with a close frame, or with a half-close. Reading goes on. `close` is the close frame
-    /// to send; without it a WebSocket repeats the one that it received, or sends the one that the options set.
+    /// Flushes and ends our direction: with a close frame, or with a half-close. Reading goes on. `close` is the close
+    /// frame to send; without it a WebSocket repeats the one that it received, or sends the one that the options set.
     ///
     /// # Errors
     ///
     /// Nothing more can be written.
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>>;
 
-    /// Ready when the peer has confirmed that it received everything flushed: a WebSocket sends a ping and waits for its
-    /// pong, which `poll_next` must be called to receive. After `Ready`, the next call sends a new ping. Streams that have no
-    /// means to ask are always ready.
+    /// Ready when the peer has confirmed that it received everything flushed: a WebSocket sends a ping and waits for
+    /// its pong, which `poll_next` must be called to receive. After `Ready`, the next call sends a new ping. Streams
+    /// that have no means to ask are always ready.
     ///
     /// # Errors
     ///
     /// Nothing more can be written.
     fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 
-    /// Bytes received; a change resets the silence timers. It matters while a long message arrives slowly, so a stream whose
-    /// messages arrive whole may return a constant.
+    /// Bytes received; a change resets the silence timers. It matters while a long message arrives slowly, so a stream
+    /// whose messages arrive whole may return a constant.
     fn progress(&self) -> u64;
 
     /// Calls `observer` for each control frame from now on. Streams without control frames ignore it.
@@ -244,9 +243,9 @@ pub trait MessageStream: Send {
 pub struct MessageEnd {
     /// The stream.
     pub io: Box<dyn MessageStream>,
-    /// How it ends.
+    /// The rules by which it ends.
     pub role: Role,
-    /// What errors call it.
+    /// Its name in errors.
     pub name: Arc<str>,
     /// The subprotocol that a server chose, where we are the client of a WebSocket.
     pub subprotocol: Option<String>,

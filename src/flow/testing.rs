@@ -16,7 +16,8 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A script: what an end says, in this order, and how it takes what it is sent. When the script is over, the end is silent.
+/// A script: what an end says, in this order, and how it takes what it is sent. When the script is over, the end is
+/// silent.
 pub struct Script {
     role: Role,
     steps: VecDeque<Step>,
@@ -148,8 +149,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// A line each, such as `300 message text`, `300 ping`, `300 close 1000` or `300 close` without a code. The time is in
-    /// milliseconds since the start, rounded to tens.
+    /// A line each, such as `300 message text`, `300 ping`, `300 close 1000` or `300 close` without a code. The time is
+    /// in milliseconds since the start, rounded to tens.
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().expect("no panic").clone()
     }

@@ -1,4 +1,4 @@
-//! Reads as messages. Also how two byte ends are joined.
+//! Each read as a message. Two byte ends are joined this way too.
 
 use crate::{
     error::Error,
@@ -8,10 +8,10 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll, ready};
 
-/// The longest chunk in bytes.
+/// Maximum length of a chunk in bytes.
 const CHUNK_SIZE: usize = 64 * 1024;
 
-/// A byte stream as a stream of messages that end where the reads did.
+/// A byte stream as a stream of messages: each read becomes a message.
 pub struct ChunkStream {
     end: ByteEnd,
     kind: Kind,
@@ -21,14 +21,14 @@ pub struct ChunkStream {
 }
 
 impl ChunkStream {
-    /// Frames a byte end.
+    /// Turns a byte end into a message end.
     pub fn frame(inner: ByteEnd, kind: Kind) -> MessageEnd {
         let (role, name) = (inner.role, inner.name.clone());
         let stream = Self { end: inner, kind, read: BytesMut::new(), ended: false, out: Bytes::new() };
         MessageEnd::new(stream, role, name)
     }
 
-    /// Takes what may be a message now. Text is cut between characters, so the start of one may stay behind.
+    /// Takes the next message out of `read`. Text is cut between characters: the start of an incomplete one stays.
     fn take(&mut self) -> Result<Option<Message>, Error> {
         let whole = match self.kind {
             Kind::Binary => self.read.len(),
@@ -64,7 +64,7 @@ impl MessageStream for ChunkStream {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.end.poll_drain(cx, &mut self.out))?;
-        // What has nothing left still holds what it was a part of.
+        // An empty `Bytes` keeps its parent alive.
         self.out = Bytes::new();
         Poll::Ready(Ok(()))
     }

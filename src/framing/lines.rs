@@ -9,34 +9,35 @@ use crate::{
 use bytes::{Buf, BufMut, BytesMut};
 use std::task::{Context, Poll, ready};
 
-/// What one read asks for.
+/// Bytes asked for by one read.
 const READ_SIZE: usize = 64 * 1024;
-/// Output is gathered up to this size before it is written.
+/// Output is buffered up to this size before it is written.
 const GATHER: usize = 64 * 1024;
-/// The buffer of a line above this size is not kept for those behind it.
+/// A buffer that has held a line above this size is freed, not reused.
 const LONG: usize = 4 * 64 * 1024;
 
 const NOT_TEXT: &str = "-b sends binary messages";
 const TOO_LONG: &str =
     "--max-ws-message-length BYTES allows longer ones, -b sends what is read without looking for lines";
 
-/// A byte stream as a stream of messages that are its lines.
+/// A byte stream as a stream of messages: each line is a message.
 pub struct LineStream {
     end: ByteEnd,
     read: BytesMut,
-    /// How much of `read` is known to hold no separator: a long line that arrives in pieces is searched once.
+    /// Length of the start of `read` that holds no separator, so that a long line that arrives in pieces is searched
+    /// only once.
     searched: usize,
-    /// The number of the last line, for errors.
+    /// The number of the last line read, for errors.
     line: u64,
     ended: bool,
     out: BytesMut,
-    /// The output has held a long message.
+    /// `out` has held a long message.
     out_is_long: bool,
     framing: FramingOptions,
 }
 
 impl LineStream {
-    /// Frames a byte end.
+    /// Turns a byte end into a message end.
     pub fn frame(inner: ByteEnd, framing: FramingOptions) -> MessageEnd {
         let (role, name) = (inner.role, inner.name.clone());
         let stream = Self {
@@ -70,7 +71,7 @@ impl LineStream {
 
     fn message(&mut self, payload: BytesMut) -> Result<Message, Error> {
         self.line += 1;
-        // Also where one read brought the whole line.
+        // `poll_next` checks incomplete lines only; one read can bring a whole line.
         if payload.len() > self.framing.max_length {
             return Err(self.too_long());
         }
@@ -146,7 +147,7 @@ impl MessageStream for LineStream {
     }
 
     fn progress(&self) -> u64 {
-        // The start of a line.
+        // The length of an incomplete line.
         self.read.len() as u64
     }
 

@@ -1,4 +1,4 @@
-//! `autoreconnect:`: dials again whenever the connection ends.
+//! `autoreconnect:`: reconnects whenever the connection ends.
 
 use crate::{
     config::Config,
@@ -33,9 +33,9 @@ pub(super) static AUTORECONNECT: Entry = Entry {
     })),
 };
 
-/// The longest pause between attempts.
+/// Maximum delay between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A connection that lasted so long starts the pauses over.
+/// After a connection that lasted this long the delay starts again at its initial value.
 const LASTED: Duration = Duration::from_secs(10);
 
 struct Autoreconnect {
@@ -64,7 +64,7 @@ struct RedialForever {
 impl Dial<MessageEnd> for RedialForever {
     fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
         Box::pin(async move {
-            let mut line = Line {
+            let mut line = ReconnectingStream {
                 inner: self.inner.clone(),
                 first_pause: self.config.reconnect_delay,
                 pause: self.config.reconnect_delay,
@@ -73,7 +73,7 @@ impl Dial<MessageEnd> for RedialForever {
                 limit: context.limit,
                 state: State::Over,
                 opened: Instant::now(),
-                is_last: false,
+                is_finished: false,
                 observers: ControlObservers::default(),
             };
             line.state = State::Dialling(line.attempt(Duration::ZERO));
@@ -86,8 +86,8 @@ impl Dial<MessageEnd> for RedialForever {
     }
 }
 
-/// A connection that is made again and again.
-struct Line {
+/// A message stream that reconnects.
+struct ReconnectingStream {
     inner: Arc<MessageEndpoint<Dialled>>,
     first_pause: Duration,
     pause: Duration,
@@ -97,8 +97,8 @@ struct Line {
     limit: Duration,
     state: State,
     opened: Instant,
-    /// We have said that nothing more comes; what the peer still says is the last.
-    is_last: bool,
+    /// Our direction has ended, so there is no reconnection after this connection.
+    is_finished: bool,
     /// Added to every new connection.
     observers: ControlObservers,
 }
@@ -109,7 +109,7 @@ enum State {
     Over,
 }
 
-impl Line {
+impl ReconnectingStream {
     fn attempt(&self, pause: Duration) -> Task<'static, Result<MessageEnd, Error>> {
         let inner = self.inner.clone();
         let mut context = ConnectContext::new(Peer::named(&inner.about.title), self.limit);
@@ -120,19 +120,19 @@ impl Line {
         })
     }
 
-    /// Dials again after a pause that grows.
-    fn again(&mut self, why: &str) {
+    /// Starts to reconnect after a delay, which doubles each time.
+    fn reconnect(&mut self, why: &str) {
         if matches!(self.state, State::Live(_)) && self.opened.elapsed() >= LASTED {
             self.pause = self.first_pause;
         }
-        // Jitter, so that the clients of a server that restarts do not all come back at once.
+        // Jitter, so that the clients of a restarted server do not reconnect all at once.
         let pause = self.pause.mul_f64(rand::random_range(0.75..1.25));
         self.report.warn(format_args!("{why}; connecting again in {:.1} s", pause.as_secs_f64()));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.state = State::Dialling(self.attempt(pause));
     }
 
-    /// Ready with a live connection, or with nothing when the line is over.
+    /// Ready with the live connection, or with `None` when there will be no further one.
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut MessageEnd>> {
         while let State::Dialling(attempt) = &mut self.state {
             match ready!(attempt.as_mut().poll(cx)) {
@@ -142,7 +142,7 @@ impl Line {
                     self.report.event(format_args!("connected to {}", end.name));
                     self.state = State::Live(end);
                 }
-                Err(error) => self.again(&error.to_string()),
+                Err(error) => self.reconnect(&error.to_string()),
             }
         }
         match &mut self.state {
@@ -152,10 +152,10 @@ impl Line {
     }
 }
 
-impl MessageStream for Line {
+impl MessageStream for ReconnectingStream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
         loop {
-            let is_last = self.is_last;
+            let is_finished = self.is_finished;
             let Some(end) = ready!(self.poll_live(cx)) else {
                 return Poll::Ready(Ok(Incoming::End(None)));
             };
@@ -164,21 +164,21 @@ impl MessageStream for Line {
                 Ok(Incoming::Message(message)) => {
                     return Poll::Ready(Ok(Incoming::Message(message)));
                 }
-                Ok(Incoming::End(close)) if is_last => {
+                Ok(Incoming::End(close)) if is_finished => {
                     self.state = State::Over;
                     return Poll::Ready(Ok(Incoming::End(close)));
                 }
-                Err(error) if is_last => {
+                Err(error) if is_finished => {
                     self.state = State::Over;
                     return Poll::Ready(Err(error));
                 }
                 Ok(Incoming::End(close)) => {
-                    // The close is answered as far as that goes without waiting.
+                    // Answer the close, but do not wait if the answer cannot be written at once.
                     let _ = end.io.poll_finish(cx, close.as_ref());
                     let said = close.map(|close| format!(": {close}")).unwrap_or_default();
-                    self.again(&format!("closed by {name}{said}"));
+                    self.reconnect(&format!("closed by {name}{said}"));
                 }
-                Err(error) => self.again(&error.to_string()),
+                Err(error) => self.reconnect(&error.to_string()),
             }
         }
     }
@@ -190,7 +190,7 @@ impl MessageStream for Line {
             };
             match ready!(end.io.poll_ready(cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
-                Err(error) => self.again(&error.to_string()),
+                Err(error) => self.reconnect(&error.to_string()),
             }
         }
     }
@@ -207,7 +207,7 @@ impl MessageStream for Line {
             State::Live(end) => match ready!(end.io.poll_flush(cx)) {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err(error) => {
-                    self.again(&error.to_string());
+                    self.reconnect(&error.to_string());
                     cx.waker().wake_by_ref();
                     Poll::Pending
                 }
@@ -217,7 +217,7 @@ impl MessageStream for Line {
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
-        self.is_last = true;
+        self.is_finished = true;
         match &mut self.state {
             State::Live(end) => end.io.poll_finish(cx, close),
             State::Dialling(_) | State::Over => {

@@ -1,4 +1,4 @@
-//! `log:`: shows what passes a point.
+//! `log:`: logs the traffic of an end to standard error.
 
 use crate::{
     endpoint::{Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
@@ -33,7 +33,7 @@ pub(super) static LOG: Entry = Entry {
     })),
 };
 
-/// How much of a payload is shown, in bytes.
+/// The start of a payload that is shown, in bytes.
 const SHOWN: usize = 200;
 
 struct Log;
@@ -56,7 +56,7 @@ impl Transform<MessageEnd, MessageEnd> for Log {
             match frame {
                 ControlFrame::Ping(payload) => show(mark, &name, "ping", payload),
                 ControlFrame::Pong(payload) => show(mark, &name, "pong", payload),
-                // A close is the end of the stream, which is shown in its place among the messages.
+                // `poll_next` and `poll_finish` log the end of a direction, with its close code.
                 ControlFrame::Close(_) => {}
             }
         }));

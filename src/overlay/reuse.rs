@@ -1,5 +1,6 @@
-//! `reuse:`: one end that many sessions share. What each of them says goes in, in the order it came; what comes out goes
-//! to all of them. Nothing is lost: while one of the sessions does not take what it is sent, the shared end is not read.
+//! `reuse:`: one end that many sessions share. Each session is a member of the shared end: the messages of all members
+//! go to it in the order in which they arrive, and its messages go to all members. Nothing is lost: while the queue of
+//! one member is full, the shared end is not read.
 
 use crate::{
     config::Config,
@@ -32,7 +33,7 @@ pub(super) static REUSE: Entry = Entry {
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::OnDial(reuse(config).1)))),
 };
 
-/// The layer around the dialling and its name.
+/// The name of the overlay, and the overlay.
 pub fn reuse(config: &Config) -> (&'static str, Box<dyn Redial>) {
     (REUSE.name(), Box::new(Reuse { close_timeout: config.ending.close_timeout }))
 }
@@ -55,7 +56,7 @@ impl Redial for Reuse {
     }
 }
 
-/// The role of a share of an end.
+/// The role that a shared end has for its members.
 fn shared(inner: Role) -> Role {
     Role::Shared { outlives_input: matches!(inner, Role::Console { .. } | Role::Source | Role::Sink) }
 }
@@ -88,9 +89,9 @@ impl Dial<MessageEnd> for SharedDial {
     }
 }
 
-/// Messages that may wait for one member, or for the shared end, before the other side is no longer read.
+/// Maximum number of messages queued for one member, or for the shared end. Reading pauses while a queue is full.
 const MOST_WAITING: usize = 1024;
-/// The same in bytes; a single longer message is taken all the same.
+/// The same in bytes. A single message may be longer.
 const MOST_WAITING_BYTES: usize = 1024 * 1024;
 
 /// A bounded queue between a member and the shared end.
@@ -117,7 +118,7 @@ impl Queue {
     }
 }
 
-/// What members and the task of the shared end have in common.
+/// State shared by the members and the task that owns the shared end.
 struct Hub {
     state: Mutex<State>,
     /// A copy of the shared end's progress, for members.
@@ -133,27 +134,29 @@ struct State {
     next_id: u64,
     /// From all members to the shared end.
     inbound: Queue,
-    /// How many messages members have put into `inbound` so far, and how many of them are written and flushed.
+    /// Total number of messages that members have put into `inbound`.
     pushed: u64,
+    /// Total number of these that the shared end has written and flushed.
     flushed: u64,
-    /// A member waits for a confirmation that was not started yet.
+    /// A member waits for a confirmation that has not been started.
     confirmation_wanted: bool,
-    /// A member wants to see control frames.
+    /// A member observes control frames.
     observer_wanted: bool,
-    /// The task that owns the shared end.
+    /// Wakes the task that owns the shared end.
     owner: Option<Waker>,
-    /// The shared end will say nothing more.
+    /// How the shared end ended. Nothing more is read from it.
     over: Option<Over>,
-    /// Nothing more is read from the shared end, which still takes what it is told.
+    /// The shared end has nothing more to read, but can still be written.
     input_has_ended: bool,
-    /// It is let go of: nothing will be written any more.
+    /// Nothing more is written to the shared end.
     gone: bool,
 }
 
 /// How the shared end ended.
 enum Over {
-    /// With these words, where it is a WebSocket.
+    /// It ended, with this close frame if it is a WebSocket.
     Ended(Option<Close>),
+    /// It failed for this reason.
     Failed(String),
 }
 
@@ -166,16 +169,16 @@ struct Member {
     observers: ControlObservers,
 }
 
-/// How far a member's request is that the far side confirm what the member has sent.
+/// How far the confirmation is that the peer has received what a member sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Confirmation {
-    /// There is no request.
+    /// The member has not asked.
     None,
-    /// To be asked for once the message with this number is flushed.
+    /// The member has asked. The ping is sent once the message with this number is flushed.
     Wanted(u64),
-    /// The shared end has asked.
+    /// The ping is sent.
     Pending,
-    /// The far side has answered.
+    /// The pong has arrived.
     Done,
 }
 
@@ -196,7 +199,7 @@ impl State {
         self.members.iter_mut().find(|member| member.id == id)
     }
 
-    /// Moves all members from one step of their confirmation to the next; tells whether there was one.
+    /// Sets the confirmation of all members for which it is due to `next`; returns whether there are any.
     fn advance(&mut self, is_due: impl Fn(Confirmation) -> bool, next: Confirmation) -> bool {
         let mut any = false;
         for member in self.members.iter_mut().filter(|member| is_due(member.confirmation)) {
@@ -207,7 +210,8 @@ impl State {
         any
     }
 
-    /// Starts a confirmation for all members that want one and whose messages are flushed, if there are any.
+    /// Marks the confirmation of all members that want one and whose messages are flushed; returns whether there are
+    /// any.
     fn start_confirmation(&mut self) -> bool {
         let flushed = self.flushed;
         let any = self.advance(
@@ -279,16 +283,16 @@ impl Hub {
 struct Owner {
     hub: Arc<Hub>,
     end: MessageEnd,
-    /// How many messages of the members were handed to the shared end.
+    /// Total number of messages handed to the shared end.
     taken: u64,
-    /// What was read and has not gone to the members yet.
+    /// A message that was read and has not been put into the queues of the members.
     held: Option<Message>,
-    /// Copies of what members want, so that they can be read without a lock.
+    /// Copies of the flags in [`State`], which save a lock.
     confirmation_wanted: bool,
     observer_wanted: bool,
-    /// The shared end's control frames are passed on to members.
+    /// The control frames of the shared end are passed on to members.
     is_observing: bool,
-    /// The shared end has been asked for a confirmation that has not arrived yet.
+    /// Waiting for a confirmation of the shared end.
     is_confirming: bool,
 }
 
@@ -304,7 +308,7 @@ impl Owner {
         if over.is_ready() && !self.hub.lock().input_has_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    /// Writes what members said. Ready when there is no more and all of it is on its way.
+    /// Writes the messages of the members. Ready when all of them are written and flushed.
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             ready!(self.end.io.poll_ready(cx))?;
@@ -331,7 +335,7 @@ impl Owner {
         Poll::Ready(Ok(()))
     }
 
-    /// Passes the shared end's control frames on to the observers of all members that are there at the time.
+    /// Passes each control frame of the shared end on to the observers of its present members.
     fn observe(&mut self) {
         self.is_observing = true;
         let hub = self.hub.clone();
@@ -342,8 +346,8 @@ impl Owner {
         }));
     }
 
-    /// Asks the shared end to confirm what members have sent, one confirmation at a time: members that ask while one is
-    /// under way share the next. Ready when no member waits.
+    /// Waits for the shared end's confirmation on behalf of members, one at a time: members that ask while one is
+    /// pending share the next. Ready when no member waits.
     fn poll_confirmations(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.is_confirming || self.confirmation_wanted {
             if !self.is_confirming {
@@ -351,7 +355,7 @@ impl Owner {
                 self.is_confirming = state.start_confirmation();
                 self.confirmation_wanted = state.confirmation_wanted;
                 if !self.is_confirming {
-                    // The messages of those who wait are not flushed yet.
+                    // Not before the messages of the members that wait are flushed.
                     return Poll::Pending;
                 }
             }
@@ -362,8 +366,8 @@ impl Owner {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads for the members while all of them take it. Without members one message is held for the first that comes, so
-    /// that the pings of an idle WebSocket are still answered. Ready when the shared end has ended.
+    /// Reads messages into the queues of the members while no queue is full. Without members it reads until it holds
+    /// one message, so that an idle WebSocket still answers pings. Ready when the shared end has ended.
     fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         for _ in 0..MOST_WAITING {
             let mut state = self.hub.lock();
@@ -419,7 +423,7 @@ impl Owner {
         state.wake_writers();
     }
 
-    /// Answers the close frame, behind what members had said before it, and ends the connection in good order.
+    /// Sends what members have queued, answers the close frame and ends the connection in good order.
     async fn let_go(&mut self) {
         let close = match &self.hub.lock().over {
             Some(Over::Ended(close)) => close.clone(),
@@ -432,11 +436,11 @@ impl Owner {
     }
 }
 
-/// A session's hold on the shared end.
+/// A session's membership: the end that the session works with.
 struct Membership {
     hub: Arc<Hub>,
     id: u64,
-    /// Our last message's number among all that were pushed.
+    /// The number of our last message in the count of [`State::pushed`].
     last: u64,
 }
 
@@ -486,7 +490,7 @@ impl MessageStream for Membership {
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         let mut state = self.hub.lock();
-        // A WebSocket that has closed is told nothing more, as when it is not shared.
+        // As without `reuse:`, messages to a WebSocket that has closed are dropped.
         if !state.gone {
             state.inbound.push(message);
             state.pushed += 1;
@@ -497,7 +501,8 @@ impl MessageStream for Membership {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // Not merely taken: the process may end as soon as its sessions have.
+        // Wait until the messages are written, not only queued: the process may exit as soon as its sessions have
+        // ended.
         ready!(self.poll_ready(cx))?;
         let mut state = self.hub.lock();
         if state.flushed >= self.last || state.gone {
@@ -521,7 +526,7 @@ impl MessageStream for Membership {
         let Some(member) = state.members.iter_mut().find(|member| member.id == self.id) else {
             return Poll::Ready(Ok(()));
         };
-        // Nothing more will be confirmed by an end that is over; `poll_next` tells how it ended.
+        // An end that is over confirms nothing; `poll_next` reports how it ended.
         if is_over || member.confirmation == Confirmation::Done {
             member.confirmation = Confirmation::None;
             return Poll::Ready(Ok(()));
@@ -549,7 +554,7 @@ impl MessageStream for Membership {
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        // The shared end stays.
+        // The shared end stays open.
         Poll::Ready(())
     }
 }

@@ -1,5 +1,5 @@
-//! The rules by which a session ends (the manual, HOW A SESSION ENDS). A close frame ends one direction, as FIN does in TCP;
-//! the other side may finish sending.
+//! The rules by which a session ends (the manual, HOW A SESSION ENDS). A close frame ends one direction, as FIN does in
+//! TCP; the other side may finish sending.
 
 use super::pump::{Pump, Stage, Summary};
 use crate::{error::Error, flow::Role, message::Close};
@@ -107,8 +107,8 @@ impl Pump<'_> {
     /// Direction `i` is done. Ends the other direction too if nothing can come from there.
     pub(super) fn direction_done(&mut self, i: usize) {
         let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
-        // When the source has closed or gone, a socket or a process may still reply; standard input, a file or a shared end
-        // does not.
+        // When the source has closed or gone, a socket or a process may still reply; standard input, a file or a shared
+        // end does not.
         let cannot_reply = match to {
             Role::Console { terminal: true } => true,
             Role::Console { .. } | Role::Source | Role::Sink => matches!(from, Role::WebSocket | Role::Process),
@@ -143,7 +143,8 @@ impl Pump<'_> {
             self.directions[i].stage = Stage::Done;
             self.reset_silence();
         } else {
-            // A reader that has closed our output (`| head -1`) is not a failure. Anything else must not look like success.
+            // A reader that has closed our output (`| head -1`) is not a failure. Anything else must not look like
+            // success.
             let code = if error.is_silent() { 1001 } else { 1011 };
             self.fail(1 - i, error, Close::new(code, ""));
         }
@@ -188,8 +189,8 @@ impl Pump<'_> {
         self.reset_silence();
     }
 
-    /// Whether `--close-timeout` applies: one direction has ended, and at least one end is a WebSocket. Between byte streams a
-    /// half-close may last for ever.
+    /// Whether `--close-timeout` applies: one direction has ended, and at least one end is a WebSocket. Between byte
+    /// streams a half-close may last for ever.
     fn is_closing(&self) -> bool {
         self.ends.iter().any(|end| end.role == Role::WebSocket)
             && self.directions.iter().any(|direction| matches!(direction.stage, Stage::Done | Stage::Finishing))

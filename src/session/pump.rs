@@ -137,8 +137,8 @@ impl<'a> Pump<'a> {
         let direction = |from: &MessageEnd, is_wanted: bool| {
             let stage = match from.role {
                 Role::Sink => Stage::Parked,
-                // Still read to the end: a WebSocket for its pings and its close frame, a process for its exit status, a
-                // socket because closing it with unread data resets the connection, which can lose what was sent.
+                // Still read to the end: a WebSocket for its pings and its close frame, a process for its exit status,
+                // a socket because closing it with unread data resets the connection, which can lose what was sent.
                 Role::WebSocket | Role::Process | Role::Peer if !is_wanted => Stage::Discarding,
                 _ if !is_wanted => Stage::Parked,
                 _ => Stage::Moving,

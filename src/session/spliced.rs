@@ -1,7 +1,7 @@
-//! Two bare sockets joined: the kernel moves the bytes through a pipe, and they are never copied to here (splice(2)).
+//! Two plain sockets: the kernel moves the bytes through a pipe and they are never copied to user space (splice(2)).
 //!
-//! What was moved into the pipe is a message without a payload, so the pump counts, orders and ends such a session as any
-//! other. It takes half to two thirds of the CPU time of reading and writing.
+//! Bytes moved into the pipe appear to the pump as a message without a payload, so this session counts and ends like
+//! any other. It takes half to two thirds of the CPU time of reading and writing.
 
 use crate::{
     error::Error,
@@ -25,32 +25,33 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// What a pipe may hold, in bytes: what Linux lets everybody ask for (pipe(7)). It keeps its 64 KiB where a user has used up
-/// what all pipes of a user may take.
+/// The capacity of a pipe in bytes: the most that Linux lets any user set (pipe(7)). A pipe keeps its default of 64 KiB
+/// where the pipes of the user have reached their common limit.
 const CAPACITY: usize = 1 << 20;
 
-/// One end of such a session.
+/// One end of such a session, as a message stream.
 struct Spliced {
     end: ByteEnd,
-    /// From this end to the other.
+    /// Bytes from this end to the other.
     from: Arc<Mutex<Pipe>>,
-    /// From the other end to this.
+    /// Bytes from the other end to this one.
     to: Arc<Mutex<Pipe>>,
 }
 
 struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
-    /// Bytes in it.
+    /// Number of bytes in the pipe.
     held: usize,
-    /// How many of them are to be written.
+    /// Number of these that the destination has accepted and must write.
     taken: usize,
 }
 
-/// The part of the descriptors beyond which none is spent on pipes: such a session takes six, and one that copies two.
+/// Pipes are used while less than a fourth of the file descriptors is in use: a session with pipes takes six, one that
+/// copies takes two.
 const SPARE_PART: u64 = 4;
 
-/// Joins two ends, or gives them back: one of them is no bare socket, or descriptors are scarce.
+/// Joins two ends, or gives them back if one of them is not a plain socket or file descriptors are scarce.
 pub fn join(left: ByteEnd, right: ByteEnd) -> Result<(MessageEnd, MessageEnd), (ByteEnd, ByteEnd)> {
     if Socket::of(&left).is_none() || Socket::of(&right).is_none() {
         return Err((left, right));
@@ -67,7 +68,7 @@ pub fn join(left: ByteEnd, right: ByteEnd) -> Result<(MessageEnd, MessageEnd), (
 impl Pipe {
     fn open() -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // The system hands out the lowest that is free.
+        // The kernel hands out the lowest free descriptor.
         let in_use = u64::try_from(write.as_raw_fd()).unwrap_or_default();
         if getrlimit(Resource::Nofile).current.is_some_and(|most| in_use > most / SPARE_PART) {
             return Err(io::ErrorKind::QuotaExceeded.into());
@@ -76,7 +77,7 @@ impl Pipe {
         Ok(Self { read, write, held: 0, taken: 0 })
     }
 
-    /// Throws away what nobody has taken.
+    /// Drops the bytes that the destination has not accepted.
     fn discard(&mut self) -> io::Result<()> {
         let mut waste = [0; 4096];
         while self.held > 0 {
@@ -100,7 +101,7 @@ impl<'a> Socket<'a> {
         io.downcast_ref().map(Self::Tcp).or_else(|| io.downcast_ref().map(Self::Unix))
     }
 
-    /// Does it when the socket is ready, and again when that was wrong.
+    /// Runs the action once the socket is ready, and again after a false readiness.
     fn poll_io(
         &self,
         cx: &mut Context<'_>,
@@ -138,7 +139,7 @@ impl Spliced {
     fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(socket) = Socket::of(&self.end) else { unreachable!("it was looked at before it was joined") };
         let mut pipe = lock(&self.from);
-        // Otherwise a full pipe could not be told from a socket on which nothing has come.
+        // With a full pipe, splice would report the same as with an empty socket.
         pipe.discard()?;
         let moved = ready!(
             socket.poll_io(cx, Interest::READABLE, |socket| { move_bytes(socket, pipe.write.as_fd(), CAPACITY) })
