@@ -6,15 +6,20 @@ use crate::{
     flow::{ByteEnd, Incoming, MessageEnd},
     framing::FramingOptions,
     message::{Kind, Message},
-    ws::testing::Pieces,
 };
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
 use std::{
     future::poll_fn,
+    io,
     task::{Context, Poll, Waker},
 };
-use tokio::io::{join, sink};
+use tokio::{
+    io::{join, sink},
+    task::yield_now,
+};
+use tokio_util::io::StreamReader;
 
 const LIMIT: usize = 30;
 
@@ -37,8 +42,17 @@ fn messages(mut end: MessageEnd) -> (Vec<Bytes>, Option<Error>) {
     }
 }
 
+/// The bytes, cut at these places (modulo their number). Before each piece there is nothing to read.
 fn arriving(bytes: &[u8], cuts: &[usize]) -> ByteEnd {
-    ByteEnd::peer(join(Pieces::cut(bytes, cuts), sink()), "a test")
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([0, bytes.len()]).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let pieces: Vec<_> = cuts.windows(2).map(|ends| Bytes::copy_from_slice(&bytes[ends[0]..ends[1]])).collect();
+    let pieces = stream::iter(pieces).then(|piece| async {
+        yield_now().await;
+        Ok::<_, io::Error>(piece)
+    });
+    ByteEnd::peer(join(StreamReader::new(Box::pin(pieces)), sink()), "a test")
 }
 
 /// Text with line ends, in which a few bytes may be anything.
