@@ -14,7 +14,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 /// Everything that a run depends on besides its addresses.
 pub struct Config {
     /// When sessions end.
-    pub ending: Ending,
+    pub session: SessionOptions,
     /// How bytes become messages.
     pub framing: FramingOptions,
     /// The upgrade request.
@@ -41,27 +41,72 @@ pub struct Config {
 
 /// Which directions a session has and when it ends.
 #[derive(Clone, Debug)]
-pub struct Ending {
-    /// Whether ADDR1's messages go to ADDR2.
-    pub forward: bool,
-    /// Whether ADDR2's messages go to ADDR1.
-    pub back: bool,
-    /// `-E`.
-    pub exit_on_eof: bool,
-    /// `-n`.
-    pub no_close: bool,
+pub struct SessionOptions {
+    /// Which way messages are copied.
+    pub directions: Directions,
+    /// What follows the end of an end's input.
+    pub after_eof: AfterEof,
     /// `-1`: how many messages ADDR1 may send.
     pub max_sent: Option<u64>,
-    /// `-1`, `--replies`: how many messages of ADDR2 end the session.
-    pub enough: Option<u64>,
-    /// Whether fewer than `enough` is an error (`--replies`).
-    pub must_have_enough: bool,
+    /// Whether a number of messages from ADDR2 ends the session.
+    pub replies: Replies,
     /// `--linger`.
     pub linger: Duration,
     /// `--close-timeout`.
     pub close_timeout: Duration,
     /// `--grace`.
     pub grace: Duration,
+}
+
+/// Which way messages are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directions {
+    /// Both ways.
+    Both,
+    /// `-u`: from ADDR1 to ADDR2.
+    Forward,
+    /// `-U`: from ADDR2 to ADDR1.
+    Back,
+}
+
+impl Directions {
+    /// Whether messages are copied from ADDR1 to ADDR2, and from ADDR2 to ADDR1.
+    pub fn copied(self) -> [bool; 2] {
+        [self != Self::Back, self != Self::Forward]
+    }
+}
+
+/// What follows the end of an end's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterEof {
+    /// Replies are waited for, then the connection is closed.
+    Close,
+    /// `-E`: the session ends.
+    End,
+    /// `-n`: no close frame is sent.
+    KeepOpen,
+}
+
+/// How many messages of ADDR2 end the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    /// No number does.
+    Any,
+    /// `-1`: one does; none is fine too.
+    One,
+    /// `--replies N`: so many do; fewer are an error.
+    Exactly(u64),
+}
+
+impl Replies {
+    /// The number that ends the session.
+    pub fn enough(self) -> Option<u64> {
+        match self {
+            Self::Any => None,
+            Self::One => Some(1),
+            Self::Exactly(number) => Some(number),
+        }
+    }
 }
 
 /// The upgrade request.

@@ -3,7 +3,7 @@
 use super::{Cli, DeflateMode};
 use crate::{
     access::{AccessOptions, Secrets},
-    config::{ClientOptions, Config, Ending, RoomOptions, ServerOptions},
+    config::{AfterEof, ClientOptions, Config, Directions, Replies, RoomOptions, ServerOptions, SessionOptions},
     error::Error,
     framing::FramingOptions,
     message::{Close, Kind},
@@ -35,14 +35,23 @@ impl Config {
             reason: websocket.close_reason.unwrap_or_default(),
         };
         Ok(Self {
-            ending: Ending {
-                forward: !direction.reverse_only,
-                back: !direction.forward_only,
-                exit_on_eof: direction.exit_on_eof,
-                no_close: direction.no_close,
+            session: SessionOptions {
+                directions: match (direction.forward_only, direction.reverse_only) {
+                    (true, _) => Directions::Forward,
+                    (_, true) => Directions::Back,
+                    _ => Directions::Both,
+                },
+                after_eof: match (direction.exit_on_eof, direction.no_close) {
+                    (true, _) => AfterEof::End,
+                    (_, true) => AfterEof::KeepOpen,
+                    _ => AfterEof::Close,
+                },
                 max_sent: direction.one_message.then_some(1),
-                enough: direction.replies.or(direction.one_message.then_some(1)),
-                must_have_enough: direction.replies.is_some(),
+                replies: match direction.replies {
+                    Some(number) => Replies::Exactly(number),
+                    None if direction.one_message => Replies::One,
+                    None => Replies::Any,
+                },
                 linger: direction.linger,
                 close_timeout: direction.close_timeout,
                 grace: direction.grace,

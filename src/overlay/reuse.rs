@@ -35,7 +35,7 @@ pub(super) static REUSE: Entry = Entry {
 
 /// The name of the overlay, and the overlay.
 pub fn reuse(config: &Config) -> (&'static str, Box<dyn Redial>) {
-    (REUSE.name(), Box::new(Reuse { close_timeout: config.ending.close_timeout }))
+    (REUSE.name(), Box::new(Reuse { close_timeout: config.session.close_timeout }))
 }
 
 struct Reuse {

@@ -1,7 +1,7 @@
 //! `--explain`: the plan in words.
 
 use super::{Pair, Plan, Splice};
-use crate::{endpoint::About, registry};
+use crate::{config::Directions, endpoint::About, registry};
 use std::fmt;
 
 impl fmt::Display for Plan {
@@ -29,9 +29,9 @@ impl fmt::Display for Splice {
         end(f, first, left)?;
         end(f, second, right)?;
         let directions = match self.directions {
-            [true, false] => "from the first to the second only",
-            [false, true] => "from the second to the first only",
-            _ => "both ways",
+            Directions::Forward => "from the first to the second only",
+            Directions::Back => "from the second to the first only",
+            Directions::Both => "both ways",
         };
         write!(f, "and copy {flow} {directions}")
     }

@@ -10,7 +10,7 @@ mod explain;
 
 use crate::{
     address,
-    config::{Config, RoomOptions},
+    config::{Config, Directions, RoomOptions},
     endpoint::{
         About, AnyEndpoint, Bind, ByteEndpoint, Dialled, Endpoint, Framed, Framing, Inner, Layer, LayerNote, Layers,
         Listening, MessageEndpoint, MessageStack, Origin, Overlay,
@@ -37,8 +37,8 @@ pub enum Plan {
 pub struct Splice {
     /// The ends.
     pub pair: Pair,
-    /// Whether messages go from left to right, and from right to left.
-    directions: [bool; 2],
+    /// Which way messages are copied.
+    directions: Directions,
 }
 
 /// The left end, where sessions start, and the right end that each is connected with.
@@ -137,7 +137,7 @@ impl Splice {
             (AnyEndpoint::Listening(first), None) => serve(first, address::stdio(), config),
             (AnyEndpoint::Listening(first), Some(second)) => serve(first, dialled(second, config)?, config),
         };
-        Ok(Self { pair, directions: [config.ending.forward, config.ending.back] })
+        Ok(Self { pair, directions: config.session.directions })
     }
 }
 

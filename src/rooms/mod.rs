@@ -99,7 +99,7 @@ impl Handle<ByteEnd> for RoomHandler {
             }
         });
         let (place, upgraded) = self.stop.interrupts(opening).await?;
-        member::run(place, upgraded, &self.stop, self.config.ending.grace).await
+        member::run(place, upgraded, &self.stop, self.config.session.grace).await
     }
 }
 

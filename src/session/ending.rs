@@ -2,7 +2,12 @@
 //! TCP; the other side may finish sending.
 
 use super::pump::{Pump, Stage, Summary};
-use crate::{error::Error, flow::Role, message::Close};
+use crate::{
+    config::{AfterEof, Replies},
+    error::Error,
+    flow::Role,
+    message::Close,
+};
 use std::{future::Future, pin::Pin, task::Context, time::Duration};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -52,7 +57,7 @@ impl Pump<'_> {
     }
 
     fn has_enough_replies(&self) -> bool {
-        self.rules.enough.is_some_and(|enough| self.directions[1].moved >= enough)
+        self.rules.replies.enough().is_some_and(|enough| self.directions[1].moved >= enough)
     }
 
     /// Ends the session when enough replies have arrived; with `-1` our own message must have been sent too.
@@ -67,9 +72,9 @@ impl Pump<'_> {
     fn stage_after_input(&self, i: usize) -> Stage {
         let answers = self.directions[1 - i].stage == Stage::Moving;
         let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
-        if self.rules.no_close || from == (Role::Shared { outlives_input: true }) {
+        if self.rules.after_eof == AfterEof::KeepOpen || from == (Role::Shared { outlives_input: true }) {
             Stage::Parked
-        } else if i == 0 && answers && self.rules.enough.is_some() && to == Role::WebSocket {
+        } else if i == 0 && answers && self.rules.replies != Replies::Any && to == Role::WebSocket {
             Stage::AwaitingReplies
         } else if matches!((from, to), (Role::Console { .. }, Role::WebSocket | Role::Shared { .. })) && answers {
             Stage::Confirming(Instant::now() + CONFIRM_TIMEOUT)
@@ -97,7 +102,7 @@ impl Pump<'_> {
         } else {
             self.directions[i].stage = self.stage_after_input(i);
         }
-        if self.rules.exit_on_eof {
+        if self.rules.after_eof == AfterEof::End {
             self.finish_both(self.rules.linger);
         }
         self.finish_when_enough();
@@ -307,10 +312,8 @@ impl Pump<'_> {
             None => self.directions.iter().find_map(|direction| direction.close.clone()).map(|close| (None, close)),
         };
         let [sent, received] = self.directions.map(|direction| direction.moved);
-        match self.rules.enough {
-            Some(wanted) if self.rules.must_have_enough && received < wanted => {
-                Err(Error::Replies { wanted, got: received })
-            }
+        match self.rules.replies {
+            Replies::Exactly(wanted) if received < wanted => Err(Error::Replies { wanted, got: received }),
             _ => Ok(Summary { moved: [sent, received], close }),
         }
     }

@@ -91,7 +91,7 @@ async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config,
 
 /// Runs a session that is open, and reports its end.
 async fn finish(session: Session, peer: &str, config: &Config, stop: &Stop) -> Result<(), Error> {
-    let summary = session.run(&config.ending, stop).await?;
+    let summary = session.run(&config.session, stop).await?;
     report_close(config.report, peer, &summary);
     match stop.signal() {
         Some(signal) => Err(Error::Signal(signal)),

@@ -6,7 +6,7 @@ use super::{
     spliced,
 };
 use crate::{
-    config::Ending,
+    config::SessionOptions,
     error::Error,
     flow::{ByteEnd, Incoming, MessageEnd, Role},
     framing::ChunkStream,
@@ -43,12 +43,16 @@ impl Session {
     /// # Errors
     ///
     /// The first failure of an end, a close code that reports a failure, or too few replies.
-    pub async fn run(self, rules: &Ending, stop: &Stop) -> Result<Summary, Error> {
+    pub async fn run(self, rules: &SessionOptions, stop: &Stop) -> Result<Summary, Error> {
         self.run_until(stop.requested(), rules).await
     }
 
     /// The same until `stop` is ready.
-    pub(super) async fn run_until<T>(self, stop: impl Future<Output = T>, rules: &Ending) -> Result<Summary, Error> {
+    pub(super) async fn run_until<T>(
+        self,
+        stop: impl Future<Output = T>,
+        rules: &SessionOptions,
+    ) -> Result<Summary, Error> {
         let (left, right) = match self {
             Self::Bytes(left, right) => spliced::join(left, right).unwrap_or_else(|(left, right)| {
                 (ChunkStream::frame(left, Kind::Binary), ChunkStream::frame(right, Kind::Binary))
@@ -116,7 +120,7 @@ pub(super) enum Stage {
 pub(super) struct Pump<'a> {
     pub ends: [MessageEnd; 2],
     pub directions: [Direction; 2],
-    pub rules: &'a Ending,
+    pub rules: &'a SessionOptions,
     /// Ends that can no longer be written.
     pub failed: [bool; 2],
     /// The first failure: the result of the session, however the other end ends.
@@ -133,7 +137,7 @@ pub(super) struct Pump<'a> {
 }
 
 impl<'a> Pump<'a> {
-    fn new(left: MessageEnd, right: MessageEnd, rules: &'a Ending) -> Self {
+    fn new(left: MessageEnd, right: MessageEnd, rules: &'a SessionOptions) -> Self {
         let direction = |from: &MessageEnd, is_wanted: bool| {
             let stage = match from.role {
                 Role::Sink => Stage::Parked,
@@ -145,7 +149,8 @@ impl<'a> Pump<'a> {
             };
             Direction { stage, moved: 0, ended: false, close: None, is_blocked: false, unflushed: false }
         };
-        let directions = [direction(&left, rules.forward), direction(&right, rules.back)];
+        let [forward, back] = rules.directions.copied();
+        let directions = [direction(&left, forward), direction(&right, back)];
         Self {
             timers: Timers::new(),
             ends: [left, right],

@@ -86,7 +86,7 @@ pub async fn accept_all<E: Send + 'static>(
     drop(listener);
     let drained = async { while sessions.join_next().await.is_some() {} };
     // Sessions know the grace themselves; the second is for their farewells.
-    let _ = timeout(config.ending.grace + Duration::from_secs(1), drained).await;
+    let _ = timeout(config.session.grace + Duration::from_secs(1), drained).await;
     Err(Error::Signal(signal))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Session, Summary};
 use crate::{
-    config::Ending,
+    config::{AfterEof, Directions, Replies, SessionOptions},
     error::Error,
     flow::{
         Role,
@@ -23,15 +23,12 @@ const GRACE: u64 = 4000;
 const HOUR: u64 = 3_600_000;
 
 /// The rules without options.
-fn rules() -> Ending {
-    Ending {
-        forward: true,
-        back: true,
-        exit_on_eof: false,
-        no_close: false,
+fn rules() -> SessionOptions {
+    SessionOptions {
+        directions: Directions::Both,
+        after_eof: AfterEof::Close,
         max_sent: None,
-        enough: None,
-        must_have_enough: false,
+        replies: Replies::Any,
         linger: Duration::from_millis(LINGER),
         close_timeout: Duration::from_millis(CLOSE_TIMEOUT),
         grace: Duration::from_millis(GRACE),
@@ -39,8 +36,8 @@ fn rules() -> Ending {
 }
 
 /// `--replies N`.
-fn replies(enough: u64) -> Ending {
-    Ending { enough: Some(enough), must_have_enough: true, ..rules() }
+fn replies(enough: u64) -> SessionOptions {
+    SessionOptions { replies: Replies::Exactly(enough), ..rules() }
 }
 
 fn console() -> Script {
@@ -70,11 +67,11 @@ struct Ended {
     took: u128,
 }
 
-async fn run(left: Script, right: Script, rules: Ending) -> Ended {
+async fn run(left: Script, right: Script, rules: SessionOptions) -> Ended {
     run_until(pending(), left, right, rules).await
 }
 
-async fn run_until(stop: impl Future<Output = ()>, left: Script, right: Script, rules: Ending) -> Ended {
+async fn run_until(stop: impl Future<Output = ()>, left: Script, right: Script, rules: SessionOptions) -> Ended {
     let started = Instant::now();
     let ((left_end, left), (right_end, right)) = (left.start(), right.start());
     let result = Session::Messages(left_end, right_end).run_until(stop, &rules).await;
@@ -202,7 +199,7 @@ async fn the_end_of_any_other_input_is_told_at_once() {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_standard_input_is_told_at_once_where_replies_are_not_wanted() {
     let server = websocket().says("unwanted").when_finished().closes(1000, "");
-    run(console().says("data").ends(), server, Ending { back: false, ..rules() })
+    run(console().says("data").ends(), server, SessionOptions { directions: Directions::Forward, ..rules() })
         .await
         .succeeds()
         .sent_left(&["0 close 1000"])
@@ -214,7 +211,7 @@ async fn the_end_of_standard_input_is_told_at_once_where_replies_are_not_wanted(
 #[tokio::test(start_paused = true)]
 async fn with_e_the_end_of_the_input_ends_both_directions_and_the_close_is_awaited_for_linger() {
     let server = websocket().after(100).says("too late");
-    run(console().says("data").ends(), server, Ending { exit_on_eof: true, ..rules() })
+    run(console().says("data").ends(), server, SessionOptions { after_eof: AfterEof::End, ..rules() })
         .await
         .succeeds()
         .sent_left(&["0 close"])
@@ -225,7 +222,7 @@ async fn with_e_the_end_of_the_input_ends_both_directions_and_the_close_is_await
 #[tokio::test(start_paused = true)]
 async fn with_n_no_close_is_sent_and_a_reply_may_come_at_any_time() {
     let server = websocket().after(HOUR).says("reply").closes(1000, "");
-    run(console().says("question").ends(), server, Ending { no_close: true, ..rules() })
+    run(console().says("question").ends(), server, SessionOptions { after_eof: AfterEof::KeepOpen, ..rules() })
         .await
         .succeeds()
         .sent_left(&["3600000 message reply", "3600000 close 1000"])
@@ -235,7 +232,7 @@ async fn with_n_no_close_is_sent_and_a_reply_may_come_at_any_time() {
 #[tokio::test(start_paused = true)]
 async fn with_1_one_message_is_sent_and_the_first_reply_ends_the_session() {
     let server = websocket().when_sent_a_message().after(HOUR).says("reply").says("more").when_finished().ends();
-    let one = Ending { max_sent: Some(1), enough: Some(1), ..rules() };
+    let one = SessionOptions { max_sent: Some(1), replies: Replies::One, ..rules() };
     run(console().says("question").says("never sent"), server, one)
         .await
         .succeeds()
