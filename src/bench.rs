@@ -4,7 +4,7 @@ pub use crate::rooms::bench::Fanout;
 use crate::{
     flow::{ByteEnd, Incoming},
     framing::{FramingOptions, LineStream},
-    ws::{DeflateOptions, Inflater, Limits, Reader, SharedDeflater, Side, accept_deflate, append_frame},
+    ws::{DeflateOptions, Inflater, Limits, Reader, Role, SharedDeflater, accept_deflate, append_frame},
 };
 use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll, Waker};
@@ -30,7 +30,7 @@ pub fn count_lines(end: ByteEnd) -> usize {
 /// Counts the messages in what clients have sent.
 pub fn count_messages(mut frames: &[u8]) -> usize {
     let limits = Limits { message: usize::MAX, frame: usize::MAX };
-    let mut reader = Reader::new(Side::Server, limits, Vec::new(), None);
+    let mut reader = Reader::new(Role::Server, limits, Vec::new(), None);
     let mut cx = Context::from_waker(Waker::noop());
     let mut count = 0;
     while let Poll::Ready(Ok(_)) = reader.poll_next(&mut frames, &mut cx) {
@@ -50,7 +50,7 @@ impl Deflate {
     pub fn new(level: u8) -> Self {
         let options = DeflateOptions { accepts: true, level, window_bits: 15, no_context: true, ..Default::default() };
         let agreed = accept_deflate([&b"permessage-deflate"[..]], &options).map(|(agreed, _)| agreed);
-        let inflater = agreed.map(|agreed| Inflater::new(&agreed, Side::Server));
+        let inflater = agreed.map(|agreed| Inflater::new(&agreed, Role::Server));
         let Some((deflater, inflater)) = SharedDeflater::new(&options).zip(inflater) else {
             unreachable!("it is accepted")
         };

@@ -10,7 +10,7 @@ use crate::{
     flow::{ByteEnd, MessageEnd, Role, Task},
     http,
     net::{Peer, WebSocketUrl},
-    ws::{Side, WebSocket},
+    ws::{self, WebSocket},
 };
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Transform<ByteEnd, MessageEnd> for Connect {
             inner.name = self.name.clone();
             let request = context.request.as_deref();
             let (upgraded, subprotocol) = http::client::upgrade(inner, &self.url, &self.config, request).await?;
-            Ok(MessageEnd { subprotocol, ..WebSocket::open(upgraded, Side::Client, &self.config) })
+            Ok(MessageEnd { subprotocol, ..WebSocket::open(upgraded, ws::Role::Client, &self.config) })
         })
     }
 
@@ -98,7 +98,7 @@ impl PendingUpgrade for Pending {
         let protocol = http::choose_protocol(self.pending.request(), far, &self.config.server);
         Box::pin(async move {
             let upgraded = self.pending.accept(protocol).await?;
-            Ok(WebSocket::open(upgraded, Side::Server, &self.config))
+            Ok(WebSocket::open(upgraded, ws::Role::Server, &self.config))
         })
     }
 

@@ -10,7 +10,7 @@ use crate::{
     flow::ByteEnd,
     message::{Close, Message},
     session::Stop,
-    ws::{Beat, Fault, Heard, Heartbeat, Inflater, Limits, Reader, Side, Upgraded},
+    ws::{Beat, Fault, Heard, Heartbeat, Inflater, Limits, Reader, Role, Upgraded},
 };
 use bytes::Bytes;
 use std::{
@@ -193,11 +193,11 @@ impl Presence {
         {
             room.deflate_for(member);
         }
-        let inflater = deflate.map(|agreed| Inflater::new(&agreed, Side::Server));
+        let inflater = deflate.map(|agreed| Inflater::new(&agreed, Role::Server));
         let name = member.line().name().clone();
         hub.report.room("join", &[("peer", &name), ("room", &room.target)]);
         Self {
-            reader: Reader::new(Side::Server, limits, early, inflater),
+            reader: Reader::new(Role::Server, limits, early, inflater),
             member: member.clone(),
             heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
             last_said: 0,

@@ -32,24 +32,17 @@ pub use key::{accept_key, is_request_key, request_key};
 pub use options::{DeflateOptions, WebSocketOptions};
 pub use reader::{Heard, Limits, Reader};
 pub use stream::WebSocket;
+/// Our role: it decides who masks (RFC 6455 section 5.1) and who closes the TCP connection first.
+pub use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::flow::ByteEnd;
 
-/// Which side of the connection we are: it decides who masks (RFC 6455 section 5.1) and who closes TCP first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// We asked for the upgrade.
-    Client,
-    /// We granted it.
-    Server,
-}
-
-/// A connection after the opening handshake.
+/// A connection whose opening handshake is done.
 pub struct Upgraded {
-    /// The raw stream.
+    /// The connection.
     pub end: ByteEnd,
-    /// What was read of it already.
+    /// Bytes of frames that were read together with the handshake.
     pub early: Vec<u8>,
-    /// What was agreed on about permessage-deflate.
+    /// The parameters of permessage-deflate, if it was negotiated.
     pub deflate: Option<Agreed>,
 }

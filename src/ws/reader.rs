@@ -3,7 +3,7 @@
 //! Bytes are read into one buffer, in which frames are unmasked where they lie; a message of one frame leaves as a part of
 //! that buffer. A connection on which nothing is under way has no buffer at all.
 
-use super::{Side, deflate::Inflater, fault::Fault, frame::apply_mask};
+use super::{Role, deflate::Inflater, fault::Fault, frame::apply_mask};
 use crate::message::{Close, Kind, Message};
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
@@ -53,7 +53,7 @@ pub struct Limits {
 
 /// One direction of a connection, from bytes to what they say.
 pub struct Reader {
-    side: Side,
+    role: Role,
     limits: Limits,
     /// What was read and is not taken yet. It begins with a header, or with the payload of `frame`.
     input: BytesMut,
@@ -103,11 +103,11 @@ impl Utf8 {
 }
 
 impl Reader {
-    /// Reads as this side of a connection. `early` is what was read of it already.
-    pub fn new(side: Side, limits: Limits, early: Vec<u8>, inflater: Option<Inflater>) -> Self {
+    /// Reads in this role. `early` is what was read already.
+    pub fn new(role: Role, limits: Limits, early: Vec<u8>, inflater: Option<Inflater>) -> Self {
         let input = BytesMut::from_iter(early);
         let inflater = inflater.map(Box::new);
-        Self { side, limits, input, frame: None, message: None, inflater, reading: LEAST_READ, burst: 0 }
+        Self { role, limits, input, frame: None, message: None, inflater, reading: LEAST_READ, burst: 0 }
     }
 
     /// The next thing that the peer says. Nothing may be read after an error or a close frame.
@@ -180,7 +180,7 @@ impl Reader {
                 },
             };
             let come = frame.length.min(self.input.len());
-            if self.side == Side::Server && frame.unmasked < come {
+            if self.role == Role::Server && frame.unmasked < come {
                 frame.mask = apply_mask(&mut self.input[frame.unmasked..come], frame.mask);
                 frame.unmasked = come;
             }
@@ -257,10 +257,10 @@ impl Reader {
         if rsv1 && !may_be_compressed || rsv2 || rsv3 {
             return Err(ProtocolError::NonZeroReservedBits.into());
         }
-        match self.side {
-            Side::Server if mask.is_none() => return Err(ProtocolError::UnmaskedFrameFromClient.into()),
-            Side::Client if mask.is_some() => return Err(ProtocolError::MaskedFrameFromServer.into()),
-            Side::Server | Side::Client => {}
+        match self.role {
+            Role::Server if mask.is_none() => return Err(ProtocolError::UnmaskedFrameFromClient.into()),
+            Role::Client if mask.is_some() => return Err(ProtocolError::MaskedFrameFromServer.into()),
+            Role::Server | Role::Client => {}
         }
         let length = self.check_length(opcode, is_final, rsv1, length)?;
         match (opcode, &self.message) {
@@ -339,8 +339,8 @@ mod tests {
 
     const LIMITS: Limits = Limits { message: 100_000, frame: 80_000 };
 
-    fn hear(side: Side, bytes: &[u8], cuts: &[usize]) -> (Vec<Heard>, Option<u16>) {
-        testing::hear(side, LIMITS, None, bytes, cuts)
+    fn hear(role: Role, bytes: &[u8], cuts: &[usize]) -> (Vec<Heard>, Option<u16>) {
+        testing::hear(role, LIMITS, None, bytes, cuts)
     }
 
     #[derive(Clone, Debug)]
@@ -378,12 +378,12 @@ mod tests {
         })
     }
 
-    fn encode(side: Side, frames: &[Planned]) -> Vec<u8> {
+    fn encode(role: Role, frames: &[Planned]) -> Vec<u8> {
         let mut out = BytesMut::new();
         for Planned { opcode, is_final, payload, damage } in frames {
             let start = out.len();
             // Not with what sends frames, for that allows no long control frames.
-            let mask = (side == Side::Server).then(rand::random::<[u8; 4]>);
+            let mask = (role == Role::Server).then(rand::random::<[u8; 4]>);
             let header = FrameHeader { is_final: *is_final, opcode: *opcode, mask, ..FrameHeader::default() };
             header.format(payload.len() as u64, &mut (&mut out).writer()).expect("memory takes everything");
             out[start] ^= damage;
@@ -394,46 +394,46 @@ mod tests {
         out.to_vec()
     }
 
-    fn side() -> impl Strategy<Value = Side> {
-        prop_oneof![Just(Side::Client), Just(Side::Server)]
+    fn role() -> impl Strategy<Value = Role> {
+        prop_oneof![Just(Role::Client), Just(Role::Server)]
     }
 
     proptest! {
         #[test]
         fn what_is_heard_does_not_depend_on_how_it_is_cut(
-            side in side(),
+            role in role(),
             frames in prop::collection::vec(planned(), 0..8),
             cuts in prop::collection::vec(any::<usize>(), 0..40),
         ) {
-            let bytes = encode(side, &frames);
-            prop_assert_eq!(hear(side, &bytes, &cuts), hear(side, &bytes, &[]));
+            let bytes = encode(role, &frames);
+            prop_assert_eq!(hear(role, &bytes, &cuts), hear(role, &bytes, &[]));
         }
 
         #[test]
         fn short_frames_are_heard_the_same_byte_by_byte(
-            side in side(),
+            role in role(),
             frames in prop::collection::vec(planned(), 0..8),
         ) {
-            let mut bytes = encode(side, &frames);
+            let mut bytes = encode(role, &frames);
             bytes.truncate(500);
             let every: Vec<usize> = (0..bytes.len()).collect();
-            prop_assert_eq!(hear(side, &bytes, &every), hear(side, &bytes, &[]));
+            prop_assert_eq!(hear(role, &bytes, &every), hear(role, &bytes, &[]));
         }
 
         #[test]
-        fn tungstenite_hears_the_same(side in side(), frames in prop::collection::vec(planned(), 0..8)) {
-            testing::compare(side, LIMITS, &encode(side, &frames));
+        fn tungstenite_hears_the_same(role in role(), frames in prop::collection::vec(planned(), 0..8)) {
+            testing::compare(role, LIMITS, &encode(role, &frames));
         }
 
         #[test]
-        fn any_bytes_are_heard_or_refused(side in side(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            hear(side, &bytes, &[]);
+        fn any_bytes_are_heard_or_refused(role in role(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            hear(role, &bytes, &[]);
         }
     }
 
     #[test]
     fn wrong_text_is_refused_before_its_frame_is_whole() {
-        let mut reader = Reader::new(Side::Client, LIMITS, vec![0x81, 10, b'a', 0xff], None);
+        let mut reader = Reader::new(Role::Client, LIMITS, vec![0x81, 10, b'a', 0xff], None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut nothing = Pieces { pieces: Vec::new(), next: 0, is_waiting: false };
         let heard = reader.poll_next(&mut nothing, &mut cx);
@@ -445,7 +445,7 @@ mod tests {
         let mut bytes = BytesMut::new();
         frame::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
         let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };
-        let mut reader = Reader::new(Side::Server, LIMITS, Vec::new(), None);
+        let mut reader = Reader::new(Role::Server, LIMITS, Vec::new(), None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut heard = Poll::Pending;
         while heard.is_pending() {
@@ -463,7 +463,7 @@ mod tests {
         }
         bytes.truncate(bytes.len() - 49_000);
         let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };
-        let mut reader = Reader::new(Side::Server, LIMITS, Vec::new(), None);
+        let mut reader = Reader::new(Role::Server, LIMITS, Vec::new(), None);
         let mut cx = Context::from_waker(Waker::noop());
         while io.next == 0 || reader.burst > 0 {
             io.is_waiting = io.next == 0;

@@ -1,7 +1,7 @@
 //! A WebSocket as a message stream.
 
 use super::{
-    Side, Upgraded,
+    Role, Upgraded,
     deflate::{Deflater, Inflater},
     fault::Fault,
     frame,
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    flow::{ControlFrame, ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Role, Transfer},
+    flow::{self, ControlFrame, ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Transfer},
     message::{Close, Kind, Message},
     report::Level,
     ws::WebSocketOptions,
@@ -48,7 +48,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub struct WebSocket {
     wire: Wire,
     reader: Reader,
-    side: Side,
+    role: Role,
     /// Where messages may leave compressed.
     deflater: Option<Deflater>,
     options: WebSocketOptions,
@@ -101,7 +101,7 @@ enum Settling {
 
 impl WebSocket {
     /// Starts to speak frames on a connection whose upgrade is done.
-    pub fn open(upgraded: Upgraded, side: Side, config: &Arc<Config>) -> MessageEnd {
+    pub fn open(upgraded: Upgraded, role: Role, config: &Arc<Config>) -> MessageEnd {
         let Upgraded { end, early, deflate } = upgraded;
         let options = config.websocket.clone();
         let shows_frames = config.report.shows(Level::Frames);
@@ -112,12 +112,12 @@ impl WebSocket {
         }
         let wire = Wire { end, out: BytesMut::new(), usual: 0, heard: early.len() as u64, tap };
         let limits = Limits { message: options.max_message, frame: options.max_frame };
-        let inflater = deflate.as_ref().map(|agreed| Inflater::new(agreed, side));
+        let inflater = deflate.as_ref().map(|agreed| Inflater::new(agreed, role));
         let stream = Self {
             wire,
-            reader: Reader::new(side, limits, early, inflater),
-            side,
-            deflater: deflate.and_then(|agreed| Deflater::new(&agreed, side, &options.deflate)),
+            reader: Reader::new(role, limits, early, inflater),
+            role,
+            deflater: deflate.and_then(|agreed| Deflater::new(&agreed, role, &options.deflate)),
             heartbeat: options.ping_interval.map(|every| Heartbeat::new(every, options.ping_timeout)),
             options,
             sending: None,
@@ -134,7 +134,7 @@ impl WebSocket {
             shows_frames,
             observers: ControlObservers::default(),
         };
-        MessageEnd::new(stream, Role::WebSocket, name)
+        MessageEnd::new(stream, flow::Role::WebSocket, name)
     }
 
     fn append(&mut self, opcode: Control, payload: &[u8]) {
@@ -151,7 +151,7 @@ impl WebSocket {
     }
 
     fn append_frame(&mut self, header: FrameHeader, payload: &[u8]) {
-        let masked = self.side == Side::Client;
+        let masked = self.role == Role::Client;
         if self.shows_frames {
             let name = &self.wire.end.name;
             tap::show('>', name, &header, payload.len() as u64, payload);
@@ -161,7 +161,7 @@ impl WebSocket {
 
     /// Counts a ping or pong that was read: a header of two bytes, a mask from clients, and the payload.
     fn note_control(&mut self, payload: &[u8]) {
-        let mask = if self.side == Side::Server { 4 } else { 0 };
+        let mask = if self.role == Role::Server { 4 } else { 0 };
         self.heard_control += 2 + mask + payload.len() as u64;
     }
 
@@ -375,7 +375,7 @@ impl MessageStream for WebSocket {
             self.append_close(&close);
         }
         ready!(self.wire.poll_drain(cx))?;
-        if self.received_close.is_some() && self.side == Side::Server {
+        if self.received_close.is_some() && self.role == Role::Server {
             // RFC 6455 section 7.1.1: the server closes the TCP connection first.
             ready!(self.wire.end.poll_shutdown(cx))?;
         }

@@ -1,7 +1,7 @@
 //! What tests and fuzz targets share: bytes that arrive in pieces, what is heard of them, and what tungstenite hears.
 
 use super::{
-    Agreed, Fault, Heard, Inflater, Limits, Offers, Reader, Side, accept_deflate, append_frame,
+    Agreed, Fault, Heard, Inflater, Limits, Offers, Reader, Role, accept_deflate, append_frame,
     deflate::Deflater,
     encode_frame,
     reader::{LEAST_READ, MOST_READ},
@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{
     self, Message as Theirs, WebSocket,
     error::ProtocolError,
     protocol::{
-        Role, WebSocketConfig,
+        WebSocketConfig,
         frame::{
             FrameHeader,
             coding::{Control, Data, OpCode},
@@ -67,14 +67,14 @@ impl AsyncRead for Pieces {
 
 /// All that is heard up to the end or the fault; that comes as the close code. Memory stays within bounds all the while.
 pub fn hear(
-    side: Side,
+    role: Role,
     limits: Limits,
     inflater: Option<Inflater>,
     bytes: &[u8],
     cuts: &[usize],
 ) -> (Vec<Heard>, Option<u16>) {
     let mut io = Pieces::cut(bytes, cuts);
-    let mut reader = Reader::new(side, limits, Vec::new(), inflater);
+    let mut reader = Reader::new(role, limits, Vec::new(), inflater);
     let mut cx = Context::from_waker(Waker::noop());
     let mut all = Vec::new();
     loop {
@@ -98,7 +98,7 @@ pub fn hear(
 }
 
 /// What tungstenite makes of the same bytes.
-pub fn their_hearing(side: Side, limits: Limits, bytes: &[u8]) -> (Vec<Heard>, Option<u16>) {
+pub fn their_hearing(role: Role, limits: Limits, bytes: &[u8]) -> (Vec<Heard>, Option<u16>) {
     struct Deaf<'a>(Cursor<&'a [u8]>);
     impl io::Read for Deaf<'_> {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -113,7 +113,6 @@ pub fn their_hearing(side: Side, limits: Limits, bytes: &[u8]) -> (Vec<Heard>, O
             Ok(())
         }
     }
-    let role = if side == Side::Server { Role::Server } else { Role::Client };
     let config = WebSocketConfig::default()
         .max_message_size(Some(limits.message))
         .max_frame_size(Some(limits.frame))
@@ -157,9 +156,9 @@ fn is_cut_off(mut bytes: &[u8]) -> bool {
 
 /// Checks that tungstenite hears the same. The limit for frames must not be below a control frame's 125 bytes, to which
 /// only tungstenite applies it.
-pub fn compare(side: Side, limits: Limits, bytes: &[u8]) {
-    let (mut ours, our_fault) = hear(side, limits, None, bytes, &[]);
-    let (mut theirs, their_fault) = their_hearing(side, limits, bytes);
+pub fn compare(role: Role, limits: Limits, bytes: &[u8]) {
+    let (mut ours, our_fault) = hear(role, limits, None, bytes, &[]);
+    let (mut theirs, their_fault) = their_hearing(role, limits, bytes);
     // It replaces codes that may not be sent, and 1014, which was registered later.
     let replaced = Heard::Close(Close::new(1002, "Protocol violation"));
     if theirs.last() == Some(&replaced) && ours.last() != Some(&replaced) {
@@ -210,10 +209,10 @@ impl From<Saying> for Heard {
 
 /// Frames of these messages from this side: compressed where that makes them shorter, cut into fragments, and with pongs in
 /// between.
-pub fn said(side: Side, options: &DeflateOptions, sayings: &[Saying], fragment: usize) -> Bytes {
-    let masked = side == Side::Client;
+pub fn said(role: Role, options: &DeflateOptions, sayings: &[Saying], fragment: usize) -> Bytes {
+    let masked = role == Role::Client;
     let mut wire = BytesMut::new();
-    let mut deflater = Deflater::new(&agreed(options), side, options);
+    let mut deflater = Deflater::new(&agreed(options), role, options);
     for saying in sayings {
         match saying {
             Saying::Ping(payload) => append_frame(&mut wire, OpCode::Control(Control::Ping), true, masked, payload),

@@ -4,7 +4,7 @@ use super::{Agreed, Deflater, Inflater, Offers, accept, header::parse};
 use crate::{
     message::Kind,
     ws::{
-        DeflateOptions, Heard, Limits, Side,
+        DeflateOptions, Heard, Limits, Role,
         testing::{Saying, agreed, hear, options, said},
     },
 };
@@ -25,8 +25,8 @@ pub fn inflate(data: &[u8]) {
 /// Settings, and messages that are a word some times over: a byte of flags, how often, how long the word is, the word.
 fn round_trip(data: &[u8]) {
     let [flags, level, bits, threshold, low, high, piece, messages @ ..] = data else { return };
-    let side = if flags & 1 > 0 { Side::Server } else { Side::Client };
-    let peer = if flags & 1 > 0 { Side::Client } else { Side::Server };
+    let role = if flags & 1 > 0 { Role::Server } else { Role::Client };
+    let peer = if flags & 1 > 0 { Role::Client } else { Role::Server };
     let options =
         DeflateOptions { threshold: usize::from(*threshold), ..options(flags & 2 > 0, 8 + bits % 8, level % 10) };
     let fragment = usize::from(u16::from_le_bytes([*low, *high])).max(1);
@@ -48,7 +48,7 @@ fn round_trip(data: &[u8]) {
     });
     // A frame may be longer than what it inflates to.
     let limits = Limits { message: longest.max().unwrap_or_default(), frame: 1 << 17 };
-    let wire = said(side, &options, &sayings, fragment);
+    let wire = said(role, &options, &sayings, fragment);
     let cuts: Vec<usize> = (0..wire.len()).step_by(usize::from(*piece) + 1 + wire.len() / 200).collect();
     let (mut heard, fault) = hear(peer, limits, Some(Inflater::new(&agreed(&options), peer)), &wire, &cuts);
     heard.retain(|heard| !matches!(heard, Heard::Pong(_)));
@@ -58,7 +58,7 @@ fn round_trip(data: &[u8]) {
 
 /// Messages with their length in front, whole and in pieces.
 fn any_bytes(agreed: &Agreed, limit: usize, piece: usize, mut messages: &[u8]) {
-    let mut inflaters = [Inflater::new(agreed, Side::Client), Inflater::new(agreed, Side::Client)];
+    let mut inflaters = [Inflater::new(agreed, Role::Client), Inflater::new(agreed, Role::Client)];
     while let [length, behind @ ..] = messages {
         let (deflated, behind) = behind.split_at(behind.len().min(usize::from(*length)));
         messages = behind;
@@ -94,12 +94,12 @@ pub fn extensions(data: &[u8]) {
     let (offers, _) = Offers::ours(&options);
     match offers.check(lines.iter().copied()) {
         Ok(Some(agreed)) => {
-            assert!((8..=options.window_bits).contains(&agreed.sending(Side::Client).bits));
-            assert!((8..=options.window_bits).contains(&agreed.receiving(Side::Client).bits));
-            assert!(!options.no_context || !agreed.sending(Side::Client).keeps_context);
-            assert!(!options.no_context || !agreed.receiving(Side::Client).keeps_context);
-            let plain = agreed.sending(Side::Client).bits == 8;
-            assert_eq!(Deflater::new(&agreed, Side::Client, &options).is_none(), plain);
+            assert!((8..=options.window_bits).contains(&agreed.sending(Role::Client).bits));
+            assert!((8..=options.window_bits).contains(&agreed.receiving(Role::Client).bits));
+            assert!(!options.no_context || !agreed.sending(Role::Client).keeps_context);
+            assert!(!options.no_context || !agreed.receiving(Role::Client).keeps_context);
+            let plain = agreed.sending(Role::Client).bits == 8;
+            assert_eq!(Deflater::new(&agreed, Role::Client, &options).is_none(), plain);
         }
         Ok(None) => {}
         Err(reason) => assert!(!reason.is_empty()),

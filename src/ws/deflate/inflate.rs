@@ -4,7 +4,7 @@ use super::{
     Agreed, TAIL,
     pool::{give_back, take_decompressor},
 };
-use crate::ws::{Fault, Side};
+use crate::ws::{Fault, Role};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// An empty final block. Behind a message and its tail it fits only if the message did not end in the middle of a block.
@@ -31,9 +31,9 @@ impl Drop for Inflater {
 }
 
 impl Inflater {
-    /// For what this side's peer compresses.
-    pub fn new(agreed: &Agreed, side: Side) -> Self {
-        let way = agreed.receiving(side);
+    /// Inflates what the peer of this role compresses.
+    pub fn new(agreed: &Agreed, role: Role) -> Self {
+        let way = agreed.receiving(role);
         let window = way.keeps_context.then(|| (Vec::new(), 1 << way.bits));
         Self { decompress: None, is_fresh: true, window }
     }

@@ -1,7 +1,7 @@
 //! What is offered and answered (RFC 7692 sections 5 and 7.1). Pure.
 
 use super::header::{Extension, parse};
-use crate::ws::{DeflateOptions, Side};
+use crate::ws::{DeflateOptions, Role};
 
 /// The extension's name.
 const NAME: &str = "permessage-deflate";
@@ -29,19 +29,19 @@ pub struct Way {
 }
 
 impl Agreed {
-    /// How this side may compress.
-    pub fn sending(&self, side: Side) -> Way {
-        match side {
-            Side::Client => self.client,
-            Side::Server => self.server,
+    /// How this role may compress.
+    pub fn sending(&self, role: Role) -> Way {
+        match role {
+            Role::Client => self.client,
+            Role::Server => self.server,
         }
     }
 
-    /// How this side's peer compresses.
-    pub fn receiving(&self, side: Side) -> Way {
-        match side {
-            Side::Client => self.server,
-            Side::Server => self.client,
+    /// How this role's peer compresses.
+    pub fn receiving(&self, role: Role) -> Way {
+        match role {
+            Role::Client => self.server,
+            Role::Server => self.client,
         }
     }
 }

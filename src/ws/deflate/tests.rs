@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     message::{Kind, Message},
     ws::{
-        DeflateOptions, Fault, Heard, Limits, Reader, Side,
+        DeflateOptions, Fault, Heard, Limits, Reader, Role,
         frame::encode,
         testing::{Saying, agreed, hear, options, said},
     },
@@ -58,9 +58,9 @@ impl AsyncRead for Arriving {
 }
 
 /// What is heard up to the end, and the fault if there was one.
-fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, side: Side) -> (Vec<Heard>, Option<Fault>) {
+fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, role: Role) -> (Vec<Heard>, Option<Fault>) {
     let limits = Limits { message: LIMIT, frame: LIMIT };
-    let mut reader = Reader::new(side, limits, early.to_vec(), Some(Inflater::new(agreed, side)));
+    let mut reader = Reader::new(role, limits, early.to_vec(), Some(Inflater::new(agreed, role)));
     let mut context = Context::from_waker(Waker::noop());
     let mut all = Vec::new();
     loop {
@@ -82,7 +82,7 @@ fn deflate_message(payload: &[u8]) -> Option<Bytes> {
 fn client_reads(bytes: &[u8]) -> (Vec<Heard>, Option<(u16, String)>) {
     let agreed = agreed(&options(false, 15, 6));
     let read = |early: &[u8], rest: &[u8]| {
-        let (heard, fault) = read(Arriving::cut(rest, &[1]), early, &agreed, Side::Client);
+        let (heard, fault) = read(Arriving::cut(rest, &[1]), early, &agreed, Role::Client);
         let fault = fault.map(|fault| match fault {
             Fault::Violation { code, reason, .. } => (code, reason),
             other => panic!("{other:?}"),
@@ -212,7 +212,7 @@ fn a_message_as_long_as_the_limit_is_read_though_it_was_longer_compressed() {
         encode(&mut wire, header, false, fragment);
     }
     let agreed = agreed(&options(false, 15, 6));
-    let (heard, fault) = read(Arriving::cut(&wire, &[5000]), b"", &agreed, Side::Client);
+    let (heard, fault) = read(Arriving::cut(&wire, &[5000]), b"", &agreed, Role::Client);
     assert!(fault.is_none(), "{fault:?}");
     assert_eq!(heard, [message(Kind::Binary, payload)]);
 }
@@ -233,9 +233,9 @@ fn a_limit_is_told_before_the_damage_behind_it_however_it_is_cut() {
     // Two letters, and then a distance that there is not.
     let wrong = [0x41, 0x07, 0x2a, 0xf3, 0xc1, 0xff, 0xff, 0x64, 0x05];
     let limits = Limits { message: 1, frame: 100 };
-    let inflater = || Some(Inflater::new(&agreed(&options(false, 15, 6)), Side::Client));
+    let inflater = || Some(Inflater::new(&agreed(&options(false, 15, 6)), Role::Client));
     for cuts in [&[][..], &[0, 1, 2, 3, 4, 5, 6, 7, 8]] {
-        assert_eq!(hear(Side::Client, limits, inflater(), &wrong, cuts), (Vec::new(), Some(1009)), "{cuts:?}");
+        assert_eq!(hear(Role::Client, limits, inflater(), &wrong, cuts), (Vec::new(), Some(1009)), "{cuts:?}");
     }
 }
 
@@ -256,11 +256,11 @@ fn what_does_not_get_shorter_leaves_plain() {
     let noise: Vec<u8> = (0..1000).map(|_| rand::random()).collect();
     assert_eq!(deflate_message(&noise), None);
     let options = options(false, 15, 6);
-    let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
+    let mut deflater = Deflater::new(&agreed(&options), Role::Server, &options).expect("a deflater");
     assert_eq!(deflater.begin(Kind::Binary, &noise, 2000), None, "the start decides");
     assert_eq!(deflater.go_on(&[0; 1000], true), None);
     let options = DeflateOptions { threshold: 100, ..options };
-    let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
+    let mut deflater = Deflater::new(&agreed(&options), Role::Server, &options).expect("a deflater");
     assert_eq!(deflater.begin(Kind::Binary, &[0; 99], 99), None, "below the threshold");
     assert!(deflater.begin(Kind::Binary, &[0; 100], 100).is_some());
 }
@@ -269,13 +269,13 @@ fn what_does_not_get_shorter_leaves_plain() {
 fn what_follows_noise_is_tried_more_and_more_seldom_until_it_gets_shorter_again() {
     let noise: Vec<u8> = (0..1000).map(|_| rand::random()).collect();
     let options = options(false, 15, 6);
-    let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
+    let mut deflater = Deflater::new(&agreed(&options), Role::Server, &options).expect("a deflater");
     let mut plain_after_noise = || {
         assert_eq!(deflater.begin(Kind::Binary, &noise, noise.len()), None);
         (0..).take_while(|_| deflater.begin(Kind::Binary, &[7; 1000], 1000).is_none()).count()
     };
     assert_eq!([plain_after_noise(), plain_after_noise()], [2, 2], "each success makes up for what was before");
-    let mut deflater = Deflater::new(&agreed(&options), Side::Server, &options).expect("a deflater");
+    let mut deflater = Deflater::new(&agreed(&options), Role::Server, &options).expect("a deflater");
     for _ in 0..100_000 {
         assert_eq!(deflater.begin(Kind::Binary, &noise, noise.len()), None);
     }
@@ -308,7 +308,7 @@ proptest! {
     #[test]
     fn messages_arrive_as_they_were_said_however_they_are_cut(
         sayings in prop::collection::vec(saying(), 1..8),
-        side in prop::bool::ANY.prop_map(|server| if server { Side::Server } else { Side::Client }),
+        role in prop::bool::ANY.prop_map(|server| if server { Role::Server } else { Role::Client }),
         no_context in any::<bool>(),
         window_bits in 9..=15u8,
         level in 1..=9u8,
@@ -317,8 +317,8 @@ proptest! {
         cuts in prop::collection::vec(1..3_000usize, 1..6),
     ) {
         let options = options(no_context, window_bits, level);
-        let wire = said(side, &options, &sayings, fragment);
-        let peer = if side == Side::Server { Side::Client } else { Side::Server };
+        let wire = said(role, &options, &sayings, fragment);
+        let peer = if role == Role::Server { Role::Client } else { Role::Server };
         let (early, rest) = wire.split_at(early.min(wire.len()));
         let agreed = agreed(&options);
         let (heard, fault) = read(Arriving::cut(rest, &cuts), early, &agreed, peer);
@@ -338,8 +338,8 @@ proptest! {
         encode(&mut wire, header, false, &bytes);
         wire.extend_from_slice(&bytes);
         let agreed = agreed(&options(false, 15, 6));
-        let whole = read(Arriving::cut(&wire, &[wire.len()]), b"", &agreed, Side::Client);
-        let cut = read(Arriving::cut(&wire, &cuts), b"", &agreed, Side::Client);
+        let whole = read(Arriving::cut(&wire, &[wire.len()]), b"", &agreed, Role::Client);
+        let cut = read(Arriving::cut(&wire, &cuts), b"", &agreed, Role::Client);
         prop_assert_eq!(whole.0, cut.0);
         prop_assert_eq!(whole.1.is_some(), cut.1.is_some());
     }
@@ -364,7 +364,7 @@ proptest! {
         let (offers, _) = Offers::ours(&options(false, 15, 6));
         let answer = format!("permessage-deflate; server_max_window_bits={bits}");
         let agreed = offers.check([answer.as_bytes()]).expect("it fits").expect("agreed");
-        let (heard, fault) = read(Arriving::cut(&wire, &[500]), b"", &agreed, Side::Client);
+        let (heard, fault) = read(Arriving::cut(&wire, &[500]), b"", &agreed, Role::Client);
         prop_assert!(fault.is_none(), "{:?}", fault);
         let expected: Vec<Heard> = payloads.into_iter().map(|payload| message(Kind::Binary, payload)).collect();
         prop_assert_eq!(heard, expected);

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     message::Kind as MessageKind,
-    ws::{DeflateOptions, Side},
+    ws::{DeflateOptions, Role},
 };
 use bytes::Bytes;
 use flate2::{Compress, FlushCompress};
@@ -53,8 +53,8 @@ pub struct Deflater {
 
 impl Deflater {
     /// `None` where everything leaves plain: with level 0, and with a window of 8 bits, which zlib does not have.
-    pub fn new(agreed: &Agreed, side: Side, options: &DeflateOptions) -> Option<Self> {
-        let way = agreed.sending(side);
+    pub fn new(agreed: &Agreed, role: Role, options: &DeflateOptions) -> Option<Self> {
+        let way = agreed.sending(role);
         let kind = Kind { level: options.level, bits: way.bits.min(options.window_bits) };
         (kind.level > 0 && kind.bits > 8).then(|| Self {
             kind,
@@ -126,7 +126,7 @@ impl SharedDeflater {
 
     /// Whether a client that agreed on this can read what comes out: its window may be smaller.
     pub fn fits(&self, agreed: &Agreed) -> bool {
-        agreed.sending(Side::Server).bits >= self.kind.bits
+        agreed.sending(Role::Server).bits >= self.kind.bits
     }
 
     /// A message's compressed form. `None` if it is to leave plain: it is short, it would not get shorter, or all compressors

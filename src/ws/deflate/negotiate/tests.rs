@@ -68,7 +68,7 @@ fn a_limit_of_ours_holds_for_both_directions() {
     let expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
                     server_max_window_bits=11; client_max_window_bits=11";
     assert_eq!(text, expected);
-    assert_eq!(agreed.sending(Side::Server), Way { bits: 11, keeps_context: false });
+    assert_eq!(agreed.sending(Role::Server), Way { bits: 11, keeps_context: false });
     let (_, text) = answer("permessage-deflate").expect("taken");
     assert!(!text.contains(CLIENT_BITS), "a client that does not know the parameter: {text}");
 
@@ -83,10 +83,10 @@ fn a_limit_of_ours_holds_for_both_directions() {
 fn eight_bits_are_agreed_to() {
     let (agreed, text) = accept([&b"permessage-deflate; server_max_window_bits=8"[..]], &options()).expect("taken");
     assert!(text.ends_with("server_max_window_bits=8"), "{text}");
-    assert_eq!(agreed.sending(Side::Server).bits, 8);
+    assert_eq!(agreed.sending(Role::Server).bits, 8);
     let (offers, _) = Offers::ours(&options());
     let agreed = offers.check([&b"permessage-deflate; client_max_window_bits=8"[..]]).expect("fits").expect("agreed");
-    assert_eq!(agreed.sending(Side::Client).bits, 8);
+    assert_eq!(agreed.sending(Role::Client).bits, 8);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_offer_that_the_user_wrote_is_what_counts() {
         assert!(matches!(check(both, answer), Ok(Some(_))), "{answer}");
     }
     let agreed = check("permessage-deflate; client_max_window_bits=12", plain).expect("fits").expect("agreed");
-    assert_eq!(agreed.sending(Side::Client), Way { bits: 12, keeps_context: true });
+    assert_eq!(agreed.sending(Role::Client), Way { bits: 12, keeps_context: true });
 }
 
 fn parameters() -> impl Strategy<Value = Parameters> {
