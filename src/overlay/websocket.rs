@@ -10,7 +10,8 @@ use crate::{
     flow::{ByteEnd, MessageEnd, Role, Task},
     http,
     net::{Peer, WebSocketUrl},
-    ws::{self, WebSocket},
+    report::{self, Level},
+    ws::{self, FrameLog, Upgraded, WebSocket},
 };
 use std::sync::Arc;
 
@@ -49,6 +50,12 @@ pub fn ws_upgrade(config: &Arc<Config>) -> Framing {
     Framing::Upgrade(Box::new(Upgrade { config: config.clone() }))
 }
 
+fn open(upgraded: Upgraded, role: ws::Role, config: &Config) -> MessageEnd {
+    let shows_frames = config.report.shows(Level::Frames);
+    let log = shows_frames.then(|| FrameLog::new(upgraded.end.name.clone(), report::line));
+    WebSocket::open(upgraded, role, &config.websocket, log)
+}
+
 struct Connect {
     url: WebSocketUrl,
     name: Arc<str>,
@@ -62,7 +69,7 @@ impl Transform<ByteEnd, MessageEnd> for Connect {
             inner.name = self.name.clone();
             let request = context.request.as_deref();
             let (upgraded, subprotocol) = http::client::upgrade(inner, &self.url, &self.config, request).await?;
-            Ok(MessageEnd { subprotocol, ..WebSocket::open(upgraded, ws::Role::Client, &self.config) })
+            Ok(MessageEnd { subprotocol, ..open(upgraded, ws::Role::Client, &self.config) })
         })
     }
 
@@ -98,7 +105,7 @@ impl PendingUpgrade for Pending {
         let protocol = http::choose_protocol(self.pending.request(), far, &self.config.server);
         Box::pin(async move {
             let upgraded = self.pending.accept(protocol).await?;
-            Ok(WebSocket::open(upgraded, ws::Role::Server, &self.config))
+            Ok(open(upgraded, ws::Role::Server, &self.config))
         })
     }
 

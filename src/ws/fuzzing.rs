@@ -2,23 +2,27 @@
 
 pub use super::deflate::fuzzing::{extensions, inflate};
 use super::{
-    Inflater, Limits, Role,
-    tap::Tap,
+    FrameLog, Inflater, Limits, Role,
     testing::{agreed, compare, hear, options},
 };
-use crate::fuzzing::told;
+use std::{cell::RefCell, fmt};
 
-/// `-vv`: frames are shown alike, however the stream was cut. The first byte says how.
-pub fn tap(data: &[u8]) {
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The same frames are logged, however the stream is cut. The first byte sets the size of the pieces.
+pub fn frame_log(data: &[u8]) {
     let Some((first, stream)) = data.split_first() else { return };
-    let mut whole = Tap::new("peer");
-    whole.see(stream);
-    let shown = told();
-    let mut cut = Tap::new("peer");
+    let sink = |line: fmt::Arguments<'_>| LINES.with_borrow_mut(|lines| lines.push(line.to_string()));
+    let mut whole = FrameLog::new("peer".into(), sink);
+    whole.received(stream);
+    let logged = LINES.take();
+    let mut cut = FrameLog::new("peer".into(), sink);
     for piece in stream.chunks(usize::from(*first) % 16 + 1) {
-        cut.see(piece);
+        cut.received(piece);
     }
-    assert_eq!(shown, told());
+    assert_eq!(logged, LINES.take());
 }
 
 /// The same is heard however the stream is cut; without permessage-deflate, it is what tungstenite hears. The first byte

@@ -12,6 +12,7 @@
 mod deflate;
 mod fault;
 mod frame;
+mod frame_log;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod heartbeat;
@@ -19,7 +20,6 @@ mod key;
 mod options;
 mod reader;
 mod stream;
-mod tap;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
 mod wire;
@@ -27,6 +27,7 @@ mod wire;
 pub use deflate::{Agreed, Inflater, Offers, SharedDeflater, accept as accept_deflate, is_token};
 pub use fault::Fault;
 pub use frame::{append as append_frame, encode as encode_frame};
+pub use frame_log::FrameLog;
 pub use heartbeat::{Beat, Heartbeat};
 pub use key::{accept_key, is_request_key, request_key};
 pub use options::{DeflateOptions, WebSocketOptions};

@@ -1,28 +1,23 @@
 //! A WebSocket as a message stream.
 
 use super::{
-    Role, Upgraded,
+    FrameLog, Role, Upgraded, WebSocketOptions,
     deflate::{Deflater, Inflater},
     fault::Fault,
     frame,
     heartbeat::{Beat, Heartbeat},
     reader::{Heard, Limits, Reader},
-    tap::{self, Tap},
     wire::Wire,
 };
 use crate::{
-    config::Config,
     error::Error,
     flow::{self, ControlFrame, ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Transfer},
     message::{Close, Kind, Message},
-    report::Level,
-    ws::WebSocketOptions,
 };
 use bytes::{Bytes, BytesMut};
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -69,7 +64,6 @@ pub struct WebSocket {
     heard_at_last_beat: u64,
     /// How much of what was heard were control frames.
     heard_control: u64,
-    shows_frames: bool,
     observers: ControlObservers,
 }
 
@@ -100,17 +94,16 @@ enum Settling {
 }
 
 impl WebSocket {
-    /// Starts to speak frames on a connection whose upgrade is done.
-    pub fn open(upgraded: Upgraded, role: Role, config: &Arc<Config>) -> MessageEnd {
+    /// Starts to speak frames on a connection whose opening handshake is done. `log` gets its frames.
+    pub fn open(upgraded: Upgraded, role: Role, options: &WebSocketOptions, log: Option<FrameLog>) -> MessageEnd {
         let Upgraded { end, early, deflate } = upgraded;
-        let options = config.websocket.clone();
-        let shows_frames = config.report.shows(Level::Frames);
+        let options = options.clone();
         let name = end.name.clone();
-        let mut tap = shows_frames.then(|| Tap::new(&name));
-        if let Some(tap) = &mut tap {
-            tap.see(&early);
+        let mut log = log.map(Box::new);
+        if let Some(log) = &mut log {
+            log.received(&early);
         }
-        let wire = Wire { end, out: BytesMut::new(), usual: 0, heard: early.len() as u64, tap };
+        let wire = Wire { end, out: BytesMut::new(), usual: 0, heard: early.len() as u64, log };
         let limits = Limits { message: options.max_message, frame: options.max_frame };
         let inflater = deflate.as_ref().map(|agreed| Inflater::new(agreed, role));
         let stream = Self {
@@ -131,7 +124,6 @@ impl WebSocket {
             settling: Settling::Idle,
             heard_at_last_beat: 0,
             heard_control: 0,
-            shows_frames,
             observers: ControlObservers::default(),
         };
         MessageEnd::new(stream, flow::Role::WebSocket, name)
@@ -152,9 +144,8 @@ impl WebSocket {
 
     fn append_frame(&mut self, header: FrameHeader, payload: &[u8]) {
         let masked = self.role == Role::Client;
-        if self.shows_frames {
-            let name = &self.wire.end.name;
-            tap::show('>', name, &header, payload.len() as u64, payload);
+        if let Some(log) = &self.wire.log {
+            log.sent(&header, payload);
         }
         frame::encode(self.wire.output(), header, masked, payload);
     }

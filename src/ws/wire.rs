@@ -1,6 +1,6 @@
 //! The byte stream below a WebSocket: what is read is counted and shown, and what is written gathers in one output.
 
-use super::tap::Tap;
+use super::FrameLog;
 use crate::{error::Error, flow::ByteEnd};
 use bytes::BytesMut;
 use std::{
@@ -20,8 +20,8 @@ pub struct Wire {
     pub usual: usize,
     /// How many bytes were read.
     pub heard: u64,
-    /// `-vv`: looks at what is read.
-    pub tap: Option<Tap>,
+    /// Logs what is read and sent.
+    pub log: Option<Box<FrameLog>>,
 }
 
 impl Wire {
@@ -55,8 +55,8 @@ impl AsyncRead for Wire {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
         self.heard += (buf.filled().len() - before) as u64;
-        if let Some(tap) = &mut self.tap {
-            tap.see(&buf.filled()[before..]);
+        if let Some(log) = &mut self.log {
+            log.received(&buf.filled()[before..]);
         }
         read
     }
