@@ -10,7 +10,7 @@ use crate::{
     flow::ByteEnd,
     message::{Close, Message},
     session::Stop,
-    ws::{Beat, Fault, Heard, Heartbeat, Inflater, Limits, Reader, Role, Upgraded},
+    ws::{Beat, Event, Fault, Heartbeat, Inflater, Limits, Reader, Role, Upgraded},
 };
 use bytes::Bytes;
 use std::{
@@ -152,7 +152,7 @@ enum Said {
     /// A message waits while a slow member holds the room up. A ping, and so its pong, must not overtake the member's own
     /// messages: they come back to it first, also when another member's task is sending them, for clients use a ping to
     /// learn that all they have said has been passed on.
-    Heard(Heard),
+    Event(Event),
     /// The last; it must not overtake them either.
     End(Fault),
 }
@@ -161,14 +161,14 @@ impl Said {
     /// What it takes in memory, in bytes.
     fn size(&self) -> usize {
         let payload = match self {
-            Self::Heard(Heard::Message(Message { payload, .. }) | Heard::Ping(payload)) => payload.len(),
-            Self::Heard(Heard::Pong(_) | Heard::Close(_)) | Self::End(_) => 0,
+            Self::Event(Event::Message(Message { payload, .. }) | Event::Ping(payload)) => payload.len(),
+            Self::Event(Event::Pong(_) | Event::Close(_)) | Self::End(_) => 0,
         };
         payload + size_of::<Self>()
     }
 
     fn is_last(&self) -> bool {
-        matches!(self, Self::Heard(Heard::Close(_)) | Self::End(_))
+        matches!(self, Self::Event(Event::Close(_)) | Self::End(_))
     }
 }
 
@@ -299,15 +299,15 @@ impl Presence {
                 if self.may_pass(&first, cx) {
                     self.ahead_bytes -= first.size();
                     match first {
-                        Said::Heard(Heard::Message(message)) => {
+                        Said::Event(Event::Message(message)) => {
                             let Place { room, hub, .. } = &self.place;
                             bytes += message.payload.len();
                             self.last_said = room.say(self.member.id, &message, &hub.rules);
                         }
-                        Said::Heard(Heard::Ping(payload)) => self.member.line().pong(payload),
+                        Said::Event(Event::Ping(payload)) => self.member.line().pong(payload),
                         // Only a sign of life.
-                        Said::Heard(Heard::Pong(_)) => {}
-                        Said::Heard(Heard::Close(close)) => return self.closed(&close, cx),
+                        Said::Event(Event::Pong(_)) => {}
+                        Said::Event(Event::Close(close)) => return self.closed(&close, cx),
                         Said::End(fault) => return self.failed(fault, cx),
                     }
                     continue;
@@ -341,9 +341,9 @@ impl Presence {
     fn may_pass(&self, next: &Said, cx: &Context<'_>) -> bool {
         let Place { room, hub, .. } = &self.place;
         match next {
-            Said::Heard(Heard::Message(_)) => hub.rules.slow != SlowPolicy::Block || !room.is_held_up(cx),
-            Said::Heard(Heard::Pong(_)) => true,
-            Said::Heard(Heard::Ping(_) | Heard::Close(_)) | Said::End(_) => {
+            Said::Event(Event::Message(_)) => hub.rules.slow != SlowPolicy::Block || !room.is_held_up(cx),
+            Said::Event(Event::Pong(_)) => true,
+            Said::Event(Event::Ping(_) | Event::Close(_)) | Said::End(_) => {
                 room.flush(&hub.rules);
                 room.poll_delivered(self.last_said, cx).is_ready()
             }
@@ -361,7 +361,7 @@ impl Presence {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
-        self.reader.poll_next(&mut Socket(&self.member), cx).map(|read| read.map_or_else(Said::End, Said::Heard))
+        self.reader.poll_next(&mut Socket(&self.member), cx).map(|read| read.map_or_else(Said::End, Said::Event))
     }
 
     /// The member has closed; what it said before has been passed on. Its close is answered with its own words.
@@ -423,7 +423,7 @@ impl Presence {
         if let Some(parting) = self.parting.as_mut().filter(has_frames) {
             for _ in 0..BATCH {
                 match ready!(self.reader.poll_next(&mut Socket(&self.member), cx)) {
-                    Ok(Heard::Close(_)) => {
+                    Ok(Event::Close(_)) => {
                         parting.is_answered = true;
                         break;
                     }

@@ -9,7 +9,11 @@
 //! messages of a burst are in use it falls back to one read a message, which made a pipelined echo of 16 bytes 19 times
 //! as dear as the least that a server can do.
 
+mod assembler;
+mod buffer;
+mod decoder;
 mod deflate;
+mod event;
 mod fault;
 mod frame;
 mod frame_log;
@@ -25,13 +29,14 @@ pub mod testing;
 mod wire;
 
 pub use deflate::{Agreed, Inflater, Offers, SharedDeflater, accept as accept_deflate, is_token};
+pub use event::Event;
 pub use fault::Fault;
 pub use frame::{append as append_frame, encode as encode_frame};
 pub use frame_log::FrameLog;
 pub use heartbeat::{Beat, Heartbeat};
 pub use key::{accept_key, is_request_key, request_key};
 pub use options::{DeflateOptions, WebSocketOptions};
-pub use reader::{Heard, Limits, Reader};
+pub use reader::{Limits, Reader};
 pub use stream::WebSocket;
 /// Our role: it decides who masks (RFC 6455 section 5.1) and who closes the TCP connection first.
 pub use tokio_tungstenite::tungstenite::protocol::Role;

@@ -1,12 +1,12 @@
 //! A WebSocket as a message stream.
 
 use super::{
-    FrameLog, Role, Upgraded, WebSocketOptions,
+    Event, FrameLog, Role, Upgraded, WebSocketOptions,
     deflate::{Deflater, Inflater},
     fault::Fault,
     frame,
     heartbeat::{Beat, Heartbeat},
-    reader::{Heard, Limits, Reader},
+    reader::{Limits, Reader},
     wire::Wire,
 };
 use crate::{
@@ -290,12 +290,12 @@ impl MessageStream for WebSocket {
             }
             match next {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(Heard::Message(message))) => return Poll::Ready(Ok(Incoming::Message(message))),
-                Poll::Ready(Ok(Heard::Close(close))) => {
+                Poll::Ready(Ok(Event::Message(message))) => return Poll::Ready(Ok(Incoming::Message(message))),
+                Poll::Ready(Ok(Event::Close(close))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Close(close.clone()));
                     self.received_close = Some(close);
                 }
-                Poll::Ready(Ok(Heard::Pong(payload))) => {
+                Poll::Ready(Ok(Event::Pong(payload))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Pong(payload.clone()));
                     self.note_control(&payload);
                     if let Settling::Waiting(sent, waker) = &self.settling
@@ -305,7 +305,7 @@ impl MessageStream for WebSocket {
                         self.settling = Settling::Done;
                     }
                 }
-                Poll::Ready(Ok(Heard::Ping(payload))) => {
+                Poll::Ready(Ok(Event::Ping(payload))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Ping(payload.clone()));
                     self.note_control(&payload);
                     self.owed_pong = Some(payload);

@@ -1,10 +1,10 @@
 //! What tests and fuzz targets share: bytes that arrive in pieces, what is heard of them, and what tungstenite hears.
 
 use super::{
-    Agreed, Fault, Heard, Inflater, Limits, Offers, Reader, Role, accept_deflate, append_frame,
+    Agreed, Event, Fault, Inflater, Limits, Offers, Reader, Role, accept_deflate, append_frame,
+    buffer::{MAX_READ, MIN_READ},
     deflate::Deflater,
     encode_frame,
-    reader::{LEAST_READ, MOST_READ},
 };
 use crate::{
     message::{Close, Kind, Message},
@@ -72,7 +72,7 @@ pub fn hear(
     inflater: Option<Inflater>,
     bytes: &[u8],
     cuts: &[usize],
-) -> (Vec<Heard>, Option<u16>) {
+) -> (Vec<Event>, Option<u16>) {
     let mut io = Pieces::cut(bytes, cuts);
     let mut reader = Reader::new(role, limits, Vec::new(), inflater);
     let mut cx = Context::from_waker(Waker::noop());
@@ -81,7 +81,7 @@ pub fn hear(
         match reader.poll_next(&mut io, &mut cx) {
             Poll::Pending => {}
             Poll::Ready(Ok(heard)) => {
-                let is_last = matches!(heard, Heard::Close(_));
+                let is_last = matches!(heard, Event::Close(_));
                 all.push(heard);
                 if is_last {
                     return (all, None);
@@ -91,14 +91,14 @@ pub fn hear(
             Poll::Ready(Err(_)) => return (all, None),
         }
         let (input, message) = reader.held();
-        assert!(input <= 2 * (limits.frame.max(125) + MOST_READ), "{input} bytes of input are held");
-        assert!(input <= 8 * (LEAST_READ + bytes.len()), "{input} bytes of input for {}", bytes.len());
-        assert!(message <= 2 * (limits.message + LEAST_READ), "{message} bytes of a message are held");
+        assert!(input <= 2 * (limits.frame.max(125) + MAX_READ), "{input} bytes of input are held");
+        assert!(input <= 8 * (MIN_READ + bytes.len()), "{input} bytes of input for {}", bytes.len());
+        assert!(message <= 2 * (limits.message + MIN_READ), "{message} bytes of a message are held");
     }
 }
 
 /// What tungstenite makes of the same bytes.
-pub fn their_hearing(role: Role, limits: Limits, bytes: &[u8]) -> (Vec<Heard>, Option<u16>) {
+pub fn their_hearing(role: Role, limits: Limits, bytes: &[u8]) -> (Vec<Event>, Option<u16>) {
     struct Deaf<'a>(Cursor<&'a [u8]>);
     impl io::Read for Deaf<'_> {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -121,12 +121,12 @@ pub fn their_hearing(role: Role, limits: Limits, bytes: &[u8]) -> (Vec<Heard>, O
     let mut all = Vec::new();
     loop {
         all.push(match socket.read() {
-            Ok(Theirs::Text(text)) => Heard::Message(Message { kind: Kind::Text, payload: text.into() }),
-            Ok(Theirs::Binary(payload)) => Heard::Message(Message { kind: Kind::Binary, payload }),
-            Ok(Theirs::Ping(payload)) => Heard::Ping(payload),
-            Ok(Theirs::Pong(payload)) => Heard::Pong(payload),
-            Ok(Theirs::Close(None)) => Heard::Close(Close::new(Close::NO_STATUS, "")),
-            Ok(Theirs::Close(Some(close))) => Heard::Close(Close::new(close.code.into(), close.reason.as_str())),
+            Ok(Theirs::Text(text)) => Event::Message(Message { kind: Kind::Text, payload: text.into() }),
+            Ok(Theirs::Binary(payload)) => Event::Message(Message { kind: Kind::Binary, payload }),
+            Ok(Theirs::Ping(payload)) => Event::Ping(payload),
+            Ok(Theirs::Pong(payload)) => Event::Pong(payload),
+            Ok(Theirs::Close(None)) => Event::Close(Close::new(Close::NO_STATUS, "")),
+            Ok(Theirs::Close(Some(close))) => Event::Close(Close::new(close.code.into(), close.reason.as_str())),
             Ok(Theirs::Frame(_)) => unreachable!("it is never read"),
             Err(tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return (all, None),
             Err(tungstenite::Error::Protocol(_)) => return (all, Some(1002)),
@@ -134,7 +134,7 @@ pub fn their_hearing(role: Role, limits: Limits, bytes: &[u8]) -> (Vec<Heard>, O
             Err(tungstenite::Error::Utf8(_)) => return (all, Some(1007)),
             Err(error) => unreachable!("{error}"),
         });
-        if matches!(all.last(), Some(Heard::Close(_))) {
+        if matches!(all.last(), Some(Event::Close(_))) {
             return (all, None);
         }
     }
@@ -160,10 +160,10 @@ pub fn compare(role: Role, limits: Limits, bytes: &[u8]) {
     let (mut ours, our_fault) = hear(role, limits, None, bytes, &[]);
     let (mut theirs, their_fault) = their_hearing(role, limits, bytes);
     // It replaces codes that may not be sent, and 1014, which was registered later.
-    let replaced = Heard::Close(Close::new(1002, "Protocol violation"));
+    let replaced = Event::Close(Close::new(1002, "Protocol violation"));
     if theirs.last() == Some(&replaced) && ours.last() != Some(&replaced) {
         theirs.pop();
-        if matches!(ours.last(), Some(Heard::Close(Close { code: 1014, .. }))) {
+        if matches!(ours.last(), Some(Event::Close(Close { code: 1014, .. }))) {
             ours.pop();
         } else {
             assert_eq!(our_fault, Some(1002));
@@ -198,7 +198,7 @@ pub enum Saying {
     Ping(Vec<u8>),
 }
 
-impl From<Saying> for Heard {
+impl From<Saying> for Event {
     fn from(saying: Saying) -> Self {
         match saying {
             Saying::Message(kind, payload) => Self::Message(Message { kind, payload: payload.into() }),

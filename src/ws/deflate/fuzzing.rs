@@ -4,7 +4,7 @@ use super::{Agreed, Deflater, Inflater, Offers, accept, header::parse};
 use crate::{
     message::Kind,
     ws::{
-        DeflateOptions, Heard, Limits, Role,
+        DeflateOptions, Event, Limits, Role,
         testing::{Saying, agreed, hear, options, said},
     },
 };
@@ -51,9 +51,9 @@ fn round_trip(data: &[u8]) {
     let wire = said(role, &options, &sayings, fragment);
     let cuts: Vec<usize> = (0..wire.len()).step_by(usize::from(*piece) + 1 + wire.len() / 200).collect();
     let (mut heard, fault) = hear(peer, limits, Some(Inflater::new(&agreed(&options), peer)), &wire, &cuts);
-    heard.retain(|heard| !matches!(heard, Heard::Pong(_)));
+    heard.retain(|heard| !matches!(heard, Event::Pong(_)));
     assert_eq!(fault, None);
-    assert_eq!(heard, sayings.into_iter().map(Heard::from).collect::<Vec<_>>());
+    assert_eq!(heard, sayings.into_iter().map(Event::from).collect::<Vec<_>>());
 }
 
 /// Messages with their length in front, whole and in pieces.

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     message::{Kind, Message},
     ws::{
-        DeflateOptions, Fault, Heard, Limits, Reader, Role,
+        DeflateOptions, Event, Fault, Limits, Reader, Role,
         frame::encode,
         testing::{Saying, agreed, hear, options, said},
     },
@@ -58,7 +58,7 @@ impl AsyncRead for Arriving {
 }
 
 /// What is heard up to the end, and the fault if there was one.
-fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, role: Role) -> (Vec<Heard>, Option<Fault>) {
+fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, role: Role) -> (Vec<Event>, Option<Fault>) {
     let limits = Limits { message: LIMIT, frame: LIMIT };
     let mut reader = Reader::new(role, limits, early.to_vec(), Some(Inflater::new(agreed, role)));
     let mut context = Context::from_waker(Waker::noop());
@@ -79,7 +79,7 @@ fn deflate_message(payload: &[u8]) -> Option<Bytes> {
 }
 
 /// What a client reads of these bytes from a server.
-fn client_reads(bytes: &[u8]) -> (Vec<Heard>, Option<(u16, String)>) {
+fn client_reads(bytes: &[u8]) -> (Vec<Event>, Option<(u16, String)>) {
     let agreed = agreed(&options(false, 15, 6));
     let read = |early: &[u8], rest: &[u8]| {
         let (heard, fault) = read(Arriving::cut(rest, &[1]), early, &agreed, Role::Client);
@@ -94,15 +94,15 @@ fn client_reads(bytes: &[u8]) -> (Vec<Heard>, Option<(u16, String)>) {
     whole
 }
 
-fn message(kind: Kind, payload: Vec<u8>) -> Heard {
-    Heard::Message(Message { kind, payload: payload.into() })
+fn message(kind: Kind, payload: Vec<u8>) -> Event {
+    Event::Message(Message { kind, payload: payload.into() })
 }
 
-fn text(payload: &[u8]) -> Heard {
+fn text(payload: &[u8]) -> Event {
     message(Kind::Text, payload.to_vec())
 }
 
-fn hello() -> Heard {
+fn hello() -> Event {
     text(b"Hello")
 }
 
@@ -323,8 +323,8 @@ proptest! {
         let agreed = agreed(&options);
         let (heard, fault) = read(Arriving::cut(rest, &cuts), early, &agreed, peer);
         prop_assert!(fault.is_none(), "{:?}", fault);
-        let heard: Vec<Heard> = heard.into_iter().filter(|heard| !matches!(heard, Heard::Pong(_))).collect();
-        let expected: Vec<Heard> = sayings.into_iter().map(Heard::from).collect();
+        let heard: Vec<Event> = heard.into_iter().filter(|heard| !matches!(heard, Event::Pong(_))).collect();
+        let expected: Vec<Event> = sayings.into_iter().map(Event::from).collect();
         prop_assert_eq!(heard, expected);
     }
 
@@ -366,7 +366,7 @@ proptest! {
         let agreed = offers.check([answer.as_bytes()]).expect("it fits").expect("agreed");
         let (heard, fault) = read(Arriving::cut(&wire, &[500]), b"", &agreed, Role::Client);
         prop_assert!(fault.is_none(), "{:?}", fault);
-        let expected: Vec<Heard> = payloads.into_iter().map(|payload| message(Kind::Binary, payload)).collect();
+        let expected: Vec<Event> = payloads.into_iter().map(|payload| message(Kind::Binary, payload)).collect();
         prop_assert_eq!(heard, expected);
     }
 }

@@ -1,0 +1,270 @@
+//! The frame decoder (RFC 6455 section 5.2): headers, masking, and the rules for control frames.
+//!
+//! It decodes bytes that its caller has read, and does no I/O.
+
+use super::{Event, Role, fault::Fault, frame::apply_mask};
+use crate::message::Close;
+use bytes::{Buf, Bytes, BytesMut};
+use std::io::{self, Cursor};
+use tokio_tungstenite::tungstenite::{
+    self,
+    error::ProtocolError,
+    protocol::frame::{
+        FrameHeader,
+        coding::{Control, Data, OpCode},
+    },
+};
+
+/// The longest payload of a control frame in bytes (RFC 6455 section 5.5).
+const MAX_CONTROL_LENGTH: u64 = 125;
+
+/// Decodes the frames that the peer of one connection sends.
+pub struct FrameDecoder {
+    role: Role,
+    /// The longest payload of a data frame in bytes.
+    max_length: usize,
+    allows_compression: bool,
+}
+
+/// A frame whose header has been decoded, and how much of its payload has been taken.
+#[derive(Debug)]
+pub struct Frame {
+    /// What the frame is.
+    pub opcode: OpCode,
+    /// Whether it is the last frame of its message.
+    pub is_final: bool,
+    /// Whether it begins a compressed message.
+    pub is_compressed: bool,
+    /// Bytes of payload that have not been taken yet. The first of them is the first byte of the input.
+    pub remaining: usize,
+    /// The masking key, rotated to the first byte that is still masked.
+    mask: Option<[u8; 4]>,
+    /// Bytes at the start of the input that are unmasked.
+    unmasked: usize,
+}
+
+impl FrameDecoder {
+    /// A decoder for frames that are sent to `role`. `allows_compression`: permessage-deflate was negotiated, so the first
+    /// reserved bit may mark a compressed message (RFC 7692 section 6).
+    pub fn new(role: Role, max_length: usize, allows_compression: bool) -> Self {
+        Self { role, max_length, allows_compression }
+    }
+
+    /// Takes a header from the start of the input. `None`: it is not complete yet, and the input is unchanged.
+    ///
+    /// # Errors
+    ///
+    /// The frame breaks the protocol, or its payload is longer than the limit. Both are found before the payload has come.
+    #[inline]
+    pub fn header(&self, input: &mut BytesMut) -> Result<Option<Frame>, Fault> {
+        let mut cursor = Cursor::new(&input[..]);
+        let (header, length) = match FrameHeader::parse(&mut cursor) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return Ok(None),
+            Err(tungstenite::Error::Protocol(error)) => return Err(error.into()),
+            Err(error) => return Err(io::Error::other(error).into()),
+        };
+        let size = usize::try_from(cursor.position()).unwrap_or(usize::MAX);
+        input.advance(size);
+        let FrameHeader { is_final, rsv1, rsv2, rsv3, opcode, mask } = header;
+        let may_be_compressed = self.allows_compression && matches!(opcode, OpCode::Data(Data::Text | Data::Binary));
+        if rsv1 && !may_be_compressed || rsv2 || rsv3 {
+            return Err(ProtocolError::NonZeroReservedBits.into());
+        }
+        match self.role {
+            Role::Server if mask.is_none() => return Err(ProtocolError::UnmaskedFrameFromClient.into()),
+            Role::Client if mask.is_some() => return Err(ProtocolError::MaskedFrameFromServer.into()),
+            Role::Server | Role::Client => {}
+        }
+        let max_length = match opcode {
+            OpCode::Control(_) if !is_final => return Err(ProtocolError::FragmentedControlFrame.into()),
+            OpCode::Control(_) if length > MAX_CONTROL_LENGTH => return Err(ProtocolError::ControlFrameTooBig.into()),
+            OpCode::Control(_) => usize::MAX,
+            OpCode::Data(_) => self.max_length,
+        };
+        match usize::try_from(length) {
+            Ok(remaining) if remaining <= max_length => {
+                Ok(Some(Frame { opcode, is_final, is_compressed: rsv1, remaining, mask, unmasked: 0 }))
+            }
+            _ => Err(Fault::too_long(length, max_length)),
+        }
+    }
+}
+
+impl Frame {
+    /// Unmasks what has arrived of the payload. Returns how many bytes at the start of the input are payload of this frame.
+    #[inline]
+    pub fn unmask(&mut self, input: &mut [u8]) -> usize {
+        let arrived = self.remaining.min(input.len());
+        if let Some(mask) = &mut self.mask
+            && self.unmasked < arrived
+        {
+            *mask = apply_mask(&mut input[self.unmasked..arrived], *mask);
+            self.unmasked = arrived;
+        }
+        arrived
+    }
+
+    /// The first `length` bytes of the payload, which are unmasked, have been taken from the input.
+    #[inline]
+    pub fn advance(&mut self, length: usize) {
+        self.remaining -= length;
+        self.unmasked = self.unmasked.saturating_sub(length);
+    }
+}
+
+/// The event of a control frame with this payload.
+///
+/// # Errors
+///
+/// The opcode is reserved, or the payload is not that of a close frame (RFC 6455 section 5.5.1).
+pub fn control_event(opcode: Control, payload: Bytes) -> Result<Event, Fault> {
+    match opcode {
+        Control::Ping => Ok(Event::Ping(payload)),
+        Control::Pong => Ok(Event::Pong(payload)),
+        Control::Close => close_payload(&payload).map(Event::Close),
+        Control::Reserved(opcode) => Err(ProtocolError::UnknownControlFrameType(opcode).into()),
+    }
+}
+
+fn close_payload(payload: &[u8]) -> Result<Close, Fault> {
+    match payload {
+        [] => Ok(Close::new(Close::NO_STATUS, "")),
+        [_] => Err(ProtocolError::InvalidCloseSequence.into()),
+        [high, low, reason @ ..] => {
+            let reason = std::str::from_utf8(reason).map_err(|_| Fault::not_utf8())?;
+            let close = Close::new(u16::from_be_bytes([*high, *low]), reason);
+            if !close.may_be_sent() {
+                let reason = format!("the close code {} may not be sent", close.code);
+                return Err(Fault::Violation { code: 1002, reason, hint: None });
+            }
+            Ok(close)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 70_000;
+    const KEY: [u8; 4] = [1, 2, 4, 8];
+
+    fn decode(role: Role, bytes: &[u8]) -> Result<Option<Frame>, Fault> {
+        FrameDecoder::new(role, LIMIT, false).header(&mut bytes.into())
+    }
+
+    #[track_caller]
+    fn is_refused(role: Role, bytes: &[u8], expected: u16) {
+        match decode(role, bytes) {
+            Err(Fault::Violation { code, .. }) => assert_eq!(code, expected, "{bytes:02x?}"),
+            other => panic!("{other:?} of {bytes:02x?}"),
+        }
+    }
+
+    #[test]
+    fn a_header_is_decoded_when_all_of_it_has_arrived() {
+        let masked = |start: &[u8]| [start, &KEY].concat();
+        for (role, header, length) in [
+            (Role::Client, vec![0x82, 125], 125),
+            (Role::Client, vec![0x82, 126, 1, 0], 256),
+            (Role::Client, vec![0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70], LIMIT),
+            (Role::Server, masked(&[0x82, 0x80 | 5]), 5),
+            (Role::Server, masked(&[0x82, 0x80 | 126, 1, 0]), 256),
+        ] {
+            for cut in 0..header.len() {
+                let mut input = BytesMut::from(&header[..cut]);
+                let decoded = FrameDecoder::new(role, LIMIT, false).header(&mut input);
+                assert!(matches!(decoded, Ok(None)), "{decoded:?}");
+                assert_eq!(input.len(), cut, "the input is unchanged");
+            }
+            let mut input = BytesMut::from(&header[..]);
+            input.extend_from_slice(b"x");
+            let frame = FrameDecoder::new(role, LIMIT, false).header(&mut input).expect("valid").expect("complete");
+            assert_eq!((frame.opcode, frame.remaining), (OpCode::Data(Data::Binary), length));
+            assert!(frame.is_final && !frame.is_compressed);
+            assert_eq!(&input[..], b"x", "the payload stays");
+        }
+    }
+
+    #[test]
+    fn headers_that_break_the_protocol_are_refused_before_their_payload_comes() {
+        for reserved_bit in [0x40, 0x20, 0x10] {
+            is_refused(Role::Client, &[0x82 | reserved_bit, 5], 1002);
+        }
+        for reserved_opcode in [0x83, 0x87, 0x8b, 0x8f] {
+            is_refused(Role::Client, &[reserved_opcode, 5], 1002);
+        }
+        is_refused(Role::Server, &[0x82, 5], 1002);
+        is_refused(Role::Client, &[0x82, 0x85, 0, 0, 0, 0], 1002);
+        for fragmented in [0x08, 0x09, 0x0a] {
+            is_refused(Role::Client, &[fragmented, 5], 1002);
+        }
+        is_refused(Role::Client, &[0x89, 126, 0, 126], 1002);
+        is_refused(Role::Client, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x71], 1009);
+        is_refused(Role::Client, &[0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], 1009);
+    }
+
+    #[test]
+    fn the_first_reserved_bit_may_mark_only_the_start_of_a_message() {
+        let decoder = FrameDecoder::new(Role::Client, LIMIT, true);
+        for start in [0xc1, 0xc2, 0x41, 0x42] {
+            let frame = decoder.header(&mut [start, 5][..].into()).expect("valid").expect("complete");
+            assert!(frame.is_compressed, "{start:02x}");
+        }
+        for other in [0xc0, 0xc8, 0xc9, 0xca, 0xe1, 0xd1] {
+            assert!(decoder.header(&mut [other, 5][..].into()).is_err(), "{other:02x}");
+        }
+    }
+
+    #[test]
+    fn control_frames_have_a_limit_of_their_own() {
+        let decoder = FrameDecoder::new(Role::Client, 1, false);
+        let frame = decoder.header(&mut [0x89, 125][..].into()).expect("valid").expect("complete");
+        assert_eq!(frame.remaining, 125);
+    }
+
+    #[test]
+    fn a_payload_is_unmasked_once_however_it_arrives_and_is_taken() {
+        let plain: Vec<u8> = (0..50).collect();
+        let mut wire = vec![0x82, 0x80 | 50];
+        wire.extend(KEY);
+        wire.extend(plain.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
+        wire.extend(b"next");
+        for piece in 1..wire.len() {
+            for takes_at_once in [false, true] {
+                let decoder = FrameDecoder::new(Role::Server, LIMIT, false);
+                let (mut input, mut frame, mut taken) = (BytesMut::new(), None, Vec::new());
+                for bytes in wire.chunks(piece) {
+                    input.extend_from_slice(bytes);
+                    if frame.is_none() {
+                        frame = decoder.header(&mut input).expect("valid");
+                    }
+                    if let Some(frame) = &mut frame {
+                        let arrived = frame.unmask(&mut input);
+                        if takes_at_once || arrived == frame.remaining {
+                            taken.extend_from_slice(&input.split_to(arrived));
+                            frame.advance(arrived);
+                        }
+                    }
+                }
+                assert_eq!(taken, plain, "in pieces of {piece}");
+                assert_eq!(&input[..], b"next");
+            }
+        }
+    }
+
+    #[test]
+    fn a_close_frame_has_no_payload_or_a_valid_code_and_reason() {
+        let close = |payload: &'static [u8]| control_event(Control::Close, Bytes::from_static(payload));
+        assert_eq!(close(b"").expect("valid"), Event::Close(Close::new(1005, "")));
+        assert_eq!(close(b"\x03\xe8").expect("valid"), Event::Close(Close::new(1000, "")));
+        assert_eq!(close(b"\x03\xf6bye").expect("valid"), Event::Close(Close::new(1014, "bye")));
+        for (invalid, expected) in [(&b"\x03"[..], 1002), (b"\x03\xed", 1002), (b"\x03\xe8\xff", 1007)] {
+            match close(invalid) {
+                Err(Fault::Violation { code, .. }) => assert_eq!(code, expected),
+                other => panic!("{other:?} of {invalid:02x?}"),
+            }
+        }
+    }
+}
