@@ -30,7 +30,7 @@ impl Fanout {
         let hub = Arc::new(Hub::new(options, config.websocket, report));
         let join = |_| {
             let place = hub.join("/", "member", None)?;
-            place.member.connect(ByteEnd::peer(join(empty(), sink()), "member"));
+            place.member.connect(ByteEnd::peer(join(empty(), sink()), "member"), None);
             Ok(place)
         };
         let members = (0..members).map(join).collect::<Result<_, Error>>()?;

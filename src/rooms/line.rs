@@ -1,6 +1,12 @@
 //! The way to one member: its connection, and what it has not taken yet.
 
-use crate::{config::SlowPolicy, flow::ByteEnd, message::Close, ws::append_frame};
+use crate::{
+    config::SlowPolicy,
+    error::Error,
+    flow::ByteEnd,
+    message::Close,
+    ws::{ControlState, Fault, Heartbeat, ReadEnd, append_frame},
+};
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
     collections::VecDeque,
@@ -53,11 +59,9 @@ pub struct Line {
     has_progressed: bool,
     /// More than its limit waits, and its room waits for it.
     is_holding_up: bool,
-    /// The payload of the last ping that is not answered yet.
-    owed_pong: Option<Bytes>,
+    /// Our close frame counts as sent when it is in the backlog.
+    control: ControlState,
     has_heard: bool,
-    /// A close frame of ours is in the backlog or gone; nothing follows it.
-    is_sealed: bool,
     /// The member is out of its room; what a flusher that has not noticed yet brings is not for it.
     has_left: bool,
     failed: Option<io::Error>,
@@ -76,9 +80,8 @@ impl Line {
             needs_flush: false,
             has_progressed: false,
             is_holding_up: false,
-            owed_pong: None,
+            control: ControlState::default(),
             has_heard: false,
-            is_sealed: false,
             has_left: false,
             failed: None,
             owner: None,
@@ -86,18 +89,14 @@ impl Line {
     }
 
     /// The upgrade has been answered: from now on what is said is written.
-    pub fn connect(&mut self, end: ByteEnd) {
+    pub fn connect(&mut self, end: ByteEnd, heartbeat: Option<Heartbeat>) {
         self.end = ByteEnd { name: self.end.name.clone(), ..end };
+        self.control.start_heartbeat(heartbeat);
     }
 
     /// The name of the peer.
     pub fn name(&self) -> &Arc<str> {
         &self.end.name
-    }
-
-    /// Whether the member has taken messages that waited since this was asked last.
-    pub fn has_progressed(&mut self) -> bool {
-        std::mem::take(&mut self.has_progressed)
     }
 
     /// Bytes that wait.
@@ -106,13 +105,28 @@ impl Line {
     }
 
     /// Whether a close frame of ours is out.
-    pub fn is_sealed(&self) -> bool {
-        self.is_sealed
+    pub fn close_sent(&self) -> bool {
+        self.control.close_sent()
+    }
+
+    /// The member's close frame has been read.
+    pub fn close_received(&mut self, close: Close) {
+        self.control.close_received(close);
+    }
+
+    /// Whether the member's close frame has been read.
+    pub fn is_close_received(&self) -> bool {
+        self.control.received_close().is_some()
+    }
+
+    /// What an error of reading means.
+    pub fn read_failed(&self, error: Fault) -> ReadEnd {
+        self.control.read_failed(error, &self.end.name)
     }
 
     /// Writes a batch straight to the socket as far as that takes it; the rest waits, or is dealt with by the policy.
     pub fn deliver(&mut self, batch: &Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivery {
-        if self.is_sealed || self.has_left || self.failed.is_some() {
+        if self.close_sent() || self.has_left || self.failed.is_some() {
             return Delivery::default();
         }
         let whole = Delivery { taken: messages, taken_bytes: batch.len(), ..Delivery::default() };
@@ -214,20 +228,19 @@ impl Line {
     }
 
     /// Queues a control frame, which no policy drops.
-    pub fn control(&mut self, opcode: Control, payload: &[u8]) {
-        if !self.is_sealed {
-            let mut frame = BytesMut::new();
-            append_frame(&mut frame, OpCode::Control(opcode), true, false, payload);
-            self.backlog_bytes += frame.len();
-            self.backlog.push_back(Piece { bytes: frame.freeze(), messages: 0 });
-            self.wake();
-        }
+    fn queue_control(&mut self, opcode: Control, payload: &[u8]) {
+        let mut frame = BytesMut::new();
+        append_frame(&mut frame, OpCode::Control(opcode), true, false, payload);
+        self.backlog_bytes += frame.len();
+        self.backlog.push_back(Piece { bytes: frame.freeze(), messages: 0 });
+        self.wake();
     }
 
     /// Queues a close frame, the last that this member is sent.
     pub fn close(&mut self, close: &Close) {
-        self.control(Control::Close, &close.payload());
-        self.is_sealed = true;
+        if self.control.start_close() {
+            self.queue_control(Control::Close, &close.payload());
+        }
     }
 
     /// Whether its room waits for it.
@@ -261,8 +274,8 @@ impl Line {
             return Poll::Ready(Err(error));
         }
         loop {
-            if let Some(payload) = self.owed_pong.take_if(|_| self.backlog.is_empty()) {
-                self.control(Control::Pong, &payload);
+            if let Some(payload) = self.control.take_pong(self.backlog.is_empty()) {
+                self.queue_control(Control::Pong, &payload);
             }
             let Some(piece) = self.backlog.front_mut() else { break };
             match ready!(Pin::new(&mut self.end.io).poll_write(cx, &piece.bytes))? {
@@ -297,24 +310,31 @@ impl Line {
         read
     }
 
-    /// Whether anything was read since this was last asked.
-    pub fn has_heard(&mut self) -> bool {
-        std::mem::take(&mut self.has_heard)
-    }
-
-    /// Whether nothing waits to be written.
-    pub fn is_drained(&self) -> bool {
-        self.backlog.is_empty()
+    /// Queues a ping when it is time. Anything that arrives is a sign of life, and where nothing is read (`reads`) a pong may
+    /// have come; but a member that holds its room up must take what waits, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// No sign of life for too long.
+    pub fn poll_heartbeat(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Result<(), Error>> {
+        let (has_progressed, has_heard) =
+            (std::mem::take(&mut self.has_progressed), std::mem::take(&mut self.has_heard));
+        // Who takes what waits is alive, though the ping may be far behind it.
+        let is_alive = has_progressed || ((has_heard || !reads) && !self.is_holding_up);
+        let has_room = self.backlog.is_empty();
+        let due = ready!(self.control.poll_heartbeat(cx, &self.end.name, is_alive, has_room));
+        if due.is_ok() {
+            self.queue_control(Control::Ping, b"");
+        }
+        Poll::Ready(due)
     }
 
     /// Answers a ping: at once, or the last of them when the backlog has been written (RFC 6455 section 5.5.3), so that
     /// a member that pings and never reads costs little.
     pub fn pong(&mut self, payload: Bytes) {
-        if self.backlog_bytes <= PONGS {
-            self.owed_pong = None;
-            self.control(Control::Pong, &payload);
-        } else {
-            self.owed_pong = Some(payload);
+        self.control.ping_received(payload);
+        if let Some(payload) = self.control.take_pong(self.backlog_bytes <= PONGS) {
+            self.queue_control(Control::Pong, &payload);
         }
     }
 
@@ -357,7 +377,7 @@ mod tests {
         let (near, far) = tokio::io::duplex(10);
         std::mem::forget(far);
         let mut line = Line::new("stuck");
-        line.connect(ByteEnd::peer(near, "stuck"));
+        line.connect(ByteEnd::peer(near, "stuck"), None);
         let delivery = line.deliver(&Bytes::from_static(&[0; 15]), 1, 100, SlowPolicy::Disconnect);
         let whole = Delivery { taken: 1, taken_bytes: 15, ..Delivery::default() };
         assert_eq!((delivery, line.backlog_bytes()), (whole, 5));
@@ -390,7 +410,7 @@ mod tests {
         let delivery = line.deliver(&Bytes::from_static(&[1; 10]), 2, 35, SlowPolicy::Disconnect);
         assert_eq!(delivery, Delivery { dropped: 8, disconnected: true, ..Delivery::default() });
         assert_eq!(line.backlog[1].bytes[..4], [0x88, 10, 0x03, 0xf5]);
-        assert!(line.is_sealed());
+        assert!(line.close_sent());
         let mut never = Context::from_waker(Waker::noop());
         assert!(line.poll_drain(&mut never).is_pending());
     }
@@ -409,7 +429,7 @@ mod tests {
         // The rest of a batch that was nearly written does not keep all of it.
         let mut line = Line::new("slow");
         let (near, far) = tokio::io::duplex(90);
-        line.connect(ByteEnd::peer(near, "slow"));
+        line.connect(ByteEnd::peer(near, "slow"), None);
         let batch = Bytes::from(vec![1; 100]);
         line.deliver(&batch, 1, limit, SlowPolicy::DropNewest);
         assert!((line.backlog_bytes(), batch.is_unique()) == (10, true));

@@ -10,7 +10,7 @@ use crate::{
     flow::ByteEnd,
     message::{Close, Message},
     session::Stop,
-    ws::{Beat, Event, Fault, Heartbeat, Inflater, Limits, Reader, Role, Upgraded},
+    ws::{CLOSE_READ_TIMEOUT, Event, Fault, Heartbeat, Inflater, Limits, ReadEnd, Reader, Role, Upgraded, Violation},
 };
 use bytes::Bytes;
 use std::{
@@ -31,7 +31,6 @@ use tokio::{
     task::unconstrained,
     time::{Sleep, sleep},
 };
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 /// Messages of one member that are taken before other tasks have their turn.
 const BATCH: usize = 64;
@@ -42,8 +41,6 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// What may be read ahead, in bytes, while it cannot be passed on: so the end of a member is seen although its room is held
 /// up, unless more than this lies before it.
 const AHEAD: usize = 64 * 1024;
-/// How long a member that broke the protocol or is too slow may take to read its close frame.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One connection in one room.
 pub struct Member {
@@ -62,8 +59,8 @@ impl Member {
     }
 
     /// Its upgrade has been answered: what is said from its place on is written to this.
-    pub fn connect(&self, end: ByteEnd) {
-        self.line().connect(end);
+    pub fn connect(&self, end: ByteEnd, heartbeat: Option<Heartbeat>) {
+        self.line().connect(end, heartbeat);
     }
 
     /// Takes nothing from its room any more; tells whether it held that up.
@@ -138,7 +135,6 @@ struct Presence {
     reader: Reader,
     member: Arc<Member>,
     place: Place,
-    heartbeat: Option<Heartbeat>,
     /// The room's number of its last message.
     last_said: u64,
     /// What was read and could not be passed on yet, in order, and its size.
@@ -176,8 +172,6 @@ impl Said {
 struct Parting {
     until: Pin<Box<Sleep>>,
     close: Close,
-    /// The peer's close frame has come too: RFC 6455 section 7.1.1 has the server end the connection then.
-    is_answered: bool,
     error: Option<Error>,
     is_shut: bool,
 }
@@ -186,7 +180,7 @@ impl Presence {
     fn new(place: Place, upgraded: Upgraded) -> Self {
         let Upgraded { end, early, deflate } = upgraded;
         let Place { hub, room, member, .. } = &place;
-        member.connect(end);
+        member.connect(end, Heartbeat::of(&hub.websocket));
         let limits = Limits { message: hub.websocket.max_message, frame: hub.websocket.max_frame };
         if let Some((deflater, agreed)) = hub.rules.deflater.as_ref().zip(deflate.as_ref())
             && deflater.fits(agreed)
@@ -199,7 +193,6 @@ impl Presence {
         Self {
             reader: Reader::new(Role::Server, limits, early, inflater),
             member: member.clone(),
-            heartbeat: hub.websocket.ping_interval.map(|every| Heartbeat::new(every, hub.websocket.ping_timeout)),
             last_said: 0,
             ahead: VecDeque::new(),
             ahead_bytes: 0,
@@ -226,15 +219,9 @@ impl Presence {
             self.place.give_up();
             self.member.line().close(close);
             let until = Box::pin(sleep(limit));
-            let parting = Parting { until, close: close.clone(), is_answered: false, error, is_shut: false };
+            let parting = Parting { until, close: close.clone(), error, is_shut: false };
             self.parting = Some(Box::new(parting));
         }
-    }
-
-    /// Answers the peer's close frame with its own words.
-    fn answer(&mut self, close: &Close) {
-        self.part(close, FAREWELL, None);
-        self.parting.iter_mut().for_each(|parting| parting.is_answered = true);
     }
 
     /// Ready when the connection is over.
@@ -243,9 +230,9 @@ impl Presence {
         if let Poll::Ready(Err(error)) = drained {
             return Poll::Ready(Err(error));
         }
-        if self.parting.is_none() && self.member.line().is_sealed() {
+        if self.parting.is_none() && self.member.line().close_sent() {
             // The flusher found it too slow.
-            self.part(&Close::new(1013, "too slow"), FAREWELL, None);
+            self.part(&Close::new(1013, "too slow"), CLOSE_READ_TIMEOUT, None);
         }
         if self.parting.is_some() {
             return self.poll_parting(cx, drained.is_ready());
@@ -254,35 +241,10 @@ impl Presence {
         if let Poll::Ready(ended) = self.poll_messages(cx) {
             return Poll::Ready(ended);
         }
-        match self.beat(cx) {
+        match self.member.line().poll_heartbeat(cx, self.reads()) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            // The ping wakes this task, which then writes it.
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Pings when it is time. Anything that arrives is a sign of life, and where nothing is read a pong may have come; but who
-    /// holds its room up must take what waits, whatever it says.
-    fn beat(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let reads = self.reads();
-        let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
-        let mut line = self.member.line();
-        // Who takes what waits is alive, though the ping may be far behind it.
-        let (takes, has_heard) = (line.has_progressed(), line.has_heard());
-        if takes || ((has_heard || !reads) && !line.is_holding_up()) {
-            heartbeat.heard();
-        }
-        match heartbeat.poll(cx, line.is_drained()) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Beat::Ping) => {
-                line.control(Control::Ping, b"");
-                // For the timer's next time, and to write the ping.
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Ready(Beat::Dead(limit)) => {
-                drop(line);
-                Poll::Ready(Err(self.lost(&format!("no answer to a ping for {} s", limit.as_secs_f64()))))
-            }
         }
     }
 
@@ -307,7 +269,7 @@ impl Presence {
                         Said::Event(Event::Ping(payload)) => self.member.line().pong(payload),
                         // Only a sign of life.
                         Said::Event(Event::Pong(_)) => {}
-                        Said::Event(Event::Close(close)) => return self.closed(&close, cx),
+                        Said::Event(Event::Close(close)) => return self.closed(close, cx),
                         Said::End(fault) => return self.failed(fault, cx),
                     }
                     continue;
@@ -365,22 +327,22 @@ impl Presence {
     }
 
     /// The member has closed; what it said before has been passed on. Its close is answered with its own words.
-    fn closed(&mut self, close: &Close, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
-        self.answer(close);
+    fn closed(&mut self, close: Close, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
+        self.part(&close, CLOSE_READ_TIMEOUT, None);
+        self.member.line().close_received(close);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     /// The connection has ended, or must end; what the member said before has been passed on.
     fn failed(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
-        match fault {
-            Fault::Ended => return Poll::Ready(Err(self.lost("it ended without a close frame"))),
-            Fault::Io(error) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
-            Fault::Violation { code, reason, hint } => {
-                let with = self.member.line().name().to_string();
-                let error = Error::Protocol { with, reason: reason.clone(), hint };
-                self.part(&Close::new(code, reason), FAREWELL, Some(error));
-            }
+        let end = self.member.line().read_failed(fault);
+        match end {
+            // The flusher has just found the member too slow; the next poll ends the connection for that.
+            ReadEnd::Closed => {}
+            ReadEnd::Lost(error) => return Poll::Ready(Err(error)),
+            ReadEnd::Failed(error) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
+            ReadEnd::Violation(Violation { close, error }) => self.part(&close, CLOSE_READ_TIMEOUT, Some(error)),
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -402,11 +364,13 @@ impl Presence {
     fn poll_parting(&mut self, cx: &mut Context<'_>, is_drained: bool) -> Poll<Result<Close, Error>> {
         let has_ended = self.poll_rest(cx).is_ready();
         let Some(parting) = &mut self.parting else { return Poll::Pending };
+        let mut line = self.member.line();
         if is_drained && !parting.is_shut {
-            parting.is_shut = self.member.line().poll_shutdown(cx).is_ready();
+            parting.is_shut = line.poll_shutdown(cx).is_ready();
         }
         let is_late = parting.until.as_mut().poll(cx).is_ready();
-        if is_late || has_ended || (parting.is_answered && parting.is_shut) {
+        // RFC 6455 section 7.1.1: the server ends the connection when both close frames have been sent.
+        if is_late || has_ended || (line.is_close_received() && parting.is_shut) {
             return Poll::Ready(match parting.error.take() {
                 Some(error) => Err(error),
                 None => Ok(parting.close.clone()),
@@ -419,12 +383,12 @@ impl Presence {
     /// and then the member may never see our close frame. Looks out for the member's own. Ready at the end.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Behind a frame that broke the protocol, and behind a close frame, are only bytes.
-        let has_frames = |parting: &&mut Box<Parting>| !parting.is_answered && parting.error.is_none();
-        if let Some(parting) = self.parting.as_mut().filter(has_frames) {
+        let is_violated = self.parting.as_ref().is_some_and(|parting| parting.error.is_some());
+        if !is_violated && !self.member.line().is_close_received() {
             for _ in 0..BATCH {
                 match ready!(self.reader.poll_next(&mut Socket(&self.member), cx)) {
-                    Ok(Event::Close(_)) => {
-                        parting.is_answered = true;
+                    Ok(Event::Close(close)) => {
+                        self.member.line().close_received(close);
                         break;
                     }
                     Ok(_) => {}
@@ -504,7 +468,7 @@ mod tests {
         let options = config.rooms.expect("options of rooms");
         let hub = Arc::new(Hub::new(options, config.websocket, report));
         let place = hub.join("/", "broken", None).expect("a place");
-        place.member.connect(ByteEnd::peer(Panics, "broken"));
+        place.member.connect(ByteEnd::peer(Panics, "broken"), None);
         let hello = Message { kind: Kind::Text, payload: Bytes::from_static(b"hello") };
         let say = || {
             let number = place.room.say(place.member.id, &hello, &hub.rules);

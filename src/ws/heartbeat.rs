@@ -1,5 +1,6 @@
 //! Pings of our own, and the notice that nobody answers them.
 
+use super::WebSocketOptions;
 use std::{
     future::Future,
     pin::Pin,
@@ -27,6 +28,11 @@ pub enum Beat {
 }
 
 impl Heartbeat {
+    /// The heartbeat that the options ask for, if any.
+    pub fn of(options: &WebSocketOptions) -> Option<Self> {
+        options.ping_interval.map(|every| Self::new(every, options.ping_timeout))
+    }
+
     /// A ping every so often; the peer is dead when none was answered within the limit.
     pub fn new(every: Duration, limit: Option<Duration>) -> Self {
         let next = Instant::now() + every;

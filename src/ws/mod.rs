@@ -11,6 +11,7 @@
 
 mod assembler;
 mod buffer;
+mod control;
 mod decoder;
 mod deflate;
 mod event;
@@ -28,12 +29,13 @@ mod stream;
 pub mod testing;
 mod wire;
 
+pub use control::{CLOSE_READ_TIMEOUT, ControlState, ReadEnd, Violation};
 pub use deflate::{Agreed, Inflater, Offers, SharedDeflater, accept as accept_deflate, is_token};
 pub use event::Event;
 pub use fault::Fault;
 pub use frame::{append as append_frame, encode as encode_frame};
 pub use frame_log::FrameLog;
-pub use heartbeat::{Beat, Heartbeat};
+pub use heartbeat::Heartbeat;
 pub use key::{accept_key, is_request_key, request_key};
 pub use options::{DeflateOptions, WebSocketOptions};
 pub use reader::{Limits, Reader};

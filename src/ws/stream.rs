@@ -1,11 +1,9 @@
 //! A WebSocket as a message stream.
 
 use super::{
-    Event, FrameLog, Role, Upgraded, WebSocketOptions,
+    CLOSE_READ_TIMEOUT, ControlState, Event, FrameLog, Heartbeat, ReadEnd, Role, Upgraded, Violation, WebSocketOptions,
     deflate::{Deflater, Inflater},
-    fault::Fault,
     frame,
-    heartbeat::{Beat, Heartbeat},
     reader::{Limits, Reader},
     wire::Wire,
 };
@@ -19,7 +17,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
-    time::Duration,
 };
 use tokio::{
     task::coop,
@@ -35,9 +32,6 @@ const FRAGMENT: usize = 64 * 1024;
 /// Frames gather up to this size before they are written: as much as is read at once, so that what came with one system
 /// call leaves with one.
 const GATHER: usize = 256 * 1024;
-/// How long a peer that broke the protocol may take to read our close frame before the connection is cut. Without the
-/// wait its unread data would reset the connection, and the close frame could be lost.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One end of a WebSocket connection, after the upgrade.
 pub struct WebSocket {
@@ -49,18 +43,15 @@ pub struct WebSocket {
     options: WebSocketOptions,
     /// The rest of a message that leaves in fragments.
     sending: Option<Rest>,
-    received_close: Option<Close>,
-    close_is_sent: bool,
+    control: ControlState,
     /// A failure to write is told when something is to be written; what was received before it is still read.
     write_failed: bool,
-    /// The payload of the last ping that is not answered yet: a peer that pings and never reads gets one pong in the end.
-    owed_pong: Option<Bytes>,
     /// There is a ping or pong in the output that was not asked for from outside.
     owes_flush: bool,
-    violated: Option<Violated>,
+    /// The peer broke the protocol. What answers its messages before that may still go out: it is there at once or too late.
+    violated: Option<Violation>,
     failing: Option<Failing>,
     settling: Settling,
-    heartbeat: Option<Heartbeat>,
     heard_at_last_beat: u64,
     /// How much of what was heard were control frames.
     heard_control: u64,
@@ -71,12 +62,6 @@ struct Rest {
     kind: Kind,
     payload: Bytes,
     is_first: bool,
-}
-
-/// The peer broke the protocol. What answers its messages before that may still go out: it is there at once or too late.
-struct Violated {
-    close: Close,
-    error: Error,
 }
 
 /// It gets the close frame, behind which nothing is written, and a moment to read it.
@@ -106,18 +91,17 @@ impl WebSocket {
         let wire = Wire { end, out: BytesMut::new(), usual: 0, heard: early.len() as u64, log };
         let limits = Limits { message: options.max_message, frame: options.max_frame };
         let inflater = deflate.as_ref().map(|agreed| Inflater::new(agreed, role));
+        let mut control = ControlState::default();
+        control.start_heartbeat(Heartbeat::of(&options));
         let stream = Self {
             wire,
             reader: Reader::new(role, limits, early, inflater),
             role,
             deflater: deflate.and_then(|agreed| Deflater::new(&agreed, role, &options.deflate)),
-            heartbeat: options.ping_interval.map(|every| Heartbeat::new(every, options.ping_timeout)),
             options,
             sending: None,
-            received_close: None,
-            close_is_sent: false,
+            control,
             write_failed: false,
-            owed_pong: None,
             owes_flush: false,
             violated: None,
             failing: None,
@@ -157,9 +141,10 @@ impl WebSocket {
     }
 
     fn append_close(&mut self, close: &Close) {
-        self.observers.notify(Transfer::Sent, || ControlFrame::Close(close.clone()));
-        self.append(Control::Close, &close.payload());
-        self.close_is_sent = true;
+        if self.control.start_close() {
+            self.observers.notify(Transfer::Sent, || ControlFrame::Close(close.clone()));
+            self.append(Control::Close, &close.payload());
+        }
     }
 
     /// Encodes the next fragment of the message under way, or all of a short one.
@@ -185,13 +170,9 @@ impl WebSocket {
         }
     }
 
-    /// Answers the last ping when there is room. Nothing may follow a close frame (RFC 6455 section 5.5.1).
+    /// Answers the last ping when there is room.
     fn answer_ping(&mut self) {
-        if self.close_is_sent {
-            self.owed_pong = None;
-        } else if self.wire.out.len() < GATHER
-            && let Some(payload) = self.owed_pong.take()
-        {
+        if let Some(payload) = self.control.take_pong(self.wire.out.len() < GATHER) {
             self.append_quietly(Control::Pong, &payload);
         }
     }
@@ -217,15 +198,14 @@ impl WebSocket {
         }
     }
 
-    fn fail(&mut self, Violated { close, error }: Violated) {
-        if !self.close_is_sent {
-            self.sending = None;
-            self.append_close(&close);
-        }
-        self.failing = Some(Failing { error, deadline: Box::pin(sleep(FAREWELL)), output_is_done: false });
+    fn fail(&mut self, Violation { close, error }: Violation) {
+        // Nothing follows the close frame.
+        self.sending = None;
+        self.append_close(&close);
+        self.failing = Some(Failing { error, deadline: Box::pin(sleep(CLOSE_READ_TIMEOUT)), output_is_done: false });
     }
 
-    /// Writes the close frame, then reads to the end or for [`FAREWELL`], then gives the error.
+    /// Writes the close frame, then reads to the end or for [`CLOSE_READ_TIMEOUT`], then gives the error.
     fn poll_failing(&mut self, cx: &mut Context<'_>, mut failing: Failing) -> Poll<Error> {
         let wire = &mut self.wire;
         if !failing.output_is_done && wire.poll_drain(cx).is_ready() && wire.end.poll_shutdown(cx).is_ready() {
@@ -247,25 +227,6 @@ impl WebSocket {
         self.failing = Some(failing);
         Poll::Pending
     }
-
-    /// What it means that nothing more can be read. `Some` is an end that is no error.
-    fn ended_by(&mut self, fault: Fault) -> Result<Option<Incoming>, Error> {
-        match fault {
-            // Many servers answer a close frame with the end of the connection alone.
-            Fault::Ended if self.close_is_sent => Ok(Some(Incoming::End(None))),
-            Fault::Ended => {
-                let with = self.wire.end.name.to_string();
-                Err(Error::Lost { with, reason: "it ended without a close frame".into() })
-            }
-            Fault::Io(error) => Err(self.wire.end.read_error(error)),
-            Fault::Violation { code, reason, hint } => {
-                let close = Close::new(code, reason.as_str());
-                let error = Error::Protocol { with: self.wire.end.name.to_string(), reason, hint };
-                self.violated = Some(Violated { close, error });
-                Ok(None)
-            }
-        }
-    }
 }
 
 impl MessageStream for WebSocket {
@@ -277,11 +238,11 @@ impl MessageStream for WebSocket {
             if let Some(failing) = self.failing.take() {
                 return self.poll_failing(cx, failing).map(Err);
             }
-            if let Some(close) = &self.received_close {
+            if let Some(close) = self.control.received_close() {
                 return Poll::Ready(Ok(Incoming::End(Some(close.clone()))));
             }
             let next = self.reader.poll_next(&mut self.wire, cx);
-            if self.heartbeat.is_some() {
+            if self.control.has_heartbeat() {
                 self.beat(cx, next.is_pending())?;
             }
             if next.is_pending() {
@@ -293,7 +254,7 @@ impl MessageStream for WebSocket {
                 Poll::Ready(Ok(Event::Message(message))) => return Poll::Ready(Ok(Incoming::Message(message))),
                 Poll::Ready(Ok(Event::Close(close))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Close(close.clone()));
-                    self.received_close = Some(close);
+                    self.control.close_received(close);
                 }
                 Poll::Ready(Ok(Event::Pong(payload))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Pong(payload.clone()));
@@ -308,16 +269,19 @@ impl MessageStream for WebSocket {
                 Poll::Ready(Ok(Event::Ping(payload))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Ping(payload.clone()));
                     self.note_control(&payload);
-                    self.owed_pong = Some(payload);
+                    self.control.ping_received(payload);
                     self.drain_quietly(cx);
                 }
-                Poll::Ready(Err(fault)) => {
-                    let end = self.ended_by(fault)?;
-                    if end.is_none() {
+                Poll::Ready(Err(error)) => match self.control.read_failed(error, &self.wire.end.name) {
+                    ReadEnd::Closed => return Poll::Ready(Ok(Incoming::End(None))),
+                    ReadEnd::Lost(error) => return Poll::Ready(Err(error)),
+                    ReadEnd::Failed(error) => return Poll::Ready(Err(self.wire.end.read_error(error))),
+                    ReadEnd::Violation(violation) => {
+                        self.violated = Some(violation);
                         cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
-                    return end.map_or(Poll::Pending, |end| Poll::Ready(Ok(end)));
-                }
+                },
             }
         }
     }
@@ -360,13 +324,13 @@ impl MessageStream for WebSocket {
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
-        if !self.close_is_sent {
+        if !self.control.close_sent() {
             ready!(self.poll_ready(cx))?;
-            let close = close.or(self.received_close.as_ref()).unwrap_or(&self.options.close).clone();
+            let close = close.or(self.control.received_close()).unwrap_or(&self.options.close).clone();
             self.append_close(&close);
         }
         ready!(self.wire.poll_drain(cx))?;
-        if self.received_close.is_some() && self.role == Role::Server {
+        if self.control.received_close().is_some() && self.role == Role::Server {
             // RFC 6455 section 7.1.1: the server closes the TCP connection first.
             ready!(self.wire.end.poll_shutdown(cx))?;
         }
@@ -410,29 +374,13 @@ impl WebSocket {
     /// read. Anything that arrives is a sign of life: a pong may stand behind megabytes that the other end of the session
     /// takes its time for.
     fn beat(&mut self, cx: &mut Context<'_>, is_idle: bool) -> Result<(), Error> {
-        if self.close_is_sent {
-            // No ping may follow it; from here on the close timeout counts.
-            self.heartbeat = None;
-        }
-        let wire = &mut self.wire;
+        let wire = &self.wire;
         let is_alive = std::mem::replace(&mut self.heard_at_last_beat, wire.heard) < wire.heard || !is_idle;
         let has_room = wire.out.len() < GATHER;
-        let Some(heartbeat) = &mut self.heartbeat else { return Ok(()) };
-        if is_alive {
-            heartbeat.heard();
+        if let Poll::Ready(due) = self.control.poll_heartbeat(cx, &wire.end.name, is_alive, has_room) {
+            due?;
+            self.append_quietly(Control::Ping, b"");
         }
-        match heartbeat.poll(cx, has_room) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Beat::Ping) => {
-                self.append_quietly(Control::Ping, b"");
-                // For the timer's next time.
-                cx.waker().wake_by_ref();
-                Ok(())
-            }
-            Poll::Ready(Beat::Dead(limit)) => {
-                let reason = format!("no answer to a ping for {} s", limit.as_secs_f64());
-                Err(Error::Lost { with: self.wire.end.name.to_string(), reason })
-            }
-        }
+        Ok(())
     }
 }
