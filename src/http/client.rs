@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     flow::ByteEnd,
     net::WebSocketUrl,
-    ws::{Agreed, Offers, Upgraded, accept_key, request_key},
+    ws::{Agreed, Offers, Upgraded, derive_accept_key, generate_key},
 };
 use http_body_util::{BodyExt, Empty};
 use hyper::{
@@ -152,7 +152,8 @@ impl Handshake {
             [] => Offers::ours(deflate),
             written => (Offers::written(written.iter().copied(), deflate), None),
         };
-        let key = HeaderValue::from_str(&request_key()).map_err(|error| Error::usage(format!("wrong key: {error}")))?;
+        let key =
+            HeaderValue::from_str(&generate_key()).map_err(|error| Error::usage(format!("wrong key: {error}")))?;
         let target = url.target.as_ref().or(request.map(|request| &request.target)).cloned();
         Ok(Self {
             target: target.map_or(Uri::from_static("/"), Uri::from),
@@ -208,7 +209,7 @@ pub(super) fn check(
         return Err("without `Connection: Upgrade`".into());
     }
     match headers.get(header::SEC_WEBSOCKET_ACCEPT) {
-        Some(accept) if accept.as_bytes() == accept_key(key.as_bytes()).as_bytes() => {}
+        Some(accept) if accept.as_bytes() == derive_accept_key(key.as_bytes()).as_bytes() => {}
         Some(_) => return Err("its Sec-WebSocket-Accept does not fit our key".into()),
         None => return Err("without Sec-WebSocket-Accept".into()),
     }

@@ -5,7 +5,7 @@ use crate::{
     access::{AccessOptions, Secrets, token_of_query, without_token},
     fuzzing::config,
     net::Peer,
-    ws::{Offers, accept_key},
+    ws::{Offers, derive_accept_key},
 };
 use hyper::{
     HeaderMap, Request,
@@ -54,7 +54,7 @@ fn check_answer(mut headers: HeaderMap) {
     let _ = client::check(&headers, &key, &offered, &offers);
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    let accept = HeaderValue::from_str(&accept_key(key.as_bytes()));
+    let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.unwrap_or_else(|_| unreachable!("it is base64")));
     match client::check(&headers, &key, &offered, &offers) {
         Ok((chosen, _)) => assert!(chosen.is_none_or(|chosen| offered.iter().any(|offer| *offer == chosen))),

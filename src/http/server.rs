@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     flow::{ByteEnd, ByteIo, Role},
     net::Peer,
-    ws::{Upgraded, accept_deflate, accept_key},
+    ws::{Upgraded, accept_deflate, derive_accept_key},
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
@@ -292,7 +292,7 @@ fn switching_protocols(key: &HeaderValue, protocol: Option<HeaderValue>, extensi
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    if let Ok(accept) = HeaderValue::from_str(&accept_key(key.as_bytes())) {
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
     if let Some(protocol) = protocol {

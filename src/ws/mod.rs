@@ -36,7 +36,7 @@ pub use fault::Fault;
 pub use frame::{append as append_frame, encode as encode_frame};
 pub use frame_log::FrameLog;
 pub use heartbeat::Heartbeat;
-pub use key::{accept_key, is_request_key, request_key};
+pub use key::{derive_accept_key, generate_key, is_request_key};
 pub use options::{DeflateOptions, WebSocketOptions};
 pub use reader::{Limits, Reader};
 pub use stream::WebSocket;
