@@ -4,7 +4,7 @@ pub use crate::rooms::bench::Fanout;
 use crate::{
     flow::{ByteEnd, Incoming},
     framing::{FramingOptions, LineStream},
-    ws::{DeflateOptions, Inflater, Limits, Reader, Role, SharedDeflater, accept_deflate, append_frame},
+    ws::{DeflateOptions, Inflater, Reader, Role, SharedDeflater, WebSocketConfig, accept_deflate, append_frame},
 };
 use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll, Waker};
@@ -29,8 +29,8 @@ pub fn count_lines(end: ByteEnd) -> usize {
 
 /// Counts the messages in what clients have sent.
 pub fn count_messages(mut frames: &[u8]) -> usize {
-    let limits = Limits { message: usize::MAX, frame: usize::MAX };
-    let mut reader = Reader::new(Role::Server, limits, Vec::new(), None);
+    let limits = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
+    let mut reader = Reader::new(Role::Server, &limits, Vec::new(), None);
     let mut cx = Context::from_waker(Waker::noop());
     let mut count = 0;
     while let Poll::Ready(Ok(_)) = reader.poll_next(&mut frames, &mut cx) {

@@ -102,8 +102,16 @@ pub enum Error {
         with: String,
         /// Which rule.
         reason: String,
-        /// What to type next.
-        hint: Option<String>,
+    },
+    /// The peer sent a message or a frame above the limit; it has been sent a close frame that says so.
+    #[error("message from {with} is too long: {size} bytes, the limit is {limit}")]
+    TooLong {
+        /// The peer.
+        with: String,
+        /// In bytes.
+        size: usize,
+        /// In bytes.
+        limit: usize,
     },
     /// The connection ended without a close frame.
     #[error("connection to {with} lost: {reason}")]
@@ -210,7 +218,7 @@ impl Error {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
             Self::Refused { .. } | Self::BadRequest { .. } | Self::NoUpgrade { .. } | Self::Full { .. } => 5,
-            Self::Protocol { .. } => 6,
+            Self::Protocol { .. } | Self::TooLong { .. } => 6,
             Self::Lost { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
             Self::Replies { .. } => 9,
@@ -226,8 +234,8 @@ impl Error {
             Self::Usage { hint, .. }
             | Self::Listen { hint, .. }
             | Self::Tls { hint, .. }
-            | Self::Refused { hint, .. }
-            | Self::Protocol { hint, .. } => hint.clone(),
+            | Self::Refused { hint, .. } => hint.clone(),
+            Self::TooLong { .. } => Some("--max-ws-message-length and --max-ws-frame-length set the limits".into()),
             Self::Input { hint, .. } => Some((*hint).into()),
             Self::BadRequest { hint, .. } => hint.map(str::to_owned),
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {

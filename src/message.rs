@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use std::fmt;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// The kind of a message (RFC 6455 section 5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,8 @@ impl Close {
     /// Whether a close frame may have this code (RFC 6455 section 7.4 and the IANA registry): the others are reserved, or
     /// stand for what happened without a code or without a close frame.
     pub fn may_be_sent(&self) -> bool {
-        matches!(self.code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+        // tungstenite does not know 1014 (bad gateway), which was registered after the RFC.
+        self.code == 1014 || CloseCode::from(self.code).is_allowed()
     }
 
     /// Whether the code says that all went well.
@@ -89,5 +91,18 @@ impl fmt::Display for Close {
         };
         write!(f, "{}{name}", self.code)?;
         if self.reason.is_empty() { Ok(()) } else { write!(f, " {:?}", self.reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_codes_are_those_of_the_registry() {
+        for code in 0..=u16::MAX {
+            let is_registered = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+            assert_eq!(Close::new(code, "").may_be_sent(), is_registered, "{code}");
+        }
     }
 }

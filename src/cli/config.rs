@@ -9,7 +9,7 @@ use crate::{
     message::{Close, Kind},
     report::Report,
     tls::{Identity, ServerCertificate, TlsOptions, Trust},
-    ws::{DeflateOptions, WebSocketOptions},
+    ws::{DeflateOptions, WebSocketConfig, WebSocketOptions},
 };
 use hyper::header::{self, HeaderName, HeaderValue};
 use std::time::Duration;
@@ -107,8 +107,9 @@ impl Config {
                     .filter(|every| !every.is_zero()),
                 ping_timeout: websocket.ping_timeout.or(rooms.broadcast.then_some(ROOM_PING_TIMEOUT)),
                 close,
-                max_message: websocket.max_ws_message_length,
-                max_frame: websocket.max_ws_frame_length,
+                limits: WebSocketConfig::default()
+                    .max_message_size(Some(websocket.max_ws_message_length))
+                    .max_frame_size(Some(websocket.max_ws_frame_length)),
                 deflate: DeflateOptions {
                     offers: websocket.deflate != DeflateMode::Off,
                     demands: websocket.deflate == DeflateMode::On,

@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     flow::ByteEnd,
     message::Close,
-    ws::{ControlState, Fault, Heartbeat, ReadEnd, append_frame},
+    ws::{ControlState, Heartbeat, ReadEnd, ReadError, append_frame},
 };
 use bytes::{Buf, Bytes, BytesMut};
 use std::{
@@ -120,7 +120,7 @@ impl Line {
     }
 
     /// What an error of reading means.
-    pub fn read_failed(&self, error: Fault) -> ReadEnd {
+    pub fn read_failed(&self, error: ReadError) -> ReadEnd {
         self.control.read_failed(error, &self.end.name)
     }
 

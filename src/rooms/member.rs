@@ -10,7 +10,7 @@ use crate::{
     flow::ByteEnd,
     message::{Close, Message},
     session::Stop,
-    ws::{CLOSE_READ_TIMEOUT, Event, Fault, Heartbeat, Inflater, Limits, ReadEnd, Reader, Role, Upgraded, Violation},
+    ws::{CLOSE_READ_TIMEOUT, Event, Heartbeat, Inflater, ReadEnd, ReadError, Reader, Role, Upgraded},
 };
 use bytes::Bytes;
 use std::{
@@ -150,7 +150,7 @@ enum Said {
     /// learn that all they have said has been passed on.
     Event(Event),
     /// The last; it must not overtake them either.
-    End(Fault),
+    End(ReadError),
 }
 
 impl Said {
@@ -181,7 +181,6 @@ impl Presence {
         let Upgraded { end, early, deflate } = upgraded;
         let Place { hub, room, member, .. } = &place;
         member.connect(end, Heartbeat::of(&hub.websocket));
-        let limits = Limits { message: hub.websocket.max_message, frame: hub.websocket.max_frame };
         if let Some((deflater, agreed)) = hub.rules.deflater.as_ref().zip(deflate.as_ref())
             && deflater.fits(agreed)
         {
@@ -191,7 +190,7 @@ impl Presence {
         let name = member.line().name().clone();
         hub.report.room("join", &[("peer", &name), ("room", &room.target)]);
         Self {
-            reader: Reader::new(Role::Server, limits, early, inflater),
+            reader: Reader::new(Role::Server, &hub.websocket.limits, early, inflater),
             member: member.clone(),
             last_said: 0,
             ahead: VecDeque::new(),
@@ -270,7 +269,7 @@ impl Presence {
                         // Only a sign of life.
                         Said::Event(Event::Pong(_)) => {}
                         Said::Event(Event::Close(close)) => return self.closed(close, cx),
-                        Said::End(fault) => return self.failed(fault, cx),
+                        Said::End(error) => return self.failed(error, cx),
                     }
                     continue;
                 }
@@ -335,14 +334,14 @@ impl Presence {
     }
 
     /// The connection has ended, or must end; what the member said before has been passed on.
-    fn failed(&mut self, fault: Fault, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
-        let end = self.member.line().read_failed(fault);
+    fn failed(&mut self, error: ReadError, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
+        let end = self.member.line().read_failed(error);
         match end {
             // The flusher has just found the member too slow; the next poll ends the connection for that.
             ReadEnd::Closed => {}
             ReadEnd::Lost(error) => return Poll::Ready(Err(error)),
             ReadEnd::Failed(error) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
-            ReadEnd::Violation(Violation { close, error }) => self.part(&close, CLOSE_READ_TIMEOUT, Some(error)),
+            ReadEnd::Refused { close, error } => self.part(&close, CLOSE_READ_TIMEOUT, Some(error)),
         }
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -3,7 +3,7 @@
 //! It takes the payload of decoded frames from the input, and does no I/O. A message of one uncompressed frame stays in the
 //! input until it is complete, and then becomes a `Bytes` that shares its memory: it is not copied.
 
-use super::{decoder::Frame, deflate::Inflater, fault::Fault};
+use super::{decoder::Frame, deflate::Inflater, error::FrameError};
 use crate::message::{Kind, Message};
 use bytes::{Buf, BytesMut};
 use tokio_tungstenite::tungstenite::{
@@ -38,11 +38,11 @@ struct Utf8(usize);
 impl Utf8 {
     /// Checks what was appended. Unless the text is complete, its last character may be incomplete.
     #[inline]
-    fn check(&mut self, text: &[u8], is_complete: bool) -> Result<(), Fault> {
+    fn check(&mut self, text: &[u8], is_complete: bool) -> Result<(), FrameError> {
         match std::str::from_utf8(&text[self.0..]) {
             Ok(_) => self.0 = text.len(),
             Err(error) if error.error_len().is_none() && !is_complete => self.0 += error.valid_up_to(),
-            Err(_) => return Err(Fault::not_utf8()),
+            Err(_) => return Err(FrameError::Utf8),
         }
         Ok(())
     }
@@ -60,14 +60,14 @@ impl MessageAssembler {
     ///
     /// The frame does not belong here (RFC 6455 section 5.4), or makes its message longer than the limit.
     #[inline]
-    pub fn begin(&mut self, opcode: Data, frame: &Frame) -> Result<(), Fault> {
+    pub fn begin(&mut self, opcode: Data, frame: &Frame) -> Result<(), FrameError> {
         let (before, is_compressed) = match &self.partial {
             Some(partial) => (partial.payload.len(), partial.is_compressed || frame.is_compressed),
             None => (0, frame.is_compressed),
         };
         // The limit for a compressed message holds for what is inflated.
         if !is_compressed && frame.remaining > self.max_length.saturating_sub(before) {
-            return Err(Fault::too_long(frame.remaining.saturating_add(before) as u64, self.max_length));
+            return Err(FrameError::too_long(frame.remaining.saturating_add(before) as u64, self.max_length));
         }
         match (opcode, &self.partial) {
             (Data::Continue, Some(_)) => {}
@@ -90,7 +90,12 @@ impl MessageAssembler {
     ///
     /// The message is not valid UTF-8, cannot be inflated, or is longer than the limit when it is.
     #[inline]
-    pub fn take(&mut self, frame: &mut Frame, input: &mut BytesMut, arrived: usize) -> Result<Option<Message>, Fault> {
+    pub fn take(
+        &mut self,
+        frame: &mut Frame,
+        input: &mut BytesMut,
+        arrived: usize,
+    ) -> Result<Option<Message>, FrameError> {
         let is_whole = arrived == frame.remaining;
         let Some(partial) = &mut self.partial else {
             let kind = if frame.opcode == OpCode::Data(Data::Text) { Kind::Text } else { Kind::Binary };
@@ -157,7 +162,7 @@ mod tests {
         let decoder = FrameDecoder::new(Role::Client, usize::MAX, false);
         let mut assembler = MessageAssembler::new(LIMIT, None);
         let (mut input, mut frame, mut messages) = (BytesMut::new(), None, Vec::new());
-        let mut next = |input: &mut BytesMut| -> Result<bool, Fault> {
+        let mut next = |input: &mut BytesMut| -> Result<bool, FrameError> {
             if frame.is_none() {
                 frame = decoder.header(input)?;
                 if let Some(frame) = &frame {
@@ -176,8 +181,7 @@ mod tests {
                 match next(&mut input) {
                     Ok(true) => {}
                     Ok(false) => break,
-                    Err(Fault::Violation { code, .. }) => return (messages, Some(code)),
-                    Err(other) => panic!("{other:?}"),
+                    Err(error) => return (messages, Some(error.close().code)),
                 }
             }
         }
@@ -228,7 +232,7 @@ mod tests {
         let mut input = BytesMut::from(&frame(0x82, &[7; LIMIT + 1])[..2]);
         let frame = FrameDecoder::new(Role::Client, usize::MAX, false).header(&mut input).expect("valid");
         let begun = MessageAssembler::new(LIMIT, None).begin(Data::Binary, &frame.expect("complete"));
-        assert!(matches!(begun, Err(Fault::Violation { code: 1009, .. })), "{begun:?}");
+        assert!(matches!(begun, Err(FrameError::Capacity(_))), "{begun:?}");
     }
 
     #[test]

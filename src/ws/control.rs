@@ -4,7 +4,7 @@
 //! they pass in.
 
 use super::{
-    fault::Fault,
+    error::{FrameError, ReadError},
     heartbeat::{Beat, Heartbeat},
 };
 use crate::{error::Error, message::Close};
@@ -14,6 +14,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
+use tokio_tungstenite::tungstenite::error::CapacityError;
 
 /// How long a peer that is not waited for may take to read our close frame before the connection is cut. Without the wait
 /// its unread data would reset the connection, and the close frame could be lost.
@@ -38,17 +39,13 @@ pub enum ReadEnd {
     Lost(Error),
     /// Reading failed.
     Failed(io::Error),
-    /// The peer broke the protocol and is told so.
-    Violation(Violation),
-}
-
-/// How the peer broke the protocol.
-#[derive(Debug)]
-pub struct Violation {
-    /// For the close frame that ends the connection.
-    pub close: Close,
-    /// For the user.
-    pub error: Error,
+    /// The peer sent something that is refused.
+    Refused {
+        /// For the close frame that ends the connection.
+        close: Close,
+        /// For the user.
+        error: Error,
+    },
 }
 
 impl ControlState {
@@ -100,15 +97,21 @@ impl ControlState {
     }
 
     /// What an error of reading means. `peer`: what errors call the peer.
-    pub fn read_failed(&self, error: Fault, peer: &str) -> ReadEnd {
+    pub fn read_failed(&self, error: ReadError, peer: &str) -> ReadEnd {
         match error {
-            Fault::Ended if self.close_sent => ReadEnd::Closed,
-            Fault::Ended => ReadEnd::Lost(lost(peer, "it ended without a close frame".into())),
-            Fault::Io(error) => ReadEnd::Failed(error),
-            Fault::Violation { code, reason, hint } => {
-                let close = Close::new(code, reason.as_str());
-                let error = Error::Protocol { with: peer.to_owned(), reason, hint };
-                ReadEnd::Violation(Violation { close, error })
+            ReadError::Ended if self.close_sent => ReadEnd::Closed,
+            ReadError::Ended => ReadEnd::Lost(lost(peer, "it ended without a close frame".into())),
+            ReadError::Io(error) => ReadEnd::Failed(error),
+            ReadError::Frame(error) => {
+                let close = error.close();
+                let with = peer.to_owned();
+                let error = match error {
+                    FrameError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+                        Error::TooLong { with, size, limit: max_size }
+                    }
+                    error => Error::Protocol { with, reason: error.to_string() },
+                };
+                ReadEnd::Refused { close, error }
             }
         }
     }
@@ -200,21 +203,25 @@ mod tests {
     #[test]
     fn an_end_without_a_close_frame_is_a_loss_unless_ours_was_sent() {
         let mut control = ControlState::default();
-        let end = control.read_failed(Fault::Ended, "peer");
+        let end = control.read_failed(ReadError::Ended, "peer");
         assert!(matches!(end, ReadEnd::Lost(Error::Lost { ref with, .. }) if with == "peer"), "{end:?}");
         control.start_close();
-        let end = control.read_failed(Fault::Ended, "peer");
+        let end = control.read_failed(ReadError::Ended, "peer");
         assert!(matches!(end, ReadEnd::Closed), "{end:?}");
     }
 
     #[test]
-    fn a_violation_has_a_close_frame_and_an_error() {
-        match ControlState::default().read_failed(Fault::not_utf8(), "peer") {
-            ReadEnd::Violation(Violation { close, error }) => {
-                assert_eq!((close.code, error.exit_code()), (1007, 6));
-                assert!(close.reason.contains("UTF-8") && error.to_string().contains("UTF-8"));
+    fn what_is_refused_has_a_close_frame_and_an_error() {
+        for (refused, code, text) in
+            [(FrameError::Utf8, 1007, "UTF-8"), (FrameError::too_long(11, 10), 1009, "too long")]
+        {
+            match ControlState::default().read_failed(refused.into(), "peer") {
+                ReadEnd::Refused { close, error } => {
+                    assert_eq!((close.code, error.exit_code()), (code, 6));
+                    assert!(close.reason.contains(text) && error.to_string().contains(text), "{error}");
+                }
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
         }
     }
 

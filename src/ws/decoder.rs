@@ -2,10 +2,10 @@
 //!
 //! It decodes bytes that its caller has read, and does no I/O.
 
-use super::{Event, Role, fault::Fault, frame::apply_mask};
+use super::{Event, Role, error::FrameError, frame::apply_mask};
 use crate::message::Close;
 use bytes::{Buf, Bytes, BytesMut};
-use std::io::{self, Cursor};
+use std::io::Cursor;
 use tokio_tungstenite::tungstenite::{
     self,
     error::ProtocolError,
@@ -56,13 +56,13 @@ impl FrameDecoder {
     ///
     /// The frame breaks the protocol, or its payload is longer than the limit. Both are found before the payload has come.
     #[inline]
-    pub fn header(&self, input: &mut BytesMut) -> Result<Option<Frame>, Fault> {
+    pub fn header(&self, input: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
         let mut cursor = Cursor::new(&input[..]);
         let (header, length) = match FrameHeader::parse(&mut cursor) {
             Ok(Some(parsed)) => parsed,
-            Ok(None) => return Ok(None),
             Err(tungstenite::Error::Protocol(error)) => return Err(error.into()),
-            Err(error) => return Err(io::Error::other(error).into()),
+            // Reading from memory gives no other error.
+            Ok(None) | Err(_) => return Ok(None),
         };
         let size = usize::try_from(cursor.position()).unwrap_or(usize::MAX);
         input.advance(size);
@@ -86,7 +86,7 @@ impl FrameDecoder {
             Ok(remaining) if remaining <= max_length => {
                 Ok(Some(Frame { opcode, is_final, is_compressed: rsv1, remaining, mask, unmasked: 0 }))
             }
-            _ => Err(Fault::too_long(length, max_length)),
+            _ => Err(FrameError::too_long(length, max_length)),
         }
     }
 }
@@ -118,7 +118,7 @@ impl Frame {
 /// # Errors
 ///
 /// The opcode is reserved, or the payload is not that of a close frame (RFC 6455 section 5.5.1).
-pub fn control_event(opcode: Control, payload: Bytes) -> Result<Event, Fault> {
+pub fn control_event(opcode: Control, payload: Bytes) -> Result<Event, FrameError> {
     match opcode {
         Control::Ping => Ok(Event::Ping(payload)),
         Control::Pong => Ok(Event::Pong(payload)),
@@ -127,16 +127,15 @@ pub fn control_event(opcode: Control, payload: Bytes) -> Result<Event, Fault> {
     }
 }
 
-fn close_payload(payload: &[u8]) -> Result<Close, Fault> {
+fn close_payload(payload: &[u8]) -> Result<Close, FrameError> {
     match payload {
         [] => Ok(Close::new(Close::NO_STATUS, "")),
         [_] => Err(ProtocolError::InvalidCloseSequence.into()),
         [high, low, reason @ ..] => {
-            let reason = std::str::from_utf8(reason).map_err(|_| Fault::not_utf8())?;
+            let reason = std::str::from_utf8(reason).map_err(|_| FrameError::Utf8)?;
             let close = Close::new(u16::from_be_bytes([*high, *low]), reason);
             if !close.may_be_sent() {
-                let reason = format!("the close code {} may not be sent", close.code);
-                return Err(Fault::Violation { code: 1002, reason, hint: None });
+                return Err(FrameError::CloseCode(close.code));
             }
             Ok(close)
         }
@@ -150,14 +149,14 @@ mod tests {
     const LIMIT: usize = 70_000;
     const KEY: [u8; 4] = [1, 2, 4, 8];
 
-    fn decode(role: Role, bytes: &[u8]) -> Result<Option<Frame>, Fault> {
+    fn decode(role: Role, bytes: &[u8]) -> Result<Option<Frame>, FrameError> {
         FrameDecoder::new(role, LIMIT, false).header(&mut bytes.into())
     }
 
     #[track_caller]
     fn is_refused(role: Role, bytes: &[u8], expected: u16) {
         match decode(role, bytes) {
-            Err(Fault::Violation { code, .. }) => assert_eq!(code, expected, "{bytes:02x?}"),
+            Err(error) => assert_eq!(error.close().code, expected, "{bytes:02x?}"),
             other => panic!("{other:?} of {bytes:02x?}"),
         }
     }
@@ -262,7 +261,7 @@ mod tests {
         assert_eq!(close(b"\x03\xf6bye").expect("valid"), Event::Close(Close::new(1014, "bye")));
         for (invalid, expected) in [(&b"\x03"[..], 1002), (b"\x03\xed", 1002), (b"\x03\xe8\xff", 1007)] {
             match close(invalid) {
-                Err(Fault::Violation { code, .. }) => assert_eq!(code, expected),
+                Err(error) => assert_eq!(error.close().code, expected),
                 other => panic!("{other:?} of {invalid:02x?}"),
             }
         }

@@ -2,8 +2,8 @@
 
 pub use super::deflate::fuzzing::{extensions, inflate};
 use super::{
-    FrameLog, Inflater, Limits, Role,
-    testing::{agreed, compare, hear, options},
+    FrameLog, Inflater, Role,
+    testing::{agreed, compare, hear, limits, options},
 };
 use std::{cell::RefCell, fmt};
 
@@ -33,18 +33,18 @@ pub fn reader(data: &[u8]) {
     let cuts: Vec<usize> =
         cuts.chunks(2).map(|cut| cut.iter().fold(0, |at, byte| at << 8 | usize::from(*byte))).collect();
     let role = if flags & 1 > 0 { Role::Server } else { Role::Client };
-    let limits = Limits {
-        message: [1, 100, 5000, 100_000][usize::from(flags >> 1) % 4],
-        frame: [125, 1000, 20_000, 80_000][usize::from(flags >> 3) % 4],
-    };
+    let limits = limits(
+        [1, 100, 5000, 100_000][usize::from(flags >> 1) % 4],
+        [125, 1000, 20_000, 80_000][usize::from(flags >> 3) % 4],
+    );
     let inflater = || (flags & 32 > 0).then(|| Inflater::new(&agreed(&options(flags & 64 > 0, 15, 6)), role));
-    let whole = hear(role, limits, inflater(), stream, &[]);
-    assert_eq!(hear(role, limits, inflater(), stream, &cuts), whole);
+    let whole = hear(role, &limits, inflater(), stream, &[]);
+    assert_eq!(hear(role, &limits, inflater(), stream, &cuts), whole);
     if flags & 128 > 0 {
         let every: Vec<usize> = (0..stream.len()).collect();
-        assert_eq!(hear(role, limits, inflater(), stream, &every), whole);
+        assert_eq!(hear(role, &limits, inflater(), stream, &every), whole);
     }
     if inflater().is_none() {
-        compare(role, limits, stream);
+        compare(role, &limits, stream);
     }
 }

@@ -14,8 +14,8 @@ mod buffer;
 mod control;
 mod decoder;
 mod deflate;
+mod error;
 mod event;
-mod fault;
 mod frame;
 mod frame_log;
 #[cfg(fuzzing)]
@@ -29,19 +29,19 @@ mod stream;
 pub mod testing;
 mod wire;
 
-pub use control::{CLOSE_READ_TIMEOUT, ControlState, ReadEnd, Violation};
+pub use control::{CLOSE_READ_TIMEOUT, ControlState, ReadEnd};
 pub use deflate::{Agreed, Inflater, Offers, SharedDeflater, accept as accept_deflate, is_token};
+pub use error::{FrameError, ReadError};
 pub use event::Event;
-pub use fault::Fault;
 pub use frame::{append as append_frame, encode as encode_frame};
 pub use frame_log::FrameLog;
 pub use heartbeat::Heartbeat;
 pub use key::{derive_accept_key, generate_key, is_request_key};
 pub use options::{DeflateOptions, WebSocketOptions};
-pub use reader::{Limits, Reader};
+pub use reader::Reader;
 pub use stream::WebSocket;
 /// Our role: it decides who masks (RFC 6455 section 5.1) and who closes the TCP connection first.
-pub use tokio_tungstenite::tungstenite::protocol::Role;
+pub use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::flow::ByteEnd;
 

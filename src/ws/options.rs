@@ -2,6 +2,7 @@
 
 use crate::message::Close;
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 /// Both sides of a WebSocket.
 #[derive(Clone, Debug)]
@@ -12,10 +13,8 @@ pub struct WebSocketOptions {
     pub ping_timeout: Option<Duration>,
     /// What our close frames say unless the other end of the session knows better.
     pub close: Close,
-    /// The longest message in bytes.
-    pub max_message: usize,
-    /// The longest frame in bytes.
-    pub max_frame: usize,
+    /// The longest message and frame that are taken; its other fields are for tungstenite's reader and writer, not for ours.
+    pub limits: WebSocketConfig,
     /// permessage-deflate.
     pub deflate: DeflateOptions,
 }

@@ -8,24 +8,15 @@ use super::{
     buffer::ReadBuffer,
     decoder::{Frame, FrameDecoder, control_event},
     deflate::Inflater,
-    fault::Fault,
+    error::{FrameError, ReadError},
 };
 use std::{
     pin::Pin,
     task::{Context, Poll},
 };
 use tokio::io::AsyncRead;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
+use tokio_tungstenite::tungstenite::protocol::{WebSocketConfig, frame::coding::OpCode};
 use tokio_util::io::poll_read_buf;
-
-/// The longest that is taken, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// A message, all its fragments together.
-    pub message: usize,
-    /// One frame's payload.
-    pub frame: usize,
-}
 
 /// Reads what the peer of one connection sends.
 pub struct Reader {
@@ -37,12 +28,14 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads in this role. `early` is what was read already.
-    pub fn new(role: Role, limits: Limits, early: Vec<u8>, inflater: Option<Inflater>) -> Self {
+    /// Reads in this role. `limits` has the longest message and frame; `early` is what was read already.
+    pub fn new(role: Role, limits: &WebSocketConfig, early: Vec<u8>, inflater: Option<Inflater>) -> Self {
+        let max_frame = limits.max_frame_size.unwrap_or(usize::MAX);
+        let max_message = limits.max_message_size.unwrap_or(usize::MAX);
         Self {
             buffer: ReadBuffer::new(early),
-            decoder: FrameDecoder::new(role, limits.frame, inflater.is_some()),
-            assembler: MessageAssembler::new(limits.message, inflater),
+            decoder: FrameDecoder::new(role, max_frame, inflater.is_some()),
+            assembler: MessageAssembler::new(max_message, inflater),
             frame: None,
         }
     }
@@ -52,7 +45,11 @@ impl Reader {
     /// # Errors
     ///
     /// The connection ended or failed, or the peer broke the protocol.
-    pub fn poll_next(&mut self, io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<Result<Event, Fault>> {
+    pub fn poll_next(
+        &mut self,
+        io: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Event, ReadError>> {
         let next = self.poll_event(io, cx);
         if let Poll::Ready(Err(_)) = next {
             // The connection stays open until the peer has read the close frame; what it has sent is not needed.
@@ -62,7 +59,11 @@ impl Reader {
         next
     }
 
-    fn poll_event(&mut self, io: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<Result<Event, Fault>> {
+    fn poll_event(
+        &mut self,
+        io: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Event, ReadError>> {
         loop {
             if let Some(event) = self.decode()? {
                 return Poll::Ready(Ok(event));
@@ -70,7 +71,7 @@ impl Reader {
             let expected = self.frame.as_ref().map_or(0, |frame| frame.remaining - self.buffer.bytes.len());
             self.buffer.reserve(expected);
             match poll_read_buf(Pin::new(&mut *io), cx, &mut self.buffer.bytes) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Fault::Ended)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(ReadError::Ended)),
                 Poll::Ready(Ok(length)) => self.buffer.received(length),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => {
@@ -82,7 +83,7 @@ impl Reader {
     }
 
     /// The next event in what was read, if it is complete.
-    fn decode(&mut self) -> Result<Option<Event>, Fault> {
+    fn decode(&mut self) -> Result<Option<Event>, FrameError> {
         let input = &mut self.buffer.bytes;
         loop {
             let mut frame = match self.frame.take() {
@@ -137,10 +138,12 @@ mod tests {
         coding::{Control, Data},
     };
 
-    const LIMITS: Limits = Limits { message: 100_000, frame: 80_000 };
+    fn limits() -> WebSocketConfig {
+        testing::limits(100_000, 80_000)
+    }
 
     fn hear(role: Role, bytes: &[u8], cuts: &[usize]) -> (Vec<Event>, Option<u16>) {
-        testing::hear(role, LIMITS, None, bytes, cuts)
+        testing::hear(role, &limits(), None, bytes, cuts)
     }
 
     #[derive(Clone, Debug)]
@@ -222,7 +225,7 @@ mod tests {
 
         #[test]
         fn tungstenite_hears_the_same(role in role(), frames in prop::collection::vec(planned(), 0..8)) {
-            testing::compare(role, LIMITS, &encode(role, &frames));
+            testing::compare(role, &limits(), &encode(role, &frames));
         }
 
         #[test]
@@ -233,11 +236,11 @@ mod tests {
 
     #[test]
     fn wrong_text_is_refused_before_its_frame_is_whole() {
-        let mut reader = Reader::new(Role::Client, LIMITS, vec![0x81, 10, b'a', 0xff], None);
+        let mut reader = Reader::new(Role::Client, &limits(), vec![0x81, 10, b'a', 0xff], None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut nothing = Pieces { pieces: Vec::new(), next: 0, is_waiting: false };
         let heard = reader.poll_next(&mut nothing, &mut cx);
-        assert!(matches!(heard, Poll::Ready(Err(Fault::Violation { code: 1007, .. }))), "{heard:?}");
+        assert!(matches!(heard, Poll::Ready(Err(ReadError::Frame(FrameError::Utf8)))), "{heard:?}");
     }
 
     #[test]
@@ -245,7 +248,7 @@ mod tests {
         let mut bytes = BytesMut::new();
         frame::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
         let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };
-        let mut reader = Reader::new(Role::Server, LIMITS, Vec::new(), None);
+        let mut reader = Reader::new(Role::Server, &limits(), Vec::new(), None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut heard = Poll::Pending;
         while heard.is_pending() {
@@ -264,7 +267,7 @@ mod tests {
         }
         bytes.truncate(bytes.len() - 49_000);
         let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };
-        let mut reader = Reader::new(Role::Server, LIMITS, Vec::new(), None);
+        let mut reader = Reader::new(Role::Server, &limits(), Vec::new(), None);
         let mut cx = Context::from_waker(Waker::noop());
         while io.next == 0 || !reader.buffer.is_idle() {
             io.is_waiting = io.next == 0;

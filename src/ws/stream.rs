@@ -1,10 +1,10 @@
 //! A WebSocket as a message stream.
 
 use super::{
-    CLOSE_READ_TIMEOUT, ControlState, Event, FrameLog, Heartbeat, ReadEnd, Role, Upgraded, Violation, WebSocketOptions,
+    CLOSE_READ_TIMEOUT, ControlState, Event, FrameLog, Heartbeat, ReadEnd, Role, Upgraded, WebSocketOptions,
     deflate::{Deflater, Inflater},
     frame,
-    reader::{Limits, Reader},
+    reader::Reader,
     wire::Wire,
 };
 use crate::{
@@ -48,8 +48,9 @@ pub struct WebSocket {
     write_failed: bool,
     /// There is a ping or pong in the output that was not asked for from outside.
     owes_flush: bool,
-    /// The peer broke the protocol. What answers its messages before that may still go out: it is there at once or too late.
-    violated: Option<Violation>,
+    /// The peer sent something that is refused. The answers to its earlier messages may still be sent: they are there at once
+    /// or too late.
+    refused: Option<(Close, Error)>,
     failing: Option<Failing>,
     settling: Settling,
     heard_at_last_beat: u64,
@@ -89,13 +90,12 @@ impl WebSocket {
             log.received(&early);
         }
         let wire = Wire { end, out: BytesMut::new(), usual: 0, heard: early.len() as u64, log };
-        let limits = Limits { message: options.max_message, frame: options.max_frame };
         let inflater = deflate.as_ref().map(|agreed| Inflater::new(agreed, role));
         let mut control = ControlState::default();
         control.start_heartbeat(Heartbeat::of(&options));
         let stream = Self {
             wire,
-            reader: Reader::new(role, limits, early, inflater),
+            reader: Reader::new(role, &options.limits, early, inflater),
             role,
             deflater: deflate.and_then(|agreed| Deflater::new(&agreed, role, &options.deflate)),
             options,
@@ -103,7 +103,7 @@ impl WebSocket {
             control,
             write_failed: false,
             owes_flush: false,
-            violated: None,
+            refused: None,
             failing: None,
             settling: Settling::Idle,
             heard_at_last_beat: 0,
@@ -198,10 +198,10 @@ impl WebSocket {
         }
     }
 
-    fn fail(&mut self, Violation { close, error }: Violation) {
+    fn fail(&mut self, close: &Close, error: Error) {
         // Nothing follows the close frame.
         self.sending = None;
-        self.append_close(&close);
+        self.append_close(close);
         self.failing = Some(Failing { error, deadline: Box::pin(sleep(CLOSE_READ_TIMEOUT)), output_is_done: false });
     }
 
@@ -231,8 +231,8 @@ impl WebSocket {
 
 impl MessageStream for WebSocket {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
-        if let Some(violated) = self.violated.take() {
-            self.fail(violated);
+        if let Some((close, error)) = self.refused.take() {
+            self.fail(&close, error);
         }
         loop {
             if let Some(failing) = self.failing.take() {
@@ -276,8 +276,8 @@ impl MessageStream for WebSocket {
                     ReadEnd::Closed => return Poll::Ready(Ok(Incoming::End(None))),
                     ReadEnd::Lost(error) => return Poll::Ready(Err(error)),
                     ReadEnd::Failed(error) => return Poll::Ready(Err(self.wire.end.read_error(error))),
-                    ReadEnd::Violation(violation) => {
-                        self.violated = Some(violation);
+                    ReadEnd::Refused { close, error } => {
+                        self.refused = Some((close, error));
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }

@@ -1,7 +1,7 @@
 //! What tests and fuzz targets share: bytes that arrive in pieces, what is heard of them, and what tungstenite hears.
 
 use super::{
-    Agreed, Event, Fault, Inflater, Limits, Offers, Reader, Role, accept_deflate, append_frame,
+    Agreed, Event, Inflater, Offers, ReadError, Reader, Role, accept_deflate, append_frame,
     buffer::{MAX_READ, MIN_READ},
     deflate::Deflater,
     encode_frame,
@@ -65,14 +65,20 @@ impl AsyncRead for Pieces {
     }
 }
 
-/// All that is heard up to the end or the fault; that comes as the close code. Memory stays within bounds all the while.
+/// The longest message and frame in bytes.
+pub fn limits(message: usize, frame: usize) -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(Some(message)).max_frame_size(Some(frame))
+}
+
+/// All that is heard up to the end or the error; that comes as the close code. Memory stays within bounds all the while.
 pub fn hear(
     role: Role,
-    limits: Limits,
+    limits: &WebSocketConfig,
     inflater: Option<Inflater>,
     bytes: &[u8],
     cuts: &[usize],
 ) -> (Vec<Event>, Option<u16>) {
+    let (max_message, max_frame) = (limits.max_message_size.unwrap_or(0), limits.max_frame_size.unwrap_or(0));
     let mut io = Pieces::cut(bytes, cuts);
     let mut reader = Reader::new(role, limits, Vec::new(), inflater);
     let mut cx = Context::from_waker(Waker::noop());
@@ -87,18 +93,18 @@ pub fn hear(
                     return (all, None);
                 }
             }
-            Poll::Ready(Err(Fault::Violation { code, .. })) => return (all, Some(code)),
+            Poll::Ready(Err(ReadError::Frame(error))) => return (all, Some(error.close().code)),
             Poll::Ready(Err(_)) => return (all, None),
         }
         let (input, message) = reader.held();
-        assert!(input <= 2 * (limits.frame.max(125) + MAX_READ), "{input} bytes of input are held");
+        assert!(input <= 2 * (max_frame.max(125) + MAX_READ), "{input} bytes of input are held");
         assert!(input <= 8 * (MIN_READ + bytes.len()), "{input} bytes of input for {}", bytes.len());
-        assert!(message <= 2 * (limits.message + MIN_READ), "{message} bytes of a message are held");
+        assert!(message <= 2 * (max_message + MIN_READ), "{message} bytes of a message are held");
     }
 }
 
 /// What tungstenite makes of the same bytes.
-pub fn their_hearing(role: Role, limits: Limits, bytes: &[u8]) -> (Vec<Event>, Option<u16>) {
+pub fn their_hearing(role: Role, limits: &WebSocketConfig, bytes: &[u8]) -> (Vec<Event>, Option<u16>) {
     struct Deaf<'a>(Cursor<&'a [u8]>);
     impl io::Read for Deaf<'_> {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -113,10 +119,7 @@ pub fn their_hearing(role: Role, limits: Limits, bytes: &[u8]) -> (Vec<Event>, O
             Ok(())
         }
     }
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(limits.message))
-        .max_frame_size(Some(limits.frame))
-        .read_buffer_size(1024);
+    let config = limits.read_buffer_size(1024);
     let mut socket = WebSocket::from_raw_socket(Deaf(Cursor::new(bytes)), role, Some(config));
     let mut all = Vec::new();
     loop {
@@ -156,9 +159,9 @@ fn is_cut_off(mut bytes: &[u8]) -> bool {
 
 /// Checks that tungstenite hears the same. The limit for frames must not be below a control frame's 125 bytes, to which
 /// only tungstenite applies it.
-pub fn compare(role: Role, limits: Limits, bytes: &[u8]) {
-    let (mut ours, our_fault) = hear(role, limits, None, bytes, &[]);
-    let (mut theirs, their_fault) = their_hearing(role, limits, bytes);
+pub fn compare(role: Role, limits: &WebSocketConfig, bytes: &[u8]) {
+    let (mut ours, our_error) = hear(role, limits, None, bytes, &[]);
+    let (mut theirs, their_error) = their_hearing(role, limits, bytes);
     // It replaces codes that may not be sent, and 1014, which was registered later.
     let replaced = Event::Close(Close::new(1002, "Protocol violation"));
     if theirs.last() == Some(&replaced) && ours.last() != Some(&replaced) {
@@ -166,16 +169,16 @@ pub fn compare(role: Role, limits: Limits, bytes: &[u8]) {
         if matches!(ours.last(), Some(Event::Close(Close { code: 1014, .. }))) {
             ours.pop();
         } else {
-            assert_eq!(our_fault, Some(1002));
+            assert_eq!(our_error, Some(1002));
         }
         assert_eq!(ours, theirs);
         return;
     }
     assert_eq!(ours[..], theirs[..ours.len().min(theirs.len())]);
-    match (our_fault, their_fault) {
-        (Some(_), None) => assert!(is_cut_off(bytes), "{our_fault:?} is no fault there"),
+    match (our_error, their_error) {
+        (Some(_), None) => assert!(is_cut_off(bytes), "{our_error:?} is no error there"),
         // Of several faults in a frame it finds another first.
-        _ => assert_eq!((our_fault.is_some(), ours.len()), (their_fault.is_some(), theirs.len())),
+        _ => assert_eq!((our_error.is_some(), ours.len()), (their_error.is_some(), theirs.len())),
     }
 }
 

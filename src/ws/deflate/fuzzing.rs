@@ -4,8 +4,8 @@ use super::{Agreed, Deflater, Inflater, Offers, accept, header::parse};
 use crate::{
     message::Kind,
     ws::{
-        DeflateOptions, Event, Limits, Role,
-        testing::{Saying, agreed, hear, options, said},
+        DeflateOptions, Event, Role,
+        testing::{Saying, agreed, hear, limits, options, said},
     },
 };
 
@@ -47,12 +47,12 @@ fn round_trip(data: &[u8]) {
         Saying::Message(_, payload) | Saying::Ping(payload) => payload.len(),
     });
     // A frame may be longer than what it inflates to.
-    let limits = Limits { message: longest.max().unwrap_or_default(), frame: 1 << 17 };
+    let limits = limits(longest.max().unwrap_or_default(), 1 << 17);
     let wire = said(role, &options, &sayings, fragment);
     let cuts: Vec<usize> = (0..wire.len()).step_by(usize::from(*piece) + 1 + wire.len() / 200).collect();
-    let (mut heard, fault) = hear(peer, limits, Some(Inflater::new(&agreed(&options), peer)), &wire, &cuts);
+    let (mut heard, error) = hear(peer, &limits, Some(Inflater::new(&agreed(&options), peer)), &wire, &cuts);
     heard.retain(|heard| !matches!(heard, Event::Pong(_)));
-    assert_eq!(fault, None);
+    assert_eq!(error, None);
     assert_eq!(heard, sayings.into_iter().map(Event::from).collect::<Vec<_>>());
 }
 

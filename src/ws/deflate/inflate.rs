@@ -4,7 +4,7 @@ use super::{
     Agreed, TAIL,
     pool::{give_back, take_decompressor},
 };
-use crate::ws::{Fault, Role};
+use crate::ws::{FrameError, Role};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// An empty final block. Behind a message and its tail it fits only if the message did not end in the middle of a block.
@@ -39,7 +39,7 @@ impl Inflater {
     }
 
     /// Inflates a piece of a message behind what `message` holds of it, at most `limit` bytes in all.
-    pub fn push(&mut self, mut piece: &[u8], message: &mut Vec<u8>, limit: usize) -> Result<(), Fault> {
+    pub fn push(&mut self, mut piece: &[u8], message: &mut Vec<u8>, limit: usize) -> Result<(), FrameError> {
         while !piece.is_empty() {
             let (used, is_final) = self.inflate(piece, message, limit)?;
             self.is_fresh = is_final;
@@ -53,7 +53,7 @@ impl Inflater {
     }
 
     /// The message's last byte was given: checks that a block ends there.
-    pub fn end(&mut self, message: &mut Vec<u8>, limit: usize) -> Result<(), Fault> {
+    pub fn end(&mut self, message: &mut Vec<u8>, limit: usize) -> Result<(), FrameError> {
         // Nothing was begun in an empty message, or behind a final block at its very end.
         if !self.is_fresh {
             let length = message.len();
@@ -65,7 +65,7 @@ impl Inflater {
             if !is_whole || message.len() != length {
                 // As far as they were taken for data.
                 message.truncate(length);
-                return Err(Fault::damaged("it is cut off"));
+                return Err(FrameError::Inflate("it is cut off".into()));
             }
         }
         self.is_fresh = true;
@@ -81,7 +81,7 @@ impl Inflater {
     }
 
     /// Inflates up to the end of a final block. Tells how much of the input was used, and whether such a block has ended.
-    fn inflate(&mut self, input: &[u8], message: &mut Vec<u8>, limit: usize) -> Result<(usize, bool), Fault> {
+    fn inflate(&mut self, input: &[u8], message: &mut Vec<u8>, limit: usize) -> Result<(usize, bool), FrameError> {
         let decompress = match &mut self.decompress {
             Some(decompress) => decompress,
             none => {
@@ -92,7 +92,7 @@ impl Inflater {
                 let excess = (said.len() + recent.len()).saturating_sub(LARGEST_WINDOW);
                 let dictionary = [&said[excess.min(said.len())..], recent].concat();
                 if !dictionary.is_empty() {
-                    decompress.set_dictionary(&dictionary).map_err(|error| Fault::damaged(&error.to_string()))?;
+                    decompress.set_dictionary(&dictionary).map_err(|error| FrameError::Inflate(error.to_string()))?;
                 }
                 decompress
             }
@@ -108,19 +108,21 @@ impl Inflater {
             used += usize::try_from(decompress.total_in() - before.0).unwrap_or(usize::MAX);
             // Also where damage comes behind it, for that may not have come yet.
             if message.len() > limit {
-                return Err(Fault::too_long(message.len() as u64, limit));
+                return Err(FrameError::too_long(message.len() as u64, limit));
             }
             match inflated {
                 Ok(Status::StreamEnd) => return Ok((used, true)),
                 Ok(_) => {}
-                Err(error) => return Err(Fault::damaged(error.message().unwrap_or("it is no deflate stream"))),
+                Err(error) => {
+                    return Err(FrameError::Inflate(error.message().unwrap_or("it is not a deflate stream").into()));
+                }
             }
             if message.len() < message.capacity() {
                 if used == input.len() {
                     return Ok((used, false));
                 }
                 if (decompress.total_in(), message.len()) == before {
-                    return Err(Fault::damaged("it cannot be inflated"));
+                    return Err(FrameError::Inflate("it cannot be inflated".into()));
                 }
             }
         }

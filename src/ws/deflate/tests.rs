@@ -2,9 +2,9 @@ use super::*;
 use crate::{
     message::{Kind, Message},
     ws::{
-        DeflateOptions, Event, Fault, Limits, Reader, Role,
+        DeflateOptions, Event, ReadError, Reader, Role,
         frame::encode,
-        testing::{Saying, agreed, hear, options, said},
+        testing::{Saying, agreed, hear, limits, options, said},
     },
 };
 use bytes::{Bytes, BytesMut};
@@ -57,17 +57,17 @@ impl AsyncRead for Arriving {
     }
 }
 
-/// What is heard up to the end, and the fault if there was one.
-fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, role: Role) -> (Vec<Event>, Option<Fault>) {
-    let limits = Limits { message: LIMIT, frame: LIMIT };
-    let mut reader = Reader::new(role, limits, early.to_vec(), Some(Inflater::new(agreed, role)));
+/// What is heard up to the end, and the error if there was one.
+fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, role: Role) -> (Vec<Event>, Option<ReadError>) {
+    let limits = limits(LIMIT, LIMIT);
+    let mut reader = Reader::new(role, &limits, early.to_vec(), Some(Inflater::new(agreed, role)));
     let mut context = Context::from_waker(Waker::noop());
     let mut all = Vec::new();
     loop {
         match reader.poll_next(&mut io, &mut context) {
             Poll::Ready(Ok(heard)) => all.push(heard),
-            Poll::Ready(Err(Fault::Ended)) => return (all, None),
-            Poll::Ready(Err(fault)) => return (all, Some(fault)),
+            Poll::Ready(Err(ReadError::Ended)) => return (all, None),
+            Poll::Ready(Err(error)) => return (all, Some(error)),
             Poll::Pending => panic!("everything is there"),
         }
     }
@@ -82,12 +82,12 @@ fn deflate_message(payload: &[u8]) -> Option<Bytes> {
 fn client_reads(bytes: &[u8]) -> (Vec<Event>, Option<(u16, String)>) {
     let agreed = agreed(&options(false, 15, 6));
     let read = |early: &[u8], rest: &[u8]| {
-        let (heard, fault) = read(Arriving::cut(rest, &[1]), early, &agreed, Role::Client);
-        let fault = fault.map(|fault| match fault {
-            Fault::Violation { code, reason, .. } => (code, reason),
+        let (heard, error) = read(Arriving::cut(rest, &[1]), early, &agreed, Role::Client);
+        let error = error.map(|error| match error {
+            ReadError::Frame(error) => (error.close().code, error.close().reason),
             other => panic!("{other:?}"),
         });
-        (heard, fault)
+        (heard, error)
     };
     let whole = read(bytes, b"");
     assert_eq!(whole, read(b"", bytes));
@@ -160,9 +160,9 @@ fn damaged_messages_are_told_after_what_came_before_them() {
         // A final block, and then no block.
         (&[0xc1, 0x08, 0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x07], "damaged"),
     ] {
-        let (heard, fault) = client_reads(&[&[0x81, 0x02, b'o', b'k'], wrong].concat());
+        let (heard, error) = client_reads(&[&[0x81, 0x02, b'o', b'k'], wrong].concat());
         assert_eq!(heard, [text(b"ok")], "{wrong:02x?}");
-        let (code, reason) = fault.unwrap_or_else(|| panic!("{wrong:02x?} was read"));
+        let (code, reason) = error.unwrap_or_else(|| panic!("{wrong:02x?} was read"));
         assert!(code == 1007 && reason.contains(told), "{wrong:02x?}: {code} {reason}");
     }
 }
@@ -180,8 +180,8 @@ fn reserved_bits_are_refused_where_they_mean_nothing() {
         &[0x41, 0x03, 0xf2, 0x48, 0xcd, 0x81, 0x01, b'x'],
         &[0x41, 0x03, 0xf2, 0x48, 0xcd, 0xc1, 0x01, b'x'],
     ] {
-        let (heard, fault) = client_reads(wrong);
-        assert!(heard.is_empty() && fault.as_ref().is_some_and(|(code, _)| *code == 1002), "{wrong:02x?}: {fault:?}");
+        let (heard, error) = client_reads(wrong);
+        assert!(heard.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1002), "{wrong:02x?}: {error:?}");
     }
 }
 
@@ -191,8 +191,8 @@ fn a_message_is_refused_when_it_grows_beyond_the_limit() {
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
     encode(&mut wire, header, false, &bomb);
-    let (heard, fault) = client_reads(&wire);
-    assert!(heard.is_empty() && fault.as_ref().is_some_and(|(code, _)| *code == 1009), "{fault:?}");
+    let (heard, error) = client_reads(&wire);
+    assert!(heard.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1009), "{error:?}");
 }
 
 #[test]
@@ -212,8 +212,8 @@ fn a_message_as_long_as_the_limit_is_read_though_it_was_longer_compressed() {
         encode(&mut wire, header, false, fragment);
     }
     let agreed = agreed(&options(false, 15, 6));
-    let (heard, fault) = read(Arriving::cut(&wire, &[5000]), b"", &agreed, Role::Client);
-    assert!(fault.is_none(), "{fault:?}");
+    let (heard, error) = read(Arriving::cut(&wire, &[5000]), b"", &agreed, Role::Client);
+    assert!(error.is_none(), "{error:?}");
     assert_eq!(heard, [message(Kind::Binary, payload)]);
 }
 
@@ -224,18 +224,18 @@ fn wrong_text_is_told_before_the_limit_that_comes_after_it_however_it_is_cut() {
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
     encode(&mut wire, header, false, &wrong);
-    let (heard, fault) = client_reads(&wire);
-    assert!(heard.is_empty() && fault.as_ref().is_some_and(|(code, _)| *code == 1007), "{fault:?}");
+    let (heard, error) = client_reads(&wire);
+    assert!(heard.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1007), "{error:?}");
 }
 
 #[test]
 fn a_limit_is_told_before_the_damage_behind_it_however_it_is_cut() {
     // Two letters, and then a distance that there is not.
     let wrong = [0x41, 0x07, 0x2a, 0xf3, 0xc1, 0xff, 0xff, 0x64, 0x05];
-    let limits = Limits { message: 1, frame: 100 };
+    let limits = limits(1, 100);
     let inflater = || Some(Inflater::new(&agreed(&options(false, 15, 6)), Role::Client));
     for cuts in [&[][..], &[0, 1, 2, 3, 4, 5, 6, 7, 8]] {
-        assert_eq!(hear(Role::Client, limits, inflater(), &wrong, cuts), (Vec::new(), Some(1009)), "{cuts:?}");
+        assert_eq!(hear(Role::Client, &limits, inflater(), &wrong, cuts), (Vec::new(), Some(1009)), "{cuts:?}");
     }
 }
 
@@ -245,8 +245,8 @@ fn wrong_text_is_refused_though_it_was_compressed() {
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
     encode(&mut wire, header, false, &wrong);
-    let (heard, fault) = client_reads(&wire);
-    assert!(heard.is_empty() && fault.as_ref().is_some_and(|(code, _)| *code == 1007), "{fault:?}");
+    let (heard, error) = client_reads(&wire);
+    assert!(heard.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1007), "{error:?}");
 }
 
 #[test]
@@ -321,8 +321,8 @@ proptest! {
         let peer = if role == Role::Server { Role::Client } else { Role::Server };
         let (early, rest) = wire.split_at(early.min(wire.len()));
         let agreed = agreed(&options);
-        let (heard, fault) = read(Arriving::cut(rest, &cuts), early, &agreed, peer);
-        prop_assert!(fault.is_none(), "{:?}", fault);
+        let (heard, error) = read(Arriving::cut(rest, &cuts), early, &agreed, peer);
+        prop_assert!(error.is_none(), "{:?}", error);
         let heard: Vec<Event> = heard.into_iter().filter(|heard| !matches!(heard, Event::Pong(_))).collect();
         let expected: Vec<Event> = sayings.into_iter().map(Event::from).collect();
         prop_assert_eq!(heard, expected);
@@ -364,8 +364,8 @@ proptest! {
         let (offers, _) = Offers::ours(&options(false, 15, 6));
         let answer = format!("permessage-deflate; server_max_window_bits={bits}");
         let agreed = offers.check([answer.as_bytes()]).expect("it fits").expect("agreed");
-        let (heard, fault) = read(Arriving::cut(&wire, &[500]), b"", &agreed, Role::Client);
-        prop_assert!(fault.is_none(), "{:?}", fault);
+        let (heard, error) = read(Arriving::cut(&wire, &[500]), b"", &agreed, Role::Client);
+        prop_assert!(error.is_none(), "{:?}", error);
         let expected: Vec<Event> = payloads.into_iter().map(|payload| message(Kind::Binary, payload)).collect();
         prop_assert_eq!(heard, expected);
     }
