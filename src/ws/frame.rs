@@ -29,9 +29,8 @@ pub fn encode(out: &mut BytesMut, mut header: FrameHeader, masked: bool, payload
     header.mask = masked.then(rand::random::<[u8; 4]>);
     let length = payload.len() as u64;
     out.reserve(header.len(length) + payload.len());
-    if header.format(length, &mut out.writer()).is_err() {
-        unreachable!("a BytesMut takes everything");
-    }
+    let formatted = header.format(length, &mut out.writer());
+    debug_assert!(formatted.is_ok(), "a BytesMut takes everything");
     let start = out.len();
     out.extend_from_slice(payload);
     if let Some(mask) = header.mask {

@@ -148,14 +148,20 @@ impl WebSocket {
     }
 
     /// Encodes the next fragment of the message under way, or all of a short one.
-    fn encode_next(&mut self) {
+    ///
+    /// # Errors
+    ///
+    /// A message that was begun compressed cannot be compressed to its end.
+    fn encode_next(&mut self) -> Result<(), Error> {
         if let Some(mut rest) = self.sending.take() {
             let length = rest.payload.len();
             let piece = rest.payload.split_to(length.min(FRAGMENT));
             let is_final = rest.payload.is_empty();
             let deflated = match &mut self.deflater {
                 Some(deflater) if rest.is_first => deflater.begin(rest.kind, &piece, length),
-                Some(deflater) => deflater.go_on(&piece, is_final),
+                Some(deflater) => {
+                    deflater.go_on(&piece, is_final).map_err(|error| self.wire.end.write_error(error.into()))?
+                }
                 None => None,
             };
             let opcode = if rest.is_first { rest.kind.into() } else { Data::Continue };
@@ -168,6 +174,7 @@ impl WebSocket {
                 self.sending = Some(rest);
             }
         }
+        Ok(())
     }
 
     /// Answers the last ping when there is room.
@@ -304,7 +311,7 @@ impl MessageStream for WebSocket {
             }
             // Compressing may be long work for little output.
             ready!(coop::poll_proceed(cx)).made_progress();
-            self.encode_next();
+            self.encode_next()?;
         }
     }
 
@@ -314,8 +321,7 @@ impl MessageStream for WebSocket {
             return Ok(());
         }
         self.sending = Some(Rest { kind: message.kind, payload: message.payload, is_first: true });
-        self.encode_next();
-        Ok(())
+        self.encode_next()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -230,7 +230,9 @@ pub fn said(role: Role, options: &DeflateOptions, sayings: &[Saying], fragment: 
                     let is_final = rest.is_empty();
                     let deflated = match &mut deflater {
                         Some(deflater) if is_first => deflater.begin(*kind, piece, length),
-                        Some(deflater) => deflater.go_on(piece, is_final),
+                        Some(deflater) => {
+                            deflater.go_on(piece, is_final).unwrap_or_else(|error| unreachable!("{error}"))
+                        }
                         None => None,
                     };
                     let rsv1 = is_first && deflated.is_some();

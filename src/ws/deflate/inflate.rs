@@ -33,8 +33,8 @@ impl Drop for Inflater {
 impl Inflater {
     /// Inflates what the peer of this role compresses.
     pub fn new(agreed: &Agreed, role: Role) -> Self {
-        let way = agreed.receiving(role);
-        let window = way.keeps_context.then(|| (Vec::new(), 1 << way.bits));
+        let peer = agreed.receiving(role);
+        let window = peer.keeps_context.then(|| (Vec::new(), 1 << peer.bits));
         Self { decompress: None, is_fresh: true, window }
     }
 

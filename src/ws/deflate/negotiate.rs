@@ -15,13 +15,13 @@ const MAX_BITS: u8 = 15;
 /// What both sides agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
-    server: Way,
-    client: Way,
+    server: WindowParams,
+    client: WindowParams,
 }
 
 /// How one side compresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct WindowParams {
     /// Its window, 8 to 15: 2^N bytes.
     pub bits: u8,
     /// Messages refer back to those before them.
@@ -30,7 +30,7 @@ pub struct Way {
 
 impl Agreed {
     /// How this role may compress.
-    pub fn sending(&self, role: Role) -> Way {
+    pub fn sending(&self, role: Role) -> WindowParams {
         match role {
             Role::Client => self.client,
             Role::Server => self.server,
@@ -38,7 +38,7 @@ impl Agreed {
     }
 
     /// How this role's peer compresses.
-    pub fn receiving(&self, role: Role) -> Way {
+    pub fn receiving(&self, role: Role) -> WindowParams {
         match role {
             Role::Client => self.server,
             Role::Server => self.client,
@@ -121,8 +121,11 @@ pub fn accept<'a>(headers: impl IntoIterator<Item = &'a [u8]>, options: &Deflate
         client_bits: hint.filter(|hint| *hint > options.window_bits).map(|_| Some(options.window_bits)),
     };
     let agreed = Agreed {
-        server: Way { bits: own_bits, keeps_context: !answer.server_no_context },
-        client: Way { bits: hint.map_or(MAX_BITS, |hint| hint.min(options.window_bits)), keeps_context: false },
+        server: WindowParams { bits: own_bits, keeps_context: !answer.server_no_context },
+        client: WindowParams {
+            bits: hint.map_or(MAX_BITS, |hint| hint.min(options.window_bits)),
+            keeps_context: false,
+        },
     };
     Some((agreed, Extension::from(answer).to_string()))
 }
@@ -204,8 +207,11 @@ fn fit(offer: &Parameters, answer: &Parameters) -> Result<Agreed, String> {
         (hint, None) => hint.unwrap_or(MAX_BITS),
     };
     Ok(Agreed {
-        server: Way { bits: server_bits, keeps_context: !answer.server_no_context },
-        client: Way { bits: client_bits, keeps_context: !(answer.client_no_context || offer.client_no_context) },
+        server: WindowParams { bits: server_bits, keeps_context: !answer.server_no_context },
+        client: WindowParams {
+            bits: client_bits,
+            keeps_context: !(answer.client_no_context || offer.client_no_context),
+        },
     })
 }
 

@@ -68,7 +68,7 @@ fn a_limit_of_ours_holds_for_both_directions() {
     let expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
                     server_max_window_bits=11; client_max_window_bits=11";
     assert_eq!(text, expected);
-    assert_eq!(agreed.sending(Role::Server), Way { bits: 11, keeps_context: false });
+    assert_eq!(agreed.sending(Role::Server), WindowParams { bits: 11, keeps_context: false });
     let (_, text) = answer("permessage-deflate").expect("taken");
     assert!(!text.contains(CLIENT_BITS), "a client that does not know the parameter: {text}");
 
@@ -130,7 +130,7 @@ fn an_offer_that_the_user_wrote_is_what_counts() {
         assert!(matches!(check(both, answer), Ok(Some(_))), "{answer}");
     }
     let agreed = check("permessage-deflate; client_max_window_bits=12", plain).expect("fits").expect("agreed");
-    assert_eq!(agreed.sending(Role::Client), Way { bits: 12, keeps_context: true });
+    assert_eq!(agreed.sending(Role::Client), WindowParams { bits: 12, keeps_context: true });
 }
 
 fn parameters() -> impl Strategy<Value = Parameters> {
