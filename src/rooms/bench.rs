@@ -1,6 +1,6 @@
-//! A room for the benches, whose members take everything at once.
+//! A room for the benches, whose members take every message at once.
 
-use super::hub::{Hub, Place};
+use super::hub::{Hub, Membership};
 use crate::{
     cli::{Cli, Parsed},
     error::Error,
@@ -14,12 +14,16 @@ use tokio::io::{empty, join, sink};
 
 /// A room.
 pub struct Fanout {
-    members: Vec<Place>,
+    members: Vec<Membership>,
     message: Message,
 }
 
 impl Fanout {
-    /// With so many members, of whom one says messages of so many bytes.
+    /// A room of this many members, one of whom publishes messages of `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The options of the room server cannot be made, which does not happen.
     pub fn new(members: usize, size: usize) -> Result<Self, Error> {
         let Parsed::Run(cli) = Cli::parse_args(["wsplice", "--broadcast"].map(Into::into))? else {
             unreachable!("it asks for no help")
@@ -29,21 +33,21 @@ impl Fanout {
         let options = config.rooms.unwrap_or_else(|| unreachable!("it is a room server"));
         let hub = Arc::new(Hub::new(options, config.websocket, report));
         let join = |_| {
-            let place = hub.join("/", "member", None)?;
-            place.member.connect(ByteEnd::peer(join(empty(), sink()), "member"), None);
-            Ok(place)
+            let membership = hub.join("/", "member", None)?;
+            membership.member.connect(ByteEnd::peer(join(empty(), sink()), "member"), None);
+            Ok(membership)
         };
         let members = (0..members).map(join).collect::<Result<_, Error>>()?;
         Ok(Self { members, message: Message { kind: Kind::Binary, payload: Bytes::from(vec![7; size]) } })
     }
 
-    /// The first says so many messages, which then go to all at once.
-    pub fn say(&self, messages: usize) {
-        if let Some(Place { hub, room, member, .. }) = self.members.first() {
+    /// Publishes this many messages, which are then delivered in one batch.
+    pub fn publish(&self, messages: usize) {
+        if let Some(Membership { hub, room, member, .. }) = self.members.first() {
             for _ in 0..messages {
-                room.say(member.id, &self.message, &hub.rules);
+                room.publish(member.id, &self.message, &hub.delivery);
             }
-            room.flush(&hub.rules);
+            room.flush(&hub.delivery);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A member: reads what it says, writes what it has missed, notices when it is gone.
+//! A member's task: publishes its messages, writes its backlog, and notices when it is gone.
 
 use super::{
-    hub::{Place, Rules},
-    line::{Delivery, Line},
+    hub::{Delivery, Membership},
+    outbox::{Delivered, Outbox, too_slow},
 };
 use crate::{
     config::SlowPolicy,
@@ -31,41 +31,42 @@ use tokio::{
     task::unconstrained,
     time::{Sleep, sleep},
 };
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
-/// Messages of one member that are taken before other tasks have their turn.
+/// Messages of one member that are published before other tasks run.
 const BATCH: usize = 64;
-/// Each of them is read and passed on.
+/// Each of them is read in one step and published in another.
 const STEPS: usize = 2 * BATCH;
-/// The same in bytes; then what waits for the member itself is written first.
+/// The same limit in bytes; then the member's own backlog is written first.
 const BATCH_BYTES: usize = 256 * 1024;
-/// What may be read ahead, in bytes, while it cannot be passed on: so the end of a member is seen although its room is held
-/// up, unless more than this lies before it.
+/// Bytes that may be read ahead while messages cannot be published, so that the end of a member is noticed although its room is
+/// held up, unless more than this lies before it.
 const AHEAD: usize = 64 * 1024;
 
 /// One connection in one room.
 pub struct Member {
-    /// Unlike any other's.
+    /// Unique in this process.
     pub id: u64,
     /// Its address, or the one that a trusted proxy names; none over a unix socket.
     pub client: Option<IpAddr>,
     takes_deflated: AtomicBool,
-    line: Mutex<Line>,
+    outbox: Mutex<Outbox>,
 }
 
 impl Member {
-    /// A member whose connection follows when its upgrade has been answered.
+    /// A member whose opening handshake is not answered yet.
     pub fn new(id: u64, name: &str, client: Option<IpAddr>) -> Self {
-        Self { id, client, takes_deflated: AtomicBool::new(false), line: Mutex::new(Line::new(name)) }
+        Self { id, client, takes_deflated: AtomicBool::new(false), outbox: Mutex::new(Outbox::new(name)) }
     }
 
-    /// Its upgrade has been answered: what is said from its place on is written to this.
+    /// The opening handshake has been answered: messages published since the member joined are written to `end`.
     pub fn connect(&self, end: ByteEnd, heartbeat: Option<Heartbeat>) {
-        self.line().connect(end, heartbeat);
+        self.outbox().connect(end, heartbeat);
     }
 
-    /// Takes nothing from its room any more; tells whether it held that up.
+    /// Takes no more messages of its room. Returns whether the member held the room up.
     pub fn leave(&self) -> bool {
-        self.line().leave()
+        self.outbox().leave()
     }
 
     /// Whether messages go to it in the form that was compressed for all.
@@ -73,153 +74,150 @@ impl Member {
         self.takes_deflated.load(Relaxed)
     }
 
-    /// Its upgrade agreed on that.
+    /// It has negotiated compression.
     pub fn take_deflated(&self) {
         self.takes_deflated.store(true, Relaxed);
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes that wait for it.
+    /// Bytes in its backlog.
     pub fn backlog(&self) -> usize {
-        self.line().backlog_bytes()
+        self.outbox().backlog_bytes()
     }
 
-    /// For the room's flusher.
-    pub fn deliver(&self, batch: &Bytes, messages: u64, rules: &Arc<Rules>) -> Delivery {
-        let mut line = self.line();
-        let delivery = line.deliver(batch, messages, rules.backlog, rules.slow);
-        if delivery.disconnected {
-            rules.metrics.slow.fetch_add(1, Relaxed);
+    /// Writes or queues a batch, for the room's flusher.
+    pub fn deliver(&self, batch: &Bytes, messages: u64, delivery: &Delivery) -> Delivered {
+        let mut outbox = self.outbox();
+        let delivered = outbox.deliver(batch, messages, delivery.backlog, delivery.slow);
+        if delivered.disconnected {
+            delivery.metrics.slow.fetch_add(1, Relaxed);
         }
-        if delivery.dropped > 0 {
-            let name = line.name().clone();
-            drop(line);
-            rules.count_drops(&name, delivery.dropped);
+        if delivered.dropped > 0 {
+            let name = outbox.name().clone();
+            drop(outbox);
+            delivery.metrics.dropped.fetch_add(delivered.dropped, Relaxed);
+            delivery.drops.add(&name, delivered.dropped);
         }
-        delivery
+        delivered
     }
 }
 
-/// Serves a member from its upgrade to its end.
+/// Serves a member from the end of its opening handshake to the end of its connection.
 ///
-/// No `async fn`: that would keep room for its arguments beside what is made of them, for as long as the member stays.
-pub fn run(place: Place, upgraded: Upgraded, stop: &Stop, grace: Duration) -> impl Future<Output = Result<(), Error>> {
-    let mut presence = Presence::new(place, upgraded);
+/// This is not an `async fn`, which would store its arguments twice for as long as the member stays.
+///
+/// # Errors
+///
+/// The future fails if the member sent something that is refused. A lost connection is not an error: members come and go.
+pub fn run(
+    membership: Membership,
+    upgraded: Upgraded,
+    stop: &Stop,
+    grace: Duration,
+) -> impl Future<Output = Result<(), Error>> {
+    let mut task = MemberTask::new(membership, upgraded);
     async move {
         let mut stopping = pin!(stop.requested());
         let mut is_stopping = false;
-        // tokio allows a task 128 reads and writes before it pretends that sockets are busy; in a room of more members the
-        // rest would seem slow. A poll is bounded by the messages it takes.
+        // tokio allows a task 128 reads and writes before it reports every socket as busy; in a room of more members the
+        // others would seem slow. The messages that a poll publishes are limited here instead.
         let result = unconstrained(poll_fn(|cx| {
             if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
                 is_stopping = true;
-                presence.part(&Close::new(1001, ""), grace, None);
+                task.close(&Close::new(CloseCode::Away.into(), ""), grace, None);
             }
-            presence.poll(cx)
+            task.poll(cx)
         }))
         .await;
-        presence.leave(&result);
+        task.leave(&result);
         match result {
-            // Members come and go as they like; how they go is only worth a line where joins are.
+            // The reason is in the log line of the leave.
             Ok(_) | Err(Error::Lost { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 }
 
-/// A member's task.
-struct Presence {
+struct MemberTask {
     reader: Reader,
     member: Arc<Member>,
-    place: Place,
-    /// The room's number of its last message.
-    last_said: u64,
-    /// What was read and could not be passed on yet, in order, and its size.
-    ahead: VecDeque<Said>,
+    membership: Membership,
+    /// The room's number of the last message that this member published.
+    last_published: u64,
+    /// What was read and could not be handled yet, in order. Messages wait while a slow member holds the room up. A ping, and so
+    /// its pong, must not overtake the member's own messages: they come back to it first, also if another member's task is
+    /// sending them, for clients use a ping to learn that their messages have been passed on. Nor may the end of the member.
+    ahead: VecDeque<Received>,
     ahead_bytes: usize,
-    parting: Option<Box<Parting>>,
+    closing: Option<Box<Closing>>,
 }
 
-/// What a member says, up to its end.
-enum Said {
-    /// A message waits while a slow member holds the room up. A ping, and so its pong, must not overtake the member's own
-    /// messages: they come back to it first, also when another member's task is sending them, for clients use a ping to
-    /// learn that all they have said has been passed on.
-    Event(Event),
-    /// The last; it must not overtake them either.
-    End(ReadError),
+/// What the reader returned. An error or a close frame is the last.
+type Received = Result<Event, ReadError>;
+
+/// Bytes of memory that it occupies.
+fn size(received: &Received) -> usize {
+    let payload = match received {
+        Ok(Event::Message(Message { payload, .. }) | Event::Ping(payload)) => payload.len(),
+        Ok(Event::Pong(_) | Event::Close(_)) | Err(_) => 0,
+    };
+    payload + size_of::<Received>()
 }
 
-impl Said {
-    /// What it takes in memory, in bytes.
-    fn size(&self) -> usize {
-        let payload = match self {
-            Self::Event(Event::Message(Message { payload, .. }) | Event::Ping(payload)) => payload.len(),
-            Self::Event(Event::Pong(_) | Event::Close(_)) | Self::End(_) => 0,
-        };
-        payload + size_of::<Self>()
-    }
-
-    fn is_last(&self) -> bool {
-        matches!(self, Self::Event(Event::Close(_)) | Self::End(_))
-    }
-}
-
-/// Our close frame is on its way; the connection lasts until it is answered, or until the time is over.
-struct Parting {
+/// Our close frame is in the outbox. The connection lasts until it is answered, or until the time is over.
+struct Closing {
     until: Pin<Box<Sleep>>,
     close: Close,
     error: Option<Error>,
-    is_shut: bool,
+    is_shut_down: bool,
 }
 
-impl Presence {
-    fn new(place: Place, upgraded: Upgraded) -> Self {
+impl MemberTask {
+    fn new(membership: Membership, upgraded: Upgraded) -> Self {
         let Upgraded { end, early, deflate } = upgraded;
-        let Place { hub, room, member, .. } = &place;
+        let Membership { hub, room, member, .. } = &membership;
         member.connect(end, Heartbeat::of(&hub.websocket));
-        if let Some((deflater, agreed)) = hub.rules.deflater.as_ref().zip(deflate.as_ref())
+        if let Some((deflater, agreed)) = hub.delivery.deflater.as_ref().zip(deflate.as_ref())
             && deflater.fits(agreed)
         {
             room.deflate_for(member);
         }
         let inflater = deflate.map(|agreed| Inflater::new(&agreed, Role::Server));
-        let name = member.line().name().clone();
+        let name = member.outbox().name().clone();
         hub.report.room("join", &[("peer", &name), ("room", &room.target)]);
         Self {
             reader: Reader::new(Role::Server, &hub.websocket.limits, early, inflater),
             member: member.clone(),
-            last_said: 0,
+            last_published: 0,
             ahead: VecDeque::new(),
             ahead_bytes: 0,
-            parting: None,
-            place,
+            closing: None,
+            membership,
         }
     }
 
-    /// Out of the room, which is free of it before that is told.
+    /// Leaves the room, and then logs that.
     fn leave(&mut self, result: &Result<Close, Error>) {
-        self.place.give_up();
+        self.membership.leave();
         let reason = match result {
             Ok(close) => close.to_string(),
             Err(error) => error.to_string(),
         };
-        let Place { hub, room, .. } = &self.place;
-        let name = self.member.line().name().clone();
+        let Membership { hub, room, .. } = &self.membership;
+        let name = self.member.outbox().name().clone();
         hub.report.room("leave", &[("peer", &name), ("room", &room.target), ("reason", &reason)]);
     }
 
-    /// Sends a close frame, leaves the room, and lasts no longer than `limit`.
-    fn part(&mut self, close: &Close, limit: Duration, error: Option<Error>) {
-        if self.parting.is_none() {
-            self.place.give_up();
-            self.member.line().close(close);
+    /// Leaves the room and sends a close frame. The connection ends with `error`, if there is one, after `limit` at most.
+    fn close(&mut self, close: &Close, limit: Duration, error: Option<Error>) {
+        if self.closing.is_none() {
+            self.membership.leave();
+            self.member.outbox().close(close);
             let until = Box::pin(sleep(limit));
-            let parting = Parting { until, close: close.clone(), error, is_shut: false };
-            self.parting = Some(Box::new(parting));
+            self.closing = Some(Box::new(Closing { until, close: close.clone(), error, is_shut_down: false }));
         }
     }
 
@@ -229,84 +227,84 @@ impl Presence {
         if let Poll::Ready(Err(error)) = drained {
             return Poll::Ready(Err(error));
         }
-        if self.parting.is_none() && self.member.line().close_sent() {
-            // The flusher found it too slow.
-            self.part(&Close::new(1013, "too slow"), CLOSE_READ_TIMEOUT, None);
+        if self.closing.is_none() && self.member.outbox().close_sent() {
+            // The flusher found the member too slow.
+            self.close(&too_slow(), CLOSE_READ_TIMEOUT, None);
         }
-        if self.parting.is_some() {
-            return self.poll_parting(cx, drained.is_ready());
+        if self.closing.is_some() {
+            return self.poll_closing(cx, drained.is_ready());
         }
-        // What has arrived is heard before the member is given up.
+        // What has arrived is handled before the member can be found dead.
         if let Poll::Ready(ended) = self.poll_messages(cx) {
             return Poll::Ready(ended);
         }
-        match self.member.line().poll_heartbeat(cx, self.reads()) {
+        match self.member.outbox().poll_heartbeat(cx, self.reads()) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             // The ping wakes this task, which then writes it.
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
 
-    /// Reads what the member says and passes it on, for as long as others can wait.
+    /// Reads events and handles them, until it is another task's turn.
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
         let mut is_idle = false;
-        let mut may_pass = true;
+        let mut may_handle = true;
         let mut bytes = 0;
         for _ in 0..STEPS {
             if bytes >= BATCH_BYTES {
                 break;
             }
-            if may_pass && let Some(first) = self.ahead.pop_front() {
-                if self.may_pass(&first, cx) {
-                    self.ahead_bytes -= first.size();
+            if may_handle && let Some(first) = self.ahead.pop_front() {
+                if self.may_handle(&first, cx) {
+                    self.ahead_bytes -= size(&first);
                     match first {
-                        Said::Event(Event::Message(message)) => {
-                            let Place { room, hub, .. } = &self.place;
+                        Ok(Event::Message(message)) => {
+                            let Membership { room, hub, .. } = &self.membership;
                             bytes += message.payload.len();
-                            self.last_said = room.say(self.member.id, &message, &hub.rules);
+                            self.last_published = room.publish(self.member.id, &message, &hub.delivery);
                         }
-                        Said::Event(Event::Ping(payload)) => self.member.line().pong(payload),
+                        Ok(Event::Ping(payload)) => self.member.outbox().pong(payload),
                         // Only a sign of life.
-                        Said::Event(Event::Pong(_)) => {}
-                        Said::Event(Event::Close(close)) => return self.closed(close, cx),
-                        Said::End(error) => return self.failed(error, cx),
+                        Ok(Event::Pong(_)) => {}
+                        Ok(Event::Close(close)) => return self.close_received(close, cx),
+                        Err(error) => return self.read_failed(error, cx),
                     }
                     continue;
                 }
                 self.ahead.push_front(first);
-                may_pass = false;
+                may_handle = false;
             }
             let read = if self.reads() { self.poll_read(cx) } else { Poll::Pending };
-            let Poll::Ready(said) = read else {
+            let Poll::Ready(received) = read else {
                 is_idle = true;
                 break;
             };
-            self.ahead_bytes += said.size();
-            self.ahead.push_back(said);
+            self.ahead_bytes += size(&received);
+            self.ahead.push_back(received);
         }
-        if self.has_ended() && self.member.line().is_holding_up() && self.member.leave() {
-            // Its room need not wait for whoever goes.
-            self.place.room.caught_up();
+        if self.has_ended() && self.member.outbox().is_holding_up() && self.member.leave() {
+            // The room need not wait for a member that is about to go.
+            self.membership.room.caught_up();
         }
-        self.place.room.flush(&self.place.hub.rules);
+        self.membership.room.flush(&self.membership.hub.delivery);
         if !is_idle {
             cx.waker().wake_by_ref();
         } else if let Poll::Ready(Err(error)) = self.drain(cx) {
-            // Pongs came up, and our own words where the socket was busy.
+            // There may be pongs, and the member's own messages if its socket was busy.
             return Poll::Ready(Err(error));
         }
         Poll::Pending
     }
 
-    /// Whether the next of what was heard may be passed on; if not, the task is woken when it may.
-    fn may_pass(&self, next: &Said, cx: &Context<'_>) -> bool {
-        let Place { room, hub, .. } = &self.place;
+    /// Whether the next event may be handled; if not, the task is woken when it may.
+    fn may_handle(&self, next: &Received, cx: &Context<'_>) -> bool {
+        let Membership { room, hub, .. } = &self.membership;
         match next {
-            Said::Event(Event::Message(_)) => hub.rules.slow != SlowPolicy::Block || !room.is_held_up(cx),
-            Said::Event(Event::Pong(_)) => true,
-            Said::Event(Event::Ping(_) | Event::Close(_)) | Said::End(_) => {
-                room.flush(&hub.rules);
-                room.poll_delivered(self.last_said, cx).is_ready()
+            Ok(Event::Message(_)) => hub.delivery.slow != SlowPolicy::Block || !room.is_held_up(cx),
+            Ok(Event::Pong(_)) => true,
+            Ok(Event::Ping(_) | Event::Close(_)) | Err(_) => {
+                room.flush(&hub.delivery);
+                room.poll_delivered(self.last_published, cx).is_ready()
             }
         }
     }
@@ -316,78 +314,78 @@ impl Presence {
         self.ahead_bytes < AHEAD && !self.has_ended()
     }
 
-    /// Whether the member's end has been read.
+    /// Whether the last event has been read.
     fn has_ended(&self) -> bool {
-        self.ahead.back().is_some_and(Said::is_last)
+        self.ahead.back().is_some_and(|last| matches!(last, Ok(Event::Close(_)) | Err(_)))
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
-        self.reader.poll_next(&mut Socket(&self.member), cx).map(|read| read.map_or_else(Said::End, Said::Event))
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
+        self.reader.poll_next(&mut Socket(&self.member), cx)
     }
 
-    /// The member has closed; what it said before has been passed on. Its close is answered with its own words.
-    fn closed(&mut self, close: Close, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
-        self.part(&close, CLOSE_READ_TIMEOUT, None);
-        self.member.line().close_received(close);
+    /// The member has closed, and its messages have been passed on. The answer has its code and reason.
+    fn close_received(&mut self, close: Close, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
+        self.close(&close, CLOSE_READ_TIMEOUT, None);
+        self.member.outbox().close_received(close);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// The connection has ended, or must end; what the member said before has been passed on.
-    fn failed(&mut self, error: ReadError, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
-        let end = self.member.line().read_failed(error);
+    /// The connection has ended, or must end, and the member's messages have been passed on.
+    fn read_failed(&mut self, error: ReadError, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
+        let end = self.member.outbox().read_failed(error);
         match end {
             // The flusher has just found the member too slow; the next poll ends the connection for that.
             ReadEnd::Closed => {}
             ReadEnd::Lost(error) => return Poll::Ready(Err(error)),
-            ReadEnd::Failed(error) => return Poll::Ready(Err(self.lost(&crate::error::plain(&error)))),
-            ReadEnd::Refused { close, error } => self.part(&close, CLOSE_READ_TIMEOUT, Some(error)),
+            ReadEnd::Failed(error) => return Poll::Ready(Err(self.lost(&error))),
+            ReadEnd::Refused { close, error } => self.close(&close, CLOSE_READ_TIMEOUT, Some(error)),
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Writes what waits.
+    /// Writes the backlog.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let mut line = self.member.line();
-        let drained = line.poll_drain(cx);
-        let has_caught_up = line.has_caught_up(self.place.hub.rules.backlog);
-        drop(line);
+        let mut outbox = self.member.outbox();
+        let drained = outbox.poll_drain(cx);
+        let has_caught_up = outbox.has_caught_up(self.membership.hub.delivery.backlog);
+        drop(outbox);
         if has_caught_up {
-            self.place.room.caught_up();
+            self.membership.room.caught_up();
         }
-        drained.map_err(|error| self.lost(&crate::error::plain(&error)))
+        drained.map_err(|error| self.lost(&error))
     }
 
-    /// Waits until the close frame is out and answered.
-    fn poll_parting(&mut self, cx: &mut Context<'_>, is_drained: bool) -> Poll<Result<Close, Error>> {
+    /// Waits until the close frame is written and answered.
+    fn poll_closing(&mut self, cx: &mut Context<'_>, is_drained: bool) -> Poll<Result<Close, Error>> {
         let has_ended = self.poll_rest(cx).is_ready();
-        let Some(parting) = &mut self.parting else { return Poll::Pending };
-        let mut line = self.member.line();
-        if is_drained && !parting.is_shut {
-            parting.is_shut = line.poll_shutdown(cx).is_ready();
+        let Some(closing) = &mut self.closing else { return Poll::Pending };
+        let mut outbox = self.member.outbox();
+        if is_drained && !closing.is_shut_down {
+            closing.is_shut_down = outbox.poll_shutdown(cx).is_ready();
         }
-        let is_late = parting.until.as_mut().poll(cx).is_ready();
+        let is_late = closing.until.as_mut().poll(cx).is_ready();
         // RFC 6455 section 7.1.1: the server ends the connection when both close frames have been sent.
-        if is_late || has_ended || (line.is_close_received() && parting.is_shut) {
-            return Poll::Ready(match parting.error.take() {
+        if is_late || has_ended || (outbox.is_close_received() && closing.is_shut_down) {
+            return Poll::Ready(match closing.error.take() {
                 Some(error) => Err(error),
-                None => Ok(parting.close.clone()),
+                None => Ok(closing.close.clone()),
             });
         }
         Poll::Pending
     }
 
-    /// Reads what a member says though nobody listens any more: a connection that is closed with bytes unread is reset,
-    /// and then the member may never see our close frame. Looks out for the member's own. Ready at the end.
+    /// Reads and discards what the member still sends, up to its close frame and the end: a connection that is closed with bytes
+    /// unread is reset, and then the member may never see our close frame. Ready at the end.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Behind a frame that broke the protocol, and behind a close frame, are only bytes.
-        let is_violated = self.parting.as_ref().is_some_and(|parting| parting.error.is_some());
-        if !is_violated && !self.member.line().is_close_received() {
+        // After a frame that was refused, and after a close frame, no frames are read.
+        let is_refused = self.closing.as_ref().is_some_and(|closing| closing.error.is_some());
+        if !is_refused && !self.member.outbox().is_close_received() {
             for _ in 0..BATCH {
                 match ready!(self.reader.poll_next(&mut Socket(&self.member), cx)) {
                     Ok(Event::Close(close)) => {
-                        self.member.line().close_received(close);
+                        self.member.outbox().close_received(close);
                         break;
                     }
                     Ok(_) => {}
@@ -397,10 +395,10 @@ impl Presence {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let mut waste = [0; 4096];
+        let mut discarded = [0; 4096];
         for _ in 0..BATCH {
-            let mut buffer = ReadBuf::new(&mut waste);
-            let read = ready!(self.member.line().poll_read(cx, &mut buffer));
+            let mut buffer = ReadBuf::new(&mut discarded);
+            let read = ready!(self.member.outbox().poll_read(cx, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(());
             }
@@ -409,17 +407,17 @@ impl Presence {
         Poll::Pending
     }
 
-    fn lost(&self, reason: &str) -> Error {
-        Error::Lost { with: self.member.line().name().to_string(), reason: reason.to_owned() }
+    fn lost(&self, error: &io::Error) -> Error {
+        Error::Lost { with: self.member.outbox().name().to_string(), reason: crate::error::plain(error) }
     }
 }
 
-/// A member's connection, to be read.
+/// The read half of a member's connection.
 struct Socket<'a>(&'a Member);
 
 impl AsyncRead for Socket<'_> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.line().poll_read(cx, buf)
+        self.0.outbox().poll_read(cx, buf)
     }
 }
 
@@ -466,18 +464,18 @@ mod tests {
         let config = cli.into_config(report).expect("a configuration");
         let options = config.rooms.expect("options of rooms");
         let hub = Arc::new(Hub::new(options, config.websocket, report));
-        let place = hub.join("/", "broken", None).expect("a place");
-        place.member.connect(ByteEnd::peer(Panics, "broken"), None);
+        let membership = hub.join("/", "broken", None).expect("a membership");
+        membership.member.connect(ByteEnd::peer(Panics, "broken"), None);
         let hello = Message { kind: Kind::Text, payload: Bytes::from_static(b"hello") };
-        let say = || {
-            let number = place.room.say(place.member.id, &hello, &hub.rules);
-            let flush = std::panic::AssertUnwindSafe(|| place.room.flush(&hub.rules));
+        let publish = || {
+            let number = membership.room.publish(membership.member.id, &hello, &hub.delivery);
+            let flush = std::panic::AssertUnwindSafe(|| membership.room.flush(&hub.delivery));
             assert!(std::panic::catch_unwind(flush).is_err(), "it is delivered");
             number
         };
-        say();
-        let last = say();
+        publish();
+        let last = publish();
         let never = Context::from_waker(std::task::Waker::noop());
-        assert!(place.room.poll_delivered(last, &never).is_ready());
+        assert!(membership.room.poll_delivered(last, &never).is_ready());
     }
 }

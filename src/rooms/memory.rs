@@ -47,7 +47,7 @@ pub async fn give_back(hub: &Hub) -> Infallible {
     let mut is_owed = false;
     loop {
         sleep(EVERY).await;
-        let metrics = &hub.rules.metrics;
+        let metrics = &hub.delivery.metrics;
         let now = Work { ended: hub.ended.load(Relaxed), said: metrics.received_bytes.load(Relaxed) };
         let is_quiet = !now.is_done_since(last, FEW, LITTLE);
         last = now;

@@ -6,11 +6,12 @@
 //! all members, a single message goes out at once, and under load many messages share a system call.
 
 pub mod bench;
+mod drop_log;
 mod hub;
-mod line;
 mod member;
 mod memory;
 mod metrics;
+mod outbox;
 mod room;
 
 use crate::{
@@ -50,13 +51,13 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Stop) -> Res
         let hub = hub.clone();
         tokio::spawn(http::serve_text(listener, "/metrics", METRICS_TYPE, move || hub.metrics()));
     }
-    let rules = hub.rules.clone();
+    let drops = hub.delivery.drops.clone();
     let handler = RoomHandler { layers, hub: hub.clone(), config: config.clone(), stop: stop.clone() };
     let ended = tokio::select! {
         ended = accept_all(listener, Arc::new(handler), config, stop) => ended,
         never = memory::give_back(&hub) => match never {},
     };
-    rules.tell_drops();
+    drops.warn();
     ended
 }
 
@@ -88,9 +89,9 @@ impl Handle<ByteEnd> for RoomHandler {
             let pending = http::receive(end, &context.peer, &self.config).await?;
             let request = pending.request().clone();
             match self.hub.join(request.target.as_str(), &request.peer, request.client) {
-                Ok(place) => {
+                Ok(membership) => {
                     let protocol = http::choose_protocol(&request, None, &self.config.server);
-                    Ok((place, pending.accept(protocol).await?))
+                    Ok((membership, pending.accept(protocol).await?))
                 }
                 Err(error) => {
                     pending.refuse(&error).await;
@@ -98,8 +99,8 @@ impl Handle<ByteEnd> for RoomHandler {
                 }
             }
         });
-        let (place, upgraded) = self.stop.interrupts(opening).await?;
-        member::run(place, upgraded, &self.stop, self.config.session.grace).await
+        let (membership, upgraded) = self.stop.interrupts(opening).await?;
+        member::run(membership, upgraded, &self.stop, self.config.session.grace).await
     }
 }
 

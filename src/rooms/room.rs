@@ -1,6 +1,6 @@
-//! One room: its members, and the batch that is being gathered for them.
+//! One room: its members, and the pending batch of messages for them.
 
-use super::{hub::Rules, line::Delivery, member::Member};
+use super::{hub::Delivery, member::Member, outbox::Delivered};
 use crate::{
     message::{Kind, Message},
     ws::encode_frame,
@@ -17,59 +17,64 @@ use std::{
 use tokio::task::unconstrained;
 use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, coding::OpCode};
 
-/// Batches that a member's task flushes in a row before it hands the rest to a task of its own, so that it can read again.
-const MOST_ROUNDS: usize = 16;
+/// Batches that a member's task flushes in a row. Then a new task flushes the rest, so that the member's task can read again.
+const MAX_ROUNDS: usize = 16;
 
-/// A room whose buffer has grown beyond this gives it back, instead of keeping the size of its longest message for good.
-const KEPT: usize = 64 * 1024;
+/// The largest batch whose buffer is kept for the next one: a room must not keep the size of its longest message for good.
+const MAX_KEPT: usize = 64 * 1024;
 
-/// A batch may take so much more memory than it is long, as a part of it: to make it smaller costs a copy.
+/// A batch may leave this part of its memory unused, since shrinking it costs a copy.
 const SPARE_PART: usize = 8;
 
 /// A room with at least one member.
 pub struct Room {
     /// The request target.
     pub target: Arc<str>,
-    /// Members that take compressed messages.
+    /// The number of members that take compressed messages.
     deflating: AtomicUsize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Replaced as a whole when somebody joins or leaves, so that a flush needs no lock.
+    /// Replaced as a whole when a member joins or leaves, so that a flush can iterate over it without the lock.
     members: Arc<Vec<Arc<Member>>>,
+    /// The pending batch: frames that no flusher has taken yet.
     pending: BytesMut,
-    /// How much gathered there the last time.
-    usual: usize,
-    /// The same for members that take compressed messages, once it differs.
+    /// Size of the previous batch, as a capacity hint.
+    previous_size: usize,
+    /// The pending batch for members that take compressed messages, once it differs.
     pending_deflated: Option<BytesMut>,
-    /// Who said what, in order. Only kept when the sender is left out.
-    parts: Vec<Part>,
+    /// The senders of the pending messages, in order. Kept only if senders do not receive their own messages (`--no-echo`).
+    spans: Vec<Span>,
+    /// The number of pending messages.
     messages: u64,
-    /// When the first of them came.
+    /// When the first of them was published.
     since: Option<Instant>,
     is_flushing: bool,
-    /// How many messages were said here, and how many of them have gone to all members; who waits for more of them.
-    said: u64,
+    /// Messages published so far, and how many of them have been delivered to all members.
+    published: u64,
     delivered: u64,
+    /// Tasks that wait for more of them to be delivered.
     awaiting_delivery: Vec<Waker>,
-    /// Members that hold the room up, and those that wait for it to go on (`--slow block`).
-    /// Below zero for the moment in which one has caught up before the flusher that found it slow could count it.
+    /// The number of members that hold the room up (`--slow block`). It is negative for the moment in which a member has caught
+    /// up before the flusher that found it slow has counted it.
     slow: isize,
+    /// Tasks that wait until no member holds the room up.
     held_up: Vec<Waker>,
 }
 
-/// Where one message lies in a batch.
-struct Part {
+/// The place of one message in a batch.
+struct Span {
     sender: u64,
-    /// Where its frame ends.
+    /// The end of its frame.
     end: usize,
-    /// Where it ends for members that take compressed messages.
+    /// The end of its frame in the batch for members that take compressed messages.
     deflated_end: usize,
 }
 
 impl Room {
+    /// An empty room.
     pub fn new(target: Arc<str>) -> Self {
         Self { target, deflating: AtomicUsize::new(0), state: Mutex::default() }
     }
@@ -78,23 +83,23 @@ impl Room {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many are in it.
+    /// The number of its members.
     pub fn len(&self) -> usize {
         self.lock().members.len()
     }
 
-    /// Bytes that wait for its members.
+    /// Bytes in the backlogs of its members.
     pub fn backlog(&self) -> usize {
         let members = self.lock().members.clone();
         members.iter().map(|member| member.backlog()).sum()
     }
 
-    /// Lets a member in. It hears what is said from now on.
+    /// Adds a member. It receives the messages that are published from now on.
     pub fn enter(&self, member: Arc<Member>) {
         Arc::make_mut(&mut self.lock().members).push(member);
     }
 
-    /// Takes a member out; tells how many are left.
+    /// Removes a member. Returns how many are left.
     pub fn leave(&self, leaving: &Member) -> usize {
         if leaving.takes_deflated() {
             self.deflating.fetch_sub(1, Relaxed);
@@ -105,13 +110,13 @@ impl Room {
         members.len()
     }
 
-    /// From now on this member's messages are compressed; until now they came plain, which is allowed at any time.
+    /// From now on this member receives compressed messages. Those before were not compressed, which is always allowed.
     pub fn deflate_for(&self, member: &Member) {
         self.deflating.fetch_add(1, Relaxed);
         member.take_deflated();
     }
 
-    /// Whether a slow member holds the room up; if so, the task is woken when that is over.
+    /// Whether a slow member holds the room up; if so, the task is woken when none does.
     pub fn is_held_up(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
         if state.slow > 0 && !state.held_up.iter().any(|waiting| waiting.will_wake(cx.waker())) {
@@ -129,7 +134,8 @@ impl Room {
         }
     }
 
-    /// Ready when the message with this number, and so all before it, have gone to all members; else the task is woken then.
+    /// Ready when the message with this number and all before it have been delivered to all members. Otherwise the task is
+    /// woken after the next batch.
     pub fn poll_delivered(&self, number: u64, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.delivered >= number {
@@ -139,11 +145,11 @@ impl Room {
         Poll::Pending
     }
 
-    /// Puts a message behind those that wait, and gives its number. [`flush`](Self::flush) must follow.
-    pub fn say(&self, sender: u64, message: &Message, rules: &Rules) -> u64 {
+    /// Appends a message to the pending batch and returns its number. [`flush`](Self::flush) must follow.
+    pub fn publish(&self, sender: u64, message: &Message, delivery: &Delivery) -> u64 {
         let Message { kind, payload } = message;
-        // Once for all, and before others have to wait for it.
-        let deflater = rules.deflater.as_ref().filter(|_| self.deflating.load(Relaxed) > 0);
+        // Compress once for all members, and before taking the lock.
+        let deflater = delivery.deflater.as_ref().filter(|_| self.deflating.load(Relaxed) > 0);
         let deflated = deflater.and_then(|deflater| deflater.deflate(payload));
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -151,8 +157,8 @@ impl Room {
             state.pending_deflated = Some(state.pending.clone());
         }
         if state.pending.is_empty() {
-            // Growing it step by step would copy all of it again.
-            state.pending.reserve(state.usual);
+            // Growing step by step would copy the batch each time.
+            state.pending.reserve(state.previous_size);
         }
         append(&mut state.pending, *kind, false, payload);
         if let Some(pending) = &mut state.pending_deflated {
@@ -162,30 +168,31 @@ impl Room {
             state.since = Some(Instant::now());
         }
         state.messages += 1;
-        state.said += 1;
-        rules.metrics.received.fetch_add(1, Relaxed);
-        rules.metrics.received_bytes.fetch_add(payload.len() as u64, Relaxed);
-        if !rules.echo {
+        state.published += 1;
+        delivery.metrics.received.fetch_add(1, Relaxed);
+        delivery.metrics.received_bytes.fetch_add(payload.len() as u64, Relaxed);
+        if !delivery.echo {
             let end = state.pending.len();
             let deflated_end = state.pending_deflated.as_ref().map_or(end, BytesMut::len);
-            state.parts.push(Part { sender, end, deflated_end });
+            state.spans.push(Span { sender, end, deflated_end });
         }
-        state.said
+        state.published
     }
 
-    /// Sends what waits to all members, unless somebody is doing that already.
-    pub fn flush(self: &Arc<Self>, rules: &Arc<Rules>) {
-        for _ in 0..MOST_ROUNDS {
+    /// Delivers the pending batch to all members, and further ones that are published meanwhile. Does nothing if another task is
+    /// flushing.
+    pub fn flush(self: &Arc<Self>, delivery: &Arc<Delivery>) {
+        for _ in 0..MAX_ROUNDS {
             let mut state = self.lock();
             if state.is_flushing || state.messages == 0 {
                 return;
             }
             state.is_flushing = true;
-            state.usual = state.pending.len();
+            state.previous_size = state.pending.len();
             let batch = Batch {
                 bytes: take_exactly(&mut state.pending),
                 deflated: state.pending_deflated.take().map(|mut pending| take_exactly(&mut pending)),
-                parts: std::mem::take(&mut state.parts),
+                spans: std::mem::take(&mut state.spans),
                 messages: std::mem::take(&mut state.messages),
                 since: state.since.take().unwrap_or_else(Instant::now),
             };
@@ -195,17 +202,17 @@ impl Room {
             let mut messages = 0;
             let mut bytes = 0;
             for member in members.iter() {
-                let delivery = batch.deliver(member, rules);
+                let delivery = batch.deliver(member, delivery);
                 flushing.slow += isize::from(delivery.is_holding_up);
                 messages += delivery.taken;
                 bytes += delivery.taken_bytes as u64;
             }
-            rules.metrics.sent.fetch_add(messages, Relaxed);
-            rules.metrics.sent_bytes.fetch_add(bytes, Relaxed);
-            rules.metrics.observe(messages, batch.since.elapsed());
+            delivery.metrics.sent.fetch_add(messages, Relaxed);
+            delivery.metrics.sent_bytes.fetch_add(bytes, Relaxed);
+            delivery.metrics.observe(messages, batch.since.elapsed());
         }
-        let (room, rules) = (self.clone(), rules.clone());
-        tokio::spawn(unconstrained(async move { room.flush(&rules) }));
+        let (room, delivery) = (self.clone(), delivery.clone());
+        tokio::spawn(unconstrained(async move { room.flush(&delivery) }));
     }
 }
 
@@ -216,14 +223,13 @@ fn append(out: &mut BytesMut, kind: Kind, is_deflated: bool, payload: &[u8]) {
     encode_frame(out, header, false, payload);
 }
 
-/// The content of a buffer in memory of about its size: stuck members hold batches, and what they hold is counted by their
-/// bytes.
+/// Takes the content of a buffer into memory of about its length: stuck members hold batches, and backlogs count length.
 fn take_exactly(buffer: &mut BytesMut) -> Bytes {
-    if buffer.len() <= KEPT {
+    if buffer.len() <= MAX_KEPT {
         let exact = Bytes::copy_from_slice(buffer);
         buffer.clear();
-        // It was reserved for a batch as long as the last.
-        if buffer.capacity() > 2 * KEPT {
+        // It was reserved for a batch of the previous size.
+        if buffer.capacity() > 2 * MAX_KEPT {
             *buffer = BytesMut::new();
         }
         return exact;
@@ -235,7 +241,7 @@ fn take_exactly(buffer: &mut BytesMut) -> Bytes {
     whole.into()
 }
 
-/// A batch on its way. However that ends, also by a panic, the room is not left waiting for it.
+/// A batch being delivered. However that ends, even by a panic, the room does not wait for it any longer.
 struct Flushing<'a> {
     room: &'a Room,
     messages: u64,
@@ -252,34 +258,34 @@ impl Drop for Flushing<'_> {
     }
 }
 
-/// What is written to every member at once.
+/// Messages that are written to each member with one write.
 struct Batch {
     bytes: Bytes,
-    /// The same for members that take compressed messages, where it differs.
+    /// The batch for members that take compressed messages, if it differs.
     deflated: Option<Bytes>,
-    parts: Vec<Part>,
+    spans: Vec<Span>,
     messages: u64,
     since: Instant,
 }
 
 impl Batch {
-    fn deliver(&self, member: &Member, rules: &Arc<Rules>) -> Delivery {
+    fn deliver(&self, member: &Member, delivery: &Arc<Delivery>) -> Delivered {
         let deflated = self.deflated.as_ref().filter(|_| member.takes_deflated());
         let bytes = deflated.unwrap_or(&self.bytes);
-        if self.parts.iter().all(|part| part.sender != member.id) {
-            return member.deliver(bytes, self.messages, rules);
+        if self.spans.iter().all(|span| span.sender != member.id) {
+            return member.deliver(bytes, self.messages, delivery);
         }
-        // Without the member's own words; what lies between them still leaves in one piece.
-        let end = |part: &Part| if deflated.is_some() { part.deflated_end } else { part.end };
-        let starts = std::iter::once(0).chain(self.parts.iter().map(end));
+        // Without the member's own messages; the others still leave in one piece.
+        let end = |span: &Span| if deflated.is_some() { span.deflated_end } else { span.end };
+        let starts = std::iter::once(0).chain(self.spans.iter().map(end));
         let others: Vec<_> = starts
-            .zip(&self.parts)
-            .filter(|(_, part)| part.sender != member.id)
-            .map(|(start, part)| &bytes[start..end(part)])
+            .zip(&self.spans)
+            .filter(|(_, span)| span.sender != member.id)
+            .map(|(start, span)| &bytes[start..end(span)])
             .collect();
         match others.len() as u64 {
-            0 => Delivery::default(),
-            messages => member.deliver(&others.concat().into(), messages, rules),
+            0 => Delivered::default(),
+            messages => member.deliver(&others.concat().into(), messages, delivery),
         }
     }
 }
@@ -293,6 +299,6 @@ mod tests {
         let mut buffer = BytesMut::with_capacity(1 << 20);
         buffer.extend_from_slice(b"short");
         assert_eq!(take_exactly(&mut buffer), "short");
-        assert!(buffer.capacity() <= 2 * KEPT, "{} bytes are kept", buffer.capacity());
+        assert!(buffer.capacity() <= 2 * MAX_KEPT, "{} bytes are kept", buffer.capacity());
     }
 }

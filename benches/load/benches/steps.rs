@@ -56,7 +56,7 @@ fn rooms(criterion: &mut Criterion) {
     for members in [10, 100, 1000] {
         let room = Fanout::new(members, 100).expect("a room");
         group.throughput(Throughput::Elements(16 * members as u64));
-        group.bench_function(BenchmarkId::from_parameter(members), |bencher| bencher.iter(|| room.say(16)));
+        group.bench_function(BenchmarkId::from_parameter(members), |bencher| bencher.iter(|| room.publish(16)));
     }
 }
 

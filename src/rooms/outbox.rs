@@ -1,4 +1,4 @@
-//! The way to one member: its connection, and what it has not taken yet.
+//! The outbox of one member: its connection, and the backlog that it has not taken yet.
 
 use crate::{
     config::SlowPolicy,
@@ -16,64 +16,71 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
 
-/// While no more bytes than this wait for a member, each of its pings is answered; beyond, only the last.
+/// Each ping is answered while the backlog has at most this many bytes; above that, only the last.
 const PONGS: usize = 4096;
 
-/// Messages are gathered into pieces of up to this size, so that a piece of its own costs little beside what is in it.
-const GATHERED: usize = 4096;
-/// The same as a part of what may wait: the oldest are dropped by pieces.
-const GATHERED_PART: usize = 16;
+/// Messages in the backlog are joined into pieces of up to this size: the overhead per piece is small then.
+const MAX_PIECE: usize = 4096;
+/// And of up to this part of the limit, since the oldest messages are dropped by pieces.
+const MAX_PIECE_PART: usize = 16;
 
-/// A piece of the backlog: whole frames, of which the first piece may have been written in part.
+/// A piece of the backlog: whole frames. The first piece may have been written in part.
 struct Piece {
     bytes: Bytes,
-    /// Messages in it; 0 for control frames, which no policy drops.
+    /// The number of messages in it; 0 for a control frame, which no policy drops.
     messages: u64,
 }
 
-/// What became of a batch at one member.
+/// The outcome of a batch for one member.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Delivery {
-    /// Messages that were written, or wait.
+pub struct Delivered {
+    /// Messages that were written or queued.
     pub taken: u64,
-    /// Their frames.
+    /// Bytes of their frames.
     pub taken_bytes: usize,
     /// Messages that were dropped, of this batch or of earlier ones.
     pub dropped: u64,
-    /// The member was told to go.
+    /// The member was closed for being too slow.
     pub disconnected: bool,
     /// From now on the member holds its room up.
     pub is_holding_up: bool,
 }
 
-/// A member's connection. The room's flusher writes to it, its own task reads from it and writes its backlog.
-pub struct Line {
+/// A member's connection. The room's flusher writes to it; the member's task reads from it and writes the backlog.
+pub struct Outbox {
     end: ByteEnd,
     backlog: VecDeque<Piece>,
     backlog_bytes: usize,
-    /// The first piece of the backlog has been written in part, so it must be written to its end.
+    /// The first piece of the backlog has been written in part, so it must be completed.
     is_cut: bool,
     needs_flush: bool,
+    /// Some of the backlog was written since the last look at the heartbeat.
     has_progressed: bool,
-    /// More than its limit waits, and its room waits for it.
+    /// The backlog is above its limit, and the room waits for that to change.
     is_holding_up: bool,
-    /// Our close frame counts as sent when it is in the backlog.
+    /// Here a close frame counts as sent when it is in the backlog.
     control: ControlState,
-    has_heard: bool,
-    /// The member is out of its room; what a flusher that has not noticed yet brings is not for it.
+    /// Something was read since the last look at the heartbeat.
+    has_received: bool,
+    /// The member has left its room; a flusher that has not noticed may still deliver.
     has_left: bool,
     failed: Option<io::Error>,
-    /// The member's task.
-    owner: Option<Waker>,
+    /// Wakes the member's task.
+    task: Option<Waker>,
 }
 
-impl Line {
-    /// A line that gathers what is said until it is [connected](Self::connect).
+/// The close frame of a member that does not take messages fast enough.
+pub fn too_slow() -> Close {
+    Close::new(CloseCode::Again.into(), "too slow")
+}
+
+impl Outbox {
+    /// An outbox that queues everything until it is [connected](Self::connect).
     pub fn new(name: &str) -> Self {
         Self {
-            end: ByteEnd::peer(NotYet, name),
+            end: ByteEnd::peer(Unconnected, name),
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             is_cut: false,
@@ -81,30 +88,30 @@ impl Line {
             has_progressed: false,
             is_holding_up: false,
             control: ControlState::default(),
-            has_heard: false,
+            has_received: false,
             has_left: false,
             failed: None,
-            owner: None,
+            task: None,
         }
     }
 
-    /// The upgrade has been answered: from now on what is said is written.
+    /// The opening handshake has been answered: from now on messages are written to `end`.
     pub fn connect(&mut self, end: ByteEnd, heartbeat: Option<Heartbeat>) {
         self.end = ByteEnd { name: self.end.name.clone(), ..end };
         self.control.start_heartbeat(heartbeat);
     }
 
-    /// The name of the peer.
+    /// The peer's name in logs and errors.
     pub fn name(&self) -> &Arc<str> {
         &self.end.name
     }
 
-    /// Bytes that wait.
+    /// Bytes in the backlog.
     pub fn backlog_bytes(&self) -> usize {
         self.backlog_bytes
     }
 
-    /// Whether a close frame of ours is out.
+    /// Whether our close frame was sent or queued.
     pub fn close_sent(&self) -> bool {
         self.control.close_sent()
     }
@@ -124,15 +131,16 @@ impl Line {
         self.control.read_failed(error, &self.end.name)
     }
 
-    /// Writes a batch straight to the socket as far as that takes it; the rest waits, or is dealt with by the policy.
-    pub fn deliver(&mut self, batch: &Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivery {
+    /// Writes as much of a batch to the socket as it takes at once. The rest is queued, up to `limit` bytes in the backlog; above
+    /// that `policy` decides.
+    pub fn deliver(&mut self, batch: &Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivered {
         if self.close_sent() || self.has_left || self.failed.is_some() {
-            return Delivery::default();
+            return Delivered::default();
         }
-        let whole = Delivery { taken: messages, taken_bytes: batch.len(), ..Delivery::default() };
+        let whole = Delivered { taken: messages, taken_bytes: batch.len(), ..Delivered::default() };
         let mut rest = batch.clone();
         if self.backlog.is_empty() {
-            // Nobody is woken by this write; what is left over is written by the member's task, which then waits.
+            // This write wakes nobody. The rest is written by the member's task, which then waits for the socket.
             let mut never = Context::from_waker(Waker::noop());
             while !rest.is_empty() {
                 match Pin::new(&mut self.end.io).poll_write(&mut never, &rest) {
@@ -145,7 +153,7 @@ impl Line {
                     Poll::Pending => break,
                 }
                 self.wake();
-                return Delivery::default();
+                return Delivered::default();
             }
             if rest.is_empty() {
                 // A layer such as TLS may hold the last bytes.
@@ -157,50 +165,49 @@ impl Line {
             }
             self.is_cut = rest.len() < batch.len();
             if rest.len() < batch.len() / 2 {
-                // The rest of a batch would keep all of it in memory.
+                // The rest would keep the memory of the whole batch.
                 rest = Bytes::copy_from_slice(&rest);
             }
         }
-        let mut delivery = self.queue(rest, messages, limit, policy);
-        if delivery.taken > 0 {
-            delivery.taken_bytes = batch.len();
+        let mut delivered = self.queue(rest, messages, limit, policy);
+        if delivered.taken > 0 {
+            delivered.taken_bytes = batch.len();
         }
         self.wake();
-        delivery
+        delivered
     }
 
-    fn queue(&mut self, bytes: Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivery {
-        let mut delivery = Delivery::default();
-        // One for whom nothing waits is not slow, however long the message is.
-        let must_go = self.backlog.is_empty();
-        if self.backlog_bytes + bytes.len() > limit && !must_go {
+    fn queue(&mut self, bytes: Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivered {
+        let mut delivered = Delivered::default();
+        // An empty backlog accepts any batch.
+        if self.backlog_bytes + bytes.len() > limit && !self.backlog.is_empty() {
             match policy {
                 SlowPolicy::Block => {
-                    delivery.is_holding_up = !self.is_holding_up;
+                    delivered.is_holding_up = !self.is_holding_up;
                     self.is_holding_up = true;
                 }
-                SlowPolicy::DropNewest => return Delivery { dropped: messages, ..delivery },
+                SlowPolicy::DropNewest => return Delivered { dropped: messages, ..delivered },
                 SlowPolicy::DropOldest => {
-                    delivery.dropped = self.make_room(limit.saturating_sub(bytes.len()));
+                    delivered.dropped = self.make_room(limit.saturating_sub(bytes.len()));
                     if self.backlog_bytes + bytes.len() > limit {
-                        delivery.dropped += messages;
-                        return delivery;
+                        delivered.dropped += messages;
+                        return delivered;
                     }
                 }
                 SlowPolicy::Disconnect => {
-                    delivery.dropped = messages + self.make_room(0);
-                    delivery.disconnected = true;
-                    self.close(&Close::new(1013, "too slow"));
-                    return delivery;
+                    delivered.dropped = messages + self.make_room(0);
+                    delivered.disconnected = true;
+                    self.close(&too_slow());
+                    return delivered;
                 }
             }
         }
-        delivery.taken = messages;
+        delivered.taken = messages;
         self.backlog_bytes += bytes.len();
-        let most = GATHERED.min(limit / GATHERED_PART);
+        let max_piece = MAX_PIECE.min(limit / MAX_PIECE_PART);
         match self.backlog.back_mut() {
-            Some(last) if last.messages > 0 && last.bytes.len() + bytes.len() <= most => {
-                // Other members may hold the same piece.
+            Some(last) if last.messages > 0 && last.bytes.len() + bytes.len() <= max_piece => {
+                // Other members may share the memory of this piece.
                 let own = std::mem::take(&mut last.bytes).try_into_mut();
                 let mut own = own.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
                 own.extend_from_slice(&bytes);
@@ -209,10 +216,10 @@ impl Line {
             }
             _ => self.backlog.push_back(Piece { bytes, messages }),
         }
-        delivery
+        delivered
     }
 
-    /// Drops the oldest messages until no more than `limit` bytes wait; counts them.
+    /// Drops the oldest messages until at most `limit` bytes are queued. Returns how many were dropped.
     fn make_room(&mut self, limit: usize) -> u64 {
         let mut dropped = 0;
         let mut at = usize::from(self.is_cut);
@@ -236,40 +243,44 @@ impl Line {
         self.wake();
     }
 
-    /// Queues a close frame, the last that this member is sent.
+    /// Queues a close frame, the last frame for this member.
     pub fn close(&mut self, close: &Close) {
         if self.control.start_close() {
             self.queue_control(Control::Close, &close.payload());
         }
     }
 
-    /// Whether its room waits for it.
+    /// Whether the room waits for this member.
     pub fn is_holding_up(&self) -> bool {
         self.is_holding_up
     }
 
-    /// Whether it held its room up until now and no longer does.
+    /// Whether the member held its room up until now and no longer does.
     pub fn has_caught_up(&mut self, limit: usize) -> bool {
-        self.backlog_bytes <= limit && self.let_go()
+        self.backlog_bytes <= limit && self.release()
     }
 
-    /// Takes nothing from its room any more; tells whether it held that up.
+    /// Takes no more messages of the room. Returns whether the member held it up.
     pub fn leave(&mut self) -> bool {
         self.has_left = true;
-        self.let_go()
+        self.release()
     }
 
-    fn let_go(&mut self) -> bool {
+    fn release(&mut self) -> bool {
         std::mem::take(&mut self.is_holding_up)
     }
 
     fn wake(&mut self) {
-        self.owner.take().into_iter().for_each(Waker::wake);
+        self.task.take().into_iter().for_each(Waker::wake);
     }
 
-    /// For the member's task: writes the backlog. Ready when nothing waits, or with the connection's failure.
+    /// Writes the backlog, for the member's task. Ready when it is empty.
+    ///
+    /// # Errors
+    ///
+    /// Writing failed, here or in the room's flusher.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.owner = Some(cx.waker().clone());
+        self.task = Some(cx.waker().clone());
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
@@ -296,31 +307,31 @@ impl Line {
             ready!(Pin::new(&mut self.end.io).poll_flush(cx))?;
             self.needs_flush = false;
         }
-        // A backlog that was long gives its memory back.
+        // Give back the memory of a backlog that was long.
         if self.backlog.capacity() > 64 {
             self.backlog = VecDeque::new();
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Reads for the member's task.
+    /// Reads, for the member's task.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
-        self.has_heard |= read.is_ready();
+        self.has_received |= read.is_ready();
         read
     }
 
-    /// Queues a ping when it is time. Anything that arrives is a sign of life, and where nothing is read (`reads`) a pong may
-    /// have come; but a member that holds its room up must take what waits, whatever it says.
+    /// Queues a ping when it is due. `reads`: the connection is being read; otherwise a pong may have arrived unnoticed. A member
+    /// that holds its room up must drain its backlog; its own traffic does not count.
     ///
     /// # Errors
     ///
-    /// No sign of life for too long.
+    /// The member has shown no sign of life for too long.
     pub fn poll_heartbeat(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Result<(), Error>> {
-        let (has_progressed, has_heard) =
-            (std::mem::take(&mut self.has_progressed), std::mem::take(&mut self.has_heard));
-        // Who takes what waits is alive, though the ping may be far behind it.
-        let is_alive = has_progressed || ((has_heard || !reads) && !self.is_holding_up);
+        let (has_progressed, has_received) =
+            (std::mem::take(&mut self.has_progressed), std::mem::take(&mut self.has_received));
+        // Draining the backlog counts as a sign of life, since the ping may be far behind in it.
+        let is_alive = has_progressed || ((has_received || !reads) && !self.is_holding_up);
         let has_room = self.backlog.is_empty();
         let due = ready!(self.control.poll_heartbeat(cx, &self.end.name, is_alive, has_room));
         if due.is_ok() {
@@ -329,8 +340,7 @@ impl Line {
         Poll::Ready(due)
     }
 
-    /// Answers a ping: at once, or the last of them when the backlog has been written (RFC 6455 section 5.5.3), so that
-    /// a member that pings and never reads costs little.
+    /// Answers a ping: at once if the backlog is short, else when it has been written, and then only the last ping.
     pub fn pong(&mut self, payload: Bytes) {
         self.control.ping_received(payload);
         if let Some(payload) = self.control.take_pong(self.backlog_bytes <= PONGS) {
@@ -338,22 +348,22 @@ impl Line {
         }
     }
 
-    /// Ends our direction of the connection.
+    /// Shuts our direction of the connection down.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.end.io).poll_shutdown(cx)
     }
 }
 
-/// The connection of a member whose upgrade is being answered.
-struct NotYet;
+/// The connection of a member whose opening handshake is being answered.
+struct Unconnected;
 
-impl AsyncRead for NotYet {
+impl AsyncRead for Unconnected {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Poll::Pending
     }
 }
 
-impl AsyncWrite for NotYet {
+impl AsyncWrite for Unconnected {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
         Poll::Pending
     }
@@ -372,67 +382,67 @@ mod tests {
     use super::*;
     use std::task::Context;
 
-    fn stuck() -> Line {
+    fn stuck() -> Outbox {
         // A pipe that holds ten bytes and is never read.
         let (near, far) = tokio::io::duplex(10);
         std::mem::forget(far);
-        let mut line = Line::new("stuck");
-        line.connect(ByteEnd::peer(near, "stuck"), None);
-        let delivery = line.deliver(&Bytes::from_static(&[0; 15]), 1, 100, SlowPolicy::Disconnect);
-        let whole = Delivery { taken: 1, taken_bytes: 15, ..Delivery::default() };
-        assert_eq!((delivery, line.backlog_bytes()), (whole, 5));
-        line
+        let mut outbox = Outbox::new("stuck");
+        outbox.connect(ByteEnd::peer(near, "stuck"), None);
+        let delivered = outbox.deliver(&Bytes::from_static(&[0; 15]), 1, 100, SlowPolicy::Disconnect);
+        let whole = Delivered { taken: 1, taken_bytes: 15, ..Delivered::default() };
+        assert_eq!((delivered, outbox.backlog_bytes()), (whole, 5));
+        outbox
     }
 
-    fn fill(line: &mut Line, policy: SlowPolicy, times: u64) -> u64 {
-        (0..times).map(|_| line.deliver(&Bytes::from_static(&[1; 10]), 2, 35, policy).dropped).sum()
+    fn fill(outbox: &mut Outbox, policy: SlowPolicy, times: u64) -> u64 {
+        (0..times).map(|_| outbox.deliver(&Bytes::from_static(&[1; 10]), 2, 35, policy).dropped).sum()
     }
 
     #[test]
     fn the_newest_are_dropped_beyond_the_backlog() {
-        let mut line = stuck();
-        assert_eq!(fill(&mut line, SlowPolicy::DropNewest, 5), 4);
-        assert_eq!(line.backlog_bytes(), 35);
+        let mut outbox = stuck();
+        assert_eq!(fill(&mut outbox, SlowPolicy::DropNewest, 5), 4);
+        assert_eq!(outbox.backlog_bytes(), 35);
     }
 
     #[test]
     fn the_oldest_are_dropped_but_never_half_a_frame() {
-        let mut line = stuck();
-        assert_eq!(fill(&mut line, SlowPolicy::DropOldest, 5), 4);
-        assert_eq!(line.backlog_bytes(), 35);
-        assert_eq!(line.backlog[0].bytes.len(), 5, "the piece that was cut stays");
+        let mut outbox = stuck();
+        assert_eq!(fill(&mut outbox, SlowPolicy::DropOldest, 5), 4);
+        assert_eq!(outbox.backlog_bytes(), 35);
+        assert_eq!(outbox.backlog[0].bytes.len(), 5, "the piece that was cut stays");
     }
 
     #[test]
     fn a_slow_member_is_closed_with_1013_behind_the_frame_that_was_cut() {
-        let mut line = stuck();
-        assert_eq!(fill(&mut line, SlowPolicy::Disconnect, 3), 0);
-        let delivery = line.deliver(&Bytes::from_static(&[1; 10]), 2, 35, SlowPolicy::Disconnect);
-        assert_eq!(delivery, Delivery { dropped: 8, disconnected: true, ..Delivery::default() });
-        assert_eq!(line.backlog[1].bytes[..4], [0x88, 10, 0x03, 0xf5]);
-        assert!(line.close_sent());
+        let mut outbox = stuck();
+        assert_eq!(fill(&mut outbox, SlowPolicy::Disconnect, 3), 0);
+        let delivered = outbox.deliver(&Bytes::from_static(&[1; 10]), 2, 35, SlowPolicy::Disconnect);
+        assert_eq!(delivered, Delivered { dropped: 8, disconnected: true, ..Delivered::default() });
+        assert_eq!(outbox.backlog[1].bytes[..4], [0x88, 10, 0x03, 0xf5]);
+        assert!(outbox.close_sent());
         let mut never = Context::from_waker(Waker::noop());
-        assert!(line.poll_drain(&mut never).is_pending());
+        assert!(outbox.poll_drain(&mut never).is_pending());
     }
 
     #[test]
     fn what_waits_is_gathered_and_keeps_no_more_in_memory_than_is_counted() {
-        let mut line = stuck();
-        line.make_room(0);
+        let mut outbox = stuck();
+        outbox.make_room(0);
         let (message, limit) = (Bytes::from_static(&[1; 100]), 1 << 20);
         for _ in 0..1000 {
-            line.deliver(&message, 1, limit, SlowPolicy::DropNewest);
+            outbox.deliver(&message, 1, limit, SlowPolicy::DropNewest);
         }
-        assert_eq!(line.backlog_bytes(), 5 + 100_000);
-        assert!(line.backlog.len() < 30, "{} pieces", line.backlog.len());
-        assert_eq!(line.backlog.iter().map(|piece| piece.messages).sum::<u64>(), 1001);
-        // The rest of a batch that was nearly written does not keep all of it.
-        let mut line = Line::new("slow");
+        assert_eq!(outbox.backlog_bytes(), 5 + 100_000);
+        assert!(outbox.backlog.len() < 30, "{} pieces", outbox.backlog.len());
+        assert_eq!(outbox.backlog.iter().map(|piece| piece.messages).sum::<u64>(), 1001);
+        // The rest of a batch does not keep the memory of the whole.
+        let mut outbox = Outbox::new("slow");
         let (near, far) = tokio::io::duplex(90);
-        line.connect(ByteEnd::peer(near, "slow"), None);
+        outbox.connect(ByteEnd::peer(near, "slow"), None);
         let batch = Bytes::from(vec![1; 100]);
-        line.deliver(&batch, 1, limit, SlowPolicy::DropNewest);
-        assert!((line.backlog_bytes(), batch.is_unique()) == (10, true));
+        outbox.deliver(&batch, 1, limit, SlowPolicy::DropNewest);
+        assert!((outbox.backlog_bytes(), batch.is_unique()) == (10, true));
         drop(far);
     }
 }
