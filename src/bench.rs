@@ -1,4 +1,4 @@
-//! Single steps for the benches in `benches/load`; no part of the interface.
+//! Single steps for the benches in `benches/load`; not part of the interface.
 
 pub use crate::rooms::bench::Fanout;
 use crate::{
@@ -10,12 +10,12 @@ use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll, Waker};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// Appends a binary message as a frame: masked as a client sends it, or as it goes to all members of a room.
+/// Appends a binary message as a frame: masked as from a client, or unmasked as for the members of a room.
 pub fn encode(out: &mut BytesMut, masked: bool, payload: &[u8]) {
     append_frame(out, OpCode::Data(Data::Binary), true, masked, payload);
 }
 
-/// Counts the lines that an end which is always ready gives.
+/// Counts the lines of an end that is always ready.
 pub fn count_lines(end: ByteEnd) -> usize {
     let framing = FramingOptions { kind: None, separator: b'\n', one_line: false, max_length: usize::MAX };
     let mut lines = LineStream::frame(end, framing);
@@ -27,7 +27,7 @@ pub fn count_lines(end: ByteEnd) -> usize {
     count
 }
 
-/// Counts the messages in what clients have sent.
+/// Counts the messages in frames from clients.
 pub fn count_messages(mut frames: &[u8]) -> usize {
     let limits = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
     let mut reader = Reader::new(Role::Server, &limits, Vec::new(), None);
@@ -39,14 +39,14 @@ pub fn count_messages(mut frames: &[u8]) -> usize {
     count
 }
 
-/// Compresses messages, and back.
+/// Compresses and inflates messages.
 pub struct Deflate {
     deflater: SharedDeflater,
     inflater: Inflater,
 }
 
 impl Deflate {
-    /// As rooms do it, at this level, 1 to 9.
+    /// As rooms do, at this level, 1 to 9.
     pub fn new(level: u8) -> Self {
         let options = DeflateOptions { accepts: true, level, window_bits: 15, no_context: true, ..Default::default() };
         let agreed = accept_deflate([&b"permessage-deflate"[..]], &options).map(|(agreed, _)| agreed);

@@ -131,7 +131,7 @@ impl ControlState {
     ) -> Poll<Result<(), Error>> {
         let Some(heartbeat) = &mut self.heartbeat else { return Poll::Pending };
         if is_alive {
-            heartbeat.heard();
+            heartbeat.sign_of_life();
         }
         Poll::Ready(match ready!(heartbeat.poll(cx, has_room)) {
             Beat::Ping => {
@@ -139,7 +139,7 @@ impl ControlState {
                 cx.waker().wake_by_ref();
                 Ok(())
             }
-            Beat::Dead(limit) => Err(lost(peer, format!("no answer to a ping for {} s", limit.as_secs_f64()))),
+            Beat::Dead(timeout) => Err(lost(peer, format!("no answer to a ping for {} s", timeout.as_secs_f64()))),
         })
     }
 }

@@ -22,9 +22,9 @@ pub fn append(out: &mut BytesMut, opcode: OpCode, is_final: bool, masked: bool, 
     encode(out, FrameHeader { is_final, opcode, ..FrameHeader::default() }, masked, payload);
 }
 
-/// The same with any header, such as one that marks a compressed message.
+/// Appends one frame with any header, such as one that marks a compressed message.
 pub fn encode(out: &mut BytesMut, mut header: FrameHeader, masked: bool, payload: &[u8]) {
-    // RFC 6455 section 5.5. Reasons and the payloads of pings are bounded where they come from.
+    // RFC 6455 section 5.5. The lengths of reasons and of ping payloads are limited where they come from.
     debug_assert!(!matches!(header.opcode, OpCode::Control(_)) || payload.len() <= 125, "a control frame is short");
     header.mask = masked.then(rand::random::<[u8; 4]>);
     let length = payload.len() as u64;
@@ -38,7 +38,9 @@ pub fn encode(out: &mut BytesMut, mut header: FrameHeader, masked: bool, payload
     }
 }
 
-/// XORs the key over a part of the payload, eight bytes at a time. Gives the key as the next part needs it.
+/// XORs the masking key over a part of a payload, eight bytes at a time. Returns the key as the next part needs it.
+///
+/// tungstenite's is private, and does not return that.
 pub fn apply_mask(payload: &mut [u8], mut mask: [u8; 4]) -> [u8; 4] {
     let [a, b, c, d] = mask;
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

@@ -1,9 +1,9 @@
-//! What reads frames.
+//! Fuzz targets for frames.
 
 pub use super::deflate::fuzzing::{extensions, inflate};
 use super::{
     FrameLog, Inflater, Role,
-    testing::{agreed, compare, hear, limits, options},
+    testing::{agreed, compare, events, limits, options},
 };
 use std::{cell::RefCell, fmt};
 
@@ -25,8 +25,8 @@ pub fn frame_log(data: &[u8]) {
     assert_eq!(logged, LINES.take());
 }
 
-/// The same is heard however the stream is cut; without permessage-deflate, it is what tungstenite hears. The first byte
-/// sets the reader up, the second says how many cuts there are, then come the cuts, and then the stream.
+/// The same events are read however the stream is cut, and tungstenite reads the same unless the stream is compressed. The first
+/// byte configures the reader, the second is the number of cuts; then come the cuts and the stream.
 pub fn reader(data: &[u8]) {
     let [flags, count, rest @ ..] = data else { return };
     let (cuts, stream) = rest.split_at(rest.len().min(2 * usize::from(count % 16)));
@@ -38,11 +38,11 @@ pub fn reader(data: &[u8]) {
         [125, 1000, 20_000, 80_000][usize::from(flags >> 3) % 4],
     );
     let inflater = || (flags & 32 > 0).then(|| Inflater::new(&agreed(&options(flags & 64 > 0, 15, 6)), role));
-    let whole = hear(role, &limits, inflater(), stream, &[]);
-    assert_eq!(hear(role, &limits, inflater(), stream, &cuts), whole);
+    let whole = events(role, &limits, inflater(), stream, &[]);
+    assert_eq!(events(role, &limits, inflater(), stream, &cuts), whole);
     if flags & 128 > 0 {
         let every: Vec<usize> = (0..stream.len()).collect();
-        assert_eq!(hear(role, &limits, inflater(), stream, &every), whole);
+        assert_eq!(events(role, &limits, inflater(), stream, &every), whole);
     }
     if inflater().is_none() {
         compare(role, &limits, stream);

@@ -1,4 +1,4 @@
-//! Pings of our own, and the notice that nobody answers them.
+//! When to ping a peer, and when to give it up.
 
 use super::WebSocketOptions;
 use std::{
@@ -9,59 +9,60 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// When to ping a peer, and when to give it up.
+/// The timer of pings to one peer.
 pub struct Heartbeat {
-    every: Duration,
-    limit: Option<Duration>,
+    interval: Duration,
+    /// The longest time that a ping may stay unanswered.
+    timeout: Option<Duration>,
     timer: Pin<Box<Sleep>>,
     next: Instant,
     unanswered_since: Option<Instant>,
 }
 
-/// What a heartbeat asks for.
+/// What is to be done now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Beat {
     /// Send a ping.
     Ping,
-    /// No ping was answered for so long.
+    /// Give the peer up: no ping was answered for this long.
     Dead(Duration),
 }
 
 impl Heartbeat {
     /// The heartbeat that the options ask for, if any.
     pub fn of(options: &WebSocketOptions) -> Option<Self> {
-        options.ping_interval.map(|every| Self::new(every, options.ping_timeout))
+        options.ping_interval.map(|interval| Self::new(interval, options.ping_timeout))
     }
 
-    /// A ping every so often; the peer is dead when none was answered within the limit.
-    pub fn new(every: Duration, limit: Option<Duration>) -> Self {
-        let next = Instant::now() + every;
-        Self { every, limit, timer: Box::pin(sleep_until(next)), next, unanswered_since: None }
+    /// A ping in every interval. The peer is dead when none was answered within the timeout.
+    pub fn new(interval: Duration, timeout: Option<Duration>) -> Self {
+        let next = Instant::now() + interval;
+        Self { interval, timeout, timer: Box::pin(sleep_until(next)), next, unanswered_since: None }
     }
 
-    /// Something came from the peer, a pong or anything else.
-    pub fn heard(&mut self) {
+    /// The peer has sent something: a pong, or anything else.
+    pub fn sign_of_life(&mut self) {
         self.unanswered_since = None;
     }
 
-    /// Ready when there is something to do. Without room in the output no ping is stacked on one that waits there.
+    /// Ready when there is something to do. Without room in the output no ping is added to one that waits there.
     pub fn poll(&mut self, cx: &mut Context<'_>, has_room: bool) -> Poll<Beat> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            if let (Some(since), Some(limit)) = (self.unanswered_since, self.limit)
-                && now >= since + limit
+            if let (Some(since), Some(timeout)) = (self.unanswered_since, self.timeout)
+                && now >= since + timeout
             {
-                return Poll::Ready(Beat::Dead(limit));
+                return Poll::Ready(Beat::Dead(timeout));
             }
             let is_due = now >= self.next;
             let is_wanted = is_due && (has_room || self.unanswered_since.is_none());
             if is_due {
-                self.next = now + self.every;
+                self.next = now + self.interval;
             }
             if is_wanted {
                 self.unanswered_since.get_or_insert(now);
             }
-            let give_up = self.unanswered_since.zip(self.limit).map(|(since, limit)| since + limit);
+            let give_up = self.unanswered_since.zip(self.timeout).map(|(since, timeout)| since + timeout);
             self.timer.as_mut().reset(give_up.map_or(self.next, |give_up| give_up.min(self.next)));
             if is_wanted {
                 return Poll::Ready(Beat::Ping);

@@ -1,13 +1,13 @@
-//! The WebSocket protocol (RFC 6455), with the frame types and rules of tungstenite.
+//! The WebSocket protocol (RFC 6455) with permessage-deflate (RFC 7692), on the types of tungstenite.
 //!
-//! [`Reader`] makes messages of frames. What is written, pongs and close frames among it, is encoded into the output of
-//! [`wire::Wire`], so everything leaves in one order and whole. That is what lets messages follow a close frame that was
-//! received but not yet answered, and lets long messages leave as fragments.
+//! [`Reader`] reads into a buffer, decodes frames and assembles messages. [`ControlState`] says what pings, pongs, close frames and
+//! read errors mean. Frames that are sent, control frames included, are encoded into one output, so they leave in one order. Messages
+//! can therefore follow a close frame that was received and not answered yet, and long messages can leave as fragments.
 //!
-//! tungstenite's own reader is not used. It keeps a buffer for each connection (4 of the 7.3 KiB that an idle member of a
-//! room took) and fills it with zeros before each read (half of all instructions of a client that sends lines); while
-//! messages of a burst are in use it falls back to one read a message, which made a pipelined echo of 16 bytes 19 times
-//! as dear as the least that a server can do.
+//! tungstenite's own reader is not used. It keeps a buffer for each connection (4 of the 7.3 KiB that an idle member of a room took)
+//! and fills it with zeros before each read (half of all instructions of a client that sends lines). While messages of a burst are
+//! in use, it falls back to one read a message, which made a pipelined echo of 16 bytes cost 19 × the floor.
+//! [`crate::message`] stands in for its `Message` and `CloseFrame`, since files, processes and sockets have messages too.
 
 mod assembler;
 mod buffer;
@@ -40,7 +40,7 @@ pub use key::{derive_accept_key, generate_key, is_request_key};
 pub use options::{DeflateOptions, WebSocketOptions};
 pub use reader::Reader;
 pub use stream::WebSocket;
-/// Our role: it decides who masks (RFC 6455 section 5.1) and who closes the TCP connection first.
+/// Our role decides who masks (RFC 6455 section 5.1) and who closes the TCP connection first (section 7.1.1).
 pub use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::flow::ByteEnd;

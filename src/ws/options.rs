@@ -1,17 +1,17 @@
-//! What both sides of a WebSocket are told about limits, pings, closing and compression.
+//! Options of a WebSocket in both roles: limits, pings, closing and compression.
 
 use crate::message::Close;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-/// Both sides of a WebSocket.
+/// Options of a WebSocket in both roles.
 #[derive(Clone, Debug)]
 pub struct WebSocketOptions {
-    /// How often to ping.
+    /// The time between two pings; none is sent without it.
     pub ping_interval: Option<Duration>,
-    /// How long a ping may stay unanswered.
+    /// The longest time that a ping may stay unanswered.
     pub ping_timeout: Option<Duration>,
-    /// What our close frames say unless the other end of the session knows better.
+    /// The code and reason of our close frames, unless the other end of the session gives others.
     pub close: Close,
     /// The longest message and frame that are taken; its other fields are for tungstenite's reader and writer, not for ours.
     pub limits: WebSocketConfig,
@@ -19,21 +19,21 @@ pub struct WebSocketOptions {
     pub deflate: DeflateOptions,
 }
 
-/// What is offered and accepted of permessage-deflate (RFC 7692), and how we compress.
+/// Negotiation and use of permessage-deflate (RFC 7692).
 #[derive(Clone, Debug, Default)]
 pub struct DeflateOptions {
-    /// Clients offer it.
+    /// As a client, offer it.
     pub offers: bool,
-    /// A server that does not take the offer is an error.
+    /// As a client, fail if the server does not accept the offer.
     pub demands: bool,
-    /// Listeners take offers.
+    /// As a server, accept offers.
     pub accepts: bool,
-    /// 0 to 9; with 0 everything leaves plain.
+    /// The compression level, 0 to 9; at 0 nothing is compressed.
     pub level: u8,
-    /// The largest window that is asked for and used, 9 to 15: 2^N bytes.
+    /// The largest window in either direction, 9 to 15: 2^N bytes.
     pub window_bits: u8,
-    /// Messages do not refer back to those before them.
+    /// Compress each message without reference to earlier ones.
     pub no_context: bool,
-    /// Messages of fewer bytes leave plain.
+    /// Shorter messages, in bytes, are not compressed.
     pub threshold: usize,
 }

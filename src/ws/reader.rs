@@ -142,8 +142,8 @@ mod tests {
         testing::limits(100_000, 80_000)
     }
 
-    fn hear(role: Role, bytes: &[u8], cuts: &[usize]) -> (Vec<Event>, Option<u16>) {
-        testing::hear(role, &limits(), None, bytes, cuts)
+    fn events(role: Role, bytes: &[u8], cuts: &[usize]) -> (Vec<Event>, Option<u16>) {
+        testing::events(role, &limits(), None, bytes, cuts)
     }
 
     #[derive(Clone, Debug)]
@@ -203,56 +203,56 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_heard_does_not_depend_on_how_it_is_cut(
+        fn events_do_not_depend_on_how_the_stream_is_cut(
             role in role(),
             frames in prop::collection::vec(planned(), 0..8),
             cuts in prop::collection::vec(any::<usize>(), 0..40),
         ) {
             let bytes = encode(role, &frames);
-            prop_assert_eq!(hear(role, &bytes, &cuts), hear(role, &bytes, &[]));
+            prop_assert_eq!(events(role, &bytes, &cuts), events(role, &bytes, &[]));
         }
 
         #[test]
-        fn short_frames_are_heard_the_same_byte_by_byte(
+        fn short_frames_give_the_same_events_byte_by_byte(
             role in role(),
             frames in prop::collection::vec(planned(), 0..8),
         ) {
             let mut bytes = encode(role, &frames);
             bytes.truncate(500);
             let every: Vec<usize> = (0..bytes.len()).collect();
-            prop_assert_eq!(hear(role, &bytes, &every), hear(role, &bytes, &[]));
+            prop_assert_eq!(events(role, &bytes, &every), events(role, &bytes, &[]));
         }
 
         #[test]
-        fn tungstenite_hears_the_same(role in role(), frames in prop::collection::vec(planned(), 0..8)) {
+        fn tungstenite_reads_the_same(role in role(), frames in prop::collection::vec(planned(), 0..8)) {
             testing::compare(role, &limits(), &encode(role, &frames));
         }
 
         #[test]
-        fn any_bytes_are_heard_or_refused(role in role(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            hear(role, &bytes, &[]);
+        fn any_bytes_are_read_or_refused(role in role(), bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            events(role, &bytes, &[]);
         }
     }
 
     #[test]
-    fn wrong_text_is_refused_before_its_frame_is_whole() {
+    fn invalid_text_is_refused_before_its_frame_is_complete() {
         let mut reader = Reader::new(Role::Client, &limits(), vec![0x81, 10, b'a', 0xff], None);
         let mut cx = Context::from_waker(Waker::noop());
         let mut nothing = Pieces { pieces: Vec::new(), next: 0, is_waiting: false };
-        let heard = reader.poll_next(&mut nothing, &mut cx);
-        assert!(matches!(heard, Poll::Ready(Err(ReadError::Frame(FrameError::Utf8)))), "{heard:?}");
+        let received = reader.poll_next(&mut nothing, &mut cx);
+        assert!(matches!(received, Poll::Ready(Err(ReadError::Frame(FrameError::Utf8)))), "{received:?}");
     }
 
     #[test]
-    fn a_connection_on_which_nothing_is_under_way_has_no_buffer() {
+    fn an_idle_connection_has_no_buffer() {
         let mut bytes = BytesMut::new();
         frame::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
         let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };
         let mut reader = Reader::new(Role::Server, &limits(), Vec::new(), None);
         let mut cx = Context::from_waker(Waker::noop());
-        let mut heard = Poll::Pending;
-        while heard.is_pending() {
-            heard = reader.poll_next(&mut io, &mut cx);
+        let mut received = Poll::Pending;
+        while received.is_pending() {
+            received = reader.poll_next(&mut io, &mut cx);
         }
         io.is_waiting = false;
         assert!(reader.poll_next(&mut io, &mut cx).is_pending());
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_a_frame_behind_a_burst_holds_no_more_than_it_is() {
+    fn the_start_of_a_frame_after_a_burst_holds_little_more_than_its_size() {
         let mut bytes = BytesMut::new();
         for _ in 0..20 {
             frame::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);

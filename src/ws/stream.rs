@@ -27,60 +27,63 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
-/// Messages longer than this leave as fragments of this size: neither memory nor time grows with their length twice.
+/// Longer messages are sent as fragments of this size, so that no second copy of a long message is held.
 const FRAGMENT: usize = 64 * 1024;
-/// Frames gather up to this size before they are written: as much as is read at once, so that what came with one system
-/// call leaves with one.
-const GATHER: usize = 256 * 1024;
+/// Frames are collected up to this size before they are written. It is the size of the largest read, so that what was received
+/// with one system call is passed on with one.
+const MAX_OUTPUT: usize = 256 * 1024;
 
-/// One end of a WebSocket connection, after the upgrade.
+/// One end of a WebSocket connection, after the opening handshake.
 pub struct WebSocket {
     wire: Wire,
     reader: Reader,
     role: Role,
-    /// Where messages may leave compressed.
+    /// Present if messages may be compressed.
     deflater: Option<Deflater>,
     options: WebSocketOptions,
-    /// The rest of a message that leaves in fragments.
+    /// The rest of a message that is being sent in fragments.
     sending: Option<Rest>,
     control: ControlState,
-    /// A failure to write is told when something is to be written; what was received before it is still read.
+    /// Writing failed while reading. The next call that writes reports it; what was received before is still read.
     write_failed: bool,
-    /// There is a ping or pong in the output that was not asked for from outside.
-    owes_flush: bool,
+    /// The output holds a ping or pong that no caller will flush.
+    needs_drain: bool,
     /// The peer sent something that is refused. The answers to its earlier messages may still be sent: they are there at once
     /// or too late.
     refused: Option<(Close, Error)>,
     failing: Option<Failing>,
-    settling: Settling,
-    heard_at_last_beat: u64,
-    /// How much of what was heard were control frames.
-    heard_control: u64,
+    confirmation: Confirmation,
+    /// Bytes received up to the last look at the heartbeat.
+    received_at_last_beat: u64,
+    /// Bytes of the pings and pongs received.
+    received_control: u64,
     observers: ControlObservers,
 }
 
+/// The rest of a message.
 struct Rest {
     kind: Kind,
     payload: Bytes,
     is_first: bool,
 }
 
-/// It gets the close frame, behind which nothing is written, and a moment to read it.
+/// The peer is sent a close frame, after which nothing is written, and has a moment to read it.
 struct Failing {
     error: Error,
     deadline: Pin<Box<Sleep>>,
-    output_is_done: bool,
+    is_output_done: bool,
 }
 
-enum Settling {
-    Idle,
-    /// For the pong with these bytes, which wakes this task.
+/// Finding out whether the peer has received what was sent: it has when it answers a ping that follows.
+enum Confirmation {
+    NotStarted,
+    /// A ping with this payload was sent. Its pong wakes the task.
     Waiting([u8; 8], Waker),
     Done,
 }
 
 impl WebSocket {
-    /// Starts to speak frames on a connection whose opening handshake is done. `log` gets its frames.
+    /// A message stream on a connection whose opening handshake is done. Its frames are logged to `log`.
     pub fn open(upgraded: Upgraded, role: Role, options: &WebSocketOptions, log: Option<FrameLog>) -> MessageEnd {
         let Upgraded { end, early, deflate } = upgraded;
         let options = options.clone();
@@ -89,7 +92,7 @@ impl WebSocket {
         if let Some(log) = &mut log {
             log.received(&early);
         }
-        let wire = Wire { end, out: BytesMut::new(), usual: 0, heard: early.len() as u64, log };
+        let wire = Wire { end, out: BytesMut::new(), previous_size: 0, received: early.len() as u64, log };
         let inflater = deflate.as_ref().map(|agreed| Inflater::new(agreed, role));
         let mut control = ControlState::default();
         control.start_heartbeat(Heartbeat::of(&options));
@@ -102,12 +105,12 @@ impl WebSocket {
             sending: None,
             control,
             write_failed: false,
-            owes_flush: false,
+            needs_drain: false,
             refused: None,
             failing: None,
-            settling: Settling::Idle,
-            heard_at_last_beat: 0,
-            heard_control: 0,
+            confirmation: Confirmation::NotStarted,
+            received_at_last_beat: 0,
+            received_control: 0,
             observers: ControlObservers::default(),
         };
         MessageEnd::new(stream, flow::Role::WebSocket, name)
@@ -134,10 +137,10 @@ impl WebSocket {
         frame::encode(self.wire.output(), header, masked, payload);
     }
 
-    /// Counts a ping or pong that was read: a header of two bytes, a mask from clients, and the payload.
-    fn note_control(&mut self, payload: &[u8]) {
+    /// Counts a ping or pong that was received: a header of two bytes, the masking key of a client, and the payload.
+    fn count_control(&mut self, payload: &[u8]) {
         let mask = if self.role == Role::Server { 4 } else { 0 };
-        self.heard_control += 2 + mask + payload.len() as u64;
+        self.received_control += 2 + mask + payload.len() as u64;
     }
 
     fn append_close(&mut self, close: &Close) {
@@ -147,7 +150,7 @@ impl WebSocket {
         }
     }
 
-    /// Encodes the next fragment of the message under way, or all of a short one.
+    /// Encodes the next fragment of the message being sent, or all of a short message.
     ///
     /// # Errors
     ///
@@ -165,7 +168,7 @@ impl WebSocket {
                 None => None,
             };
             let opcode = if rest.is_first { rest.kind.into() } else { Data::Continue };
-            // RFC 7692 section 6: the first frame speaks for the message.
+            // RFC 7692 section 6: the bit is set in the first frame of a message only.
             let rsv1 = rest.is_first && deflated.is_some();
             let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
             self.append_frame(header, deflated.as_deref().unwrap_or(&piece));
@@ -179,24 +182,24 @@ impl WebSocket {
 
     /// Answers the last ping when there is room.
     fn answer_ping(&mut self) {
-        if let Some(payload) = self.control.take_pong(self.wire.out.len() < GATHER) {
-            self.append_quietly(Control::Pong, &payload);
+        if let Some(payload) = self.control.take_pong(self.wire.out.len() < MAX_OUTPUT) {
+            self.append_unasked(Control::Pong, &payload);
         }
     }
 
-    /// A control frame that nobody will flush.
-    fn append_quietly(&mut self, opcode: Control, payload: &[u8]) {
+    /// Appends a control frame that no caller will flush.
+    fn append_unasked(&mut self, opcode: Control, payload: &[u8]) {
         self.append(opcode, payload);
-        self.owes_flush = true;
+        self.needs_drain = true;
     }
 
-    /// Writes while reading: pings and pongs, and what stands before them. What else has gathered waits for its flush.
-    fn drain_quietly(&mut self, cx: &mut Context<'_>) {
+    /// Writes while reading: pings and pongs, and the frames before them. Other frames wait for their flush.
+    fn drain_unasked(&mut self, cx: &mut Context<'_>) {
         self.answer_ping();
-        while self.owes_flush && !self.write_failed {
+        while self.needs_drain && !self.write_failed {
             match self.wire.poll_drain(cx) {
                 Poll::Ready(Ok(())) => {
-                    self.owes_flush = false;
+                    self.needs_drain = false;
                     self.answer_ping();
                 }
                 Poll::Ready(Err(_)) => self.write_failed = true,
@@ -209,20 +212,20 @@ impl WebSocket {
         // Nothing follows the close frame.
         self.sending = None;
         self.append_close(close);
-        self.failing = Some(Failing { error, deadline: Box::pin(sleep(CLOSE_READ_TIMEOUT)), output_is_done: false });
+        self.failing = Some(Failing { error, deadline: Box::pin(sleep(CLOSE_READ_TIMEOUT)), is_output_done: false });
     }
 
     /// Writes the close frame, then reads to the end or for [`CLOSE_READ_TIMEOUT`], then gives the error.
     fn poll_failing(&mut self, cx: &mut Context<'_>, mut failing: Failing) -> Poll<Error> {
         let wire = &mut self.wire;
-        if !failing.output_is_done && wire.poll_drain(cx).is_ready() && wire.end.poll_shutdown(cx).is_ready() {
-            failing.output_is_done = true;
+        if !failing.is_output_done && wire.poll_drain(cx).is_ready() && wire.end.poll_shutdown(cx).is_ready() {
+            failing.is_output_done = true;
         }
-        let mut waste = BytesMut::with_capacity(4096);
+        let mut discarded = BytesMut::with_capacity(4096);
         let over = failing.deadline.as_mut().poll(cx).is_ready()
             || loop {
-                waste.clear();
-                match wire.end.poll_fill(cx, &mut waste) {
+                discarded.clear();
+                match wire.end.poll_fill(cx, &mut discarded) {
                     Poll::Ready(Ok(1..)) => {}
                     Poll::Ready(_) => break true,
                     Poll::Pending => break false,
@@ -253,8 +256,8 @@ impl MessageStream for WebSocket {
                 self.beat(cx, next.is_pending())?;
             }
             if next.is_pending() {
-                self.drain_quietly(cx);
-                self.wire.rest();
+                self.drain_unasked(cx);
+                self.wire.idle();
             }
             match next {
                 Poll::Pending => return Poll::Pending,
@@ -265,19 +268,19 @@ impl MessageStream for WebSocket {
                 }
                 Poll::Ready(Ok(Event::Pong(payload))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Pong(payload.clone()));
-                    self.note_control(&payload);
-                    if let Settling::Waiting(sent, waker) = &self.settling
+                    self.count_control(&payload);
+                    if let Confirmation::Waiting(sent, waker) = &self.confirmation
                         && payload == sent[..]
                     {
                         waker.wake_by_ref();
-                        self.settling = Settling::Done;
+                        self.confirmation = Confirmation::Done;
                     }
                 }
                 Poll::Ready(Ok(Event::Ping(payload))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Ping(payload.clone()));
-                    self.note_control(&payload);
+                    self.count_control(&payload);
                     self.control.ping_received(payload);
-                    self.drain_quietly(cx);
+                    self.drain_unasked(cx);
                 }
                 Poll::Ready(Err(error)) => match self.control.read_failed(error, &self.wire.end.name) {
                     ReadEnd::Closed => return Poll::Ready(Ok(Incoming::End(None))),
@@ -303,13 +306,13 @@ impl MessageStream for WebSocket {
             return Poll::Ready(Ok(()));
         }
         loop {
-            if self.wire.out.len() >= GATHER {
+            if self.wire.out.len() >= MAX_OUTPUT {
                 ready!(self.wire.poll_drain(cx))?;
             }
             if self.sending.is_none() {
                 return Poll::Ready(Ok(()));
             }
-            // Compressing may be long work for little output.
+            // Compression may take long and give little output.
             ready!(coop::poll_proceed(cx)).made_progress();
             self.encode_next()?;
         }
@@ -344,26 +347,26 @@ impl MessageStream for WebSocket {
     }
 
     fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        match self.settling {
-            Settling::Done => {
-                self.settling = Settling::Idle;
+        match self.confirmation {
+            Confirmation::Done => {
+                self.confirmation = Confirmation::NotStarted;
                 return Poll::Ready(Ok(()));
             }
-            Settling::Idle if self.failing.is_some() => return Poll::Pending,
-            Settling::Idle => {
+            Confirmation::NotStarted if self.failing.is_some() => return Poll::Pending,
+            Confirmation::NotStarted => {
                 let payload: [u8; 8] = rand::random();
                 self.append(Control::Ping, &payload);
-                self.settling = Settling::Waiting(payload, cx.waker().clone());
+                self.confirmation = Confirmation::Waiting(payload, cx.waker().clone());
             }
-            Settling::Waiting(..) => {}
+            Confirmation::Waiting(..) => {}
         }
         ready!(self.wire.poll_drain(cx))?;
         Poll::Pending
     }
 
     fn progress(&self) -> u64 {
-        // A peer that only pings says nothing.
-        self.wire.heard.wrapping_sub(self.heard_control)
+        // Pings and pongs are no part of a message.
+        self.wire.received.wrapping_sub(self.received_control)
     }
 
     fn observe_control(&mut self, observer: ControlObserver) {
@@ -376,16 +379,16 @@ impl MessageStream for WebSocket {
 }
 
 impl WebSocket {
-    /// Sends pings when they are due and notices a peer that answers none. `is_idle`: nothing that it sent is waiting to be
-    /// read. Anything that arrives is a sign of life: a pong may stand behind megabytes that the other end of the session
-    /// takes its time for.
+    /// Sends a ping when it is due, and fails when the peer has answered none for too long. `is_idle`: everything that has arrived
+    /// has been read. Any data is a sign of life, since a pong may be behind megabytes that the other end of the session is slow
+    /// to take.
     fn beat(&mut self, cx: &mut Context<'_>, is_idle: bool) -> Result<(), Error> {
         let wire = &self.wire;
-        let is_alive = std::mem::replace(&mut self.heard_at_last_beat, wire.heard) < wire.heard || !is_idle;
-        let has_room = wire.out.len() < GATHER;
+        let is_alive = std::mem::replace(&mut self.received_at_last_beat, wire.received) < wire.received || !is_idle;
+        let has_room = wire.out.len() < MAX_OUTPUT;
         if let Poll::Ready(due) = self.control.poll_heartbeat(cx, &wire.end.name, is_alive, has_room) {
             due?;
-            self.append_quietly(Control::Ping, b"");
+            self.append_unasked(Control::Ping, b"");
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What tests and fuzz targets share: bytes that arrive in pieces, what is heard of them, and what tungstenite hears.
+//! Helpers of tests and fuzz targets: bytes that arrive in pieces, the events read of them, and those that tungstenite reads.
 
 use super::{
     Agreed, Event, Inflater, Offers, ReadError, Reader, Role, accept_deflate, append_frame,
@@ -29,7 +29,7 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-/// Gives its pieces one a read, and says that there is nothing to read between them.
+/// A connection that gives one piece a read, and is pending between them.
 pub struct Pieces {
     pub pieces: Vec<Vec<u8>>,
     pub next: usize,
@@ -37,7 +37,7 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Cut at these places, as far as there are so many bytes; otherwise they are counted from the start again.
+    /// Bytes cut at these positions, modulo their number.
     pub fn cut(bytes: &[u8], cuts: &[usize]) -> Self {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
         cuts.extend([0, bytes.len()]);
@@ -70,8 +70,8 @@ pub fn limits(message: usize, frame: usize) -> WebSocketConfig {
     WebSocketConfig::default().max_message_size(Some(message)).max_frame_size(Some(frame))
 }
 
-/// All that is heard up to the end or the error; that comes as the close code. Memory stays within bounds all the while.
-pub fn hear(
+/// The events up to the end, and the close code if there was an error. Checks that the memory held stays within bounds.
+pub fn events(
     role: Role,
     limits: &WebSocketConfig,
     inflater: Option<Inflater>,
@@ -86,9 +86,9 @@ pub fn hear(
     loop {
         match reader.poll_next(&mut io, &mut cx) {
             Poll::Pending => {}
-            Poll::Ready(Ok(heard)) => {
-                let is_last = matches!(heard, Event::Close(_));
-                all.push(heard);
+            Poll::Ready(Ok(received)) => {
+                let is_last = matches!(received, Event::Close(_));
+                all.push(received);
                 if is_last {
                     return (all, None);
                 }
@@ -103,15 +103,15 @@ pub fn hear(
     }
 }
 
-/// What tungstenite makes of the same bytes.
-pub fn their_hearing(role: Role, limits: &WebSocketConfig, bytes: &[u8]) -> (Vec<Event>, Option<u16>) {
-    struct Deaf<'a>(Cursor<&'a [u8]>);
-    impl io::Read for Deaf<'_> {
+/// The events that tungstenite reads.
+pub fn tungstenite_events(role: Role, limits: &WebSocketConfig, bytes: &[u8]) -> (Vec<Event>, Option<u16>) {
+    struct ReadOnly<'a>(Cursor<&'a [u8]>);
+    impl io::Read for ReadOnly<'_> {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             io::Read::read(&mut self.0, buf)
         }
     }
-    impl io::Write for Deaf<'_> {
+    impl io::Write for ReadOnly<'_> {
         fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
             Ok(buf.len())
         }
@@ -120,7 +120,7 @@ pub fn their_hearing(role: Role, limits: &WebSocketConfig, bytes: &[u8]) -> (Vec
         }
     }
     let config = limits.read_buffer_size(1024);
-    let mut socket = WebSocket::from_raw_socket(Deaf(Cursor::new(bytes)), role, Some(config));
+    let mut socket = WebSocket::from_raw_socket(ReadOnly(Cursor::new(bytes)), role, Some(config));
     let mut all = Vec::new();
     loop {
         all.push(match socket.read() {
@@ -143,7 +143,7 @@ pub fn their_hearing(role: Role, limits: &WebSocketConfig, bytes: &[u8]) -> (Vec
     }
 }
 
-/// Whether the bytes end within a frame, whose faults tungstenite finds only when it is whole.
+/// Whether the bytes end within a frame: tungstenite finds errors only in complete frames.
 fn is_cut_off(mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         let mut cursor = Cursor::new(bytes);
@@ -157,12 +157,12 @@ fn is_cut_off(mut bytes: &[u8]) -> bool {
     false
 }
 
-/// Checks that tungstenite hears the same. The limit for frames must not be below a control frame's 125 bytes, to which
-/// only tungstenite applies it.
+/// Checks that tungstenite reads the same events. The limit for frames must be at least 125, since tungstenite applies it to
+/// control frames too.
 pub fn compare(role: Role, limits: &WebSocketConfig, bytes: &[u8]) {
-    let (mut ours, our_error) = hear(role, limits, None, bytes, &[]);
-    let (mut theirs, their_error) = their_hearing(role, limits, bytes);
-    // It replaces codes that may not be sent, and 1014, which was registered later.
+    let (mut ours, our_error) = events(role, limits, None, bytes, &[]);
+    let (mut theirs, their_error) = tungstenite_events(role, limits, bytes);
+    // tungstenite replaces codes that may not be sent, and 1014, which it does not know.
     let replaced = Event::Close(Close::new(1002, "Protocol violation"));
     if theirs.last() == Some(&replaced) && ours.last() != Some(&replaced) {
         theirs.pop();
@@ -176,50 +176,49 @@ pub fn compare(role: Role, limits: &WebSocketConfig, bytes: &[u8]) {
     }
     assert_eq!(ours[..], theirs[..ours.len().min(theirs.len())]);
     match (our_error, their_error) {
-        (Some(_), None) => assert!(is_cut_off(bytes), "{our_error:?} is no error there"),
-        // Of several faults in a frame it finds another first.
+        (Some(_), None) => assert!(is_cut_off(bytes), "{our_error:?} is not an error in tungstenite"),
+        // If a frame has several errors, tungstenite may find another first.
         _ => assert_eq!((our_error.is_some(), ours.len()), (their_error.is_some(), theirs.len())),
     }
 }
 
-/// Options with which everything is compressed.
+/// Options that compress every message.
 pub fn options(no_context: bool, window_bits: u8, level: u8) -> DeflateOptions {
     DeflateOptions { offers: true, accepts: true, level, window_bits, no_context, ..DeflateOptions::default() }
 }
 
-/// What is agreed on when the server keeps its context, or does not.
+/// The parameters that these options negotiate on both sides.
 pub fn agreed(options: &DeflateOptions) -> Agreed {
     let (_, offer) = Offers::ours(options);
     let agreed = accept_deflate(offer.iter().map(String::as_bytes), options);
     agreed.unwrap_or_else(|| unreachable!("it is taken")).0
 }
 
-/// Something that a peer says.
+/// A message or ping to be sent.
 #[derive(Clone, Debug)]
-pub enum Saying {
+pub enum Sent {
     Message(Kind, Vec<u8>),
     Ping(Vec<u8>),
 }
 
-impl From<Saying> for Event {
-    fn from(saying: Saying) -> Self {
-        match saying {
-            Saying::Message(kind, payload) => Self::Message(Message { kind, payload: payload.into() }),
-            Saying::Ping(payload) => Self::Ping(payload.into()),
+impl From<Sent> for Event {
+    fn from(each: Sent) -> Self {
+        match each {
+            Sent::Message(kind, payload) => Self::Message(Message { kind, payload: payload.into() }),
+            Sent::Ping(payload) => Self::Ping(payload.into()),
         }
     }
 }
 
-/// Frames of these messages from this side: compressed where that makes them shorter, cut into fragments, and with pongs in
-/// between.
-pub fn said(role: Role, options: &DeflateOptions, sayings: &[Saying], fragment: usize) -> Bytes {
+/// The frames of these messages from this role: compressed if that makes them shorter, in fragments, with pongs between them.
+pub fn encode_all(role: Role, options: &DeflateOptions, sent: &[Sent], fragment: usize) -> Bytes {
     let masked = role == Role::Client;
     let mut wire = BytesMut::new();
     let mut deflater = Deflater::new(&agreed(options), role, options);
-    for saying in sayings {
-        match saying {
-            Saying::Ping(payload) => append_frame(&mut wire, OpCode::Control(Control::Ping), true, masked, payload),
-            Saying::Message(kind, payload) => {
+    for each in sent {
+        match each {
+            Sent::Ping(payload) => append_frame(&mut wire, OpCode::Control(Control::Ping), true, masked, payload),
+            Sent::Message(kind, payload) => {
                 let length = payload.len();
                 let mut rest = &payload[..];
                 let mut opcode = Data::from(*kind);

@@ -1,4 +1,4 @@
-//! The byte stream below a WebSocket: what is read is counted and shown, and what is written gathers in one output.
+//! The byte stream below a WebSocket: it counts and logs what is read, and collects frames that are to be written.
 
 use super::FrameLog;
 use crate::{error::Error, flow::ByteEnd};
@@ -10,40 +10,44 @@ use std::{
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// What is read comes from the end; frames of ours wait in `out` until [`poll_drain`](Self::poll_drain).
+/// Reads from the connection. Frames to be written are collected in `out` until [`poll_drain`](Self::poll_drain).
 pub struct Wire {
     /// The connection.
     pub end: ByteEnd,
-    /// Whole frames that are not written yet.
+    /// Frames that are not written yet; the first may have been written in part.
     pub out: BytesMut,
-    /// How much gathered there the last time.
-    pub usual: usize,
-    /// How many bytes were read.
-    pub heard: u64,
+    /// Size of the previous output, as a capacity hint.
+    pub previous_size: usize,
+    /// Bytes received.
+    pub received: u64,
     /// Logs what is read and sent.
     pub log: Option<Box<FrameLog>>,
 }
 
 impl Wire {
-    /// The output, with room for about as much as has gathered before: growing it step by step would copy all of it again.
+    /// The output, with room for as much as the previous one: growing step by step would copy it each time.
     pub fn output(&mut self) -> &mut BytesMut {
         if self.out.is_empty() {
-            self.out.reserve(self.usual);
+            self.out.reserve(self.previous_size);
         }
         &mut self.out
     }
 
-    /// Writes all that has gathered and flushes the layers below.
+    /// Writes the output and flushes the layers below.
+    ///
+    /// # Errors
+    ///
+    /// The connection no longer takes data.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if !self.out.is_empty() {
-            self.usual = self.out.len();
+            self.previous_size = self.out.len();
         }
         ready!(self.end.poll_drain(cx, &mut self.out))?;
         self.end.poll_flush(cx)
     }
 
-    /// Nothing comes for now: an output that is empty holds no memory meanwhile.
-    pub fn rest(&mut self) {
+    /// There is nothing to read for now: gives back the memory of an empty output.
+    pub fn idle(&mut self) {
         if self.out.is_empty() {
             self.out = BytesMut::new();
         }
@@ -54,7 +58,7 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
-        self.heard += (buf.filled().len() - before) as u64;
+        self.received += (buf.filled().len() - before) as u64;
         if let Some(log) = &mut self.log {
             log.received(&buf.filled()[before..]);
         }

@@ -1,16 +1,16 @@
-//! What inflates, and what negotiates.
+//! Fuzz targets for inflating and for the negotiation.
 
 use super::{Agreed, Deflater, Inflater, Offers, accept, header::parse};
 use crate::{
     message::Kind,
     ws::{
         DeflateOptions, Event, Role,
-        testing::{Saying, agreed, hear, limits, options, said},
+        testing::{Sent, agreed, encode_all, events, limits, options},
     },
 };
 
-/// Messages of ours come back, whatever they are and however they are compressed and cut; any other bytes are inflated
-/// within the limit or refused, however they are cut. The first byte says which.
+/// Messages that were compressed here are inflated to the same, however the stream is cut; any other bytes are inflated within
+/// the limit or refused, with the same result however they are cut. The first byte selects one of the two.
 pub fn inflate(data: &[u8]) {
     match data {
         [first, setting @ ..] if first % 2 == 0 => round_trip(setting),
@@ -22,7 +22,7 @@ pub fn inflate(data: &[u8]) {
     }
 }
 
-/// Settings, and messages that are a word some times over: a byte of flags, how often, how long the word is, the word.
+/// Settings, and messages that repeat a word: a byte of flags, the number of repetitions, the length of the word, the word.
 fn round_trip(data: &[u8]) {
     let [flags, level, bits, threshold, low, high, piece, messages @ ..] = data else { return };
     let role = if flags & 1 > 0 { Role::Server } else { Role::Client };
@@ -30,33 +30,33 @@ fn round_trip(data: &[u8]) {
     let options =
         DeflateOptions { threshold: usize::from(*threshold), ..options(flags & 2 > 0, 8 + bits % 8, level % 10) };
     let fragment = usize::from(u16::from_le_bytes([*low, *high])).max(1);
-    let mut sayings = Vec::new();
+    let mut sent = Vec::new();
     let mut rest = messages;
     while let [flags, times, length, behind @ ..] = rest {
         let (word, behind) = behind.split_at(behind.len().min(usize::from(*length)));
         rest = behind;
-        // Not too many fragments, which take long.
+        // Many fragments would take long.
         let payload = word.repeat(usize::from(*times).min(50 * fragment / word.len().max(1) + 1));
-        sayings.push(match std::str::from_utf8(&payload) {
-            _ if flags & 2 > 0 => Saying::Ping(word[..word.len().min(125)].to_vec()),
-            Ok(_) if flags & 1 > 0 => Saying::Message(Kind::Text, payload),
-            _ => Saying::Message(Kind::Binary, payload),
+        sent.push(match std::str::from_utf8(&payload) {
+            _ if flags & 2 > 0 => Sent::Ping(word[..word.len().min(125)].to_vec()),
+            Ok(_) if flags & 1 > 0 => Sent::Message(Kind::Text, payload),
+            _ => Sent::Message(Kind::Binary, payload),
         });
     }
-    let longest = sayings.iter().map(|saying| match saying {
-        Saying::Message(_, payload) | Saying::Ping(payload) => payload.len(),
+    let longest = sent.iter().map(|each| match each {
+        Sent::Message(_, payload) | Sent::Ping(payload) => payload.len(),
     });
-    // A frame may be longer than what it inflates to.
+    // A frame may be longer than the message that it inflates to.
     let limits = limits(longest.max().unwrap_or_default(), 1 << 17);
-    let wire = said(role, &options, &sayings, fragment);
+    let wire = encode_all(role, &options, &sent, fragment);
     let cuts: Vec<usize> = (0..wire.len()).step_by(usize::from(*piece) + 1 + wire.len() / 200).collect();
-    let (mut heard, error) = hear(peer, &limits, Some(Inflater::new(&agreed(&options), peer)), &wire, &cuts);
-    heard.retain(|heard| !matches!(heard, Event::Pong(_)));
+    let (mut received, error) = events(peer, &limits, Some(Inflater::new(&agreed(&options), peer)), &wire, &cuts);
+    received.retain(|received| !matches!(received, Event::Pong(_)));
     assert_eq!(error, None);
-    assert_eq!(heard, sayings.into_iter().map(Event::from).collect::<Vec<_>>());
+    assert_eq!(received, sent.into_iter().map(Event::from).collect::<Vec<_>>());
 }
 
-/// Messages with their length in front, whole and in pieces.
+/// Messages with their length in front, inflated whole and in pieces.
 fn any_bytes(agreed: &Agreed, limit: usize, piece: usize, mut messages: &[u8]) {
     let mut inflaters = [Inflater::new(agreed, Role::Client), Inflater::new(agreed, Role::Client)];
     while let [length, behind @ ..] = messages {
@@ -78,7 +78,7 @@ fn any_bytes(agreed: &Agreed, limit: usize, piece: usize, mut messages: &[u8]) {
     }
 }
 
-/// `Sec-WebSocket-Extensions`, a header a line behind a byte that sets the options: as offers and as answers.
+/// A byte that sets the options, then lines that are `Sec-WebSocket-Extensions` headers, taken as offers and as answers.
 pub fn extensions(data: &[u8]) {
     let Some((flags, lines)) = data.split_first() else { return };
     let options = options(flags & 1 > 0, 9 + (flags >> 1) % 7, 6);

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Extension {
     /// A token.
     pub name: String,
-    /// In their order; names and values are tokens.
+    /// In order; names and values are tokens.
     pub parameters: Vec<(String, Option<String>)>,
 }
 
@@ -21,7 +21,7 @@ impl fmt::Display for Extension {
     }
 }
 
-/// Reads header lines as one list. `None` where they break the grammar.
+/// Parses header lines as one list. `None` if they break the grammar.
 pub fn parse<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<Extension>> {
     let mut members = Vec::new();
     for header in headers {
@@ -47,7 +47,7 @@ pub fn parse<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<Exte
     Some(members)
 }
 
-/// What is left of a header line.
+/// The rest of a header line.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
@@ -79,7 +79,7 @@ impl Rest<'_> {
         (length > 0).then(|| String::from_utf8_lossy(token).into_owned())
     }
 
-    /// A token, or one in quotes, where backslashes may stand.
+    /// A token, or a quoted one, in which backslashes are allowed.
     fn value(&mut self) -> Option<String> {
         if !self.takes(b'"') {
             return self.token();
@@ -103,7 +103,7 @@ impl Rest<'_> {
     }
 }
 
-/// What tokens consist of (RFC 9110 section 5.6.2).
+/// Whether a token may contain this byte (RFC 9110 section 5.6.2).
 pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

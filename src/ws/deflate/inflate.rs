@@ -1,4 +1,4 @@
-//! Inflating what is read.
+//! Inflating received messages.
 
 use super::{
     Agreed, TAIL,
@@ -7,20 +7,20 @@ use super::{
 use crate::ws::{FrameError, Role};
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// An empty final block. Behind a message and its tail it fits only if the message did not end in the middle of a block.
+/// An empty final block. It is valid after a message and its tail only if the message ended at the end of a block.
 const FINAL: [u8; 5] = [1, 0, 0, 0xff, 0xff];
-/// How far back anything may refer, in bytes, whatever was agreed on.
+/// The largest window in bytes, whatever was negotiated.
 const LARGEST_WINDOW: usize = 1 << 15;
-/// The first step in which a message grows, in bytes; then it doubles.
+/// A message first grows by this many bytes; then it doubles.
 const STEP: usize = 4096;
 
 /// Inflates the messages of one connection.
 pub struct Inflater {
-    /// Of the message under way.
+    /// For the message being received.
     decompress: Option<Decompress>,
-    /// Nothing of the message was inflated since its start or its last final block.
+    /// Nothing was inflated since the start of the message or its last final block.
     is_fresh: bool,
-    /// Where the peer keeps its context: the end of what it said, and the size of its window.
+    /// Present if the peer keeps its context: the end of what it sent, and the size of its window.
     window: Option<(Vec<u8>, usize)>,
 }
 
@@ -38,13 +38,17 @@ impl Inflater {
         Self { decompress: None, is_fresh: true, window }
     }
 
-    /// Inflates a piece of a message behind what `message` holds of it, at most `limit` bytes in all.
+    /// Inflates a piece of a message and appends it to `message`, up to `limit` bytes in all.
+    ///
+    /// # Errors
+    ///
+    /// The data cannot be inflated, or the message is longer than the limit.
     pub fn push(&mut self, mut piece: &[u8], message: &mut Vec<u8>, limit: usize) -> Result<(), FrameError> {
         while !piece.is_empty() {
             let (used, is_final) = self.inflate(piece, message, limit)?;
             self.is_fresh = is_final;
             piece = &piece[used..];
-            // RFC 7692 section 7.2.3.4: what follows a final block is a stream of its own.
+            // RFC 7692 section 7.2.3.4: after a final block a new stream begins.
             if is_final {
                 self.decompress.take().into_iter().for_each(give_back);
             }
@@ -52,9 +56,13 @@ impl Inflater {
         Ok(())
     }
 
-    /// The message's last byte was given: checks that a block ends there.
+    /// Ends a message whose last byte was given.
+    ///
+    /// # Errors
+    ///
+    /// No block ends there.
     pub fn end(&mut self, message: &mut Vec<u8>, limit: usize) -> Result<(), FrameError> {
-        // Nothing was begun in an empty message, or behind a final block at its very end.
+        // Nothing was begun in an empty message, or after a final block at its end.
         if !self.is_fresh {
             let length = message.len();
             let mut ends_with = |end: &[u8]| self.inflate(end, message, limit).unwrap_or_default();
@@ -63,7 +71,7 @@ impl Inflater {
                 (_, false) => ends_with(&FINAL) == (FINAL.len(), true),
             };
             if !is_whole || message.len() != length {
-                // As far as they were taken for data.
+                // The tail may have been taken for data.
                 message.truncate(length);
                 return Err(FrameError::Inflate("it is cut off".into()));
             }
@@ -80,17 +88,17 @@ impl Inflater {
         Ok(())
     }
 
-    /// Inflates up to the end of a final block. Tells how much of the input was used, and whether such a block has ended.
+    /// Inflates up to the end of a final block. Returns how much of the input was used, and whether such a block ended.
     fn inflate(&mut self, input: &[u8], message: &mut Vec<u8>, limit: usize) -> Result<(usize, bool), FrameError> {
         let decompress = match &mut self.decompress {
             Some(decompress) => decompress,
             none => {
                 let decompress = none.insert(take_decompressor());
-                // No more of the message than can be referred to: a final block takes 2 bytes, and there may be many.
+                // Only the part that can be referred to: a final block takes 2 bytes, so there may be many of them.
                 let recent = &message[message.len().saturating_sub(LARGEST_WINDOW)..];
-                let said = self.window.as_ref().map_or(&[][..], |(window, _)| window);
-                let excess = (said.len() + recent.len()).saturating_sub(LARGEST_WINDOW);
-                let dictionary = [&said[excess.min(said.len())..], recent].concat();
+                let earlier = self.window.as_ref().map_or(&[][..], |(window, _)| window);
+                let excess = (earlier.len() + recent.len()).saturating_sub(LARGEST_WINDOW);
+                let dictionary = [&earlier[excess.min(earlier.len())..], recent].concat();
                 if !dictionary.is_empty() {
                     decompress.set_dictionary(&dictionary).map_err(|error| FrameError::Inflate(error.to_string()))?;
                 }
@@ -106,7 +114,7 @@ impl Inflater {
             let before = (decompress.total_in(), message.len());
             let inflated = decompress.decompress_vec(&input[used..], message, FlushDecompress::None);
             used += usize::try_from(decompress.total_in() - before.0).unwrap_or(usize::MAX);
-            // Also where damage comes behind it, for that may not have come yet.
+            // This error comes first even if the data is damaged after it, since that may not have arrived yet.
             if message.len() > limit {
                 return Err(FrameError::too_long(message.len() as u64, limit));
             }

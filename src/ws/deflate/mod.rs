@@ -1,8 +1,8 @@
 //! permessage-deflate (RFC 7692).
 //!
-//! [`Inflater`] and [`Deflater`] work on messages, piece by piece, while others read and write their frames. An idle
-//! connection holds neither of zlib's states: [`pool`] has both. A client whose server keeps its context holds the end of
-//! what was said, 32 KiB at most, for the next message may refer to it.
+//! [`Inflater`] and [`Deflater`] work on the payloads of messages, piece by piece; frames are decoded and encoded elsewhere. An idle
+//! connection holds no state of zlib: [`pool`] has them. A client whose server keeps its context holds the last 32 KiB that it
+//! received, at most, since the next message may refer to them.
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -20,5 +20,5 @@ pub use write::{Deflater, SharedDeflater};
 #[cfg(test)]
 mod tests;
 
-/// What ends a flushed block, and is left out at the end of a message (RFC 7692 section 7.2.1).
+/// The end of a flushed block, which is removed at the end of a message (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];

@@ -1,4 +1,4 @@
-//! What is offered and answered (RFC 7692 sections 5 and 7.1). Pure.
+//! Negotiation of permessage-deflate (RFC 7692 sections 5 and 7.1), without I/O.
 
 use super::header::{Extension, parse};
 use crate::ws::{DeflateOptions, Role};
@@ -9,10 +9,10 @@ const SERVER_NO_CONTEXT: &str = "server_no_context_takeover";
 const CLIENT_NO_CONTEXT: &str = "client_no_context_takeover";
 const SERVER_BITS: &str = "server_max_window_bits";
 const CLIENT_BITS: &str = "client_max_window_bits";
-/// The largest window, which is meant where none is named: 2^15 bytes.
+/// The largest window, and the default: 2^15 bytes.
 const MAX_BITS: u8 = 15;
 
-/// What both sides agreed on.
+/// The negotiated parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
     server: WindowParams,
@@ -22,14 +22,14 @@ pub struct Agreed {
 /// How one side compresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowParams {
-    /// Its window, 8 to 15: 2^N bytes.
+    /// The size of its window, 8 to 15: 2^N bytes.
     pub bits: u8,
-    /// Messages refer back to those before them.
+    /// Messages may refer to earlier ones.
     pub keeps_context: bool,
 }
 
 impl Agreed {
-    /// How this role may compress.
+    /// How `role` may compress.
     pub fn sending(&self, role: Role) -> WindowParams {
         match role {
             Role::Client => self.client,
@@ -37,7 +37,7 @@ impl Agreed {
         }
     }
 
-    /// How this role's peer compresses.
+    /// How the peer of `role` compresses.
     pub fn receiving(&self, role: Role) -> WindowParams {
         match role {
             Role::Client => self.server,
@@ -52,12 +52,12 @@ struct Parameters {
     server_no_context: bool,
     client_no_context: bool,
     server_bits: Option<u8>,
-    /// In an offer it may stand without a value.
+    /// An offer may have it without a value.
     client_bits: Option<Option<u8>>,
 }
 
 impl Parameters {
-    /// The error is what is wrong.
+    /// The parameters of an extension. The error says what is wrong with them.
     fn of(extension: &Extension) -> Result<Self, String> {
         let mut found = Self::default();
         for (name, value) in &extension.parameters {
@@ -80,7 +80,7 @@ impl Parameters {
                 _ => return Err(format!("there is no parameter `{name}`")),
             };
             if is_repeated {
-                return Err(format!("`{name}` stands there twice"));
+                return Err(format!("`{name}` is given twice"));
             }
         }
         Ok(found)
@@ -101,9 +101,9 @@ impl From<Parameters> for Extension {
     }
 }
 
-/// The listener's side: takes the first offer in the request's headers that can be taken. Gives the answer's header too.
+/// The server's side: accepts the first acceptable offer in the headers of the request. Returns the header of the answer too.
 ///
-/// A window of 8 bits is agreed to, though zlib has none so small: what we would compress then leaves plain.
+/// A window of 8 bits is accepted though zlib does not support it: our messages are not compressed then.
 pub fn accept<'a>(headers: impl IntoIterator<Item = &'a [u8]>, options: &DeflateOptions) -> Option<(Agreed, String)> {
     if !options.accepts {
         return None;
@@ -114,10 +114,10 @@ pub fn accept<'a>(headers: impl IntoIterator<Item = &'a [u8]>, options: &Deflate
     let hint = offer.client_bits.map(|bits| bits.unwrap_or(MAX_BITS));
     let answer = Parameters {
         server_no_context: offer.server_no_context || options.no_context,
-        // Nothing needs to be remembered of what idle clients have said.
+        // So no window has to be kept for an idle client.
         client_no_context: true,
         server_bits: (offer.server_bits.is_some() || own_bits < MAX_BITS).then_some(own_bits),
-        // Only a client that names the parameter knows it.
+        // Only a client that offers the parameter supports it.
         client_bits: hint.filter(|hint| *hint > options.window_bits).map(|_| Some(options.window_bits)),
     };
     let agreed = Agreed {
@@ -130,15 +130,16 @@ pub fn accept<'a>(headers: impl IntoIterator<Item = &'a [u8]>, options: &Deflate
     Some((agreed, Extension::from(answer).to_string()))
 }
 
-/// The client's side: what it offers, and whether the answer fits.
+/// The client's side: what it offers, and whether an answer is valid.
 #[derive(Debug)]
 pub struct Offers {
     offers: Vec<Parameters>,
+    /// An answer without permessage-deflate is an error.
     is_demanded: bool,
 }
 
 impl Offers {
-    /// Our own offer, if there is one, and the header for it.
+    /// Our own offer, and the header for it if there is one.
     pub fn ours(options: &DeflateOptions) -> (Self, Option<String>) {
         let limit = Some(options.window_bits).filter(|bits| *bits < MAX_BITS);
         let offer = Parameters {
@@ -155,14 +156,18 @@ impl Offers {
         }
     }
 
-    /// The offers in headers that the user wrote.
+    /// The offers in headers that the user gave.
     pub fn written<'a>(headers: impl IntoIterator<Item = &'a [u8]>, options: &DeflateOptions) -> Self {
         let members = parse(headers).unwrap_or_default();
         let deflate = members.iter().filter(|member| member.name == NAME);
         Self { offers: deflate.filter_map(|offer| Parameters::of(offer).ok()).collect(), is_demanded: options.demands }
     }
 
-    /// What was agreed on by the answer's headers. The error says what is wrong with the answer.
+    /// The parameters in the headers of an answer.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the answer.
     pub fn check<'a>(&self, headers: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<Agreed>, String> {
         let members = parse(headers).ok_or("its Sec-WebSocket-Extensions cannot be read")?;
         match &members[..] {
@@ -183,13 +188,13 @@ impl Offers {
         }
     }
 
-    /// Whether an answer without it is an error.
+    /// Whether an answer without permessage-deflate is an error.
     pub fn is_demanded(&self) -> bool {
         self.is_demanded
     }
 }
 
-/// Whether an answer is one to this offer (RFC 7692 section 7.1).
+/// The negotiated parameters if the answer is valid for this offer (RFC 7692 section 7.1).
 fn fit(offer: &Parameters, answer: &Parameters) -> Result<Agreed, String> {
     if offer.server_no_context && !answer.server_no_context {
         return Err(format!("`{SERVER_NO_CONTEXT}` was asked for"));

@@ -1,4 +1,4 @@
-//! zlib's states, which are large (see the numbers below), shared by all connections of the process.
+//! The states of zlib, which are large (see below), shared by all connections of the process.
 
 use flate2::{Compress, Compression, Decompress};
 use std::sync::{
@@ -6,9 +6,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// So many compressors exist at most, of about 300 KB each with the largest window.
+/// The most compressors that exist, of about 300 KB each with the largest window.
 const COMPRESSORS: usize = 32;
-/// So many decompressors are kept while no message needs them, of about 50 KB each.
+/// The most decompressors that are kept while no message needs them, of about 50 KB each.
 const DECOMPRESSORS: usize = 32;
 
 static IDLE: Mutex<Compressors> = Mutex::new(Compressors { idle: Vec::new(), lent: 0 });
@@ -20,7 +20,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 struct Compressors {
-    /// The one that was used last is at the end.
+    /// The most recently used is the last.
     idle: Vec<Idle>,
     lent: usize,
 }
@@ -40,11 +40,11 @@ pub struct Kind {
     pub bits: u8,
 }
 
-/// A connection as far as the pool knows it; when it is dropped, nobody will ask for its context again.
+/// The identity of a connection. Dropping it makes its context available to others.
 pub struct Owner(u64);
 
 impl Owner {
-    /// One more connection.
+    /// A new connection.
     pub fn new() -> Self {
         Self(OWNERS.fetch_add(1, Relaxed))
     }
@@ -57,7 +57,7 @@ impl Drop for Owner {
     }
 }
 
-/// A compressor for one message; it goes back when this is dropped.
+/// A compressor for one message. Dropping it returns it to the pool.
 pub struct Compressor {
     kind: Kind,
     owner: Option<u64>,
@@ -66,7 +66,7 @@ pub struct Compressor {
 }
 
 impl Compressor {
-    /// The owner's own one with its context, if it is still there, else one without context. `None` when all are at work.
+    /// The owner's compressor with its context if it is still there, else one without context. `None` if all are in use.
     pub fn take(kind: Kind, owner: Option<&Owner>) -> Option<Self> {
         let mut pool = lock(&IDLE);
         let owned = |idle: &Idle| owner.is_some_and(|owner| idle.owner == Some(owner.0));
@@ -80,7 +80,7 @@ impl Compressor {
             Some(at) => Some(pool.idle.remove(at)),
             None if !is_full => None,
             None if pool.idle.is_empty() => return None,
-            // Of another kind: it makes room.
+            // All are of another kind: the least recently used makes room.
             None => {
                 pool.idle.remove(0);
                 None
@@ -100,7 +100,7 @@ impl Compressor {
         Some(Self { kind, owner: None, compress: Some(compress) })
     }
 
-    /// zlib's state.
+    /// The state of zlib.
     pub fn state(&mut self) -> &mut Compress {
         let kind = self.kind;
         self.compress.get_or_insert_with(|| {
@@ -108,7 +108,7 @@ impl Compressor {
         })
     }
 
-    /// Puts it back with its context, for the owner's next message.
+    /// Returns it to the pool with its context, for the owner's next message.
     pub fn keep_for(mut self, owner: &Owner) {
         self.owner = Some(owner.0);
     }
@@ -132,12 +132,12 @@ pub fn take_decompressor() -> Decompress {
             decompress.reset(false);
             decompress
         }
-        // Whatever window was agreed on, the largest fits.
+        // The largest window fits, whatever was negotiated.
         None => Decompress::new(false),
     }
 }
 
-/// Puts one back.
+/// Returns a decompressor to the pool.
 pub fn give_back(decompress: Decompress) {
     let mut pool = lock(&DECOMPRESSING);
     if pool.len() < DECOMPRESSORS {

@@ -4,7 +4,7 @@ use crate::{
     ws::{
         DeflateOptions, Event, ReadError, Reader, Role,
         frame::encode,
-        testing::{Saying, agreed, hear, limits, options, said},
+        testing::{Sent, agreed, encode_all, events, limits, options},
     },
 };
 use bytes::{Bytes, BytesMut};
@@ -29,7 +29,7 @@ const LIMIT: usize = 200_000;
 struct Arriving(VecDeque<Vec<u8>>);
 
 impl Arriving {
-    /// Cut into pieces of these lengths, over and over.
+    /// Bytes cut into pieces of these lengths, repeatedly.
     fn cut(mut bytes: &[u8], lengths: &[usize]) -> Self {
         let mut pieces = VecDeque::new();
         for length in lengths.iter().cycle() {
@@ -57,7 +57,7 @@ impl AsyncRead for Arriving {
     }
 }
 
-/// What is heard up to the end, and the error if there was one.
+/// The events up to the end, and the error if there was one.
 fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, role: Role) -> (Vec<Event>, Option<ReadError>) {
     let limits = limits(LIMIT, LIMIT);
     let mut reader = Reader::new(role, &limits, early.to_vec(), Some(Inflater::new(agreed, role)));
@@ -65,7 +65,7 @@ fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, role: Role) -> (Vec<Eve
     let mut all = Vec::new();
     loop {
         match reader.poll_next(&mut io, &mut context) {
-            Poll::Ready(Ok(heard)) => all.push(heard),
+            Poll::Ready(Ok(received)) => all.push(received),
             Poll::Ready(Err(ReadError::Ended)) => return (all, None),
             Poll::Ready(Err(error)) => return (all, Some(error)),
             Poll::Pending => panic!("everything is there"),
@@ -73,21 +73,21 @@ fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, role: Role) -> (Vec<Eve
     }
 }
 
-/// A message that is compressed on its own.
+/// A message compressed without reference to others.
 fn deflate_message(payload: &[u8]) -> Option<Bytes> {
     SharedDeflater::new(&options(false, 15, 6)).expect("a deflater").deflate(payload)
 }
 
-/// What a client reads of these bytes from a server.
+/// The events that a client reads, and the close code and reason if there was an error.
 fn client_reads(bytes: &[u8]) -> (Vec<Event>, Option<(u16, String)>) {
     let agreed = agreed(&options(false, 15, 6));
     let read = |early: &[u8], rest: &[u8]| {
-        let (heard, error) = read(Arriving::cut(rest, &[1]), early, &agreed, Role::Client);
+        let (received, error) = read(Arriving::cut(rest, &[1]), early, &agreed, Role::Client);
         let error = error.map(|error| match error {
             ReadError::Frame(error) => (error.close().code, error.close().reason),
             other => panic!("{other:?}"),
         });
-        (heard, error)
+        (received, error)
     };
     let whole = read(bytes, b"");
     assert_eq!(whole, read(b"", bytes));
@@ -124,11 +124,11 @@ fn the_examples_of_the_rfc_are_read() {
 
 #[test]
 fn a_final_block_may_be_followed_by_more_or_by_nothing() {
-    // After the final block a stream of its own begins, in the same message.
+    // After the final block a new stream begins, in the same message.
     let hellos = [[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]];
     let bytes = [&[0xc1, 14][..], &hellos.concat()].concat();
     assert_eq!(client_reads(&bytes), (vec![text(b"HelloHello")], None));
-    // Without the byte that the RFC puts behind it; and one that the tail completes.
+    // Without the byte that the RFC appends to it; and one that the tail completes.
     for end in [&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..], &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x04]] {
         let bytes = [&[0xc1, u8::try_from(end.len()).expect("short")][..], end].concat();
         assert_eq!(client_reads(&bytes), (vec![hello()], None), "{end:02x?}");
@@ -144,31 +144,31 @@ fn empty_messages_are_read() {
 }
 
 #[test]
-fn damaged_messages_are_told_after_what_came_before_them() {
+fn damaged_messages_are_reported_after_those_before_them() {
     for (wrong, told) in [
         // A block of the reserved type.
         (&[0xc1, 0x01, 0x07][..], "damaged"),
-        // Farther back than anything that was said.
+        // A distance beyond the start of the window.
         (&[0xc1, 0x05, 0xf2, 0x00, 0x11, 0x00, 0x00], "damaged"),
         // Without the last byte, and so in the middle of a block.
         (&[0xc1, 0x06, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07], ""),
         (&[0xc1, 0x03, 0xf2, 0x48, 0xcd], ""),
-        // Data of 100 bytes, of which 1 is there; the tail and what is behind it must not be taken for data.
+        // A block of 100 bytes, of which 1 is there; the tail and the final block must not be taken for data.
         (&[0xc1, 0x06, 0x00, 0x64, 0x00, 0x9b, 0xff, b'x'], "cut off"),
-        // The same in a final block of exactly so many bytes that all of the end would be its data.
+        // The same in a final block of such a length that the whole end would be its data.
         (&[0xc1, 0x06, 0x01, 0x0a, 0x00, 0xf5, 0xff, b'x'], "cut off"),
-        // A final block, and then no block.
+        // A final block, followed by something that is not a block.
         (&[0xc1, 0x08, 0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x07], "damaged"),
     ] {
-        let (heard, error) = client_reads(&[&[0x81, 0x02, b'o', b'k'], wrong].concat());
-        assert_eq!(heard, [text(b"ok")], "{wrong:02x?}");
+        let (received, error) = client_reads(&[&[0x81, 0x02, b'o', b'k'], wrong].concat());
+        assert_eq!(received, [text(b"ok")], "{wrong:02x?}");
         let (code, reason) = error.unwrap_or_else(|| panic!("{wrong:02x?} was read"));
         assert!(code == 1007 && reason.contains(told), "{wrong:02x?}: {code} {reason}");
     }
 }
 
 #[test]
-fn reserved_bits_are_refused_where_they_mean_nothing() {
+fn reserved_bits_without_a_meaning_are_refused() {
     for wrong in [
         // Compressed control frames, other bits, a compressed continuation.
         &[0xc9, 0x01, b'x'][..],
@@ -180,8 +180,11 @@ fn reserved_bits_are_refused_where_they_mean_nothing() {
         &[0x41, 0x03, 0xf2, 0x48, 0xcd, 0x81, 0x01, b'x'],
         &[0x41, 0x03, 0xf2, 0x48, 0xcd, 0xc1, 0x01, b'x'],
     ] {
-        let (heard, error) = client_reads(wrong);
-        assert!(heard.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1002), "{wrong:02x?}: {error:?}");
+        let (received, error) = client_reads(wrong);
+        assert!(
+            received.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1002),
+            "{wrong:02x?}: {error:?}"
+        );
     }
 }
 
@@ -191,8 +194,8 @@ fn a_message_is_refused_when_it_grows_beyond_the_limit() {
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
     encode(&mut wire, header, false, &bomb);
-    let (heard, error) = client_reads(&wire);
-    assert!(heard.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1009), "{error:?}");
+    let (received, error) = client_reads(&wire);
+    assert!(received.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1009), "{error:?}");
 }
 
 #[test]
@@ -212,45 +215,45 @@ fn a_message_as_long_as_the_limit_is_read_though_it_was_longer_compressed() {
         encode(&mut wire, header, false, fragment);
     }
     let agreed = agreed(&options(false, 15, 6));
-    let (heard, error) = read(Arriving::cut(&wire, &[5000]), b"", &agreed, Role::Client);
+    let (received, error) = read(Arriving::cut(&wire, &[5000]), b"", &agreed, Role::Client);
     assert!(error.is_none(), "{error:?}");
-    assert_eq!(heard, [message(Kind::Binary, payload)]);
+    assert_eq!(received, [message(Kind::Binary, payload)]);
 }
 
 #[test]
-fn wrong_text_is_told_before_the_limit_that_comes_after_it_however_it_is_cut() {
+fn invalid_text_is_reported_before_the_limit_that_comes_after_it() {
     let text = [b"\xff".repeat(100), vec![b' '; LIMIT]].concat();
     let wrong = deflate_message(&text).expect("shorter");
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
     encode(&mut wire, header, false, &wrong);
-    let (heard, error) = client_reads(&wire);
-    assert!(heard.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1007), "{error:?}");
+    let (received, error) = client_reads(&wire);
+    assert!(received.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1007), "{error:?}");
 }
 
 #[test]
-fn a_limit_is_told_before_the_damage_behind_it_however_it_is_cut() {
-    // Two letters, and then a distance that there is not.
+fn the_limit_is_reported_before_the_damage_after_it() {
+    // Two letters, and then an invalid distance.
     let wrong = [0x41, 0x07, 0x2a, 0xf3, 0xc1, 0xff, 0xff, 0x64, 0x05];
     let limits = limits(1, 100);
     let inflater = || Some(Inflater::new(&agreed(&options(false, 15, 6)), Role::Client));
     for cuts in [&[][..], &[0, 1, 2, 3, 4, 5, 6, 7, 8]] {
-        assert_eq!(hear(Role::Client, &limits, inflater(), &wrong, cuts), (Vec::new(), Some(1009)), "{cuts:?}");
+        assert_eq!(events(Role::Client, &limits, inflater(), &wrong, cuts), (Vec::new(), Some(1009)), "{cuts:?}");
     }
 }
 
 #[test]
-fn wrong_text_is_refused_though_it_was_compressed() {
+fn invalid_text_in_a_compressed_message_is_refused() {
     let wrong = deflate_message(&[0xff; 100]).expect("shorter");
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
     encode(&mut wire, header, false, &wrong);
-    let (heard, error) = client_reads(&wire);
-    assert!(heard.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1007), "{error:?}");
+    let (received, error) = client_reads(&wire);
+    assert!(received.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1007), "{error:?}");
 }
 
 #[test]
-fn what_does_not_get_shorter_leaves_plain() {
+fn a_message_that_does_not_get_shorter_is_not_compressed() {
     assert_eq!(deflate_message(b""), None);
     assert_eq!(deflate_message(b"abc"), None);
     let noise: Vec<u8> = (0..1000).map(|_| rand::random()).collect();
@@ -266,7 +269,7 @@ fn what_does_not_get_shorter_leaves_plain() {
 }
 
 #[test]
-fn what_follows_noise_is_tried_more_and_more_seldom_until_it_gets_shorter_again() {
+fn after_incompressible_messages_attempts_become_rare_until_one_succeeds() {
     let noise: Vec<u8> = (0..1000).map(|_| rand::random()).collect();
     let options = options(false, 15, 6);
     let mut deflater = Deflater::new(&agreed(&options), Role::Server, &options).expect("a deflater");
@@ -293,12 +296,12 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn saying() -> impl Strategy<Value = Saying> {
+fn each() -> impl Strategy<Value = Sent> {
     prop_oneof![
         4 => (any::<bool>(), payload()).prop_map(|(is_text, payload)| {
-            Saying::Message(if is_text { Kind::Text } else { Kind::Binary }, payload)
+            Sent::Message(if is_text { Kind::Text } else { Kind::Binary }, payload)
         }),
-        1 => prop::collection::vec(any::<u8>(), 0..126).prop_map(Saying::Ping),
+        1 => prop::collection::vec(any::<u8>(), 0..126).prop_map(Sent::Ping),
     ]
 }
 
@@ -306,8 +309,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn messages_arrive_as_they_were_said_however_they_are_cut(
-        sayings in prop::collection::vec(saying(), 1..8),
+    fn messages_arrive_as_they_were_sent_however_they_are_cut(
+        sent in prop::collection::vec(each(), 1..8),
         role in prop::bool::ANY.prop_map(|server| if server { Role::Server } else { Role::Client }),
         no_context in any::<bool>(),
         window_bits in 9..=15u8,
@@ -317,15 +320,15 @@ proptest! {
         cuts in prop::collection::vec(1..3_000usize, 1..6),
     ) {
         let options = options(no_context, window_bits, level);
-        let wire = said(role, &options, &sayings, fragment);
+        let wire = encode_all(role, &options, &sent, fragment);
         let peer = if role == Role::Server { Role::Client } else { Role::Server };
         let (early, rest) = wire.split_at(early.min(wire.len()));
         let agreed = agreed(&options);
-        let (heard, error) = read(Arriving::cut(rest, &cuts), early, &agreed, peer);
+        let (received, error) = read(Arriving::cut(rest, &cuts), early, &agreed, peer);
         prop_assert!(error.is_none(), "{:?}", error);
-        let heard: Vec<Event> = heard.into_iter().filter(|heard| !matches!(heard, Event::Pong(_))).collect();
-        let expected: Vec<Event> = sayings.into_iter().map(Event::from).collect();
-        prop_assert_eq!(heard, expected);
+        let received: Vec<Event> = received.into_iter().filter(|received| !matches!(received, Event::Pong(_))).collect();
+        let expected: Vec<Event> = sent.into_iter().map(Event::from).collect();
+        prop_assert_eq!(received, expected);
     }
 
     #[test]
@@ -345,7 +348,7 @@ proptest! {
     }
 
     #[test]
-    fn what_others_compress_is_read(
+    fn messages_that_others_compress_are_read(
         payloads in prop::collection::vec(payload(), 1..6), bits in 9..=15u8, level in 0..=9u32, keeps_context in any::<bool>()
     ) {
         let mut compress = Compress::new_with_window_bits(Compression::new(level), false, bits);
@@ -356,7 +359,7 @@ proptest! {
             }
             let mut out = Vec::with_capacity(payload.len() + 1000);
             compress.compress_vec(payload, &mut out, FlushCompress::Sync).expect("compressed");
-            // zlib flushes nothing twice.
+            // zlib does not flush twice in a row.
             let deflated = if out.is_empty() { &[0] } else { out.strip_suffix(&TAIL).expect("flushed") };
             let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
             encode(&mut wire, header, false, deflated);
@@ -364,9 +367,9 @@ proptest! {
         let (offers, _) = Offers::ours(&options(false, 15, 6));
         let answer = format!("permessage-deflate; server_max_window_bits={bits}");
         let agreed = offers.check([answer.as_bytes()]).expect("it fits").expect("agreed");
-        let (heard, error) = read(Arriving::cut(&wire, &[500]), b"", &agreed, Role::Client);
+        let (received, error) = read(Arriving::cut(&wire, &[500]), b"", &agreed, Role::Client);
         prop_assert!(error.is_none(), "{:?}", error);
         let expected: Vec<Event> = payloads.into_iter().map(|payload| message(Kind::Binary, payload)).collect();
-        prop_assert_eq!(heard, expected);
+        prop_assert_eq!(received, expected);
     }
 }

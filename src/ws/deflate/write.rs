@@ -1,4 +1,4 @@
-//! Compressing what is sent.
+//! Compressing messages that are sent.
 
 use super::{
     Agreed, TAIL,
