@@ -159,7 +159,7 @@ pub struct StaticFile {
 }
 
 /// The room server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomOptions {
     /// Whether a sender hears itself.
     pub echo: bool,
@@ -175,6 +175,21 @@ pub struct RoomOptions {
     pub max_per_address: Option<u32>,
     /// Where metrics are served.
     pub metrics: Option<HostPort>,
+}
+
+impl Default for RoomOptions {
+    /// What `--broadcast` means without other options.
+    fn default() -> Self {
+        Self {
+            echo: true,
+            slow: SlowPolicy::Disconnect,
+            backlog: 16 << 20,
+            max_rooms: None,
+            max_per_room: None,
+            max_per_address: None,
+            metrics: None,
+        }
+    }
 }
 
 /// What happens to a member for which more than `--backlog` bytes wait.

@@ -85,7 +85,7 @@ fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
 }
 
 async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
-    let stop = session::Stop::on_signals().map_err(|source| Error::io("cannot listen for signals", source))?;
+    let stop = session::Shutdown::on_signals().map_err(|source| Error::io("cannot listen for signals", source))?;
     let running = async {
         match plan {
             Plan::Splice(splice) => session::run(splice, config, &stop).await,

@@ -158,8 +158,7 @@ fn visible(text: &str) -> String {
 /// Writes a line to standard error, from a thread of its own: whoever reads it may stop reading, and neither sessions nor
 /// signals may wait for that. What does not fit into the queue then is not shown, only counted.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
-    #[cfg(fuzzing)]
-    if crate::fuzzing::keeps(text) {
+    if cfg!(fuzzing) {
         return;
     }
     let mut writer = lock();

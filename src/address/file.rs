@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::Error,
-    flow::{ByteEnd, Role, Task},
+    flow::{BoxFuture, ByteEnd, EndKind},
 };
 use std::{
     io,
@@ -62,7 +62,7 @@ struct Open {
 }
 
 impl Dial<ByteEnd> for Open {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let mut options = OpenOptions::new();
             match self.mode {
@@ -75,12 +75,12 @@ impl Dial<ByteEnd> for Open {
             if self.mode == Mode::Read && file.metadata().await.map_err(failed)?.is_dir() {
                 return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
             }
-            Ok(ByteEnd::new(OneWay { file, mode: self.mode }, self.role(), self.path.as_str()))
+            Ok(ByteEnd::new(OneWay { file, mode: self.mode }, self.kind(), self.path.as_str()))
         })
     }
 
-    fn role(&self) -> Role {
-        if self.mode == Mode::Read { Role::Source } else { Role::Sink }
+    fn kind(&self) -> EndKind {
+        if self.mode == Mode::Read { EndKind::Source } else { EndKind::Sink }
     }
 }
 

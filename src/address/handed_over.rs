@@ -5,7 +5,7 @@ use super::{tcp, unix};
 use crate::{
     endpoint::{Accept, Bind, Build, ByteEndpoint, Endpoint, Entry, Listening, Listens, ListensAt},
     error::{Error, plain},
-    flow::{ByteEnd, Task},
+    flow::{BoxFuture, ByteEnd},
 };
 use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
@@ -167,7 +167,7 @@ struct HandedOver {
 }
 
 impl Bind<ByteEnd> for HandedOver {
-    fn bind(&self) -> Task<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
+    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
         Box::pin(async {
             let mut handed_over = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
             let taken = match &mut *handed_over {

@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Entry, MessageEndpoint},
     error::Error,
-    flow::{ByteEnd, ControlObserver, Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{BoxFuture, ByteEnd, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Kind, Message},
 };
 use bytes::Bytes;
@@ -43,13 +43,13 @@ struct Literal {
 }
 
 impl Dial<ByteEnd> for Literal {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         let io = tokio::io::join(io::Cursor::new(self.text.clone()), tokio::io::sink());
-        Box::pin(async { Ok(ByteEnd::new(io, self.role(), "literal")) })
+        Box::pin(async { Ok(ByteEnd::new(io, self.kind(), "literal")) })
     }
 
-    fn role(&self) -> Role {
-        Role::Source
+    fn kind(&self) -> EndKind {
+        EndKind::Source
     }
 }
 
@@ -58,13 +58,13 @@ struct LiteralReply {
 }
 
 impl Dial<MessageEnd> for LiteralReply {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         let io = Replies { text: self.text.clone(), owed: 0, ended: false, reader: None, writer: None };
-        Box::pin(async { Ok(MessageEnd::new(io, self.role(), "literalreply")) })
+        Box::pin(async { Ok(MessageEnd::new(io, self.kind(), "literalreply")) })
     }
 
-    fn role(&self) -> Role {
-        Role::Peer
+    fn kind(&self) -> EndKind {
+        EndKind::Peer
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Dial, Entry, MessageEndpoint},
     error::Error,
-    flow::{ControlObserver, Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{BoxFuture, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
 };
 use std::{
@@ -24,12 +24,12 @@ pub(super) static MIRROR: Entry = Entry {
 struct Mirror;
 
 impl Dial<MessageEnd> for Mirror {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
-        Box::pin(async { Ok(MessageEnd::new(Reflection::default(), self.role(), "mirror")) })
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
+        Box::pin(async { Ok(MessageEnd::new(Reflection::default(), self.kind(), "mirror")) })
     }
 
-    fn role(&self) -> Role {
-        Role::Peer
+    fn kind(&self) -> EndKind {
+        EndKind::Peer
     }
 }
 

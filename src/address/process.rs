@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::{Error, plain},
-    flow::{ByteEnd, Role, Task},
+    flow::{BoxFuture, ByteEnd, EndKind},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
@@ -54,7 +54,7 @@ struct Spawn {
 }
 
 impl Dial<ByteEnd> for Spawn {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let failed = |reason: &str| Error::Child { program: self.shown.clone(), reason: reason.to_owned() };
             let mut child = Command::new(&self.program)
@@ -68,12 +68,12 @@ impl Dial<ByteEnd> for Spawn {
                 return Err(failed("has no pipes"));
             };
             let process = Process { child, stdin: Some(stdin), stdout, shown: self.shown.clone() };
-            Ok(ByteEnd::new(process, self.role(), self.shown.as_str()))
+            Ok(ByteEnd::new(process, self.kind(), self.shown.as_str()))
         })
     }
 
-    fn role(&self) -> Role {
-        Role::Process
+    fn kind(&self) -> EndKind {
+        EndKind::Process
     }
 }
 

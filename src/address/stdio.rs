@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::Error,
-    flow::{ByteEnd, Role, Task},
+    flow::{BoxFuture, ByteEnd, EndKind},
 };
 use std::io::IsTerminal;
 
@@ -27,14 +27,14 @@ pub fn stdio() -> Endpoint<Dialled> {
 struct Stdio;
 
 impl Dial<ByteEnd> for Stdio {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
+    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let io = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
-            Ok(ByteEnd::new(io, self.role(), "stdio"))
+            Ok(ByteEnd::new(io, self.kind(), "stdio"))
         })
     }
 
-    fn role(&self) -> Role {
-        Role::Console { terminal: std::io::stdin().is_terminal() }
+    fn kind(&self) -> EndKind {
+        EndKind::Console { terminal: std::io::stdin().is_terminal() }
     }
 }

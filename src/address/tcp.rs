@@ -6,7 +6,7 @@ use crate::{
         Accept, Bind, Build, ByteEndpoint, ConnectContext, Dial, Dialled, Entry, Listening, Listens, ListensAt,
     },
     error::Error,
-    flow::{ByteEnd, Role, Task},
+    flow::{BoxFuture, ByteEnd, EndKind},
     net::{self, HostPort, Peer},
 };
 use std::net::SocketAddr;
@@ -62,19 +62,19 @@ struct Connect {
 }
 
 impl Dial<ByteEnd> for Connect {
-    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
             context.stage = format!("connecting to {}", self.at);
             let socket = net::connect(&self.at).await?;
             if let Ok(address) = socket.peer_addr() {
                 self.report.handshake('*', format_args!("connected to {} ({address})", self.at.host));
             }
-            Ok(ByteEnd::new(socket, self.role(), self.at.to_string()))
+            Ok(ByteEnd::new(socket, self.kind(), self.at.to_string()))
         })
     }
 
-    fn role(&self) -> Role {
-        Role::Peer
+    fn kind(&self) -> EndKind {
+        EndKind::Peer
     }
 
     fn is_remote(&self) -> bool {
@@ -90,7 +90,7 @@ struct Listen {
 const BACKLOG: u32 = 4096;
 
 impl Bind<ByteEnd> for Listen {
-    fn bind(&self) -> Task<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
+    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
         Box::pin(async {
             let failed = |source: std::io::Error| {
                 let hint = match source.kind() {
@@ -143,7 +143,7 @@ struct Socket {
 }
 
 impl Accept<ByteEnd> for Socket {
-    fn accept(&mut self) -> Task<'_, Result<(ByteEnd, Peer), Error>> {
+    fn accept(&mut self) -> BoxFuture<'_, Result<(ByteEnd, Peer), Error>> {
         Box::pin(async {
             loop {
                 match self.listener.accept().await {

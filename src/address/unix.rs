@@ -6,7 +6,7 @@ use crate::{
         Accept, Bind, Build, ByteEndpoint, ConnectContext, Dial, Dialled, Entry, Listening, Listens, ListensAt,
     },
     error::Error,
-    flow::{ByteEnd, Role, Task},
+    flow::{BoxFuture, ByteEnd, EndKind},
     net::{self, Peer},
 };
 use std::{
@@ -64,18 +64,18 @@ struct Connect {
 }
 
 impl Dial<ByteEnd> for Connect {
-    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
             context.stage = format!("connecting to {}", self.path);
             match UnixStream::connect(system_path(&self.path)).await {
-                Ok(socket) => Ok(ByteEnd::new(socket, self.role(), self.path.as_str())),
+                Ok(socket) => Ok(ByteEnd::new(socket, self.kind(), self.path.as_str())),
                 Err(source) => Err(Error::Connect { to: self.path.clone(), source }),
             }
         })
     }
 
-    fn role(&self) -> Role {
-        Role::Peer
+    fn kind(&self) -> EndKind {
+        EndKind::Peer
     }
 
     fn is_remote(&self) -> bool {
@@ -89,7 +89,7 @@ struct Listen {
 }
 
 impl Bind<ByteEnd> for Listen {
-    fn bind(&self) -> Task<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
+    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
         Box::pin(async {
             let failed =
                 |source: io::Error, hint: Option<String>| Error::Listen { on: self.path.clone(), source, hint };
@@ -149,7 +149,7 @@ struct Socket {
 }
 
 impl Accept<ByteEnd> for Socket {
-    fn accept(&mut self) -> Task<'_, Result<(ByteEnd, Peer), Error>> {
+    fn accept(&mut self) -> BoxFuture<'_, Result<(ByteEnd, Peer), Error>> {
         Box::pin(async {
             loop {
                 match self.listener.accept().await {

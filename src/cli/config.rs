@@ -9,7 +9,7 @@ use crate::{
     message::{Close, Kind},
     report::Report,
     tls::{Identity, ServerCertificate, TlsOptions, Trust},
-    ws::{DeflateOptions, WebSocketConfig, WebSocketOptions},
+    ws::{DeflateOptions, Offer, WebSocketConfig, WebSocketOptions},
 };
 use hyper::header::{self, HeaderName, HeaderValue};
 use std::time::Duration;
@@ -111,8 +111,11 @@ impl Config {
                     .max_message_size(Some(websocket.max_ws_message_length))
                     .max_frame_size(Some(websocket.max_ws_frame_length)),
                 deflate: DeflateOptions {
-                    offers: websocket.deflate != DeflateMode::Off,
-                    demands: websocket.deflate == DeflateMode::On,
+                    offer: match websocket.deflate {
+                        DeflateMode::Off => Offer::Never,
+                        DeflateMode::Auto => Offer::Optional,
+                        DeflateMode::On => Offer::Required,
+                    },
                     accepts: match websocket.deflate {
                         DeflateMode::Off => false,
                         // Room servers of this kind do not.
@@ -161,4 +164,24 @@ fn client_headers(
     all.retain(|(name, _)| !given.iter().any(|(other, _)| other == name));
     all.extend(given);
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Parsed;
+    use super::*;
+    use crate::report::LogFormat;
+
+    #[test]
+    fn room_options_have_the_defaults_of_the_command_line() {
+        let Ok(Parsed::Run(cli)) = Cli::parse_args(["wsplice", "--broadcast"].map(Into::into)) else {
+            panic!("no command line")
+        };
+        let config = cli.into_config(Report::new(0, true, LogFormat::Text)).expect("a configuration");
+        assert_eq!(config.rooms, Some(RoomOptions::default()));
+        let limits = &config.websocket.limits;
+        let defaults = WebSocketOptions::default().limits;
+        assert_eq!(limits.max_message_size, defaults.max_message_size);
+        assert_eq!(limits.max_frame_size, defaults.max_frame_size);
+    }
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::Config,
     error::Error,
-    flow::{ByteEnd, MessageEnd, Role, Task},
+    flow::{BoxFuture, ByteEnd, EndKind, MessageEnd},
 };
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -18,13 +18,13 @@ trait Dress<E: Send + 'static>: Send + Sync {
     type Out;
 
     /// Puts them around it.
-    fn dress<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> Task<'a, Result<Self::Out, Error>>;
+    fn dress<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<Self::Out, Error>>;
 }
 
 impl<E: Send + 'static> Dress<E> for Layers<E> {
     type Out = E;
 
-    fn dress<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> Task<'a, Result<E, Error>> {
+    fn dress<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<E, Error>> {
         Box::pin(self.apply(end, context))
     }
 }
@@ -32,7 +32,7 @@ impl<E: Send + 'static> Dress<E> for Layers<E> {
 impl Dress<ByteEnd> for Framed {
     type Out = MessageEnd;
 
-    fn dress<'a>(&'a self, end: ByteEnd, context: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+    fn dress<'a>(&'a self, end: ByteEnd, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         Box::pin(async { self.open(end, context).await?.finish(context).await })
     }
 }
@@ -62,20 +62,20 @@ struct AcceptOne<E, L> {
     origin: Box<dyn Bind<E>>,
     layers: L,
     title: String,
-    role: Role,
+    kind: EndKind,
     config: Arc<Config>,
     listening: Mutex<Option<Box<dyn Accept<E>>>>,
 }
 
 impl<E, L> AcceptOne<E, L> {
     fn new(about: &About, origin: Box<dyn Bind<E>>, layers: L, config: &Arc<Config>) -> Self {
-        let (title, role) = (about.title.clone(), about.role);
-        Self { origin, layers, title, role, config: config.clone(), listening: Mutex::new(None) }
+        let (title, kind) = (about.title.clone(), about.kind);
+        Self { origin, layers, title, kind, config: config.clone(), listening: Mutex::new(None) }
     }
 }
 
 impl<E: Send + 'static, L: Dress<E>> Dial<L::Out> for AcceptOne<E, L> {
-    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<L::Out, Error>> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<L::Out, Error>> {
         Box::pin(async move {
             loop {
                 let (end, peer) = {
@@ -97,7 +97,7 @@ impl<E: Send + 'static, L: Dress<E>> Dial<L::Out> for AcceptOne<E, L> {
         })
     }
 
-    fn role(&self) -> Role {
-        self.role
+    fn kind(&self) -> EndKind {
+        self.kind
     }
 }

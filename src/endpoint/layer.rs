@@ -3,7 +3,7 @@
 use super::{ConnectContext, Dial, Dialled, MessageEndpoint, UpgradeRequest};
 use crate::{
     error::Error,
-    flow::{ByteEnd, Flow, MessageEnd, Role, Task},
+    flow::{BoxFuture, ByteEnd, EndKind, Flow, MessageEnd},
     net::Peer,
 };
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use std::sync::Arc;
 /// A step around a live end, from `In` to `Out`.
 pub trait Transform<In, Out>: Send + Sync {
     /// Wraps it; may exchange a handshake with the peer first.
-    fn apply<'a>(&'a self, inner: In, context: &'a mut ConnectContext) -> Task<'a, Result<Out, Error>>;
+    fn apply<'a>(&'a self, inner: In, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<Out, Error>>;
 
     /// How the result ends a session, given how the wrapped end does.
-    fn role(&self, inner: Role) -> Role {
+    fn kind(&self, inner: EndKind) -> EndKind {
         inner
     }
 }
@@ -61,10 +61,10 @@ pub enum Framing {
 
 impl Framing {
     /// How the result ends a session, given how the byte end does.
-    pub fn role(&self, inner: Role) -> Role {
+    pub fn kind(&self, inner: EndKind) -> EndKind {
         match self {
-            Self::Direct(layer) => layer.role(inner),
-            Self::Upgrade(_) => Role::WebSocket,
+            Self::Direct(layer) => layer.kind(inner),
+            Self::Upgrade(_) => EndKind::WebSocket,
         }
     }
 }
@@ -72,7 +72,7 @@ impl Framing {
 /// The first phase of a server's opening handshake.
 pub trait Receive: Send + Sync {
     /// Serves HTTP on a connection until a request for a WebSocket comes.
-    fn receive<'a>(&'a self, inner: ByteEnd, peer: &'a Peer) -> Task<'a, Result<Box<dyn PendingUpgrade>, Error>>;
+    fn receive<'a>(&'a self, inner: ByteEnd, peer: &'a Peer) -> BoxFuture<'a, Result<Box<dyn PendingUpgrade>, Error>>;
 }
 
 /// The second phase: a client waits for the answer to its opening handshake.
@@ -82,10 +82,10 @@ pub trait PendingUpgrade: Send {
 
     /// Answers 101. `far` is the end that the client is connected with, where there is one; if that is a WebSocket too,
     /// its subprotocol is passed on.
-    fn accept(self: Box<Self>, far: Option<&MessageEnd>) -> Task<'static, Result<MessageEnd, Error>>;
+    fn accept(self: Box<Self>, far: Option<&MessageEnd>) -> BoxFuture<'static, Result<MessageEnd, Error>>;
 
     /// Answers with the HTTP status that tells of this error.
-    fn refuse<'a>(self: Box<Self>, error: &'a Error) -> Task<'a, ()>;
+    fn refuse<'a>(self: Box<Self>, error: &'a Error) -> BoxFuture<'a, ()>;
 }
 
 /// One layer: what it wants and what it gives follow from the variant.
@@ -119,7 +119,7 @@ pub enum Overlay {
 /// A layer around the dialling.
 pub trait Redial: Send + Sync {
     /// How its ends end a session, given how those behind it do.
-    fn role(&self, inner: Role) -> Role;
+    fn kind(&self, inner: EndKind) -> EndKind;
 
     /// Whether its end exists before there is a connection, which it then reports by itself.
     fn connects_later(&self) -> bool;

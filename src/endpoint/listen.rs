@@ -3,7 +3,7 @@
 use crate::{
     config::Config,
     error::Error,
-    flow::{Role, Task},
+    flow::{BoxFuture, EndKind},
     net::Peer,
 };
 use std::io::Write;
@@ -11,11 +11,11 @@ use std::io::Write;
 /// Something that can be listened on; its connections are byte or message ends.
 pub trait Bind<E>: Send + Sync {
     /// Starts listening.
-    fn bind(&self) -> Task<'_, Result<Box<dyn Accept<E>>, Error>>;
+    fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept<E>>, Error>>;
 
     /// How its connections end a session.
-    fn role(&self) -> Role {
-        Role::Peer
+    fn kind(&self) -> EndKind {
+        EndKind::Peer
     }
 }
 
@@ -23,7 +23,7 @@ pub trait Bind<E>: Send + Sync {
 pub trait Accept<E>: Send + Sync {
     /// The next connection. Errors of a single connection are handled inside; an error here concerns the listener itself
     /// and may pass, such as a lack of descriptors.
-    fn accept(&mut self) -> Task<'_, Result<(E, Peer), Error>>;
+    fn accept(&mut self) -> BoxFuture<'_, Result<(E, Peer), Error>>;
 
     /// What `--stdout-announce-listening-ports` prints behind `LISTEN `.
     fn announcement(&self) -> String;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    flow::{ByteEnd, MessageEnd, Task},
+    flow::{BoxFuture, ByteEnd, MessageEnd},
 };
 use std::{future::Future, sync::Arc};
 use tokio::time::timeout;
@@ -105,7 +105,11 @@ macro_rules! within_limit {
 /// The layers around an accepted connection of a message listener.
 pub trait Begin<E: Send + 'static>: Send + Sync {
     /// Puts them around it, up to the point where a client must be answered.
-    fn begin<'s: 'c, 'c>(&'s self, end: E, context: &'c mut ConnectContext) -> Task<'c, Result<Opening<'s>, Error>>;
+    fn begin<'s: 'c, 'c>(
+        &'s self,
+        end: E,
+        context: &'c mut ConnectContext,
+    ) -> BoxFuture<'c, Result<Opening<'s>, Error>>;
 }
 
 impl Begin<ByteEnd> for Framed {
@@ -113,7 +117,7 @@ impl Begin<ByteEnd> for Framed {
         &'s self,
         end: ByteEnd,
         context: &'c mut ConnectContext,
-    ) -> Task<'c, Result<Opening<'s>, Error>> {
+    ) -> BoxFuture<'c, Result<Opening<'s>, Error>> {
         Box::pin(self.open(end, context))
     }
 }
@@ -123,7 +127,7 @@ impl Begin<MessageEnd> for Layers<MessageEnd> {
         &'s self,
         end: MessageEnd,
         context: &'c mut ConnectContext,
-    ) -> Task<'c, Result<Opening<'s>, Error>> {
+    ) -> BoxFuture<'c, Result<Opening<'s>, Error>> {
         Box::pin(async { Ok(Opening::Ready(self.apply(end, context).await?)) })
     }
 }

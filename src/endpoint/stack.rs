@@ -3,17 +3,17 @@
 use super::{Bind, ConnectContext, Framing, Layers, Redial, Transform};
 use crate::{
     error::Error,
-    flow::{ByteEnd, Flow, MessageEnd, Role, Task},
+    flow::{BoxFuture, ByteEnd, EndKind, Flow, MessageEnd},
 };
 use std::fmt;
 
 /// Something that can be opened, again and again.
 pub trait Dial<E>: Send + Sync {
     /// Opens it. Each phase names itself in `context.stage`, for the time limit's error.
-    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<E, Error>>;
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<E, Error>>;
 
     /// How its ends end a session.
-    fn role(&self) -> Role;
+    fn kind(&self) -> EndKind;
 
     /// Whether opening it waits for a peer, so that `--connect-timeout` applies.
     fn is_remote(&self) -> bool {
@@ -49,7 +49,7 @@ pub struct About {
     /// The host that it connects to, which a TLS server must prove.
     pub host: Option<String>,
     /// How it ends a session.
-    pub role: Role,
+    pub kind: EndKind,
     /// There is one of it in a process, so that sessions must share it.
     pub exists_once: bool,
     /// It exists before there is a connection, which it then reports by itself.
@@ -122,7 +122,7 @@ pub struct Framed {
 impl ByteEndpoint<Dialled> {
     /// A byte stream that is dialled. `title` is what errors call it.
     pub fn dial(title: impl fmt::Display, origin: impl Dial<ByteEnd> + 'static) -> Self {
-        let about = About::new(title, origin.role());
+        let about = About::new(title, origin.kind());
         Self { about, origin: Box::new(origin), layers: Layers::default() }
     }
 }
@@ -130,7 +130,7 @@ impl ByteEndpoint<Dialled> {
 impl ByteEndpoint<Listening> {
     /// A listener of byte streams. `title` is what errors call it.
     pub fn listen(title: impl fmt::Display, origin: impl Bind<ByteEnd> + 'static) -> Self {
-        let about = About::new(title, origin.role());
+        let about = About::new(title, origin.kind());
         Self { about, origin: Box::new(origin), layers: Layers::default() }
     }
 }
@@ -139,7 +139,7 @@ impl<O: Origin> ByteEndpoint<O> {
     /// Adds a layer.
     #[must_use]
     pub fn layer(mut self, note: impl Into<LayerNote>, layer: Box<dyn Transform<ByteEnd, ByteEnd>>) -> Self {
-        self.about.add(note.into(), layer.role(self.about.role));
+        self.about.add(note.into(), layer.kind(self.about.kind));
         self.layers.push(layer);
         self
     }
@@ -147,7 +147,7 @@ impl<O: Origin> ByteEndpoint<O> {
     /// Makes messages of its bytes.
     #[must_use]
     pub fn frame(mut self, note: impl Into<LayerNote>, framing: Framing) -> MessageEndpoint<O> {
-        self.about.add(note.into(), framing.role(self.about.role));
+        self.about.add(note.into(), framing.kind(self.about.kind));
         let framed = Framed { bytes: self.layers, framing, messages: Layers::default() };
         MessageEndpoint { about: self.about, stack: MessageStack::Framed(self.origin, framed) }
     }
@@ -163,7 +163,7 @@ impl<O: Origin> ByteEndpoint<O> {
 impl MessageEndpoint<Dialled> {
     /// A message stream that is dialled. `title` is what errors call it.
     pub fn dial(title: impl fmt::Display, origin: impl Dial<MessageEnd> + 'static) -> Self {
-        let about = About::new(title, origin.role());
+        let about = About::new(title, origin.kind());
         let origin: Box<dyn Dial<MessageEnd>> = Box::new(origin);
         Self { about, stack: MessageStack::Native(origin, Layers::default()) }
     }
@@ -172,9 +172,9 @@ impl MessageEndpoint<Dialled> {
     #[must_use]
     pub fn redial(self, note: impl Into<LayerNote>, redial: Box<dyn Redial>) -> Self {
         let mut about = self.about.clone();
-        about.add(note.into(), redial.role(about.role));
+        about.add(note.into(), redial.kind(about.kind));
         about.connects_later |= redial.connects_later();
-        about.exists_once &= !matches!(about.role, Role::Shared { .. });
+        about.exists_once &= !matches!(about.kind, EndKind::Shared { .. });
         Self { about, stack: MessageStack::Native(redial.wrap(self), Layers::default()) }
     }
 }
@@ -183,7 +183,7 @@ impl<O: Origin> MessageEndpoint<O> {
     /// Adds a layer.
     #[must_use]
     pub fn layer(mut self, note: impl Into<LayerNote>, layer: Box<dyn Transform<MessageEnd, MessageEnd>>) -> Self {
-        self.about.add(note.into(), layer.role(self.about.role));
+        self.about.add(note.into(), layer.kind(self.about.kind));
         match &mut self.stack {
             MessageStack::Framed(_, Framed { messages, .. }) | MessageStack::Native(_, messages) => {
                 messages.push(layer)
@@ -253,20 +253,20 @@ impl<O: Origin> From<MessageEndpoint<O>> for Endpoint<O> {
 }
 
 impl About {
-    fn new(title: impl fmt::Display, role: Role) -> Self {
+    fn new(title: impl fmt::Display, kind: EndKind) -> Self {
         Self {
             title: title.to_string(),
             host: None,
-            role,
-            exists_once: matches!(role, Role::Console { .. }),
+            kind,
+            exists_once: matches!(kind, EndKind::Console { .. }),
             connects_later: false,
             layers: Vec::new(),
         }
     }
 
-    fn add(&mut self, note: LayerNote, role: Role) {
+    fn add(&mut self, note: LayerNote, kind: EndKind) {
         self.layers.push(note);
-        self.role = role;
+        self.kind = kind;
     }
 }
 

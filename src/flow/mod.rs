@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 /// A boxed future, for traits that are used as objects.
-pub type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What flows through an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum Incoming {
 
 /// What kind of end this is, for the rules by which a session ends (the manual, HOW A SESSION ENDS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum EndKind {
     /// Standard input and output, which are independent of each other. After the input has ended, replies may still be
     /// wanted at the output.
     Console {
@@ -91,25 +91,25 @@ pub struct ByteEnd {
     /// The stream.
     pub io: Box<dyn ByteIo>,
     /// The rules by which it ends.
-    pub role: Role,
+    pub kind: EndKind,
     /// Its name in errors.
     pub name: Arc<str>,
 }
 
 impl ByteEnd {
-    /// A byte stream of any role.
-    pub fn new(io: impl ByteIo + 'static, role: Role, name: impl Into<Arc<str>>) -> Self {
-        Self { io: Box::new(io), role, name: name.into() }
+    /// A byte stream of any kind.
+    pub fn new(io: impl ByteIo + 'static, kind: EndKind, name: impl Into<Arc<str>>) -> Self {
+        Self { io: Box::new(io), kind, name: name.into() }
     }
 
     /// A socket.
     pub fn peer(io: impl ByteIo + 'static, name: impl Into<Arc<str>>) -> Self {
-        Self::new(io, Role::Peer, name)
+        Self::new(io, EndKind::Peer, name)
     }
 
     /// The name of its input, for errors.
     pub fn input_name(&self) -> &str {
-        if matches!(self.role, Role::Console { .. }) { "standard input" } else { &self.name }
+        if matches!(self.kind, EndKind::Console { .. }) { "standard input" } else { &self.name }
     }
 
     /// The error for a failed read.
@@ -119,7 +119,7 @@ impl ByteEnd {
 
     /// The error for a failed write.
     pub fn write_error(&self, source: io::Error) -> Error {
-        let output_name = if matches!(self.role, Role::Console { .. }) { "standard output" } else { &self.name };
+        let output_name = if matches!(self.kind, EndKind::Console { .. }) { "standard output" } else { &self.name };
         self.error("write", output_name, source)
     }
 
@@ -128,9 +128,9 @@ impl ByteEnd {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof};
         match source.downcast::<Error>() {
             Ok(error) => error,
-            Err(source) => match (self.role, source.kind()) {
+            Err(source) => match (self.kind, source.kind()) {
                 (
-                    Role::Peer | Role::Process,
+                    EndKind::Peer | EndKind::Process,
                     BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut | UnexpectedEof,
                 ) => {
                     let reason = match source.kind() {
@@ -244,7 +244,7 @@ pub struct MessageEnd {
     /// The stream.
     pub io: Box<dyn MessageStream>,
     /// The rules by which it ends.
-    pub role: Role,
+    pub kind: EndKind,
     /// Its name in errors.
     pub name: Arc<str>,
     /// The subprotocol that a server chose, where we are the client of a WebSocket.
@@ -253,7 +253,7 @@ pub struct MessageEnd {
 
 impl MessageEnd {
     /// An end without a subprotocol.
-    pub fn new(io: impl MessageStream + 'static, role: Role, name: impl Into<Arc<str>>) -> Self {
-        Self { io: Box::new(io), role, name: name.into(), subprotocol: None }
+    pub fn new(io: impl MessageStream + 'static, kind: EndKind, name: impl Into<Arc<str>>) -> Self {
+        Self { io: Box::new(io), kind, name: name.into(), subprotocol: None }
     }
 }

@@ -1,6 +1,6 @@
 //! A message end that follows a script, for tests of what runs on top of ends. Use it with tokio's paused time.
 
-use super::{ControlFrame, ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Role, Transfer};
+use super::{ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream, Transfer};
 use crate::{
     error::Error,
     message::{Close, Kind, Message},
@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// A script: what an end says, in this order, and how it takes what it is sent. When the script is over, the end is
 /// silent.
 pub struct Script {
-    role: Role,
+    kind: EndKind,
     steps: VecDeque<Step>,
     pong_after: Option<Duration>,
     takes: usize,
@@ -39,9 +39,9 @@ enum Step {
 
 impl Script {
     /// An end of this kind. It takes everything at once and answers pings at once.
-    pub fn new(role: Role) -> Self {
+    pub fn new(kind: EndKind) -> Self {
         Self {
-            role,
+            kind,
             steps: VecDeque::new(),
             pong_after: Some(Duration::ZERO),
             takes: usize::MAX,
@@ -123,7 +123,7 @@ impl Script {
     /// The end, and the log of what it was sent.
     pub fn start(self) -> (MessageEnd, Log) {
         let log = Log { started: Instant::now(), lines: Arc::default() };
-        let role = self.role;
+        let kind = self.kind;
         let stream = Scripted {
             script: self,
             log: log.clone(),
@@ -137,7 +137,7 @@ impl Script {
             pong: None,
             observers: ControlObservers::default(),
         };
-        (MessageEnd::new(stream, role, "script"), log)
+        (MessageEnd::new(stream, kind, "script"), log)
     }
 }
 
@@ -255,7 +255,7 @@ impl MessageStream for Scripted {
     }
 
     fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.script.role != Role::WebSocket {
+        if self.script.kind != EndKind::WebSocket {
             return Poll::Ready(Ok(()));
         }
         if self.pong.is_none() {

@@ -23,9 +23,9 @@ pub struct ChunkStream {
 impl ChunkStream {
     /// Turns a byte end into a message end.
     pub fn frame(inner: ByteEnd, kind: Kind) -> MessageEnd {
-        let (role, name) = (inner.role, inner.name.clone());
+        let (end_kind, name) = (inner.kind, inner.name.clone());
         let stream = Self { end: inner, kind, read: BytesMut::new(), ended: false, out: Bytes::new() };
-        MessageEnd::new(stream, role, name)
+        MessageEnd::new(stream, end_kind, name)
     }
 
     /// Takes the next message out of `read`. Text is cut between characters: the start of an incomplete one stays.

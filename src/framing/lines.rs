@@ -39,7 +39,7 @@ pub struct LineStream {
 impl LineStream {
     /// Turns a byte end into a message end.
     pub fn frame(inner: ByteEnd, framing: FramingOptions) -> MessageEnd {
-        let (role, name) = (inner.role, inner.name.clone());
+        let (end_kind, name) = (inner.kind, inner.name.clone());
         let stream = Self {
             end: inner,
             read: BytesMut::new(),
@@ -50,7 +50,7 @@ impl LineStream {
             out_is_long: false,
             framing,
         };
-        MessageEnd::new(stream, role, name)
+        MessageEnd::new(stream, end_kind, name)
     }
 
     fn unfit(&self, reason: String, hint: &'static str) -> Error {

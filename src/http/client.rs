@@ -41,7 +41,7 @@ pub async fn upgrade(
     config: &Config,
     request: Option<&UpgradeRequest>,
 ) -> Result<(Upgraded, Option<String>), Error> {
-    let ByteEnd { io, role, name } = end;
+    let ByteEnd { io, kind, name } = end;
     let handshake = Handshake::new(url, config, request)?;
     let request = handshake.request(url, config);
     let report = config.report;
@@ -64,12 +64,12 @@ pub async fn upgrade(
     let (subprotocol, deflate) =
         check(response.headers(), &handshake.key, &handshake.subprotocols, &handshake.extensions)
             .map_err(|reason| refused(format!("it answered 101, but {reason}"), None))?;
-    if deflate.is_none() && handshake.extensions.is_demanded() {
+    if deflate.is_none() && handshake.extensions.is_required() {
         let reason = "it does not compress messages (permessage-deflate)".into();
         return Err(refused(reason, Some("--deflate on insists on it; --deflate auto does without".into())));
     }
     let parts = connection.end().await.map_err(|error| explain(&name, &error))?;
-    let end = ByteEnd { io: parts.io.into_inner(), role, name };
+    let end = ByteEnd { io: parts.io.into_inner(), kind, name };
     Ok((Upgraded { end, early: parts.read_buf.into(), deflate }, subprotocol))
 }
 
@@ -196,7 +196,7 @@ fn parsed(text: &str) -> Option<HeaderValue> {
 
 /// What RFC 6455 section 4.1 demands of a 101. Gives the subprotocol that the server chose, and what it says about
 /// permessage-deflate.
-pub(super) fn check(
+pub(crate) fn check(
     headers: &HeaderMap,
     key: &HeaderValue,
     offered: &[HeaderValue],

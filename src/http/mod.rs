@@ -2,10 +2,8 @@
 
 pub mod client;
 mod files;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod patience;
-mod route;
+pub(crate) mod route;
 mod server;
 
 pub use route::{HEALTH_PATH, choose_protocol};
@@ -19,12 +17,12 @@ use hyper::{
 
 /// Whether a header that is a comma-separated list, possibly on several lines, holds a token. Case does not matter
 /// (RFC 9110 section 5.6.1), so `Connection: keep-alive, Upgrade` holds `upgrade`.
-fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+pub(crate) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     list(headers, name).any(|member| member.eq_ignore_ascii_case(token))
 }
 
 /// The members of a header that is a comma-separated list, in their order.
-fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+pub(crate) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers.get_all(name).into_iter().flat_map(members)
 }
 

@@ -5,7 +5,7 @@ use crate::{
     access::Denied,
     config::{ServerOptions, StaticFile},
     endpoint::UpgradeRequest,
-    flow::{MessageEnd, Role},
+    flow::{EndKind, MessageEnd},
     net::Peer,
     ws::is_request_key,
 };
@@ -122,7 +122,7 @@ pub fn choose_protocol(
         (None, Some(MessageEnd { subprotocol: Some(agreed), .. })) => {
             offers.iter().find(|offer| *offer == agreed).cloned()
         }
-        (None, Some(MessageEnd { role: Role::WebSocket, .. })) => None,
+        (None, Some(MessageEnd { kind: EndKind::WebSocket, .. })) => None,
         (None, _) => offers.first().cloned(),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     endpoint::{Accept, UpgradeRequest},
     error::Error,
-    flow::{ByteEnd, ByteIo, Role},
+    flow::{ByteEnd, ByteIo, EndKind},
     net::Peer,
     ws::{Upgraded, accept_deflate, derive_accept_key},
 };
@@ -50,7 +50,7 @@ const MAX_HEAD: usize = 64 * 1024;
 /// # Errors
 /// [`Error::NoUpgrade`] when the connection ends without one, and [`Error::BadRequest`] when what came is not HTTP.
 pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<PendingUpgrade, Error> {
-    let ByteEnd { io, role, name } = end;
+    let ByteEnd { io, kind, name } = end;
     let (sender, mut receiver) = oneshot::channel();
     let service = Service { peer: peer.clone(), config: config.clone(), upgrade: Mutex::new(Some(sender)) };
     let service = Arc::new(service);
@@ -83,7 +83,7 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
             Err(error) => Err(explain(&name, &error, config)),
         },
         Ok(received) = &mut receiver => {
-            Ok(PendingUpgrade { received, connection, role, name, config: config.clone() })
+            Ok(PendingUpgrade { received, connection, kind, name, config: config.clone() })
         }
     }
 }
@@ -104,7 +104,7 @@ struct Received {
 pub struct PendingUpgrade {
     received: Received,
     connection: Connection,
-    role: Role,
+    kind: EndKind,
     name: Arc<str>,
     config: Arc<Config>,
 }
@@ -120,13 +120,13 @@ impl PendingUpgrade {
     /// # Errors
     /// [`Error::NoUpgrade`] when the client is gone.
     pub async fn accept(self, protocol: Option<HeaderValue>) -> Result<Upgraded, Error> {
-        let Self { received: Received { key, extensions, answer, .. }, connection, role, name, config } = self;
+        let Self { received: Received { key, extensions, answer, .. }, connection, kind, name, config } = self;
         let offers = extensions.iter().map(HeaderValue::as_bytes);
         let (deflate, extension) = accept_deflate(offers, &config.websocket.deflate).unzip();
         // Where nobody takes it the connection has ended, and says so.
         let _ = answer.send(switching_protocols(&key, protocol, extension.as_deref()));
         let (io, early) = connection.await.map_err(|error| explain(&name, &error, &config))?;
-        Ok(Upgraded { end: ByteEnd { io: io.into_inner(), role, name }, early: early.into(), deflate })
+        Ok(Upgraded { end: ByteEnd { io: io.into_inner(), kind, name }, early: early.into(), deflate })
     }
 
     /// Answers with the status that tells of this error, and ends the connection.

@@ -6,7 +6,7 @@ use crate::{
         Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial, UpgradeRequest,
     },
     error::Error,
-    flow::{ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{BoxFuture, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
     net::Peer,
     report::Report,
@@ -43,7 +43,7 @@ struct Autoreconnect {
 }
 
 impl Redial for Autoreconnect {
-    fn role(&self, inner: Role) -> Role {
+    fn kind(&self, inner: EndKind) -> EndKind {
         inner
     }
 
@@ -62,7 +62,7 @@ struct RedialForever {
 }
 
 impl Dial<MessageEnd> for RedialForever {
-    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         Box::pin(async move {
             let mut line = ReconnectingStream {
                 inner: self.inner.clone(),
@@ -77,12 +77,12 @@ impl Dial<MessageEnd> for RedialForever {
                 observers: ControlObservers::default(),
             };
             line.state = State::Dialling(line.attempt(Duration::ZERO));
-            Ok(MessageEnd::new(line, self.role(), self.inner.about.title.as_str()))
+            Ok(MessageEnd::new(line, self.kind(), self.inner.about.title.as_str()))
         })
     }
 
-    fn role(&self) -> Role {
-        self.inner.about.role
+    fn kind(&self) -> EndKind {
+        self.inner.about.kind
     }
 }
 
@@ -104,13 +104,13 @@ struct ReconnectingStream {
 }
 
 enum State {
-    Dialling(Task<'static, Result<MessageEnd, Error>>),
+    Dialling(BoxFuture<'static, Result<MessageEnd, Error>>),
     Live(MessageEnd),
     Over,
 }
 
 impl ReconnectingStream {
-    fn attempt(&self, pause: Duration) -> Task<'static, Result<MessageEnd, Error>> {
+    fn attempt(&self, pause: Duration) -> BoxFuture<'static, Result<MessageEnd, Error>> {
         let inner = self.inner.clone();
         let mut context = ConnectContext::new(Peer::named(&inner.about.title), self.limit);
         context.request.clone_from(&self.request);

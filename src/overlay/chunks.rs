@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, Transform},
     error::Error,
-    flow::{ByteEnd, MessageEnd, Task},
+    flow::{BoxFuture, ByteEnd, MessageEnd},
     framing::{ChunkStream, FramingOptions},
     message::Kind,
 };
@@ -29,7 +29,7 @@ struct Chunks {
 }
 
 impl Transform<ByteEnd, MessageEnd> for Chunks {
-    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         Box::pin(async move { Ok(ChunkStream::frame(inner, self.kind)) })
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, Transform},
     error::Error,
-    flow::{ByteEnd, MessageEnd, Task},
+    flow::{BoxFuture, ByteEnd, MessageEnd},
     framing::{FramingOptions, LineStream},
 };
 
@@ -27,7 +27,7 @@ pub fn lines(options: &FramingOptions) -> (&'static str, Framing) {
 struct Lines(FramingOptions);
 
 impl Transform<ByteEnd, MessageEnd> for Lines {
-    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         Box::pin(async move { Ok(LineStream::frame(inner, self.0)) })
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
-    flow::{ByteEnd, ControlFrame, Flow, Incoming, MessageEnd, MessageLayer, MessageStream, Task, Transfer},
+    flow::{BoxFuture, ByteEnd, ControlFrame, Flow, Incoming, MessageEnd, MessageLayer, MessageStream, Transfer},
     message::{Close, Message},
     report,
 };
@@ -39,14 +39,18 @@ const SHOWN: usize = 200;
 struct Log;
 
 impl Transform<ByteEnd, ByteEnd> for Log {
-    fn apply<'a>(&'a self, mut inner: ByteEnd, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
+    fn apply<'a>(&'a self, mut inner: ByteEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         inner.io = Box::new(LoggedBytes { io: inner.io, name: inner.name.clone() });
         Box::pin(async { Ok(inner) })
     }
 }
 
 impl Transform<MessageEnd, MessageEnd> for Log {
-    fn apply<'a>(&'a self, mut inner: MessageEnd, _: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+    fn apply<'a>(
+        &'a self,
+        mut inner: MessageEnd,
+        _: &'a mut ConnectContext,
+    ) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         let name = inner.name.clone();
         inner.io.observe_control(Arc::new(move |transfer, frame| {
             let mark = match transfer {

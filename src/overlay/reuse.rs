@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     endpoint::{Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial},
     error::Error,
-    flow::{ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Role, Task},
+    flow::{BoxFuture, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
 };
 use std::{
@@ -43,7 +43,7 @@ struct Reuse {
 }
 
 impl Redial for Reuse {
-    fn role(&self, inner: Role) -> Role {
+    fn kind(&self, inner: EndKind) -> EndKind {
         shared(inner)
     }
 
@@ -56,9 +56,9 @@ impl Redial for Reuse {
     }
 }
 
-/// The role that a shared end has for its members.
-fn shared(inner: Role) -> Role {
-    Role::Shared { outlives_input: matches!(inner, Role::Console { .. } | Role::Source | Role::Sink) }
+/// The kind that a shared end has for its members.
+fn shared(inner: EndKind) -> EndKind {
+    EndKind::Shared { outlives_input: matches!(inner, EndKind::Console { .. } | EndKind::Source | EndKind::Sink) }
 }
 
 struct SharedDial {
@@ -68,7 +68,7 @@ struct SharedDial {
 }
 
 impl Dial<MessageEnd> for SharedDial {
-    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         Box::pin(async move {
             let mut current = self.current.lock().await;
             let hub = match &*current {
@@ -84,8 +84,8 @@ impl Dial<MessageEnd> for SharedDial {
         })
     }
 
-    fn role(&self) -> Role {
-        shared(self.inner.about.role)
+    fn kind(&self) -> EndKind {
+        shared(self.inner.about.kind)
     }
 }
 
@@ -124,7 +124,7 @@ struct Hub {
     /// A copy of the shared end's progress, for members.
     progress: AtomicU64,
     name: Arc<str>,
-    role: Role,
+    kind: EndKind,
     subprotocol: Option<String>,
 }
 
@@ -230,7 +230,7 @@ impl Hub {
             state: Mutex::default(),
             progress: AtomicU64::new(end.io.progress()),
             name: end.name.clone(),
-            role: shared(end.role),
+            kind: shared(end.kind),
             subprotocol: end.subprotocol.clone(),
         });
         let mut owner = Owner {
@@ -275,7 +275,7 @@ impl Hub {
         drop(state);
         let name = hub.name.clone();
         let subprotocol = hub.subprotocol.clone();
-        MessageEnd { subprotocol, ..MessageEnd::new(Membership { hub: hub.clone(), id, last: 0 }, hub.role, name) }
+        MessageEnd { subprotocol, ..MessageEnd::new(Membership { hub: hub.clone(), id, last: 0 }, hub.kind, name) }
     }
 }
 
@@ -396,7 +396,7 @@ impl Owner {
                 Incoming::Message(message) => self.held = Some(message),
                 Incoming::End(close) => {
                     let mut state = self.hub.lock();
-                    if self.hub.role == (Role::Shared { outlives_input: true }) {
+                    if self.hub.kind == (EndKind::Shared { outlives_input: true }) {
                         state.input_has_ended = true;
                     } else {
                         state.over = Some(Over::Ended(close));
@@ -575,7 +575,7 @@ mod tests {
 
     /// A shared WebSocket whose pong takes a second.
     fn shared() -> (Arc<Hub>, Log) {
-        let (end, log) = Script::new(Role::WebSocket).pongs_after(1000).start();
+        let (end, log) = Script::new(EndKind::WebSocket).pongs_after(1000).start();
         (Hub::start(end, Duration::from_secs(5)), log)
     }
 
@@ -626,7 +626,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_end_of_the_shared_end_ends_the_wait_for_a_confirmation() {
-        let (end, _) = Script::new(Role::WebSocket).never_pongs().after(300).closes(1000, "").start();
+        let (end, _) = Script::new(EndKind::WebSocket).never_pongs().after(300).closes(1000, "").start();
         let hub = Hub::start(end, Duration::from_secs(5));
         assert_eq!(confirmed(&mut Hub::join(&hub), None, Instant::now()).await, 300);
     }

@@ -4,7 +4,7 @@ use crate::{
     config::Config,
     endpoint::{Adds, Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
-    flow::{ByteEnd, Task},
+    flow::{BoxFuture, ByteEnd},
     report::Report,
     tls,
 };
@@ -96,14 +96,14 @@ struct Connect {
 }
 
 impl Transform<ByteEnd, ByteEnd> for Connect {
-    fn apply<'a>(&'a self, inner: ByteEnd, context: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
+    fn apply<'a>(&'a self, inner: ByteEnd, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
             context.stage = format!("waiting for {} in the TLS handshake", inner.name);
-            let (role, name) = (inner.role, inner.name);
+            let (kind, name) = (inner.kind, inner.name);
             match TlsConnector::from(self.config.clone()).connect(self.name.clone(), inner.io).await {
                 Ok(stream) => {
                     self.report.handshake('*', format_args!("TLS {}", tls::describe(stream.get_ref().1)));
-                    Ok(ByteEnd::new(Worded { stream, name: name.clone(), peer: tls::Peer::Server }, role, name))
+                    Ok(ByteEnd::new(Worded { stream, name: name.clone(), peer: tls::Peer::Server }, kind, name))
                 }
                 Err(error) => Err(tls::in_words(&name, tls::Peer::Server, &error)),
             }
@@ -117,12 +117,12 @@ struct Accept {
 }
 
 impl Transform<ByteEnd, ByteEnd> for Accept {
-    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> Task<'a, Result<ByteEnd, Error>> {
+    fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
-            let (role, name) = (inner.role, inner.name);
+            let (kind, name) = (inner.kind, inner.name);
             match timeout(self.limit, TlsAcceptor::from(self.config.clone()).accept(inner.io)).await {
                 Ok(Ok(stream)) => {
-                    Ok(ByteEnd::new(Worded { stream, name: name.clone(), peer: tls::Peer::Client }, role, name))
+                    Ok(ByteEnd::new(Worded { stream, name: name.clone(), peer: tls::Peer::Client }, kind, name))
                 }
                 Ok(Err(error)) => Err(tls::in_words(&name, tls::Peer::Client, &error)),
                 Err(_) => Err(Error::TimedOut {

@@ -7,7 +7,7 @@ use crate::{
         UpgradeRequest,
     },
     error::Error,
-    flow::{ByteEnd, MessageEnd, Role, Task},
+    flow::{BoxFuture, ByteEnd, EndKind, MessageEnd},
     http,
     net::{Peer, WebSocketUrl},
     report::{self, Level},
@@ -63,7 +63,11 @@ struct Connect {
 }
 
 impl Transform<ByteEnd, MessageEnd> for Connect {
-    fn apply<'a>(&'a self, mut inner: ByteEnd, context: &'a mut ConnectContext) -> Task<'a, Result<MessageEnd, Error>> {
+    fn apply<'a>(
+        &'a self,
+        mut inner: ByteEnd,
+        context: &'a mut ConnectContext,
+    ) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         Box::pin(async move {
             context.stage = format!("waiting for {} to answer the WebSocket handshake", self.name);
             inner.name = self.name.clone();
@@ -73,8 +77,8 @@ impl Transform<ByteEnd, MessageEnd> for Connect {
         })
     }
 
-    fn role(&self, _: Role) -> Role {
-        Role::WebSocket
+    fn kind(&self, _: EndKind) -> EndKind {
+        EndKind::WebSocket
     }
 }
 
@@ -83,7 +87,7 @@ struct Upgrade {
 }
 
 impl Receive for Upgrade {
-    fn receive<'a>(&'a self, inner: ByteEnd, peer: &'a Peer) -> Task<'a, Result<Box<dyn PendingUpgrade>, Error>> {
+    fn receive<'a>(&'a self, inner: ByteEnd, peer: &'a Peer) -> BoxFuture<'a, Result<Box<dyn PendingUpgrade>, Error>> {
         Box::pin(async move {
             let pending = http::receive(inner, peer, &self.config).await?;
             Ok(Box::new(Pending { pending, config: self.config.clone() }) as Box<dyn PendingUpgrade>)
@@ -101,7 +105,7 @@ impl PendingUpgrade for Pending {
         self.pending.request()
     }
 
-    fn accept(self: Box<Self>, far: Option<&MessageEnd>) -> Task<'static, Result<MessageEnd, Error>> {
+    fn accept(self: Box<Self>, far: Option<&MessageEnd>) -> BoxFuture<'static, Result<MessageEnd, Error>> {
         let protocol = http::choose_protocol(self.pending.request(), far, &self.config.server);
         Box::pin(async move {
             let upgraded = self.pending.accept(protocol).await?;
@@ -109,7 +113,7 @@ impl PendingUpgrade for Pending {
         })
     }
 
-    fn refuse<'a>(self: Box<Self>, error: &'a Error) -> Task<'a, ()> {
+    fn refuse<'a>(self: Box<Self>, error: &'a Error) -> BoxFuture<'a, ()> {
         Box::pin(self.pending.refuse(error))
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         Listening, MessageEndpoint, MessageStack, Origin, Overlay,
     },
     error::Error,
-    flow::{ByteEnd, Flow, Role},
+    flow::{ByteEnd, EndKind, Flow},
     framing::FramingOptions,
     message::Kind,
     net::HostPort,
@@ -247,7 +247,7 @@ fn framed<O: Origin>(endpoint: Endpoint<O>, options: &FramingOptions, because: &
         Endpoint::Bytes(endpoint) => {
             let as_lines = match options.kind {
                 Some(kind) => kind == Kind::Text,
-                None => lines_by_default(endpoint.about.role),
+                None => lines_by_default(endpoint.about.kind),
             };
             let (name, framing) = if as_lines { overlay::lines(options) } else { overlay::chunks(options) };
             endpoint.frame(LayerNote::inserted(name, format!("bytes here, {because}")), framing)
@@ -270,7 +270,7 @@ fn share(endpoint: Endpoint<Dialled>, other: Flow, config: &Config) -> MessageEn
     shared.redial(LayerNote::inserted(name, "it exists once and all clients share it"), redial)
 }
 
-/// Whether a byte end of this role is read by lines unless told otherwise (the manual, TEXT AND BINARY).
-fn lines_by_default(role: Role) -> bool {
-    matches!(role, Role::Console { .. } | Role::Source | Role::Sink | Role::Process)
+/// Whether a byte end of this kind is read by lines unless told otherwise (the manual, TEXT AND BINARY).
+fn lines_by_default(kind: EndKind) -> bool {
+    matches!(kind, EndKind::Console { .. } | EndKind::Source | EndKind::Sink | EndKind::Process)
 }

@@ -2,11 +2,12 @@
 
 use super::hub::{Hub, Membership};
 use crate::{
-    cli::{Cli, Parsed},
+    config::RoomOptions,
     error::Error,
     flow::ByteEnd,
     message::{Kind, Message},
     report::{LogFormat, Report},
+    ws::WebSocketOptions,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -25,13 +26,8 @@ impl Fanout {
     ///
     /// The options of the room server cannot be made, which does not happen.
     pub fn new(members: usize, size: usize) -> Result<Self, Error> {
-        let Parsed::Run(cli) = Cli::parse_args(["wsplice", "--broadcast"].map(Into::into))? else {
-            unreachable!("it asks for no help")
-        };
         let report = Report::new(0, true, LogFormat::Text);
-        let config = cli.into_config(report)?;
-        let options = config.rooms.unwrap_or_else(|| unreachable!("it is a room server"));
-        let hub = Arc::new(Hub::new(options, config.websocket, report));
+        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default(), report));
         let join = |_| {
             let membership = hub.join("/", "member", None)?;
             membership.member.connect(ByteEnd::peer(join(empty(), sink()), "member"), None);

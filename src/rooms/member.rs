@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     flow::ByteEnd,
     message::{Close, Message},
-    session::Stop,
+    session::Shutdown,
     ws::{CLOSE_READ_TIMEOUT, Event, Heartbeat, Inflater, ReadEnd, ReadError, Reader, Role, Upgraded},
 };
 use bytes::Bytes;
@@ -115,7 +115,7 @@ impl Member {
 pub fn run(
     membership: Membership,
     upgraded: Upgraded,
-    stop: &Stop,
+    stop: &Shutdown,
     grace: Duration,
 ) -> impl Future<Output = Result<(), Error>> {
     let mut task = MemberTask::new(membership, upgraded);
@@ -425,10 +425,11 @@ impl AsyncRead for Socket<'_> {
 mod tests {
     use super::*;
     use crate::{
-        cli::{Cli, Parsed},
+        config::RoomOptions,
         message::Kind,
         report::{LogFormat, Report},
         rooms::hub::Hub,
+        ws::WebSocketOptions,
     };
     use tokio::io::AsyncWrite;
 
@@ -457,13 +458,8 @@ mod tests {
 
     #[test]
     fn a_delivery_that_panics_does_not_silence_its_room() {
-        let Ok(Parsed::Run(cli)) = Cli::parse_args(["wsplice", "--broadcast"].map(Into::into)) else {
-            panic!("no command line")
-        };
         let report = Report::new(0, true, LogFormat::Text);
-        let config = cli.into_config(report).expect("a configuration");
-        let options = config.rooms.expect("options of rooms");
-        let hub = Arc::new(Hub::new(options, config.websocket, report));
+        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default(), report));
         let membership = hub.join("/", "broken", None).expect("a membership");
         membership.member.connect(ByteEnd::peer(Panics, "broken"), None);
         let hello = Message { kind: Kind::Text, payload: Bytes::from_static(b"hello") };

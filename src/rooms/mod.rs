@@ -23,7 +23,7 @@ use crate::{
     http,
     net::Peer,
     plan::RoomServer,
-    session::{Handle, Stop, accept_all},
+    session::{Handle, Shutdown, accept_all},
 };
 use hub::Hub;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -36,7 +36,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 ///
 /// # Errors
 /// When the listener or that of the metrics cannot be opened, and [`Error::Signal`].
-pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
+pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown) -> Result<(), Error> {
     let RoomServer { about, origin, layers, options } = server;
     allow_all_descriptors();
     // First, so that everything is there when the listener is announced.
@@ -75,7 +75,7 @@ struct RoomHandler {
     layers: Layers<ByteEnd>,
     hub: Arc<Hub>,
     config: Arc<Config>,
-    stop: Stop,
+    stop: Shutdown,
 }
 
 impl Handle<ByteEnd> for RoomHandler {

@@ -5,7 +5,7 @@ use super::pump::{Pump, Stage, Summary};
 use crate::{
     config::{AfterEof, Replies},
     error::Error,
-    flow::Role,
+    flow::EndKind,
     message::Close,
 };
 use std::{future::Future, pin::Pin, task::Context, time::Duration};
@@ -71,12 +71,14 @@ impl Pump<'_> {
     /// The stage of direction `i` after its source, which is not a WebSocket, has ended.
     fn stage_after_input(&self, i: usize) -> Stage {
         let answers = self.directions[1 - i].stage == Stage::Moving;
-        let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
-        if self.rules.after_eof == AfterEof::KeepOpen || from == (Role::Shared { outlives_input: true }) {
+        let [from, to] = [self.ends[i].kind, self.ends[1 - i].kind];
+        if self.rules.after_eof == AfterEof::KeepOpen || from == (EndKind::Shared { outlives_input: true }) {
             Stage::Parked
-        } else if i == 0 && answers && self.rules.replies != Replies::Any && to == Role::WebSocket {
+        } else if i == 0 && answers && self.rules.replies != Replies::Any && to == EndKind::WebSocket {
             Stage::AwaitingReplies
-        } else if matches!((from, to), (Role::Console { .. }, Role::WebSocket | Role::Shared { .. })) && answers {
+        } else if matches!((from, to), (EndKind::Console { .. }, EndKind::WebSocket | EndKind::Shared { .. }))
+            && answers
+        {
             Stage::Confirming(Instant::now() + CONFIRM_TIMEOUT)
         } else {
             Stage::Finishing
@@ -92,7 +94,7 @@ impl Pump<'_> {
         }
         self.directions[i].ended = true;
         self.directions[i].close = close;
-        if self.ends[i].role == Role::WebSocket {
+        if self.ends[i].kind == EndKind::WebSocket {
             self.directions[i].stage = Stage::Finishing;
             // A peer that has closed sends no replies to wait for.
             let other = &mut self.directions[1 - i];
@@ -111,15 +113,17 @@ impl Pump<'_> {
 
     /// Direction `i` is done. Ends the other direction too if nothing can come from there.
     pub(super) fn direction_done(&mut self, i: usize) {
-        let [from, to] = [self.ends[i].role, self.ends[1 - i].role];
+        let [from, to] = [self.ends[i].kind, self.ends[1 - i].kind];
         // When the source has closed or gone, a socket or a process may still reply; standard input, a file or a shared
         // end does not.
         let cannot_reply = match to {
-            Role::Console { terminal: true } => true,
-            Role::Console { .. } | Role::Source | Role::Sink => matches!(from, Role::WebSocket | Role::Process),
+            EndKind::Console { terminal: true } => true,
+            EndKind::Console { .. } | EndKind::Source | EndKind::Sink => {
+                matches!(from, EndKind::WebSocket | EndKind::Process)
+            }
             // Standard input has had its wait for replies.
-            Role::Shared { .. } => from != Role::Peer,
-            Role::Peer | Role::Process | Role::WebSocket => false,
+            EndKind::Shared { .. } => from != EndKind::Peer,
+            EndKind::Peer | EndKind::Process | EndKind::WebSocket => false,
         };
         let nothing_comes = match self.directions[1 - i].stage {
             Stage::Parked | Stage::Confirming(_) | Stage::Lingering | Stage::AwaitingReplies => true,
@@ -140,7 +144,7 @@ impl Pump<'_> {
     /// The destination of direction `i` failed to write. If it can still be read, it is: a reply or the reason may be
     /// waiting there.
     pub(super) fn write_failed(&mut self, i: usize, error: Error) {
-        let may_explain = matches!(self.ends[1 - i].role, Role::WebSocket | Role::Peer | Role::Shared { .. })
+        let may_explain = matches!(self.ends[1 - i].kind, EndKind::WebSocket | EndKind::Peer | EndKind::Shared { .. })
             && self.directions[1 - i].stage == Stage::Moving;
         if may_explain && self.write_error.is_none() {
             self.write_error = Some(error);
@@ -184,8 +188,8 @@ impl Pump<'_> {
         self.close_wait = self.rules.grace;
         self.timers.deadline = Some(Instant::now() + self.rules.grace);
         for i in 0..2 {
-            let drains = self.ends[i].role == Role::WebSocket
-                && self.ends[1 - i].role != Role::WebSocket
+            let drains = self.ends[i].kind == EndKind::WebSocket
+                && self.ends[1 - i].kind != EndKind::WebSocket
                 && matches!(self.directions[i].stage, Stage::Moving | Stage::Discarding);
             if !drains && self.directions[i].stage != Stage::Done {
                 self.directions[i].stage = Stage::Finishing;
@@ -197,7 +201,7 @@ impl Pump<'_> {
     /// Whether `--close-timeout` applies: one direction has ended, and at least one end is a WebSocket. Between byte
     /// streams a half-close may last for ever.
     fn is_closing(&self) -> bool {
-        self.ends.iter().any(|end| end.role == Role::WebSocket)
+        self.ends.iter().any(|end| end.kind == EndKind::WebSocket)
             && self.directions.iter().any(|direction| matches!(direction.stage, Stage::Done | Stage::Finishing))
     }
 
@@ -222,8 +226,9 @@ impl Pump<'_> {
     /// Polls the timers; returns whether one of them expired.
     pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> bool {
         let reader_is_slow = (0..2).any(|i| {
-            let to = self.ends[1 - i].role;
-            self.directions[i].is_blocked && matches!(to, Role::Console { .. } | Role::Sink | Role::Shared { .. })
+            let to = self.ends[1 - i].kind;
+            self.directions[i].is_blocked
+                && matches!(to, EndKind::Console { .. } | EndKind::Sink | EndKind::Shared { .. })
         });
         let progress = self.ends.each_ref().map(|end| end.io.progress());
         let has_progress = progress != std::mem::replace(&mut self.timers.progress, progress);
@@ -272,7 +277,9 @@ impl Pump<'_> {
         for i in 0..2 {
             let timed_out =
                 |doing: String| Error::TimedOut { doing, limit: self.rules.close_timeout, option: "--close-timeout" };
-            if self.directions[i].is_blocked && self.directions[1 - i].ended && self.ends[1 - i].role == Role::WebSocket
+            if self.directions[i].is_blocked
+                && self.directions[1 - i].ended
+                && self.ends[1 - i].kind == EndKind::WebSocket
             {
                 // The destination has closed and no longer reads: drop what it does not accept.
                 self.failed[1 - i] = true;
@@ -281,7 +288,7 @@ impl Pump<'_> {
             }
             match self.directions[i].stage {
                 // The time for a reply after the end of its input is over.
-                Stage::Moving | Stage::Discarding if self.ends[i].role != Role::WebSocket => {
+                Stage::Moving | Stage::Discarding if self.ends[i].kind != EndKind::WebSocket => {
                     self.directions[i].stage = Stage::Finishing
                 }
                 Stage::Moving | Stage::Discarding => {

@@ -3,14 +3,14 @@
 mod ending;
 mod pump;
 mod serve;
-mod signal;
+mod shutdown;
 mod spliced;
 #[cfg(test)]
 mod tests;
 
 pub use pump::{Session, Summary};
 pub use serve::{Handle, accept_all};
-pub use signal::Stop;
+pub use shutdown::Shutdown;
 
 use crate::{
     config::Config,
@@ -27,7 +27,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When an end cannot be opened or listened on, what ended the session badly, and [`Error::Signal`].
-pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Stop) -> Result<(), Error> {
+pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Shutdown) -> Result<(), Error> {
     match splice.pair {
         Pair::Bytes(left, right) => {
             let opening = async |context: &mut ConnectContext| {
@@ -80,7 +80,7 @@ async fn open_far(
 }
 
 /// Runs a single session.
-async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config, stop: &Stop) -> Result<(), Error> {
+async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config, stop: &Shutdown) -> Result<(), Error> {
     // `autoreconnect:` logs its own connections.
     if !right.connects_later {
         let from = if left.exists_once { String::new() } else { format!("{} ", left.title) };
@@ -90,7 +90,7 @@ async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config,
 }
 
 /// Runs a session that is open, and reports its end.
-async fn finish(session: Session, peer: &str, config: &Config, stop: &Stop) -> Result<(), Error> {
+async fn finish(session: Session, peer: &str, config: &Config, stop: &Shutdown) -> Result<(), Error> {
     let summary = session.run(&config.session, stop).await?;
     report_close(config.report, peer, &summary);
     match stop.signal() {

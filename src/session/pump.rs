@@ -1,14 +1,14 @@
 //! Copies messages between two ends. One task polls both ends, so they need no split halves, no locks and no channel.
 
 use super::{
-    Stop,
+    Shutdown,
     ending::{SHUTDOWN_TIMEOUT, Timers},
     spliced,
 };
 use crate::{
     config::SessionOptions,
     error::Error,
-    flow::{ByteEnd, Incoming, MessageEnd, Role},
+    flow::{ByteEnd, EndKind, Incoming, MessageEnd},
     framing::ChunkStream,
     message::{Close, Kind},
 };
@@ -43,7 +43,7 @@ impl Session {
     /// # Errors
     ///
     /// The first failure of an end, a close code that reports a failure, or too few replies.
-    pub async fn run(self, rules: &SessionOptions, stop: &Stop) -> Result<Summary, Error> {
+    pub async fn run(self, rules: &SessionOptions, stop: &Shutdown) -> Result<Summary, Error> {
         self.run_until(stop.requested(), rules).await
     }
 
@@ -139,11 +139,11 @@ pub(super) struct Pump<'a> {
 impl<'a> Pump<'a> {
     fn new(left: MessageEnd, right: MessageEnd, rules: &'a SessionOptions) -> Self {
         let direction = |from: &MessageEnd, is_wanted: bool| {
-            let stage = match from.role {
-                Role::Sink => Stage::Parked,
+            let stage = match from.kind {
+                EndKind::Sink => Stage::Parked,
                 // Still read to the end: a WebSocket for its pings and its close frame, a process for its exit status,
                 // a socket because closing it with unread data resets the connection, which can lose what was sent.
-                Role::WebSocket | Role::Process | Role::Peer if !is_wanted => Stage::Discarding,
+                EndKind::WebSocket | EndKind::Process | EndKind::Peer if !is_wanted => Stage::Discarding,
                 _ if !is_wanted => Stage::Parked,
                 _ => Stage::Moving,
             };
@@ -291,7 +291,7 @@ impl<'a> Pump<'a> {
     async fn close_connections(&mut self) {
         let limit = self.close_wait;
         let mut owed: [bool; 2] = std::array::from_fn(|i| {
-            self.ends[i].role == Role::WebSocket && !self.directions[i].ended && !self.failed[i]
+            self.ends[i].kind == EndKind::WebSocket && !self.directions[i].ended && !self.failed[i]
         });
         let ends = &mut self.ends;
         let waiting = poll_fn(|cx| {

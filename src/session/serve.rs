@@ -1,6 +1,6 @@
 //! A listener's sessions: any number at once, each with a far end of its own.
 
-use super::{Session, Stop, finish, open_far};
+use super::{Session, Shutdown, finish, open_far};
 use crate::{
     config::Config,
     endpoint::{
@@ -31,7 +31,7 @@ pub async fn accept_all<E: Send + 'static>(
     mut listener: Box<dyn Accept<E>>,
     handler: Arc<impl Handle<E>>,
     config: &Arc<Config>,
-    stop: &Stop,
+    stop: &Shutdown,
 ) -> Result<(), Error> {
     let places = Arc::new(Semaphore::new(config.server.conncap.map_or(Semaphore::MAX_PERMITS, |cap| cap as usize)));
     let mut sessions = JoinSet::new();
@@ -95,7 +95,7 @@ pub(super) async fn bytes(
     left: ByteEndpoint<Listening>,
     right: ByteEndpoint<Dialled>,
     config: &Arc<Config>,
-    stop: &Stop,
+    stop: &Shutdown,
 ) -> Result<(), Error> {
     let listener = listen(&*left.origin, &left.about.title, config).await?;
     let handler = ByteSessions { layers: left.layers, right, config: config.clone(), stop: stop.clone() };
@@ -107,7 +107,7 @@ pub(super) async fn messages(
     left: MessageEndpoint<Listening>,
     right: MessageEndpoint<Dialled>,
     config: &Arc<Config>,
-    stop: &Stop,
+    stop: &Shutdown,
 ) -> Result<(), Error> {
     let MessageEndpoint { about, stack } = left;
     match stack {
@@ -128,7 +128,7 @@ struct ByteSessions {
     layers: Layers<ByteEnd>,
     right: ByteEndpoint<Dialled>,
     config: Arc<Config>,
-    stop: Stop,
+    stop: Shutdown,
 }
 
 impl Handle<ByteEnd> for ByteSessions {
@@ -152,7 +152,7 @@ struct MessageSessions<L> {
     layers: L,
     right: MessageEndpoint<Dialled>,
     config: Arc<Config>,
-    stop: Stop,
+    stop: Shutdown,
 }
 
 impl<E: Send + 'static, L: Begin<E> + 'static> Handle<E> for MessageSessions<L> {

@@ -59,8 +59,8 @@ pub fn join(left: ByteEnd, right: ByteEnd) -> Result<(MessageEnd, MessageEnd), (
     let (Ok(there), Ok(back)) = (Pipe::open(), Pipe::open()) else { return Err((left, right)) };
     let (there, back) = (Arc::new(Mutex::new(there)), Arc::new(Mutex::new(back)));
     let spliced = |end: ByteEnd, from: &Arc<Mutex<Pipe>>, to: &Arc<Mutex<Pipe>>| {
-        let (role, name) = (end.role, end.name.clone());
-        MessageEnd::new(Spliced { end, from: from.clone(), to: to.clone() }, role, name)
+        let (kind, name) = (end.kind, end.name.clone());
+        MessageEnd::new(Spliced { end, from: from.clone(), to: to.clone() }, kind, name)
     };
     Ok((spliced(left, &there, &back), spliced(right, &back, &there)))
 }

@@ -5,7 +5,7 @@ use crate::{
     config::{AfterEof, Directions, Replies, SessionOptions},
     error::Error,
     flow::{
-        Role,
+        EndKind,
         testing::{Script, rounded},
     },
     message::Close,
@@ -41,15 +41,15 @@ fn replies(enough: u64) -> SessionOptions {
 }
 
 fn console() -> Script {
-    Script::new(Role::Console { terminal: false })
+    Script::new(EndKind::Console { terminal: false })
 }
 
 fn socket() -> Script {
-    Script::new(Role::Peer)
+    Script::new(EndKind::Peer)
 }
 
 fn websocket() -> Script {
-    Script::new(Role::WebSocket)
+    Script::new(EndKind::WebSocket)
 }
 
 fn lost() -> Error {
@@ -176,7 +176,7 @@ async fn a_close_of_the_server_ends_the_wait_for_replies_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shared_end_is_asked_to_confirm_and_stays_when_the_session_ends() {
-    let shared = Script::new(Role::Shared { outlives_input: false }).after(200).says("reply");
+    let shared = Script::new(EndKind::Shared { outlives_input: false }).after(200).says("reply");
     run(console().says("question").ends(), shared, rules())
         .await
         .succeeds()
@@ -187,7 +187,7 @@ async fn a_shared_end_is_asked_to_confirm_and_stays_when_the_session_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_any_other_input_is_told_at_once() {
-    for source in [Role::Source, Role::Peer, Role::Process] {
+    for source in [EndKind::Source, EndKind::Peer, EndKind::Process] {
         let server = websocket().when_finished().closes(1000, "");
         run(Script::new(source).says("data").ends(), server, rules())
             .await
@@ -292,7 +292,7 @@ async fn a_server_behind_a_websocket_may_finish_before_it_answers_the_close() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_is_answered_after_the_last_words_of_a_socket_or_a_process() {
-    for behind in [Role::Peer, Role::Process] {
+    for behind in [EndKind::Peer, EndKind::Process] {
         let client = websocket().says("question").closes(1000, "bye");
         let server = Script::new(behind).when_finished().after(4000).says("answer").after(4000).ends();
         run(client, server, rules())
@@ -405,7 +405,7 @@ async fn a_reader_of_standard_output_that_goes_away_closes_the_session_with_1001
 async fn output_that_cannot_be_written_closes_the_session_with_1011() {
     let error = Error::io("cannot write a file", io::ErrorKind::StorageFull.into());
     let server = websocket().says("one").when_finished().closes(1011, "");
-    run(Script::new(Role::Sink).fails_to_write(0, error), server, rules())
+    run(Script::new(EndKind::Sink).fails_to_write(0, error), server, rules())
         .await
         .fails(|error| matches!(error, Error::Io { .. }))
         .sent_right(&["0 close 1011"]);
@@ -467,7 +467,7 @@ async fn a_half_close_is_passed_on_and_the_other_direction_goes_on_without_a_lim
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_written_is_not_read_and_ends_with_its_source() {
-    run(console().says("data").after(HOUR).ends(), Script::new(Role::Sink).says("never read"), rules())
+    run(console().says("data").after(HOUR).ends(), Script::new(EndKind::Sink).says("never read"), rules())
         .await
         .succeeds()
         .sent_left(&["3600000 close"])
@@ -476,13 +476,13 @@ async fn a_file_that_is_written_is_not_read_and_ends_with_its_source() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_whose_ends_are_both_not_read_is_over_at_once() {
-    let sink = || Script::new(Role::Sink).says("never read");
+    let sink = || Script::new(EndKind::Sink).says("never read");
     run(sink(), sink(), rules()).await.succeeds().sent_left(&[]).sent_right(&[]).took(0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shared_output_goes_on_when_its_input_has_ended() {
-    let shared = Script::new(Role::Shared { outlives_input: true }).ends();
+    let shared = Script::new(EndKind::Shared { outlives_input: true }).ends();
     run(websocket().after(HOUR).says("data").closes(1000, ""), shared, rules())
         .await
         .succeeds()

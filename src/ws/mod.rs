@@ -37,7 +37,7 @@ pub use frame::{append as append_frame, encode as encode_frame};
 pub use frame_log::FrameLog;
 pub use heartbeat::Heartbeat;
 pub use key::{derive_accept_key, generate_key, is_request_key};
-pub use options::{DeflateOptions, WebSocketOptions};
+pub use options::{DeflateOptions, Offer, WebSocketOptions};
 pub use reader::Reader;
 pub use stream::WebSocket;
 /// Our role decides who masks (RFC 6455 section 5.1) and who closes the TCP connection first (section 7.1.1).

@@ -19,13 +19,37 @@ pub struct WebSocketOptions {
     pub deflate: DeflateOptions,
 }
 
+impl Default for WebSocketOptions {
+    /// No pings, close code 1000, messages and frames of up to 64 MiB, no compression.
+    fn default() -> Self {
+        let limits = WebSocketConfig::default().max_message_size(Some(64 << 20)).max_frame_size(Some(64 << 20));
+        Self {
+            ping_interval: None,
+            ping_timeout: None,
+            close: Close::new(1000, ""),
+            limits,
+            deflate: DeflateOptions::default(),
+        }
+    }
+}
+
+/// Whether a client offers permessage-deflate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offer {
+    /// It does not.
+    #[default]
+    Never,
+    /// It does; the server may decline.
+    Optional,
+    /// It does, and fails if the server declines.
+    Required,
+}
+
 /// Negotiation and use of permessage-deflate (RFC 7692).
 #[derive(Clone, Debug, Default)]
 pub struct DeflateOptions {
-    /// As a client, offer it.
-    pub offers: bool,
-    /// As a client, fail if the server does not accept the offer.
-    pub demands: bool,
+    /// What we do as a client.
+    pub offer: Offer,
     /// As a server, accept offers.
     pub accepts: bool,
     /// The compression level, 0 to 9; at 0 nothing is compressed.

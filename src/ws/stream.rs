@@ -113,7 +113,7 @@ impl WebSocket {
             received_control: 0,
             observers: ControlObservers::default(),
         };
-        MessageEnd::new(stream, flow::Role::WebSocket, name)
+        MessageEnd::new(stream, flow::EndKind::WebSocket, name)
     }
 
     fn append(&mut self, opcode: Control, payload: &[u8]) {

@@ -1,7 +1,7 @@
 //! Helpers of tests and fuzz targets: bytes that arrive in pieces, the events read of them, and those that tungstenite reads.
 
 use super::{
-    Agreed, Event, Inflater, Offers, ReadError, Reader, Role, accept_deflate, append_frame,
+    Agreed, Event, Inflater, Offer, Offers, ReadError, Reader, Role, accept_deflate, append_frame,
     buffer::{MAX_READ, MIN_READ},
     deflate::Deflater,
     encode_frame,
@@ -184,7 +184,14 @@ pub fn compare(role: Role, limits: &WebSocketConfig, bytes: &[u8]) {
 
 /// Options that compress every message.
 pub fn options(no_context: bool, window_bits: u8, level: u8) -> DeflateOptions {
-    DeflateOptions { offers: true, accepts: true, level, window_bits, no_context, ..DeflateOptions::default() }
+    DeflateOptions {
+        offer: Offer::Optional,
+        accepts: true,
+        level,
+        window_bits,
+        no_context,
+        ..DeflateOptions::default()
+    }
 }
 
 /// The parameters that these options negotiate on both sides.

@@ -1,7 +1,7 @@
 //! Negotiation of permessage-deflate (RFC 7692 sections 5 and 7.1), without I/O.
 
 use super::header::{Extension, parse};
-use crate::ws::{DeflateOptions, Role};
+use crate::ws::{DeflateOptions, Offer, Role};
 
 /// The extension's name.
 const NAME: &str = "permessage-deflate";
@@ -135,7 +135,7 @@ pub fn accept<'a>(headers: impl IntoIterator<Item = &'a [u8]>, options: &Deflate
 pub struct Offers {
     offers: Vec<Parameters>,
     /// An answer without permessage-deflate is an error.
-    is_demanded: bool,
+    is_required: bool,
 }
 
 impl Offers {
@@ -148,11 +148,11 @@ impl Offers {
             server_bits: limit,
             client_bits: Some(limit),
         };
-        if options.offers {
+        if options.offer != Offer::Never {
             let header = Extension::from(offer).to_string();
-            (Self { offers: vec![offer], is_demanded: options.demands }, Some(header))
+            (Self { offers: vec![offer], is_required: options.offer == Offer::Required }, Some(header))
         } else {
-            (Self { offers: Vec::new(), is_demanded: false }, None)
+            (Self { offers: Vec::new(), is_required: false }, None)
         }
     }
 
@@ -160,7 +160,10 @@ impl Offers {
     pub fn written<'a>(headers: impl IntoIterator<Item = &'a [u8]>, options: &DeflateOptions) -> Self {
         let members = parse(headers).unwrap_or_default();
         let deflate = members.iter().filter(|member| member.name == NAME);
-        Self { offers: deflate.filter_map(|offer| Parameters::of(offer).ok()).collect(), is_demanded: options.demands }
+        Self {
+            offers: deflate.filter_map(|offer| Parameters::of(offer).ok()).collect(),
+            is_required: options.offer == Offer::Required,
+        }
     }
 
     /// The parameters in the headers of an answer.
@@ -189,8 +192,8 @@ impl Offers {
     }
 
     /// Whether an answer without permessage-deflate is an error.
-    pub fn is_demanded(&self) -> bool {
-        self.is_demanded
+    pub fn is_required(&self) -> bool {
+        self.is_required
     }
 }
 

@@ -2,15 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn options() -> DeflateOptions {
-    DeflateOptions {
-        offers: true,
-        demands: false,
-        accepts: true,
-        level: 3,
-        window_bits: 15,
-        no_context: false,
-        threshold: 0,
-    }
+    DeflateOptions { offer: Offer::Optional, accepts: true, level: 3, window_bits: 15, no_context: false, threshold: 0 }
 }
 
 fn answer(offer: &str) -> Option<String> {

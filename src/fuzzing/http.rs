@@ -1,9 +1,9 @@
 //! What reads headers.
 
-use super::{client, has_token, list, route};
+use super::config;
 use crate::{
     access::{AccessOptions, Secrets, token_of_query, without_token},
-    fuzzing::config,
+    http::{client, has_token, list, route},
     net::Peer,
     ws::{Offers, derive_accept_key},
 };

@@ -1,6 +1,9 @@
 //! What `fuzz/` feeds: a function for each parser of ours, with what must hold whatever it is given. Part of no ordinary
 //! build.
 
+mod http;
+
+pub use crate::ws::fuzzing::{extensions, frame_log, inflate, reader};
 use crate::{
     cli::{Cli, Parsed},
     config::Config,
@@ -8,22 +11,11 @@ use crate::{
     report::{LogFormat, Report},
     spec::Spec,
 };
-pub use crate::{
-    http::fuzzing::{access, headers},
-    ws::fuzzing::{extensions, frame_log, inflate, reader},
-};
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
-
-/// Discards a line that would go to standard error.
-pub(crate) fn keeps(_: fmt::Arguments<'_>) -> bool {
-    true
-}
+pub use http::{access, headers};
+use std::sync::{Arc, OnceLock};
 
 /// The usual options. Without -k every TLS client would read the authorities anew, which takes longer than all else.
-pub(crate) fn config() -> Arc<Config> {
+fn config() -> Arc<Config> {
     static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
     let make = || match Cli::parse_args(["wsplice", "-k", "-"].map(Into::into)) {
         Ok(Parsed::Run(cli)) => cli.into_config(Report::new(0, false, LogFormat::Text)).map(Arc::new),

@@ -9,11 +9,11 @@ use tokio::{
 
 /// The wish that everything ends, and the signal that expressed it.
 #[derive(Clone)]
-pub struct Stop {
+pub struct Shutdown {
     signal: watch::Receiver<Option<i32>>,
 }
 
-impl Stop {
+impl Shutdown {
     /// Listens for the signals from now on. The second one ends the process at once.
     pub fn on_signals() -> std::io::Result<Self> {
         let (sender, receiver) = watch::channel(None);
