@@ -2,9 +2,9 @@
 
 pub mod client;
 mod files;
-mod patience;
 pub(crate) mod route;
 mod server;
+mod write_timeout;
 
 pub use route::{HEALTH_PATH, choose_protocol};
 pub use server::{PendingUpgrade, receive, serve_text};

@@ -2,16 +2,16 @@
 
 use super::{
     files,
-    patience::Patience,
     route::{HEALTH_PATH, Route, route},
     show_headers,
+    write_timeout::{self, WriteTimeout},
 };
 use crate::{
     access::{Denied, without_token},
     config::Config,
     endpoint::{Accept, UpgradeRequest},
     error::Error,
-    flow::{ByteEnd, ByteIo, EndKind},
+    flow::{ByteEnd, EndKind},
     net::Peer,
     ws::{Upgraded, accept_deflate, derive_accept_key},
 };
@@ -62,7 +62,7 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
         .half_close(true)
         .title_case_headers(true)
         .serve_connection(
-            TokioIo::new(Patience::new(io, config.connect_timeout)),
+            TokioIo::new(write_timeout::limit(io, config.connect_timeout)),
             service_fn(move |request| {
                 let service = service.clone();
                 async move { Ok::<_, Infallible>(service.answer(request).await) }
@@ -89,7 +89,7 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
 }
 
 /// A connection that is served; it ends with the raw stream and what was read of it beyond the last request.
-type Connection = Pin<Box<dyn Future<Output = hyper::Result<(Patience<Box<dyn ByteIo>>, Bytes)>> + Send>>;
+type Connection = Pin<Box<dyn Future<Output = hyper::Result<(WriteTimeout, Bytes)>> + Send>>;
 
 /// A request for a WebSocket, and the way to answer it.
 struct Received {
@@ -126,7 +126,7 @@ impl PendingUpgrade {
         // Where nobody takes it the connection has ended, and says so.
         let _ = answer.send(switching_protocols(&key, protocol, extension.as_deref()));
         let (io, early) = connection.await.map_err(|error| explain(&name, &error, &config))?;
-        Ok(Upgraded { end: ByteEnd { io: io.into_inner(), kind, name }, early: early.into(), deflate })
+        Ok(Upgraded { end: ByteEnd { io: write_timeout::lift(io), kind, name }, early: early.into(), deflate })
     }
 
     /// Answers with the status that tells of this error, and ends the connection.
@@ -263,7 +263,7 @@ pub async fn serve_text(
             let _ = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(TEXT_TIMEOUT)
-                .serve_connection(TokioIo::new(Patience::new(end.io, TEXT_TIMEOUT)), service_fn(answer))
+                .serve_connection(TokioIo::new(write_timeout::limit(end.io, TEXT_TIMEOUT)), service_fn(answer))
                 .await;
         });
     }
