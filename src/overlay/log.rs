@@ -9,12 +9,10 @@ use crate::{
 };
 use std::{
     fmt::Display,
-    io,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::{InspectReader, InspectWriter};
 
 pub(super) static LOG: Entry = Entry {
     names: &["log"],
@@ -40,7 +38,12 @@ struct Log;
 
 impl Transform<ByteEnd, ByteEnd> for Log {
     fn apply<'a>(&'a self, mut inner: ByteEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
-        inner.io = Box::new(LoggedBytes { io: inner.io, name: inner.name.clone() });
+        let (name, sender) = (inner.name.clone(), inner.name.clone());
+        let read = InspectReader::new(inner.io, move |bytes: &[u8]| match bytes {
+            [] => report::line(format_args!("< {name} end")),
+            _ => show('<', &name, "bytes", bytes),
+        });
+        inner.io = Box::new(InspectWriter::new(read, move |bytes: &[u8]| show('>', &sender, "bytes", bytes)));
         Box::pin(async { Ok(inner) })
     }
 }
@@ -115,38 +118,5 @@ impl MessageLayer for LoggedMessages {
         let finished = ready!(self.io.poll_finish(cx, close));
         report::line(format_args!("> {} end", self.name));
         Poll::Ready(finished)
-    }
-}
-
-struct LoggedBytes {
-    io: Box<dyn crate::flow::ByteIo>,
-    name: Arc<str>,
-}
-
-impl AsyncRead for LoggedBytes {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        match &buf.filled()[before..] {
-            [] => report::line(format_args!("< {} end", self.name)),
-            read => show('<', &self.name, "bytes", read),
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for LoggedBytes {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
-        show('>', &self.name, "bytes", &buf[..written]);
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

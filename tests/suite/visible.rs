@@ -136,6 +136,7 @@ fn log_shows_the_messages_that_pass_it() {
 fn log_shows_the_bytes_that_pass_it() {
     let finished = greet(&["log:-", "URL"]);
     has_lines(&finished.stderr, &["< stdio bytes 6 B \"hello\\n\"", "> stdio bytes 6 B \"world\\n\""]);
+    has_lines(&finished.stderr, &["< stdio bytes 6 B", "< stdio end"]);
 }
 
 /// A server's part: pings and expects the pong, then answers pings and the close frame until the connection ends.
