@@ -4,7 +4,7 @@ use crate::{
     cli::{Cli, Parsed},
     endpoint::{Listens, ListensAt},
     error::Error,
-    flow::ByteIo,
+    flow::ByteStream,
     http::{
         HEALTH_PATH,
         client::{Driven, explain, refusal},
@@ -160,11 +160,11 @@ impl Question {
 
 async fn ask(question: &Question) -> Result<(), Error> {
     let name = question.name();
-    let mut socket: Box<dyn ByteIo> = match &question.place {
-        Place::Tcp(at) => Box::new(net::connect(at).await?),
+    let mut socket: ByteStream = match &question.place {
+        Place::Tcp(at) => net::connect(at).await?.into(),
         Place::Unix(path) => {
             let connected = UnixStream::connect(path).await;
-            Box::new(connected.map_err(|source| Error::Connect { to: path.clone(), source })?)
+            connected.map_err(|source| Error::Connect { to: path.clone(), source })?.into()
         }
     };
     if question.is_tls {
@@ -173,7 +173,7 @@ async fn ask(question: &Question) -> Result<(), Error> {
             TlsConnector::from(tls::client_config(&TlsOptions { trust: Trust::Anybody, ..TlsOptions::default() })?);
         let server = ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));
         let connected = connector.connect(server, socket).await;
-        socket = Box::new(connected.map_err(|error| tls::in_words(&name, tls::Peer::Server, &error))?);
+        socket = ByteStream::other(connected.map_err(|error| tls::in_words(&name, tls::Peer::Server, &error))?);
     }
     let lost = |error: hyper::Error| explain(&name, &error);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(lost)?;

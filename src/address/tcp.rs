@@ -69,7 +69,7 @@ impl Dial<ByteEnd> for Connect {
             if let Ok(address) = socket.peer_addr() {
                 self.report.handshake('*', format_args!("connected to {} ({address})", self.at.host));
             }
-            Ok(ByteEnd::new(socket, self.kind(), self.at.to_string()))
+            Ok(ByteEnd::socket(socket, self.at.to_string()))
         })
     }
 
@@ -151,7 +151,7 @@ impl Accept<ByteEnd> for Socket {
                         // Fails only when the connection is gone already, which its first read will tell.
                         let _ = socket.set_nodelay(true);
                         let peer = Peer::from(from);
-                        return Ok((ByteEnd::peer(socket, peer.name.as_str()), peer));
+                        return Ok((ByteEnd::socket(socket, peer.name.as_str()), peer));
                     }
                     Err(error) if net::is_connection_error(&error) => {}
                     Err(source) => return Err(Error::io(self.local, source)),

@@ -68,7 +68,7 @@ impl Dial<ByteEnd> for Connect {
         Box::pin(async move {
             context.stage = format!("connecting to {}", self.path);
             match UnixStream::connect(system_path(&self.path)).await {
-                Ok(socket) => Ok(ByteEnd::new(socket, self.kind(), self.path.as_str())),
+                Ok(socket) => Ok(ByteEnd::socket(socket, self.path.as_str())),
                 Err(source) => Err(Error::Connect { to: self.path.clone(), source }),
             }
         })
@@ -155,7 +155,7 @@ impl Accept<ByteEnd> for Socket {
                 match self.listener.accept().await {
                     Ok((socket, _)) => {
                         let peer = Peer::named(format!("client of {}", self.path));
-                        return Ok((ByteEnd::peer(socket, peer.name.as_str()), peer));
+                        return Ok((ByteEnd::socket(socket, peer.name.as_str()), peer));
                     }
                     Err(error) if net::is_connection_error(&error) => {}
                     Err(source) => return Err(Error::io(&self.path, source)),

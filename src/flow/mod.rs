@@ -2,11 +2,13 @@
 
 mod control;
 mod layer;
+mod stream;
 #[cfg(test)]
 pub mod testing;
 
 pub use control::{ControlFrame, ControlObserver, ControlObservers, Transfer};
 pub use layer::MessageLayer;
+pub use stream::{ByteIo, ByteStream};
 
 use crate::{
     error::Error,
@@ -14,7 +16,6 @@ use crate::{
 };
 use bytes::{Buf, BytesMut};
 use std::{
-    any::Any,
     fmt,
     future::Future,
     io,
@@ -22,7 +23,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 /// A boxed future, for traits that are used as objects.
@@ -82,14 +83,10 @@ pub enum EndKind {
     },
 }
 
-/// Anything that bytes flow through both ways. It can be downcast, since the kernel itself can join two plain sockets.
-pub trait ByteIo: AsyncRead + AsyncWrite + Send + Unpin + Any {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + Any> ByteIo for T {}
-
 /// A live byte stream.
 pub struct ByteEnd {
     /// The stream.
-    pub io: Box<dyn ByteIo>,
+    pub io: ByteStream,
     /// The rules by which it ends.
     pub kind: EndKind,
     /// Its name in errors.
@@ -97,12 +94,17 @@ pub struct ByteEnd {
 }
 
 impl ByteEnd {
-    /// A byte stream of any kind.
+    /// A byte stream that is not a plain socket.
     pub fn new(io: impl ByteIo + 'static, kind: EndKind, name: impl Into<Arc<str>>) -> Self {
-        Self { io: Box::new(io), kind, name: name.into() }
+        Self { io: ByteStream::other(io), kind, name: name.into() }
     }
 
-    /// A socket.
+    /// A plain socket.
+    pub fn socket(io: impl Into<ByteStream>, name: impl Into<Arc<str>>) -> Self {
+        Self { io: io.into(), kind: EndKind::Peer, name: name.into() }
+    }
+
+    /// A stream that behaves as a socket does.
     pub fn peer(io: impl ByteIo + 'static, name: impl Into<Arc<str>>) -> Self {
         Self::new(io, EndKind::Peer, name)
     }

@@ -1,25 +1,25 @@
 //! A time limit for peers that do not read. hyper limits only the time that the head of a request takes.
 
-use crate::flow::ByteIo;
+use crate::flow::ByteStream;
 use std::{mem, pin::Pin, time::Duration};
 use tokio::io::empty;
 use tokio_io_timeout::TimeoutWriter;
 
 /// A connection that fails when a write, a flush or a shutdown makes no progress within the limit. It is pinned on the
 /// heap, since hyper wants connections that can be moved and the library's timer cannot.
-pub type WriteTimeout = Pin<Box<TimeoutWriter<Box<dyn ByteIo>>>>;
+pub type WriteTimeout = Pin<Box<TimeoutWriter<ByteStream>>>;
 
 /// Sets the limit.
-pub fn limit(io: Box<dyn ByteIo>, limit: Duration) -> WriteTimeout {
+pub fn limit(io: ByteStream, limit: Duration) -> WriteTimeout {
     let mut limited = TimeoutWriter::new(io);
     limited.set_timeout(Some(limit));
     Box::pin(limited)
 }
 
 /// Takes the connection back, without the limit.
-pub fn lift(mut limited: WriteTimeout) -> Box<dyn ByteIo> {
+pub fn lift(mut limited: WriteTimeout) -> ByteStream {
     // What is pinned cannot be moved out, so something that allocates nothing takes its place.
-    mem::replace(&mut *limited.as_mut().get_pin_mut(), Box::new(empty()))
+    mem::replace(&mut *limited.as_mut().get_pin_mut(), ByteStream::other(empty()))
 }
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ mod tests {
         runtime.block_on(async {
             let (near, far) = duplex(10);
             let time_limit = Duration::from_millis(50);
-            let mut limited = limit(Box::new(near), time_limit);
+            let mut limited = limit(ByteStream::other(near), time_limit);
             limited.write_all(&[0; 10]).await.expect("there is room");
             let start = Instant::now();
             let error = limited.write_all(&[0; 10]).await.expect_err("nobody reads");

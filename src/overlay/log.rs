@@ -3,7 +3,9 @@
 use crate::{
     endpoint::{Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
-    flow::{BoxFuture, ByteEnd, ControlFrame, Flow, Incoming, MessageEnd, MessageLayer, MessageStream, Transfer},
+    flow::{
+        BoxFuture, ByteEnd, ByteStream, ControlFrame, Flow, Incoming, MessageEnd, MessageLayer, MessageStream, Transfer,
+    },
     message::{Close, Message},
     report,
 };
@@ -43,7 +45,7 @@ impl Transform<ByteEnd, ByteEnd> for Log {
             [] => report::line(format_args!("< {name} end")),
             _ => show('<', &name, "bytes", bytes),
         });
-        inner.io = Box::new(InspectWriter::new(read, move |bytes: &[u8]| show('>', &sender, "bytes", bytes)));
+        inner.io = ByteStream::other(InspectWriter::new(read, move |bytes: &[u8]| show('>', &sender, "bytes", bytes)));
         Box::pin(async { Ok(inner) })
     }
 }

@@ -9,8 +9,7 @@ use crate::{
     config::SessionOptions,
     error::Error,
     flow::{ByteEnd, EndKind, Incoming, MessageEnd},
-    framing::ChunkStream,
-    message::{Close, Kind},
+    message::Close,
 };
 use std::{
     future::{Future, poll_fn},
@@ -54,9 +53,7 @@ impl Session {
         rules: &SessionOptions,
     ) -> Result<Summary, Error> {
         let (left, right) = match self {
-            Self::Bytes(left, right) => spliced::join(left, right).unwrap_or_else(|(left, right)| {
-                (ChunkStream::frame(left, Kind::Binary), ChunkStream::frame(right, Kind::Binary))
-            }),
+            Self::Bytes(left, right) => spliced::join(left, right),
             Self::Messages(left, right) => (left, right),
         };
         let mut pump = Pump::new(left, right, rules);

@@ -5,7 +5,8 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, ControlObserver, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, ByteStream, ControlObserver, Incoming, MessageEnd, MessageStream},
+    framing::ChunkStream,
     message::{Close, Kind, Message},
 };
 use bytes::Bytes;
@@ -14,16 +15,12 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 use std::{
-    any::Any,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::Interest,
-    net::{TcpStream, UnixStream},
-};
+use tokio::io::Interest;
 
 /// The capacity of a pipe in bytes: the most that Linux lets any user set (pipe(7)). A pipe keeps its default of 64 KiB
 /// where the pipes of the user have reached their common limit.
@@ -51,18 +48,22 @@ struct Pipe {
 /// copies takes two.
 const SPARE_PART: u64 = 4;
 
-/// Joins two ends, or gives them back if one of them is not a plain socket or file descriptors are scarce.
-pub fn join(left: ByteEnd, right: ByteEnd) -> Result<(MessageEnd, MessageEnd), (ByteEnd, ByteEnd)> {
-    if Socket::of(&left).is_none() || Socket::of(&right).is_none() {
-        return Err((left, right));
+/// Two byte ends as message ends: through pipes where both are plain sockets and file descriptors are not scarce.
+pub fn join(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
+    if [&left, &right].iter().any(|end| matches!(end.io, ByteStream::Other(_))) {
+        return copied(left, right);
     }
-    let (Ok(there), Ok(back)) = (Pipe::open(), Pipe::open()) else { return Err((left, right)) };
+    let (Ok(there), Ok(back)) = (Pipe::open(), Pipe::open()) else { return copied(left, right) };
     let (there, back) = (Arc::new(Mutex::new(there)), Arc::new(Mutex::new(back)));
     let spliced = |end: ByteEnd, from: &Arc<Mutex<Pipe>>, to: &Arc<Mutex<Pipe>>| {
         let (kind, name) = (end.kind, end.name.clone());
         MessageEnd::new(Spliced { end, from: from.clone(), to: to.clone() }, kind, name)
     };
-    Ok((spliced(left, &there, &back), spliced(right, &back, &there)))
+    (spliced(left, &there, &back), spliced(right, &back, &there))
+}
+
+fn copied(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
+    (ChunkStream::frame(left, Kind::Binary), ChunkStream::frame(right, Kind::Binary))
 }
 
 impl Pipe {
@@ -89,40 +90,29 @@ impl Pipe {
     }
 }
 
-/// A socket without layers.
-enum Socket<'a> {
-    Tcp(&'a TcpStream),
-    Unix(&'a UnixStream),
-}
-
-impl<'a> Socket<'a> {
-    fn of(end: &'a ByteEnd) -> Option<Self> {
-        let io: &dyn Any = &*end.io;
-        io.downcast_ref().map(Self::Tcp).or_else(|| io.downcast_ref().map(Self::Unix))
-    }
-
-    /// Runs the action once the socket is ready, and again after a false readiness.
-    fn poll_io(
-        &self,
-        cx: &mut Context<'_>,
-        interest: Interest,
-        mut action: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(match self {
-                Self::Tcp(socket) if interest.is_readable() => socket.poll_read_ready(cx),
-                Self::Tcp(socket) => socket.poll_write_ready(cx),
-                Self::Unix(socket) if interest.is_readable() => socket.poll_read_ready(cx),
-                Self::Unix(socket) => socket.poll_write_ready(cx),
-            })?;
-            let done = match self {
-                Self::Tcp(socket) => socket.try_io(interest, || action(socket.as_fd())),
-                Self::Unix(socket) => socket.try_io(interest, || action(socket.as_fd())),
-            };
-            match done {
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                done => return Poll::Ready(done),
-            }
+/// Runs the action once the socket is ready, and again after a false readiness.
+fn poll_io(
+    stream: &ByteStream,
+    cx: &mut Context<'_>,
+    interest: Interest,
+    mut action: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(match stream {
+            ByteStream::Tcp(socket) if interest.is_readable() => socket.poll_read_ready(cx),
+            ByteStream::Tcp(socket) => socket.poll_write_ready(cx),
+            ByteStream::Unix(socket) if interest.is_readable() => socket.poll_read_ready(cx),
+            ByteStream::Unix(socket) => socket.poll_write_ready(cx),
+            ByteStream::Other(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        })?;
+        let done = match stream {
+            ByteStream::Tcp(socket) => socket.try_io(interest, || action(socket.as_fd())),
+            ByteStream::Unix(socket) => socket.try_io(interest, || action(socket.as_fd())),
+            ByteStream::Other(_) => Err(io::ErrorKind::Unsupported.into()),
+        };
+        match done {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            done => return Poll::Ready(done),
         }
     }
 }
@@ -137,24 +127,22 @@ fn move_bytes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Resu
 
 impl Spliced {
     fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Some(socket) = Socket::of(&self.end) else { unreachable!("it was looked at before it was joined") };
         let mut pipe = lock(&self.from);
         // With a full pipe, splice would report the same as with an empty socket.
         pipe.discard()?;
-        let moved = ready!(
-            socket.poll_io(cx, Interest::READABLE, |socket| { move_bytes(socket, pipe.write.as_fd(), CAPACITY) })
-        )?;
+        let moved = ready!(poll_io(&self.end.io, cx, Interest::READABLE, |socket| {
+            move_bytes(socket, pipe.write.as_fd(), CAPACITY)
+        }))?;
         pipe.held = moved;
         Poll::Ready(Ok(moved))
     }
 
     fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let Some(socket) = Socket::of(&self.end) else { unreachable!("it was looked at before it was joined") };
         let mut pipe = lock(&self.to);
         while pipe.taken > 0 {
-            let moved = ready!(
-                socket.poll_io(cx, Interest::WRITABLE, |socket| { move_bytes(pipe.read.as_fd(), socket, pipe.taken) })
-            )
+            let moved = ready!(poll_io(&self.end.io, cx, Interest::WRITABLE, |socket| {
+                move_bytes(pipe.read.as_fd(), socket, pipe.taken)
+            }))
             .map_err(|error| self.end.write_error(error))?;
             pipe.taken -= moved;
             pipe.held -= moved;

@@ -1,0 +1,91 @@
+//! Byte streams.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+/// Anything that bytes flow through both ways.
+pub trait ByteIo: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteIo for T {}
+
+/// A byte stream. Plain sockets are told apart, since the kernel itself can join two of them (splice(2)).
+pub enum ByteStream {
+    /// A TCP connection.
+    Tcp(TcpStream),
+    /// A connection of a unix socket.
+    Unix(UnixStream),
+    /// Anything else, such as a process, or a socket with TLS around it.
+    Other(Box<dyn ByteIo>),
+}
+
+impl ByteStream {
+    /// A stream that is not a plain socket.
+    pub fn other(io: impl ByteIo + 'static) -> Self {
+        Self::Other(Box::new(io))
+    }
+}
+
+impl From<TcpStream> for ByteStream {
+    fn from(socket: TcpStream) -> Self {
+        Self::Tcp(socket)
+    }
+}
+
+impl From<UnixStream> for ByteStream {
+    fn from(socket: UnixStream) -> Self {
+        Self::Unix(socket)
+    }
+}
+
+/// Calls a method of the stream that it is.
+macro_rules! each {
+    ($stream:expr, $method:ident($($arg:expr),*)) => {
+        match $stream.get_mut() {
+            Self::Tcp(io) => Pin::new(io).$method($($arg),*),
+            Self::Unix(io) => Pin::new(io).$method($($arg),*),
+            Self::Other(io) => Pin::new(io).$method($($arg),*),
+        }
+    };
+}
+
+impl AsyncRead for ByteStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for ByteStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(io) => io.is_write_vectored(),
+            Self::Unix(io) => io.is_write_vectored(),
+            Self::Other(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, poll_shutdown(cx))
+    }
+}
