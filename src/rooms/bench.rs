@@ -24,7 +24,7 @@ impl Fanout {
     ///
     /// # Errors
     ///
-    /// The options of the room server cannot be made, which does not happen.
+    /// A limit on members is reached, which does not happen here.
     pub fn new(members: usize, size: usize) -> Result<Self, Error> {
         let report = Report::new(0, true, LogFormat::Text);
         let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default(), report));

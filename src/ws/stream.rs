@@ -74,7 +74,7 @@ struct Failing {
     is_output_done: bool,
 }
 
-/// Finding out whether the peer has received what was sent: it has when it answers a ping that follows.
+/// Whether the peer has received what was sent: it has when it answers a ping that was sent after it.
 enum Confirmation {
     NotStarted,
     /// A ping with this payload was sent. Its pong wakes the task.
