@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wsplice::{
     bench::{Deflate, Fanout, count_lines, count_messages, encode},
-    flow::{ByteEnd, Role},
+    flow::{ByteEnd, EndKind},
 };
 
 fn frames(criterion: &mut Criterion) {
@@ -33,8 +33,9 @@ fn lines(criterion: &mut Criterion) {
         let line = [&vec![b'x'; length - 1][..], b"\n"].concat();
         let input: &'static [u8] = line.repeat((1 << 20) / length).leak();
         group.bench_function(BenchmarkId::from_parameter(length), |bencher| {
-            bencher
-                .iter(|| count_lines(ByteEnd::new(tokio::io::join(input, tokio::io::sink()), Role::Source, "lines")));
+            bencher.iter(|| {
+                count_lines(ByteEnd::new(tokio::io::join(input, tokio::io::sink()), EndKind::Source, "lines"))
+            });
         });
     }
 }
