@@ -4,7 +4,6 @@ use crate::{
     access::{AccessOptions, BasicAuth},
     framing::FramingOptions,
     net::{HostPort, WebSocketUrl},
-    report::Report,
     tls::TlsOptions,
     ws::WebSocketOptions,
 };
@@ -35,8 +34,6 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// For the whole run.
     pub max_time: Option<Duration>,
-    /// Where the run tells what happens.
-    pub report: Report,
 }
 
 /// Which directions a session has and when it ends.

@@ -248,6 +248,20 @@ impl Error {
         }
     }
 
+    /// The other side that the message names, if it names one.
+    pub fn peer(&self) -> Option<&str> {
+        match self {
+            Self::Tls { with: peer, .. }
+            | Self::Protocol { with: peer, .. }
+            | Self::Lost { with: peer, .. }
+            | Self::ClosedByPeer { with: peer, .. }
+            | Self::Refused { from: peer, .. }
+            | Self::BadRequest { from: peer, .. }
+            | Self::NoUpgrade { from: peer } => Some(peer),
+            _ => None,
+        }
+    }
+
     /// Whether there is nothing to tell: whoever read our standard output has gone away (`| head -1`), or a signal
     /// that the user sent.
     pub fn is_silent(&self) -> bool {

@@ -48,23 +48,22 @@ use cli::Cli;
 use config::Config;
 use error::Error;
 use plan::Plan;
-use report::Report;
 use std::{io::Write, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 
 /// Runs a parsed command line to its end, tells its error if there is one, and gives the exit code.
 pub fn run(cli: Cli) -> u8 {
-    let report = Report::new(cli.output.verbose, cli.output.quiet, cli.output.log_format);
-    conclude(report, execute(cli, report))
+    report::init(cli.output.verbose, cli.output.quiet, cli.output.log_format);
+    conclude(execute(cli))
 }
 
-fn execute(cli: Cli, report: Report) -> Result<(), Error> {
+fn execute(cli: Cli) -> Result<(), Error> {
     if let Some(url) = &cli.rooms.healthcheck {
         return health::check(url.as_deref());
     }
     let (first, second) = cli.addresses()?;
     let explain = cli.explain;
-    let config = Arc::new(cli.into_config(report)?);
+    let config = Arc::new(cli.into_config()?);
     let plan = Plan::new(&first, second.as_ref(), &config)?;
     if explain {
         return writeln!(std::io::stdout(), "{plan}")
@@ -103,11 +102,11 @@ async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
 }
 
 /// The exit code of a finished run, after its error, if any, was told.
-pub fn conclude(report: Report, result: Result<(), Error>) -> u8 {
+pub fn conclude(result: Result<(), Error>) -> u8 {
     let code = match result {
         Ok(()) => 0,
         Err(error) => {
-            report.fatal(&error);
+            report::fatal(&error);
             error.exit_code()
         }
     };

@@ -9,7 +9,7 @@ use wsplice::{
     cli::Cli,
     conclude,
     error::Error,
-    report::{LogFormat, Report},
+    report::{self, LogFormat},
     run,
 };
 
@@ -28,5 +28,6 @@ fn main() -> ExitCode {
 
 /// The end of a run that never began, so nothing is known of how it would report.
 fn refuse(result: Result<(), Error>) -> u8 {
-    conclude(Report::new(0, false, LogFormat::Text), result)
+    report::init(0, false, LogFormat::Text);
+    conclude(result)
 }

@@ -1,13 +1,13 @@
 //! `tcp:` and `tcp-l:`.
 
 use crate::{
-    config::Config,
     endpoint::{
         Accept, Bind, Build, ByteEndpoint, ConnectContext, Dial, Dialled, Entry, Listening, Listens, ListensAt,
     },
     error::Error,
     flow::{BoxFuture, ByteEnd, EndKind},
     net::{self, HostPort, Peer},
+    report,
 };
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
@@ -20,7 +20,7 @@ pub(super) static CONNECT: Entry = Entry {
               end of the input as a half-close.",
     example: "- tcp:127.0.0.1:7",
     flags: &["connect-timeout"],
-    build: Build::Dial(|arg, config| Ok(connect(&parse(arg)?, config).into())),
+    build: Build::Dial(|arg, _| Ok(connect(&parse(arg)?).into())),
 };
 
 pub(super) static LISTEN: Entry = Entry {
@@ -46,8 +46,8 @@ pub(super) fn parse_listen(arg: &str) -> Result<HostPort, Error> {
 const PLAIN: Listens = Listens { at: ListensAt::Port, tls: false, http: false };
 
 /// A TCP connection to `at`.
-pub(super) fn connect(at: &HostPort, config: &Config) -> ByteEndpoint<Dialled> {
-    let dial = Connect { at: at.clone(), report: config.report };
+pub(super) fn connect(at: &HostPort) -> ByteEndpoint<Dialled> {
+    let dial = Connect { at: at.clone() };
     ByteEndpoint::dial(format_args!("tcp:{at}"), dial).at_host(&at.host)
 }
 
@@ -58,7 +58,6 @@ pub fn listen(at: &HostPort) -> ByteEndpoint<Listening> {
 
 struct Connect {
     at: HostPort,
-    report: crate::report::Report,
 }
 
 impl Dial<ByteEnd> for Connect {
@@ -67,7 +66,7 @@ impl Dial<ByteEnd> for Connect {
             context.stage = format!("connecting to {}", self.at);
             let socket = net::connect(&self.at).await?;
             if let Ok(address) = socket.peer_addr() {
-                self.report.handshake('*', format_args!("connected to {} ({address})", self.at.host));
+                report::handshake('*', format_args!("connected to {} ({address})", self.at.host));
             }
             Ok(ByteEnd::socket(socket, self.at.to_string()))
         })

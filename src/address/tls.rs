@@ -24,7 +24,7 @@ pub(super) static LISTEN: Entry = Entry {
 
 /// TLS over a TCP connection.
 pub(super) fn connect(at: &HostPort, config: &Config) -> Result<ByteEndpoint<Dialled>, Error> {
-    let tcp = tcp::connect(at, config);
+    let tcp = tcp::connect(at);
     let layer = overlay::tls_connect(tcp.about.host.as_deref(), config)?;
     Ok(tcp.layer("tls", layer))
 }

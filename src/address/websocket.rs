@@ -108,7 +108,7 @@ fn client(scheme: &str, arg: &str, config: &Arc<Config>) -> Result<Endpoint<Dial
     let text = format!("{scheme}://{}", arg.strip_prefix("//").unwrap_or(arg));
     let wrong = |reason| Error::Argument { reason, example: format!("{scheme}://example.com/chat") };
     let url = WebSocketUrl::parse(&text).map_err(wrong)?;
-    let transport = if scheme == "wss" { tls::connect(&url.at, config)? } else { tcp::connect(&url.at, config) };
+    let transport = if scheme == "wss" { tls::connect(&url.at, config)? } else { tcp::connect(&url.at) };
     Ok(client_over(transport, url, config))
 }
 

@@ -7,7 +7,6 @@ use crate::{
     error::Error,
     framing::FramingOptions,
     message::{Close, Kind},
-    report::Report,
     tls::{Identity, ServerCertificate, TlsOptions, Trust},
     ws::{DeflateOptions, Offer, WebSocketConfig, WebSocketOptions},
 };
@@ -20,7 +19,7 @@ const ROOM_PING_INTERVAL: Duration = Duration::from_secs(30);
 const ROOM_PING_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Config {
-    pub(super) fn new(cli: Cli, report: Report) -> Result<Self, Error> {
+    pub(super) fn new(cli: Cli) -> Result<Self, Error> {
         let Cli { direction, framing, client, serving, rooms, websocket, tls, other, .. } = cli;
         if websocket.ping_timeout.is_some() && websocket.ping_interval.is_none() && !rooms.broadcast {
             return Err(Error::usage_hint(
@@ -148,7 +147,6 @@ impl Config {
             reconnect_delay: Duration::from_millis(other.autoreconnect_delay_millis),
             connect_timeout: direction.connect_timeout,
             max_time: direction.max_time,
-            report,
         })
     }
 }
@@ -170,14 +168,13 @@ fn client_headers(
 mod tests {
     use super::super::Parsed;
     use super::*;
-    use crate::report::LogFormat;
 
     #[test]
     fn room_options_have_the_defaults_of_the_command_line() {
         let Ok(Parsed::Run(cli)) = Cli::parse_args(["wsplice", "--broadcast"].map(Into::into)) else {
             panic!("no command line")
         };
-        let config = cli.into_config(Report::new(0, true, LogFormat::Text)).expect("a configuration");
+        let config = cli.into_config().expect("a configuration");
         assert_eq!(config.rooms, Some(RoomOptions::default()));
         let limits = &config.websocket.limits;
         let defaults = WebSocketOptions::default().limits;

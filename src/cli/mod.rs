@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     net::{HostPort, WebSocketUrl},
     plan::First,
-    report::{LogFormat, Report},
+    report::LogFormat,
     spec::Spec,
 };
 use clap::{ArgAction, Args, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
@@ -415,7 +415,7 @@ impl Cli {
     }
 
     /// Settles what the options mean together.
-    pub fn into_config(self, report: Report) -> Result<Config, Error> {
-        Config::new(self, report)
+    pub fn into_config(self) -> Result<Config, Error> {
+        Config::new(self)
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     error::Error,
     flow::{BoxFuture, EndKind},
     net::Peer,
+    report,
 };
 use std::io::Write;
 
@@ -49,8 +50,8 @@ pub async fn listen<E>(origin: &dyn Bind<E>, title: &str, config: &Config) -> Re
     let listening = format_args!("listening: {scheme}:{}", listener.local());
     match config.rooms {
         // A service's log shows when it is up.
-        Some(_) => config.report.notice(listening),
-        None => config.report.event(listening),
+        Some(_) => report::notice(listening),
+        None => report::event(listening),
     }
     Ok(listener)
 }

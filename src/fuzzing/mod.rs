@@ -8,7 +8,6 @@ use crate::{
     cli::{Cli, Parsed},
     config::Config,
     plan::{First, Plan},
-    report::{LogFormat, Report},
     spec::Spec,
 };
 pub use http::{access, headers};
@@ -18,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 fn config() -> Arc<Config> {
     static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
     let make = || match Cli::parse_args(["wsplice", "-k", "-"].map(Into::into)) {
-        Ok(Parsed::Run(cli)) => cli.into_config(Report::new(0, false, LogFormat::Text)).map(Arc::new),
+        Ok(Parsed::Run(cli)) => cli.into_config().map(Arc::new),
         _ => unreachable!("it is a command line"),
     };
     CONFIG.get_or_init(|| make().unwrap_or_else(|error| unreachable!("{error}"))).clone()

@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     flow::ByteEnd,
     net::WebSocketUrl,
+    report,
     ws::{Agreed, Offers, Upgraded, derive_accept_key, generate_key},
 };
 use http_body_util::{BodyExt, Empty};
@@ -44,9 +45,8 @@ pub async fn upgrade(
     let ByteEnd { io, kind, name } = end;
     let handshake = Handshake::new(url, config, request)?;
     let request = handshake.request(url, config);
-    let report = config.report;
-    report.handshake('>', format_args!("GET {} HTTP/1.1", request.uri()));
-    show_headers(report, '>', request.headers());
+    report::handshake('>', format_args!("GET {} HTTP/1.1", request.uri()));
+    show_headers('>', request.headers());
 
     let refused = |reason: String, hint: Option<String>| Error::Refused { from: name.to_string(), reason, hint };
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
@@ -56,8 +56,8 @@ pub async fn upgrade(
         .map_err(|error| explain(&name, &error))?;
     let mut connection = Driven::new(connection.without_shutdown());
     let response = connection.drive(sender.send_request(request)).await.map_err(|error| explain(&name, &error))?;
-    report.handshake('<', format_args!("{:?} {}", response.version(), response.status()));
-    show_headers(report, '<', response.headers());
+    report::handshake('<', format_args!("{:?} {}", response.version(), response.status()));
+    show_headers('<', response.headers());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(connection.drive(refusal(&name, response)).await);
     }

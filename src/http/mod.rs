@@ -9,7 +9,7 @@ mod write_timeout;
 pub use route::{HEALTH_PATH, choose_protocol};
 pub use server::{PendingUpgrade, receive, serve_text};
 
-use crate::report::Report;
+use crate::report;
 use hyper::{
     HeaderMap,
     header::{self, HeaderName, HeaderValue},
@@ -37,7 +37,7 @@ fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
 }
 
 /// `-v`: headers as curl shows them.
-fn show_headers(report: Report, mark: char, headers: &HeaderMap) {
+fn show_headers(mark: char, headers: &HeaderMap) {
     for (name, value) in headers {
         let is_secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name);
         let value = match is_secret {
@@ -45,7 +45,7 @@ fn show_headers(report: Report, mark: char, headers: &HeaderMap) {
             // Such as a Referer, an Origin or a Location.
             false => crate::access::without_token(&String::from_utf8_lossy(value.as_bytes())),
         };
-        report.handshake(mark, format_args!("{}: {value}", title_case(name.as_str())));
+        report::handshake(mark, format_args!("{}: {value}", title_case(name.as_str())));
     }
 }
 

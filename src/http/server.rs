@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     flow::{ByteEnd, EndKind},
     net::Peer,
+    report,
     ws::{Upgraded, accept_deflate, derive_accept_key},
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -157,11 +158,11 @@ fn explain(name: &str, error: &hyper::Error, config: &Config) -> Error {
         return Error::BadRequest { from, reason: "it is not HTTP".into(), hint: Some(hint) };
     }
     let event = if error.is_timeout() {
-        format!("{name}: no request for {} s", config.connect_timeout.as_secs_f64())
+        format!("no request for {} s", config.connect_timeout.as_secs_f64())
     } else {
-        format!("{name}: gone before it was upgraded ({error})")
+        format!("gone before it was upgraded ({error})")
     };
-    config.report.event(event);
+    report::event(event);
     Error::NoUpgrade { from }
 }
 
@@ -175,11 +176,10 @@ struct Service {
 
 impl Service {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let report = self.config.report;
         let options = &self.config.server;
         let target = without_token(&request.uri().to_string());
-        report.handshake('<', format_args!("{} {target} {:?}", request.method(), request.version()));
-        show_headers(report, '<', request.headers());
+        report::handshake('<', format_args!("{} {target} {:?}", request.method(), request.version()));
+        show_headers('<', request.headers());
         let (head, _) = request.into_parts();
         let mut response = match route(&head, &self.peer, options) {
             Route::Refuse(status, text) => sentence(status, &text),
@@ -189,6 +189,9 @@ impl Service {
             Route::Healthy => sentence(StatusCode::OK, HEALTHY),
             Route::Deny(denied) => deny(&denied),
             Route::Upgrade { key, request } => {
+                if request.peer != self.peer.name {
+                    report::rename_peer(&request.peer);
+                }
                 let extensions = head.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).into_iter().cloned().collect();
                 self.answer_upgrade(key, request, extensions).await
             }
@@ -196,8 +199,8 @@ impl Service {
         for (name, value) in &options.headers {
             response.headers_mut().append(name, value.clone());
         }
-        report.handshake('>', format_args!("HTTP/1.1 {}", response.status()));
-        show_headers(report, '>', response.headers());
+        report::handshake('>', format_args!("HTTP/1.1 {}", response.status()));
+        show_headers('>', response.headers());
         response
     }
 

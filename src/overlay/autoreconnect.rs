@@ -9,7 +9,7 @@ use crate::{
     flow::{BoxFuture, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
     net::Peer,
-    report::Report,
+    report,
 };
 use std::{
     sync::Arc,
@@ -68,7 +68,6 @@ impl Dial<MessageEnd> for RedialForever {
                 inner: self.inner.clone(),
                 first_pause: self.config.reconnect_delay,
                 pause: self.config.reconnect_delay,
-                report: self.config.report,
                 request: context.request.clone(),
                 limit: context.limit,
                 state: State::Over,
@@ -91,7 +90,6 @@ struct ReconnectingStream {
     inner: Arc<MessageEndpoint<Dialled>>,
     first_pause: Duration,
     pause: Duration,
-    report: Report,
     request: Option<Arc<UpgradeRequest>>,
     /// For connecting and the handshakes together.
     limit: Duration,
@@ -127,7 +125,7 @@ impl ReconnectingStream {
         }
         // Jitter, so that the clients of a restarted server do not reconnect all at once.
         let pause = self.pause.mul_f64(rand::random_range(0.75..1.25));
-        self.report.warn(format_args!("{why}; connecting again in {:.1} s", pause.as_secs_f64()));
+        report::warn(format_args!("{why}; connecting again in {:.1} s", pause.as_secs_f64()));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.state = State::Dialling(self.attempt(pause));
     }
@@ -139,7 +137,7 @@ impl ReconnectingStream {
                 Ok(mut end) => {
                     self.observers.pass_to(&mut *end.io);
                     self.opened = Instant::now();
-                    self.report.event(format_args!("connected to {}", end.name));
+                    report::event(format_args!("connected to {}", end.name));
                     self.state = State::Live(end);
                 }
                 Err(error) => self.reconnect(&error.to_string()),

@@ -42,7 +42,7 @@ impl Transform<ByteEnd, ByteEnd> for Log {
     fn apply<'a>(&'a self, mut inner: ByteEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         let (name, sender) = (inner.name.clone(), inner.name.clone());
         let read = InspectReader::new(inner.io, move |bytes: &[u8]| match bytes {
-            [] => report::line(format_args!("< {name} end")),
+            [] => report::traffic('<', &name, "end"),
             _ => show('<', &name, "bytes", bytes),
         });
         inner.io = ByteStream::other(InspectWriter::new(read, move |bytes: &[u8]| show('>', &sender, "bytes", bytes)));
@@ -77,7 +77,7 @@ impl Transform<MessageEnd, MessageEnd> for Log {
 fn show(mark: char, name: &str, what: impl Display, payload: &[u8]) {
     let start = &payload[..payload.len().min(SHOWN)];
     let cut = if payload.len() > SHOWN { "…" } else { "" };
-    report::line(format_args!("{mark} {name} {what} {} B {:?}{cut}", payload.len(), String::from_utf8_lossy(start)));
+    report::traffic(mark, name, format_args!("{what} {} B {:?}{cut}", payload.len(), String::from_utf8_lossy(start)));
 }
 
 struct LoggedMessages {
@@ -104,9 +104,9 @@ impl MessageLayer for LoggedMessages {
         let next = ready!(self.io.poll_next(cx));
         match &next {
             Ok(Incoming::Message(message)) => self.show('<', message),
-            Ok(Incoming::End(Some(close))) => report::line(format_args!("< {} close {close}", self.name)),
-            Ok(Incoming::End(None)) => report::line(format_args!("< {} end", self.name)),
-            Err(error) => report::line(format_args!("< {} error: {error}", self.name)),
+            Ok(Incoming::End(Some(close))) => report::traffic('<', &self.name, format_args!("close {close}")),
+            Ok(Incoming::End(None)) => report::traffic('<', &self.name, "end"),
+            Err(error) => report::traffic('<', &self.name, format_args!("error: {error}")),
         }
         Poll::Ready(next)
     }
@@ -118,7 +118,7 @@ impl MessageLayer for LoggedMessages {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
         let finished = ready!(self.io.poll_finish(cx, close));
-        report::line(format_args!("> {} end", self.name));
+        report::traffic('>', &self.name, "end");
         Poll::Ready(finished)
     }
 }

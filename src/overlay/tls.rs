@@ -5,8 +5,7 @@ use crate::{
     endpoint::{Adds, Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
     flow::{BoxFuture, ByteEnd},
-    report::Report,
-    tls,
+    report, tls,
 };
 use std::{
     io,
@@ -76,7 +75,7 @@ pub fn tls_connect(host: Option<&str>, config: &Config) -> Result<ByteLayer, Err
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
         Error::usage_hint(format!("`{host}` is no name that a certificate could have"), "--tls-domain NAME sets it")
     })?;
-    let layer = Connect { config: tls::client_config(&config.tls)?, name, report: config.report };
+    let layer = Connect { config: tls::client_config(&config.tls)?, name };
     Ok(Box::new(layer))
 }
 
@@ -85,14 +84,13 @@ pub fn tls_connect(host: Option<&str>, config: &Config) -> Result<ByteLayer, Err
 /// # Errors
 /// When there is no certificate, or the files that the options name cannot be used.
 pub fn tls_accept(config: &Config) -> Result<ByteLayer, Error> {
-    let layer = Accept { config: tls::server_config(&config.tls, config.report)?, limit: config.connect_timeout };
+    let layer = Accept { config: tls::server_config(&config.tls)?, limit: config.connect_timeout };
     Ok(Box::new(layer))
 }
 
 struct Connect {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
-    report: Report,
 }
 
 impl Transform<ByteEnd, ByteEnd> for Connect {
@@ -102,7 +100,7 @@ impl Transform<ByteEnd, ByteEnd> for Connect {
             let (kind, name) = (inner.kind, inner.name);
             match TlsConnector::from(self.config.clone()).connect(self.name.clone(), inner.io).await {
                 Ok(stream) => {
-                    self.report.handshake('*', format_args!("TLS {}", tls::describe(stream.get_ref().1)));
+                    report::handshake('*', format_args!("TLS {}", tls::describe(stream.get_ref().1)));
                     Ok(ByteEnd::new(Worded { stream, name: name.clone(), peer: tls::Peer::Server }, kind, name))
                 }
                 Err(error) => Err(tls::in_words(&name, tls::Peer::Server, &error)),

@@ -10,7 +10,7 @@ use crate::{
     flow::{BoxFuture, ByteEnd, EndKind, MessageEnd},
     http,
     net::{Peer, WebSocketUrl},
-    report::{self, Level},
+    report,
     ws::{self, FrameLog, Upgraded, WebSocket},
 };
 use std::sync::Arc;
@@ -51,8 +51,9 @@ pub fn ws_upgrade(config: &Arc<Config>) -> Framing {
 }
 
 fn open(upgraded: Upgraded, role: ws::Role, config: &Config) -> MessageEnd {
-    let shows_frames = config.report.shows(Level::Frames);
-    let log = shows_frames.then(|| FrameLog::new(upgraded.end.name.clone(), report::line));
+    let shows_frames = report::shows_frames();
+    let log = shows_frames
+        .then(|| FrameLog::new(upgraded.end.name.clone(), |mark, peer, text| report::frame(mark, peer, text)));
     WebSocket::open(upgraded, role, &config.websocket, log)
 }
 

@@ -6,7 +6,6 @@ use crate::{
     error::Error,
     flow::ByteEnd,
     message::{Kind, Message},
-    report::{LogFormat, Report},
     ws::WebSocketOptions,
 };
 use bytes::Bytes;
@@ -26,8 +25,7 @@ impl Fanout {
     ///
     /// A limit on members is reached, which does not happen here.
     pub fn new(members: usize, size: usize) -> Result<Self, Error> {
-        let report = Report::new(0, true, LogFormat::Text);
-        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default(), report));
+        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default()));
         let join = |_| {
             let membership = hub.join("/", "member", None)?;
             membership.member.connect(ByteEnd::peer(join(empty(), sink()), "member"), None);

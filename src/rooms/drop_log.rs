@@ -1,6 +1,6 @@
 //! Warnings about dropped messages, at most one a second.
 
-use crate::report::Report;
+use crate::report;
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,9 +12,9 @@ use tokio::time::sleep;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Collects drops and warns of them.
+#[derive(Default)]
 pub struct DropLog {
     unlogged: Mutex<Unlogged>,
-    report: Report,
 }
 
 /// Drops since the last warning.
@@ -27,11 +27,6 @@ struct Unlogged {
 }
 
 impl DropLog {
-    /// A log that warns through `report`.
-    pub fn new(report: Report) -> Self {
-        Self { unlogged: Mutex::default(), report }
-    }
-
     /// Counts messages that a member missed.
     pub fn add(self: &Arc<Self>, member: &Arc<str>, messages: u64) {
         let mut unlogged = self.lock();
@@ -60,10 +55,11 @@ impl DropLog {
         let first = members.iter().next();
         match (members.len(), first) {
             (1, Some(member)) => {
-                self.report.warn(format_args!("{member} is too slow: {messages} messages dropped"));
+                report::connection(member)
+                    .in_scope(|| report::warn(format_args!("too slow: {messages} messages dropped")));
             }
             (count, Some(_)) => {
-                self.report.warn(format_args!("{count} members are too slow: {messages} messages dropped"));
+                report::warn(format_args!("{count} members are too slow: {messages} messages dropped"));
             }
             (_, None) => {}
         }

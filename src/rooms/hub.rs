@@ -4,7 +4,6 @@ use super::{drop_log::DropLog, member::Member, metrics::Metrics, room::Room};
 use crate::{
     config::{RoomOptions, SlowPolicy},
     error::Error,
-    report::Report,
     ws::{SharedDeflater, WebSocketOptions},
 };
 use std::{
@@ -43,22 +42,20 @@ pub struct Hub {
     pub websocket: WebSocketOptions,
     /// How rooms deliver.
     pub delivery: Arc<Delivery>,
-    /// Logs joins and leaves.
-    pub report: Report,
     /// Connections that have ended, including those that never became members.
     pub ended: AtomicU64,
     next_id: AtomicU64,
 }
 
 impl Hub {
-    pub fn new(options: RoomOptions, websocket: WebSocketOptions, report: Report) -> Self {
+    pub fn new(options: RoomOptions, websocket: WebSocketOptions) -> Self {
         let delivery = Delivery {
             echo: options.echo,
             backlog: options.backlog,
             slow: options.slow,
             deflater: SharedDeflater::new(&websocket.deflate),
             metrics: Metrics::default(),
-            drops: Arc::new(DropLog::new(report)),
+            drops: Arc::default(),
         };
         Self {
             rooms: Mutex::default(),
@@ -66,7 +63,6 @@ impl Hub {
             options,
             websocket,
             delivery: Arc::new(delivery),
-            report,
             ended: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
         }

@@ -9,6 +9,7 @@ use crate::{
     error::Error,
     flow::ByteEnd,
     message::{Close, Message},
+    report,
     session::Shutdown,
     ws::{CLOSE_READ_TIMEOUT, Event, Heartbeat, Inflater, ReadEnd, ReadError, Reader, Role, Upgraded},
 };
@@ -187,7 +188,7 @@ impl MemberTask {
         }
         let inflater = deflate.map(|agreed| Inflater::new(&agreed, Role::Server));
         let name = member.outbox().name().clone();
-        hub.report.room("join", &[("peer", &name), ("room", &room.target)]);
+        report::join(&name, &room.target);
         Self {
             reader: Reader::new(Role::Server, &hub.websocket.limits, early, inflater),
             member: member.clone(),
@@ -206,9 +207,8 @@ impl MemberTask {
             Ok(close) => close.to_string(),
             Err(error) => error.to_string(),
         };
-        let Membership { hub, room, .. } = &self.membership;
         let name = self.member.outbox().name().clone();
-        hub.report.room("leave", &[("peer", &name), ("room", &room.target), ("reason", &reason)]);
+        report::leave(&name, &self.membership.room.target, &reason);
     }
 
     /// Leaves the room and sends a close frame. The connection ends with `error`, if there is one, after `limit` at most.
@@ -424,13 +424,7 @@ impl AsyncRead for Socket<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::RoomOptions,
-        message::Kind,
-        report::{LogFormat, Report},
-        rooms::hub::Hub,
-        ws::WebSocketOptions,
-    };
+    use crate::{config::RoomOptions, message::Kind, rooms::hub::Hub, ws::WebSocketOptions};
     use tokio::io::AsyncWrite;
 
     /// A connection whose writing is a bug.
@@ -458,8 +452,7 @@ mod tests {
 
     #[test]
     fn a_delivery_that_panics_does_not_silence_its_room() {
-        let report = Report::new(0, true, LogFormat::Text);
-        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default(), report));
+        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default()));
         let membership = hub.join("/", "broken", None).expect("a membership");
         membership.member.connect(ByteEnd::peer(Panics, "broken"), None);
         let hello = Message { kind: Kind::Text, payload: Bytes::from_static(b"hello") };

@@ -23,11 +23,13 @@ use crate::{
     http,
     net::Peer,
     plan::RoomServer,
+    report,
     session::{Handle, Shutdown, accept_all},
 };
 use hub::Hub;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::{Arc, atomic::Ordering::Relaxed};
+use tracing::Span;
 
 /// The content type of Prometheus's text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -44,10 +46,10 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown) ->
         Some(at) => Some(address::tcp_listener(at).origin.bind().await?),
         None => None,
     };
-    let hub = Arc::new(Hub::new(options, config.websocket.clone(), config.report));
+    let hub = Arc::new(Hub::new(options, config.websocket.clone()));
     let listener = listen(&*origin, &about.title, config).await?;
     if let Some(listener) = metrics {
-        config.report.notice(format_args!("metrics: http://{}/metrics", listener.local()));
+        report::notice(format_args!("metrics: http://{}/metrics", listener.local()));
         let hub = hub.clone();
         tokio::spawn(http::serve_text(listener, "/metrics", METRICS_TYPE, move || hub.metrics()));
     }
@@ -79,17 +81,23 @@ struct RoomHandler {
 }
 
 impl Handle<ByteEnd> for RoomHandler {
+    fn span(&self, peer: &Peer) -> Span {
+        report::member(&peer.name)
+    }
+
     /// Serves a client from its first byte to its last.
-    async fn handle(&self, end: ByteEnd, peer: Peer) -> Result<(), Error> {
+    async fn handle(&self, end: ByteEnd, peer: &mut Peer) -> Result<(), Error> {
         let _counted = Counted(&self.hub);
         // On the heap: the task of a member would keep the room that the handshake takes, over 1 KiB, while the member stays.
         let opening = Box::pin(async {
-            let mut context = ConnectContext::new(peer, self.config.connect_timeout);
+            let mut context = ConnectContext::new(peer.clone(), self.config.connect_timeout);
             let end = self.layers.apply(end, &mut context).await?;
             let pending = http::receive(end, &context.peer, &self.config).await?;
             let request = pending.request().clone();
+            peer.name.clone_from(&request.peer);
             match self.hub.join(request.target.as_str(), &request.peer, request.client) {
                 Ok(membership) => {
+                    report::set_room(request.target.as_str());
                     let protocol = http::choose_protocol(&request, None, &self.config.server);
                     Ok((membership, pending.accept(protocol).await?))
                 }

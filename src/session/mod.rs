@@ -19,7 +19,7 @@ use crate::{
     flow::MessageEnd,
     net::Peer,
     plan::{Pair, Splice},
-    report::Report,
+    report,
 };
 use std::sync::Arc;
 
@@ -84,15 +84,15 @@ async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config,
     // `autoreconnect:` logs its own connections.
     if !right.connects_later {
         let from = if left.exists_once { String::new() } else { format!("{} ", left.title) };
-        config.report.event(format_args!("connected {from}to {}", right.title));
+        report::event(format_args!("connected {from}to {}", right.title));
     }
-    finish(session, "", config, stop).await
+    finish(session, config, stop).await
 }
 
 /// Runs a session that is open, and reports its end.
-async fn finish(session: Session, peer: &str, config: &Config, stop: &Shutdown) -> Result<(), Error> {
+async fn finish(session: Session, config: &Config, stop: &Shutdown) -> Result<(), Error> {
     let summary = session.run(&config.session, stop).await?;
-    report_close(config.report, peer, &summary);
+    report_close(&summary);
     match stop.signal() {
         Some(signal) => Err(Error::Signal(signal)),
         None => Ok(()),
@@ -100,13 +100,12 @@ async fn finish(session: Session, peer: &str, config: &Config, stop: &Shutdown) 
 }
 
 /// The line at the end of a session.
-fn report_close(report: Report, peer: &str, summary: &Summary) {
-    let at = if peer.is_empty() { String::new() } else { format!("{peer}: ") };
+fn report_close(summary: &Summary) {
     let [sent, received] = summary.moved;
     let how = match &summary.close {
         Some((Some(by), close)) => format!(" by {by}: {close}"),
         Some((None, close)) => format!(": {close}"),
         None => String::new(),
     };
-    report.event(format_args!("{at}closed{how} ({sent} sent, {received} received)"));
+    report::event(format_args!("closed{how} ({sent} sent, {received} received)"));
 }

@@ -9,6 +9,7 @@ use crate::{
     error::Error,
     flow::ByteEnd,
     net::Peer,
+    report,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -16,14 +17,20 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
+use tracing::{Instrument, Span};
 
 /// How long to wait when the system has no descriptors or memory for another connection.
 const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is done with each connection that a listener accepts.
 pub trait Handle<E>: Send + Sync + 'static {
-    /// Serves one connection to its end.
-    fn handle(&self, end: E, peer: Peer) -> impl Future<Output = Result<(), Error>> + Send;
+    /// The span of what is logged about a connection with `peer`.
+    fn span(&self, peer: &Peer) -> Span {
+        report::connection(&peer.name)
+    }
+
+    /// Serves one connection to its end. It may rename `peer`, for whom a trusted proxy speaks.
+    fn handle(&self, end: E, peer: &mut Peer) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Accepts until a signal comes, or until one session was served with `--oneshot`.
@@ -42,11 +49,11 @@ pub async fn accept_all<E: Send + 'static>(
             let place = places.clone().acquire_owned().await;
             listener.accept().await.map(|accepted| (place, accepted))
         };
-        let (place, (end, peer)) = tokio::select! {
+        let (place, (end, mut peer)) = tokio::select! {
             biased;
             signal = stop.requested() => break signal,
             Some(ended) = sessions.join_next() => {
-                report_panic(config, ended);
+                report_panic(ended);
                 continue;
             }
             accepted = next => match accepted {
@@ -54,34 +61,35 @@ pub async fn accept_all<E: Send + 'static>(
                 Err(error) => {
                     if last_warning.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
                         last_warning = Some(Instant::now());
-                        config.report.warn(format_args!("cannot accept a connection: {error}"));
+                        report::warn(format_args!("cannot accept a connection: {error}"));
                     }
                     sleep(OUT_OF_RESOURCES_PAUSE).await;
                     continue;
                 }
             },
         };
+        let span = handler.span(&peer);
         if config.server.oneshot {
-            match handler.handle(end, peer).await {
+            match handler.handle(end, &mut peer).instrument(span.clone()).await {
                 // A request for a file or a health check is no session.
                 Err(Error::NoUpgrade { .. }) => continue,
                 // Neither is what was no request at all.
                 Err(error @ Error::BadRequest { .. }) => {
-                    config.report.session_error("", &error);
+                    span.in_scope(|| report::session_error(&peer.name, &error));
                     continue;
                 }
                 ended => return ended,
             }
         }
-        let (handler, report) = (handler.clone(), config.report);
-        sessions.spawn(async move {
-            let name = peer.name.clone();
-            match handler.handle(end, peer).await {
+        let handler = handler.clone();
+        let session = async move {
+            match handler.handle(end, &mut peer).await {
                 Err(Error::NoUpgrade { .. }) | Ok(()) => {}
-                Err(error) => report.session_error(&name, &error),
+                Err(error) => report::session_error(&peer.name, &error),
             }
             drop(place);
-        });
+        };
+        sessions.spawn(session.instrument(span));
     };
     drop(listener);
     let drained = async { while sessions.join_next().await.is_some() {} };
@@ -132,18 +140,17 @@ struct ByteSessions {
 }
 
 impl Handle<ByteEnd> for ByteSessions {
-    async fn handle(&self, end: ByteEnd, peer: Peer) -> Result<(), Error> {
+    async fn handle(&self, end: ByteEnd, peer: &mut Peer) -> Result<(), Error> {
         let Self { layers, right, config, stop } = self;
-        let name = peer.name.clone();
         // On the heap: a session lives long and needs no room for its handshakes.
         let opening = Box::pin(async {
-            let mut context = ConnectContext::new(peer, config.connect_timeout);
+            let mut context = ConnectContext::new(peer.clone(), config.connect_timeout);
             let left = layers.apply(end, &mut context).await?;
             Ok(Session::Bytes(left, right.open(&mut context).await?))
         });
         let session = stop.interrupts(opening).await?;
-        config.report.event(format_args!("{name}: connected with {}", right.about.title));
-        finish(session, &name, config, stop).await
+        report::event(format_args!("connected with {}", right.about.title));
+        finish(session, config, stop).await
     }
 }
 
@@ -156,22 +163,21 @@ struct MessageSessions<L> {
 }
 
 impl<E: Send + 'static, L: Begin<E> + 'static> Handle<E> for MessageSessions<L> {
-    async fn handle(&self, end: E, peer: Peer) -> Result<(), Error> {
+    async fn handle(&self, end: E, peer: &mut Peer) -> Result<(), Error> {
         let Self { layers, right, config, stop } = self;
-        let name = peer.name.clone();
         let opening = Box::pin(async {
-            let mut context = ConnectContext::new(peer, config.connect_timeout);
+            let mut context = ConnectContext::new(peer.clone(), config.connect_timeout);
             let left = layers.begin(end, &mut context).await?;
             open_far(left, right, &mut context).await
         });
         let session = stop.interrupts(opening).await?;
-        config.report.event(format_args!("{name}: connected with {}", right.about.title));
-        finish(session, &name, config, stop).await
+        report::event(format_args!("connected with {}", right.about.title));
+        finish(session, config, stop).await
     }
 }
 
-fn report_panic(config: &Config, ended: Result<(), tokio::task::JoinError>) {
+fn report_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        config.report.warn(format_args!("a session failed, which is a bug: {error}"));
+        report::warn(format_args!("a session failed, which is a bug: {error}"));
     }
 }

@@ -10,7 +10,7 @@ mod words;
 pub use options::{Identity, ServerCertificate, TlsOptions, Trust};
 pub use words::{Peer, alert_in_words, in_words};
 
-use crate::{error::Error, report::Report};
+use crate::{error::Error, report};
 use std::sync::Arc;
 use tokio_rustls::rustls::{
     ClientConfig, CommonState, ConfigBuilder, ServerConfig, WantsVerifier, crypto::CryptoProvider,
@@ -42,7 +42,7 @@ pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, Error> {
 }
 
 /// For listening: what to show, and whom to let in.
-pub fn server_config(options: &TlsOptions, report: Report) -> Result<Arc<ServerConfig>, Error> {
+pub fn server_config(options: &TlsOptions) -> Result<Arc<ServerConfig>, Error> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Setup(error.into()))?;
@@ -60,7 +60,7 @@ pub fn server_config(options: &TlsOptions, report: Report) -> Result<Arc<ServerC
             .map_err(|error| files::unusable_identity(chain, key, error))?,
         ServerCertificate::SelfSigned => {
             let made = self_signed::make()?;
-            report.notice(format_args!("self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
+            report::notice(format_args!("self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
             builder.with_single_cert(vec![made.certificate], made.key).map_err(|error| Error::Setup(error.into()))?
         }
         ServerCertificate::Missing => {

@@ -14,10 +14,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 /// Bytes of a payload that a line shows.
 const SHOWN: usize = 80;
 
+/// What takes a line: `<` for a frame that was received or `>` for one that was sent, the peer, and the frame.
+pub type Sink = fn(char, &str, fmt::Arguments<'_>);
+
 /// Logs the frames of one connection: those received, which it finds in the bytes that were read, and those sent.
 pub struct FrameLog {
     peer: Arc<str>,
-    sink: fn(fmt::Arguments<'_>),
+    sink: Sink,
     /// The start of a header, or the start of the payload of `current`.
     held: BytesMut,
     current: Option<Received>,
@@ -35,8 +38,8 @@ struct Received {
 }
 
 impl FrameLog {
-    /// A log for the connection to `peer`. Each line goes to `sink`, without a newline.
-    pub fn new(peer: Arc<str>, sink: fn(fmt::Arguments<'_>)) -> Self {
+    /// A log for the connection to `peer`. Each frame goes to `sink`.
+    pub fn new(peer: Arc<str>, sink: Sink) -> Self {
         Self { peer, sink, held: BytesMut::new(), current: None, is_lost: false }
     }
 
@@ -116,7 +119,6 @@ impl FrameLog {
                 hex
             }),
         };
-        let peer = &self.peer;
-        (self.sink)(format_args!("{mark} {name} {length} B{deflated}{more} {text}{cut} [{peer}]"));
+        (self.sink)(mark, &self.peer, format_args!("{name} {length} B{deflated}{more} {text}{cut}"));
     }
 }

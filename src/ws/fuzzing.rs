@@ -14,7 +14,9 @@ thread_local! {
 /// The same frames are logged, however the stream is cut. The first byte sets the size of the pieces.
 pub fn frame_log(data: &[u8]) {
     let Some((first, stream)) = data.split_first() else { return };
-    let sink = |line: fmt::Arguments<'_>| LINES.with_borrow_mut(|lines| lines.push(line.to_string()));
+    let sink = |mark: char, _: &str, text: fmt::Arguments<'_>| {
+        LINES.with_borrow_mut(|lines| lines.push(format!("{mark} {text}")));
+    };
     let mut whole = FrameLog::new("peer".into(), sink);
     whole.received(stream);
     let logged = LINES.take();

@@ -392,8 +392,9 @@ fn joins_and_leaves_are_told_with_v() {
 fn what_a_client_sends_cannot_steer_the_terminal_that_shows_the_log() {
     let mut server = rooms(&["-v"]);
     // U+009B begins a terminal's commands, as ESC [ does.
-    drop(Peer::connect_with(server.port, "/\u{9b}31m", "Referer: a\tb\u{9b}2J\r\n"));
-    assert_eq!(server.running.error_line("Referer"), "< Referer: a\\tb\\u{9b}2J\n");
+    let mut member = Peer::connect_with(server.port, "/\u{9b}31m", "Referer: a\tb\u{9b}2J\r\n");
+    let peer = member.stream().local_addr().expect("address");
+    assert_eq!(server.running.error_line("Referer"), format!("< Referer: a\\tb\\u{{9b}}2J [{peer}]\n"));
     assert!(server.running.error_line("join").ends_with(" room=/\\u{9b}31m\n"));
 }
 
@@ -424,11 +425,28 @@ fn every_line_is_json_when_asked_for() {
             .collect();
         for line in &lines {
             assert!(line["ts"].is_f64() && line["level"].is_string() && line["msg"].is_string(), "{line}");
+            let start = ["listening: ", "metrics: ", "self-signed "];
+            let is_of_server =
+                line["msg"].as_str().is_some_and(|text| start.iter().any(|start| text.starts_with(start)));
+            assert_eq!(line["peer"].is_null(), is_of_server, "{line}");
         }
         let of = |event: &str| lines.iter().find(|line| line["msg"] == event).unwrap_or_else(|| panic!("{lines:?}"));
         assert_eq!(of("join")["room"], of("leave")["room"]);
         assert!(of("leave")["reason"].as_str().is_some_and(|reason| reason.starts_with("1000")), "{lines:?}");
         assert!(lines.iter().any(|line| line["level"] == "error"), "the client without TLS: {lines:?}");
+    }
+}
+
+#[test]
+fn the_error_of_a_client_behind_a_trusted_proxy_names_the_client() {
+    for verbose in [&[][..], &["-v"]] {
+        let limits = ["--max-per-room", "1", "--trust-proxy", "127.0.0.1/32", "--log-format", "json"];
+        let mut server = rooms(&[&limits, verbose].concat());
+        let _member = Peer::connect(server.port, "/full");
+        assert_eq!(ask(server.port, "/full", "X-Forwarded-For: 192.0.2.7\r\n").0, 503);
+        let line = server.running.error_line("no place in /full");
+        let line: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+        assert!(line["peer"].as_str().is_some_and(|peer| peer.starts_with("192.0.2.7 (through 127.0.0.1:")), "{line}");
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     peer::{CLOSE, PING, PONG, Peer, websocket_server},
     support::{Finished, LIMIT, Running, Serving, run, wsplice},
 };
-use std::net::TcpListener;
+use std::{net::TcpListener, thread};
 
 /// A run that says `hello` to a server that answers `world` and closes.
 fn greet(args: &[&str]) -> Finished {
@@ -211,4 +211,90 @@ fn a_token_in_the_query_is_hidden_from_the_log() {
     let log = server.running.finish().stderr;
     assert!(log.contains("< GET /room?a=b&access_token=(hidden) HTTP/1.1"), "{log}");
     assert!(!log.contains("secret"), "{log}");
+}
+
+/// A server for two clients whose handshakes overlap: the far end answers neither before both are there. Gives what was
+/// logged, and the names of the clients, that of `/a` first.
+fn two_clients(args: &[&str]) -> (Finished, [String; 2]) {
+    let far = TcpListener::bind("127.0.0.1:0").expect("listen");
+    let url = format!("log:ws://{}", far.local_addr().expect("an address"));
+    let far = thread::spawn(move || {
+        let streams = [(); 2].map(|()| far.accept().expect("a connection").0);
+        for mut peer in streams.map(Peer::accept) {
+            let path = peer.head.first().split(' ').nth(1).expect("a path").to_owned();
+            assert_eq!(peer.hear(), format!("to {path}"));
+            peer.say(&format!("from {path}"));
+            peer.close(4001, &format!("at {path}"));
+            peer.ends();
+        }
+    });
+    let server = Serving::start(args.iter().copied().chain(["ws-l:127.0.0.1:0", &url]));
+    let port = server.port;
+    let clients = ["/a", "/b"].map(|path| {
+        thread::spawn(move || {
+            let mut client = Peer::connect(port, path);
+            client.say(&format!("to {path}"));
+            assert_eq!(client.hear(), format!("from {path}"));
+            client.closed();
+            client.stream().local_addr().expect("an address").to_string()
+        })
+    });
+    let names = clients.map(|client| client.join().expect("a client"));
+    far.join().expect("the far end");
+    server.running.signal("TERM");
+    (server.running.finish(), names)
+}
+
+#[test]
+fn each_line_of_a_server_names_its_client_in_json() {
+    let (finished, names) = two_clients(&["-vv", "--log-format", "json"]);
+    let (mut of_clients, mut kinds) = ([0, 0], [0; 4]);
+    for line in finished.stderr.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(line["ts"].is_f64() && line["level"].is_string(), "{line}");
+        let text = line["msg"].as_str().expect("a text");
+        if text.starts_with("listening: ") {
+            assert!(line["peer"].is_null(), "{line}");
+            continue;
+        }
+        let client = names.iter().position(|name| line["peer"] == **name);
+        let client = client.unwrap_or_else(|| panic!("{line} is not of {names:?}"));
+        of_clients[client] += 1;
+        // What passes, and the request targets, tell whose line it is.
+        assert!(!text.contains(["/b", "/a"][client]), "{line}");
+        for (kind, level) in ["error", "info", "debug", "trace"].iter().enumerate() {
+            kinds[kind] += usize::from(line["level"] == *level);
+        }
+        if text.starts_with("GET ") {
+            assert!(["received", "sent"].iter().any(|direction| line["direction"] == *direction), "{line}");
+        }
+        if line["level"] == "error" {
+            assert!(text.starts_with("closed by ws://") && line["end"].is_string(), "{line}");
+        }
+    }
+    assert_eq!(of_clients[0], of_clients[1], "{}", finished.stderr);
+    assert!(kinds[0] == 2 && kinds.iter().all(|count| *count > 0), "{kinds:?}: {}", finished.stderr);
+}
+
+#[test]
+fn each_line_of_a_server_names_its_client_in_text() {
+    let (finished, names) = two_clients(&["-vv"]);
+    let (error, rest) = finished.stderr.lines().partition::<Vec<_>, _>(|line| line.starts_with("wsplice: "));
+    for (name, path) in names.iter().zip(["/a", "/b"]) {
+        assert!(error.iter().any(|line| line.starts_with(&format!("wsplice: {name}: closed by ws://"))), "{error:?}");
+        let has = |start: &str, end: &str| rest.iter().any(|line| line.starts_with(start) && line.ends_with(end));
+        for (start, end) in [
+            (format!("< GET {path} HTTP/1.1"), format!(" [{name}]")),
+            (format!("> GET {path} HTTP/1.1"), format!(" [{name}]")),
+            (format!("< text 5 B \"to {path}\""), format!(" [{name}]")),
+            (format!("< text 7 B \"from {path}\" [{name} ws://"), "/]".into()),
+            (format!("* {name}: connected to 127.0.0.1"), ")".into()),
+        ] {
+            assert!(has(&start, &end), "no {start:?} with {end:?} in\n{}", finished.stderr);
+        }
+        let logged = |line: &&str| line.starts_with("> ws://") && line.ends_with(&format!(" \"to {path}\" [{name}]"));
+        assert!(rest.iter().any(logged), "{}", finished.stderr);
+    }
+    let unnamed = rest.iter().filter(|line| !names.iter().any(|name| line.contains(name.as_str())));
+    assert_eq!(unnamed.map(|line| &line[..12]).collect::<Vec<_>>(), ["* listening:"]);
 }

@@ -1,0 +1,77 @@
+//! Writes lines to standard error, from a thread of its own: whoever reads it may stop reading, and neither sessions nor
+//! signals may wait for that.
+//!
+//! `tracing-appender` has such a writer, but at the end of the run it prints to standard output when its queue is full, and
+//! that is where the results go; and it brings nine crates for this file.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+/// Lines that may wait for a slow reader of standard error.
+const MOST_LINES: usize = 16 * 1024;
+/// How long the end of the run waits for the last lines.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// Writes a line, or counts it as lost if the queue is full. The thread starts with the first line.
+pub fn write(line: String) {
+    if cfg!(fuzzing) {
+        return;
+    }
+    let mut writer = lock();
+    let writer = writer.get_or_insert_with(Writer::start);
+    if writer.lines.try_send(line).is_err() {
+        writer.lost.fetch_add(1, Relaxed);
+    }
+}
+
+/// Waits until all lines are written, for a second at most.
+pub fn flush() {
+    if let Some(Writer { lines, done, .. }) = lock().take() {
+        drop(lines);
+        // The thread sends nothing; it drops its end when it has written everything.
+        let _ = done.recv_timeout(LAST_WAIT);
+    }
+}
+
+struct Writer {
+    lines: SyncSender<String>,
+    lost: Arc<AtomicU64>,
+    done: Receiver<()>,
+}
+
+static WRITER: Mutex<Option<Writer>> = Mutex::new(None);
+
+fn lock() -> MutexGuard<'static, Option<Writer>> {
+    WRITER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Writer {
+    fn start() -> Self {
+        let (lines, waiting) = sync_channel::<String>(MOST_LINES);
+        let (is_done, done) = sync_channel(0);
+        let lost = Arc::new(AtomicU64::new(0));
+        let count = lost.clone();
+        thread::spawn(move || {
+            let _is_done = is_done;
+            for line in waiting {
+                // A standard error that is closed or full is no reason to stop, so failures are ignored.
+                let mut stderr = io::stderr().lock();
+                // One whole write, so that lines of several programs do not mix.
+                let _ = stderr.write_all(line.as_bytes());
+                let missed = count.swap(0, Relaxed);
+                if missed > 0 {
+                    let _ = writeln!(stderr, "wsplice: {missed} lines are not shown: they were not read fast enough");
+                }
+            }
+        });
+        Self { lines, lost, done }
+    }
+}
