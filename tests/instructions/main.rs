@@ -2,14 +2,12 @@
 //! depend on how busy the machine is: most repeat within a percent. `tests/instructions.sh` runs this; the figures
 //! are in `figures.txt`.
 
-#[allow(dead_code, reason = "the other tests use the rest")]
-#[path = "../suite/raw.rs"]
-mod raw;
-#[allow(dead_code, reason = "the other tests use the rest")]
-#[path = "../suite/support.rs"]
-mod support;
+#[allow(dead_code, reason = "the other test binaries use the rest")]
+#[path = "../common/mod.rs"]
+mod common;
 mod work;
 
+use common::{http, raw, support};
 use std::{
     collections::HashMap,
     ffi::OsStr,

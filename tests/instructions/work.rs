@@ -2,10 +2,8 @@
 
 use crate::{
     Counter,
-    raw::{
-        BINARY, CLOSE, PING, TEXT, UPGRADE_REQUEST, close_payload, from_client, from_server, raw_client, raw_server,
-        read_frame, read_head,
-    },
+    http::{Head, upgrade_request},
+    raw::{BINARY, CLOSE, PING, TEXT, close_payload, from_client, from_server, raw_client, raw_server, read_frame},
     support::{Serving, connect},
 };
 use std::{
@@ -172,12 +170,12 @@ fn room(counter: &Counter, units: usize, size: usize) {
 fn room_deflated(counter: &Counter, units: usize) {
     let options = ["-q", "--broadcast", "ws-l:127.0.0.1:0", "--deflate", "on"];
     let server = Serving::from_command(announced(counter, &options));
-    let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    let request = upgrade_request("/", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
     let mut members: Vec<_> = (0..10)
         .map(|_| {
             let mut stream = server.connect();
-            stream.write_all(UPGRADE_REQUEST.replace("\r\n\r\n", offer).as_bytes()).expect("ask");
-            assert!(read_head(&mut stream).contains("permessage-deflate"));
+            stream.write_all(request.as_bytes()).expect("ask");
+            assert!(Head::read(&mut stream).get("Sec-WebSocket-Extensions").is_some());
             stream
         })
         .collect();

@@ -2,6 +2,9 @@
 
 mod bash;
 mod browser;
+#[allow(dead_code, reason = "the other test binaries use the rest")]
+#[path = "../common/mod.rs"]
+mod common;
 mod deflate;
 mod handed_over;
 mod large;
@@ -12,9 +15,6 @@ mod openssl;
 mod peer;
 mod pem;
 mod python;
-#[allow(dead_code, reason = "the other tests use the rest")]
-#[path = "../suite/raw.rs"]
-mod raw;
 mod rooms_browser;
 mod rooms_deflate;
 mod rooms_load;
@@ -22,6 +22,5 @@ mod rooms_metrics;
 mod rooms_nginx;
 mod side_by_side;
 mod socat;
-#[allow(dead_code, reason = "the other tests use the rest")]
-#[path = "../suite/support.rs"]
-mod support;
+
+use common::{http, raw, support};

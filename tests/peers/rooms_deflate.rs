@@ -1,8 +1,9 @@
 //! Rooms that compress, with members that other people wrote, and with many who are idle.
 
 use crate::{
+    http::{Exchange, upgrade_request},
     peer::{Peer, node, python},
-    raw::{BINARY, UPGRADE_REQUEST, from_client, header_value, read_frame, read_head},
+    raw::{BINARY, from_client, read_frame},
     rooms_load::{memory, metric},
     rooms_metrics::{metrics_port, scrape},
     rooms_nginx::heard,
@@ -85,14 +86,11 @@ fn idle_memory(offer: &str) -> u64 {
     let message = if offer.is_empty() { from_client(BINARY, &plain) } else { from_client(BINARY | 0x40, &deflated) };
     let mut members: Vec<TcpStream> = (0..IDLE)
         .map(|number| {
-            let mut stream = rooms.connect();
-            let request = UPGRADE_REQUEST.replace("GET /", &format!("GET /{}", number / TO_A_ROOM));
-            let request = request.replace("\r\n\r\n", &format!("\r\n{offer}\r\n"));
-            stream.write_all(request.as_bytes()).expect("ask");
-            let answer = read_head(&mut stream);
-            let agreed = header_value(&answer, "Sec-WebSocket-Extensions");
-            assert_eq!(agreed.is_some(), !offer.is_empty(), "{answer}");
-            stream
+            let request = upgrade_request(&format!("/{}", number / TO_A_ROOM), offer);
+            let answer = Exchange::connect(rooms.port, &request).switched();
+            let agreed = answer.head.get("Sec-WebSocket-Extensions");
+            assert_eq!(agreed.is_some(), !offer.is_empty(), "{:?}", answer.head);
+            answer.into_parts().0
         })
         .collect();
     members.iter_mut().for_each(|member| member.write_all(&message).expect("say"));

@@ -1,8 +1,14 @@
 //! A thousand members at once: nothing is lost, nothing is out of order, and a member that is stuck hinders nobody.
 
 use crate::{
+    common::peer::websocket,
+    http::{Exchange, upgrade_request},
     rooms_metrics::{metrics_port, scrape},
     support::{LIMIT, Serving},
+};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
 };
 use std::{
     collections::HashMap,
@@ -16,14 +22,17 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{
-        TcpSocket, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{TcpSocket, TcpStream},
     sync::Semaphore,
-    task::JoinHandle,
+    task::{self, JoinHandle},
     time::{interval, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Bytes, Message,
+        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+    },
 };
 
 const ROOMS: usize = 50;
@@ -33,163 +42,119 @@ const RESIDENTS: usize = 900;
 const VISITORS: usize = 100;
 const SENDERS: usize = 50;
 const DURATION: Duration = Duration::from_secs(60);
-/// How often each sender speaks.
+/// Between two messages of a sender.
 const PAUSE: Duration = Duration::from_millis(25);
 /// The sender's number in the last message of a room.
 const LAST: u32 = u32::MAX;
 /// The number of a sender whose messages are long.
 const LONG: u32 = u32::MAX - 1;
 
-/// A message that somebody heard: whose it is, which of theirs, and when it was sent, in nanoseconds of the test.
+/// A message that says whose it is, which of theirs, and when it was sent, in nanoseconds of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Heard {
+struct Tagged {
     sender: u32,
     number: u32,
     sent: u64,
 }
 
-impl Heard {
+impl Tagged {
     /// The message as it is sent: text or binary, of different lengths.
-    fn encode(self) -> (u8, Vec<u8>) {
+    fn encode(self) -> Message {
         let filler = "x".repeat(if self.sender == LONG { 16 << 10 } else { self.number as usize * 37 % 600 });
         let text = format!("{} {} {} {filler}", self.sender, self.number, self.sent);
-        (self.opcode(), text.into_bytes())
-    }
-
-    fn opcode(self) -> u8 {
-        if self.number.is_multiple_of(2) { BINARY } else { TEXT }
+        if self.number.is_multiple_of(2) { Message::binary(text.into_bytes()) } else { Message::text(text) }
     }
 
     #[track_caller]
-    fn decode(opcode: u8, payload: &[u8]) -> Self {
-        let text = std::str::from_utf8(payload).expect("what was sent");
+    fn decode(message: &Message) -> Self {
+        let text = message.to_text().expect("what was sent");
         let mut words = text.split(' ').map(|word| word.parse::<u64>().unwrap_or_default());
         let mut next = || words.next().expect("what was sent");
-        let heard = Self { sender: next() as u32, number: next() as u32, sent: next() };
-        assert!((opcode, payload) == (heard.opcode(), &heard.encode().1[..]), "{heard:?} was altered");
-        heard
+        let tagged = Self { sender: next() as u32, number: next() as u32, sent: next() };
+        assert!(*message == tagged.encode(), "{tagged:?} was altered");
+        tagged
     }
 }
 
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
-const PONG: u8 = 10;
-
-/// A client's two halves.
+/// The two directions of a member's WebSocket.
 struct Client {
-    hears: Ears,
-    says: Mouth,
+    incoming: Incoming,
+    outgoing: Outgoing,
 }
 
-struct Ears(BufReader<OwnedReadHalf>);
+struct Incoming(SplitStream<WebSocketStream<TcpStream>>);
 
-struct Mouth(OwnedWriteHalf);
+struct Outgoing(SplitSink<WebSocketStream<TcpStream>, Message>);
 
 impl Client {
     async fn join(port: u16, target: &str) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connect");
-        Self::upgrade(stream, target).await
+        Self::upgrade(TcpStream::connect(("127.0.0.1", port)).await.expect("connect"), target).await
     }
 
     async fn upgrade(stream: TcpStream, target: &str) -> Self {
         stream.set_nodelay(true).expect("set an option");
-        let (reader, mut writer) = stream.into_split();
-        let request = format!(
-            "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        writer.write_all(request.as_bytes()).await.expect("ask");
-        let mut reader = BufReader::new(reader);
-        let mut line = String::new();
-        reader.read_line(&mut line).await.expect("an answer");
-        assert!(line.starts_with("HTTP/1.1 101 "), "{line:?}");
-        while line != "\r\n" {
-            line.clear();
-            assert!(reader.read_line(&mut line).await.expect("an answer") > 0);
-        }
-        Self { hears: Ears(reader), says: Mouth(writer) }
+        let stream = stream.into_std().expect("a socket of std's");
+        let exchange = task::block_in_place(|| {
+            stream.set_nonblocking(false).expect("set an option");
+            Exchange::request(stream, &upgrade_request(target, "")).switched()
+        });
+        let (stream, read) = exchange.into_parts();
+        let (outgoing, incoming) = websocket(stream, read, Role::Client).await.split();
+        Self { incoming: Incoming(incoming), outgoing: Outgoing(outgoing) }
     }
 }
 
-impl Ears {
-    /// The next frame, which the server neither masks nor cuts; `None` at the end of the connection.
-    async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let first = self.0.read_u8().await.ok()?;
-        assert_eq!(first & 0xf0, 0x80, "a whole frame without reserved bits");
-        let length = match self.0.read_u8().await.ok()? {
-            126 => self.0.read_u16().await.ok()?.into(),
-            127 => self.0.read_u64().await.ok()? as usize,
-            short => short.into(),
-        };
-        let mut payload = vec![0; length];
-        self.0.read_exact(&mut payload).await.ok()?;
-        Some((first & 0x0f, payload))
-    }
-
-    /// The next message; `None` at the close frame.
-    async fn message(&mut self) -> Option<Heard> {
+impl Incoming {
+    /// The next message; `None` at the close frame. Pings are answered. It can be dropped without loss.
+    async fn receive(&mut self) -> Option<Tagged> {
         loop {
-            match self.frame().await.expect("a close frame before the end") {
-                (CLOSE, _) => return None,
-                (PING, _) => {}
-                (opcode, payload) => return Some(Heard::decode(opcode, &payload)),
+            let message = self.0.next().await.expect("a close frame before the end");
+            match message.expect("no error before the close frame") {
+                Message::Close(_) => return None,
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return Some(Tagged::decode(&message)),
             }
         }
     }
 
-    /// All that is heard up to this sender's message of this number.
-    async fn until(&mut self, sender: u32, number: u32) -> Vec<Heard> {
+    /// All messages up to this sender's of this number.
+    async fn receive_until(&mut self, sender: u32, number: u32) -> Vec<Tagged> {
         let mut all = Vec::new();
         loop {
-            let heard = self.message().await.expect("more messages before the close frame");
-            all.push(heard);
-            if (heard.sender, heard.number) == (sender, number) {
+            let message = self.receive().await.expect("more messages before the close frame");
+            all.push(message);
+            if (message.sender, message.number) == (sender, number) {
                 return all;
             }
         }
     }
 }
 
-impl Mouth {
-    async fn say(&mut self, message: Heard) {
-        self.say_and_close(message, false).await;
+impl Outgoing {
+    async fn send(&mut self, message: Tagged) {
+        self.0.send(message.encode()).await.expect("send");
     }
 
-    /// Says it, with a close frame right behind it if that is wanted.
-    async fn say_and_close(&mut self, message: Heard, closes: bool) {
-        let (opcode, payload) = message.encode();
-        let mut frames = masked(opcode, &payload);
-        if closes {
-            frames.extend(masked(CLOSE, &1000_u16.to_be_bytes()));
-        }
-        self.0.write_all(&frames).await.expect("say");
+    /// Sends it with a close frame right behind it, in the same write.
+    async fn send_and_close(&mut self, message: Tagged) {
+        self.0.feed(message.encode()).await.expect("send");
+        let close = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+        self.0.send(Message::Close(Some(close))).await.expect("close");
+    }
+
+    /// Answers a ping, whether there was one or not.
+    async fn send_pong(&mut self) {
+        self.0.send(Message::Pong(Bytes::new())).await.expect("answer");
     }
 }
 
-fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x80 | opcode];
-    match payload.len() {
-        length @ 0..=125 => frame.push(0x80 | length as u8),
-        length => {
-            frame.push(0x80 | 126);
-            frame.extend(u16::try_from(length).expect("no longer messages").to_be_bytes());
-        }
-    }
-    let mask = [0x37, 0xfa, 0x21, 0x3d];
-    frame.extend(mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
-    frame
-}
-
-/// What one visitor heard between its join and its leave.
+/// What one visitor received between its join and its leave.
 struct Visit {
     room: usize,
     joined: u64,
     /// Its own number as a sender.
     me: u32,
-    log: Vec<Heard>,
+    log: Vec<Tagged>,
 }
 
 #[derive(Clone)]
@@ -208,8 +173,8 @@ impl Scene {
         u64::try_from(self.started.elapsed().as_nanos()).expect("a short test")
     }
 
-    fn message(&self, sender: u32, number: u32) -> Heard {
-        Heard { sender, number, sent: self.now() }
+    fn message(&self, sender: u32, number: u32) -> Tagged {
+        Tagged { sender, number, sent: self.now() }
     }
 
     fn new_sender(&self) -> u32 {
@@ -220,19 +185,19 @@ impl Scene {
         Client::join(self.port, &format!("/room/{room}?load")).await
     }
 
-    /// Speaks regularly until the time is over; tells how often.
-    async fn speak(self, mut says: Mouth, sender: u32, until: Instant) -> (Mouth, u32, u32) {
+    /// Sends regularly until the time is over; gives how many messages that were.
+    async fn send_until(self, mut outgoing: Outgoing, sender: u32, until: Instant) -> (Outgoing, u32, u32) {
         let mut ticks = interval(PAUSE);
         let mut number = 0;
         while Instant::now() < until {
             ticks.tick().await;
             number += 1;
-            says.say(self.message(sender, number)).await;
+            outgoing.send(self.message(sender, number)).await;
         }
-        (says, sender, number)
+        (outgoing, sender, number)
     }
 
-    /// Joins one room after the other, says a word at the start and at the end of each visit.
+    /// Joins one room after the other, sends a message at the start and at the end of each visit.
     async fn visit(self, visitor: usize, until: Instant) -> Vec<Visit> {
         let mut visits = Vec::new();
         for round in 0.. {
@@ -240,28 +205,31 @@ impl Scene {
                 break;
             }
             let room = (visitor + round * 7) % ROOMS;
-            let Client { mut hears, mut says } = self.join(room).await;
+            let Client { mut incoming, mut outgoing } = self.join(room).await;
             let (joined, me) = (self.now(), self.new_sender());
-            says.say(self.message(me, 1)).await;
-            let mut log = hears.until(me, 1).await;
+            outgoing.send(self.message(me, 1)).await;
+            let mut log = incoming.receive_until(me, 1).await;
             // Some stay for a moment, some for a while.
             let stay = Duration::from_millis((visitor as u64 * 31 + round as u64 * 173) % 1500);
             let leaves_at = tokio::time::Instant::now() + stay;
             let mut is_staying = true;
             while is_staying {
-                // A frame that is being read must not be cut, so only its beginning is waited for.
-                match tokio::time::timeout_at(leaves_at, hears.0.fill_buf()).await {
-                    Ok(_) => log.push(hears.message().await.expect("no close frame")),
+                match tokio::time::timeout_at(leaves_at, incoming.receive()).await {
+                    Ok(message) => log.push(message.expect("no close frame")),
                     Err(_) => is_staying = false,
                 }
                 is_staying &= tokio::time::Instant::now() < leaves_at;
             }
             let closes = round % 3 != 0;
-            says.say_and_close(self.message(me, 2), closes).await;
-            log.extend(hears.until(me, 2).await);
             if closes {
-                while let Some(heard) = hears.message().await {
-                    log.push(heard);
+                outgoing.send_and_close(self.message(me, 2)).await;
+            } else {
+                outgoing.send(self.message(me, 2)).await;
+            }
+            log.extend(incoming.receive_until(me, 2).await);
+            if closes {
+                while let Some(message) = incoming.receive().await {
+                    log.push(message);
                 }
             }
             // Others vanish without a close frame.
@@ -304,76 +272,76 @@ fn a_thousand_members_in_fifty_rooms_miss_nothing_and_agree_on_the_order() {
     let metrics = metrics_port(&mut rooms);
     let scene = Scene::new(rooms.port);
     let pid = rooms.running.pid();
-    let (logs, spoken, visits, early_memory) = run(DURATION + 4 * LIMIT, async {
-        let mut listening: Vec<JoinHandle<Vec<Heard>>> = Vec::new();
-        let mut mouths: Vec<Option<Mouth>> = Vec::new();
+    let (logs, sent, visits, early_memory) = run(DURATION + 4 * LIMIT, async {
+        let mut listening: Vec<JoinHandle<Vec<Tagged>>> = Vec::new();
+        let mut senders: Vec<Option<Outgoing>> = Vec::new();
         for resident in 0..RESIDENTS {
-            let Client { mut hears, says } = scene.join(resident % ROOMS).await;
-            listening.push(tokio::spawn(async move { hears.until(LAST, 1).await }));
-            mouths.push(Some(says));
+            let Client { mut incoming, outgoing } = scene.join(resident % ROOMS).await;
+            listening.push(tokio::spawn(async move { incoming.receive_until(LAST, 1).await }));
+            senders.push(Some(outgoing));
         }
         let until = Instant::now() + DURATION;
         // Three of the senders share each of ten rooms, twenty have a room of their own, and in the other twenty rooms
-        // only visitors speak.
-        let speaking: Vec<_> = (0..SENDERS)
+        // only visitors send.
+        let sending: Vec<_> = (0..SENDERS)
             .map(|sender| {
                 let resident = if sender < 30 { sender % 10 + sender / 10 * ROOMS } else { sender - 20 };
-                let says = mouths[resident].take().expect("one sender a resident");
-                tokio::spawn(scene.clone().speak(says, scene.new_sender(), until))
+                let outgoing = senders[resident].take().expect("one sender a resident");
+                tokio::spawn(scene.clone().send_until(outgoing, scene.new_sender(), until))
             })
             .collect();
         let visiting: Vec<_> = (0..VISITORS).map(|visitor| tokio::spawn(scene.clone().visit(visitor, until))).collect();
         tokio::time::sleep_until((until - DURATION * 2 / 3).into()).await;
         let early_memory = memory(pid, "VmRSS:");
-        let spoken = joined(speaking).await;
+        let sent = joined(sending).await;
         let visits: Vec<Visit> = joined(visiting).await.into_iter().flatten().collect();
         // The residents from here on were no senders, one for each room.
         for room in 0..ROOMS {
-            let says = mouths[RESIDENTS - ROOMS + room].as_mut().expect("no sender");
-            says.say(scene.message(LAST, 1)).await;
+            let outgoing = senders[RESIDENTS - ROOMS + room].as_mut().expect("no sender");
+            outgoing.send(scene.message(LAST, 1)).await;
         }
-        (joined(listening).await, spoken, visits, early_memory)
+        (joined(listening).await, sent, visits, early_memory)
     });
 
-    // All residents of a room have heard the same, in the same order.
+    // All residents of a room have received the same, in the same order.
     for (resident, log) in logs.iter().enumerate() {
         assert!(
             *log == logs[resident % ROOMS],
-            "resident {resident} has heard something else than {}",
+            "resident {resident} has received something else than {}",
             resident % ROOMS
         );
     }
     // Everything that was sent is in it, in the sender's order.
     let mut numbers: HashMap<u32, u32> = HashMap::new();
-    for heard in logs[..ROOMS].iter().flatten().filter(|heard| heard.sender != LAST) {
-        let last = numbers.entry(heard.sender).or_default();
-        assert_eq!(heard.number, *last + 1, "of sender {}", heard.sender);
-        *last = heard.number;
+    for message in logs[..ROOMS].iter().flatten().filter(|message| message.sender != LAST) {
+        let last = numbers.entry(message.sender).or_default();
+        assert_eq!(message.number, *last + 1, "of sender {}", message.sender);
+        *last = message.number;
     }
-    for (_, sender, count) in &spoken {
+    for (_, sender, count) in &sent {
         assert_eq!(numbers.get(sender), Some(count), "of sender {sender}");
     }
-    // A visitor has heard an unbroken piece of it, from its join at the latest up to its last word at least.
+    // A visitor has received an unbroken piece of it, from its join at the latest up to its own last message at least.
     let places: Vec<HashMap<(u32, u32), usize>> = logs[..ROOMS]
         .iter()
-        .map(|log| log.iter().enumerate().map(|(at, heard)| ((heard.sender, heard.number), at)).collect())
+        .map(|log| log.iter().enumerate().map(|(at, message)| ((message.sender, message.number), at)).collect())
         .collect();
     for Visit { room, joined, me, log } in &visits {
         assert_eq!(numbers.get(me), Some(&2));
         let start = places[*room][&(log[0].sender, log[0].number)];
         let piece = logs[*room].get(start..start + log.len());
         assert!(piece == Some(&log[..]), "visitor {me} has missed something in room {room}: {log:?}");
-        let missed = logs[*room][..start].iter().find(|heard| heard.sent > *joined);
+        let missed = logs[*room][..start].iter().find(|message| message.sent > *joined);
         assert!(missed.is_none(), "visitor {me} joined room {room} at {joined} and missed {missed:?}");
     }
 
     let text = scrape(metrics);
-    let said = logs[..ROOMS].iter().map(Vec::len).sum::<usize>() as u64;
-    assert_eq!(metric(&text, "messages_received_total"), said);
+    let received = logs[..ROOMS].iter().map(Vec::len).sum::<usize>() as u64;
+    assert_eq!(metric(&text, "messages_received_total"), received);
     assert_eq!((metric(&text, "messages_dropped_total"), metric(&text, "slow_disconnects_total")), (0, 0));
     let (late_memory, peak) = (memory(pid, "VmRSS:"), memory(pid, "VmHWM:"));
     println!(
-        "{} visits, {said} messages, {} deliveries; memory {early_memory} KiB after a third, {late_memory} at the end, \
+        "{} visits, {received} messages, {} deliveries; memory {early_memory} KiB after a third, {late_memory} at the end, \
          {peak} at most",
         visits.len(),
         metric(&text, "messages_sent_total"),
@@ -397,21 +365,21 @@ fn one_is_stuck(policy: &str, event: &str) {
         socket.set_recv_buffer_size(4096).expect("set an option");
         let address = ([127, 0, 0, 1], rooms.port).into();
         let stuck = Client::upgrade(socket.connect(address).await.expect("connect"), "/room/0?load").await;
-        let Client { mut hears, mut says } = scene.join(0).await;
-        let (mut listening, mut mouths, heard) = (Vec::new(), Vec::new(), Arc::new(Semaphore::new(0)));
+        let Client { mut incoming, mut outgoing } = scene.join(0).await;
+        let (mut listening, mut senders, received) = (Vec::new(), Vec::new(), Arc::new(Semaphore::new(0)));
         for _ in 2..MEMBERS {
-            let Client { mut hears, says } = scene.join(0).await;
-            mouths.push(says);
-            let heard = heard.clone();
+            let Client { mut incoming, outgoing } = scene.join(0).await;
+            senders.push(outgoing);
+            let received = received.clone();
             listening.push(tokio::spawn(async move {
                 let mut log = Vec::new();
                 loop {
-                    let message = hears.message().await.expect("more messages before the close frame");
+                    let message = incoming.receive().await.expect("more messages before the close frame");
                     log.push(message);
                     if message.sender == LAST {
                         return log;
                     }
-                    heard.add_permits(usize::from(message.number.is_multiple_of(ROUND)));
+                    received.add_permits(usize::from(message.number.is_multiple_of(ROUND)));
                 }
             }));
         }
@@ -419,22 +387,22 @@ fn one_is_stuck(policy: &str, event: &str) {
         let (mut log, mut number, mut is_over) = (Vec::new(), 0, false);
         while !is_over {
             assert!(number < 200 * ROUND, "so much was sent and {event} is still 0");
-            is_over = metric(&tokio::task::block_in_place(|| scrape(metrics)), event) > 0;
+            is_over = metric(&task::block_in_place(|| scrape(metrics)), event) > 0;
             for _ in 0..ROUND {
                 number += 1;
-                says.say(scene.message(LONG, number)).await;
+                outgoing.send(scene.message(LONG, number)).await;
             }
-            log.extend(hears.until(LONG, number).await);
-            heard.acquire_many(MEMBERS as u32 - 2).await.expect("nobody closes it").forget();
+            log.extend(incoming.receive_until(LONG, number).await);
+            received.acquire_many(MEMBERS as u32 - 2).await.expect("nobody closes it").forget();
         }
-        says.say(scene.message(LAST, 1)).await;
-        log.extend(hears.until(LAST, 1).await);
-        assert!(log.iter().map(|heard| heard.number).eq((1..=number).chain([1])), "in order");
+        outgoing.send(scene.message(LAST, 1)).await;
+        log.extend(incoming.receive_until(LAST, 1).await);
+        assert!(log.iter().map(|message| message.number).eq((1..=number).chain([1])), "in order");
         for (member, others) in joined(listening).await.into_iter().enumerate() {
-            assert!(others == log, "member {member} has heard something else");
+            assert!(others == log, "member {member} has received something else");
         }
         println!("{policy}: {number} messages until one was too slow");
-        drop((stuck, mouths));
+        drop((stuck, senders));
     });
     let text = scrape(metrics);
     assert!(metric(&text, "slow_disconnects_total") <= 1, "{text}");
@@ -463,7 +431,7 @@ fn a_room_goes_on_each_time_that_the_member_it_waits_for_has_caught_up() {
     let rooms = Serving::start(arguments);
     let scene = Scene::new(rooms.port);
     run(2 * LIMIT, async {
-        let (mut speaking, mut listening) = (Vec::new(), Vec::new());
+        let (mut sending, mut listening) = (Vec::new(), Vec::new());
         for member in 0..MEMBERS {
             let socket = TcpSocket::new_v4().expect("a socket");
             // So little fits into some connections that their members hold the room up again and again.
@@ -471,25 +439,25 @@ fn a_room_goes_on_each_time_that_the_member_it_waits_for_has_caught_up() {
                 socket.set_recv_buffer_size(4096).expect("set an option");
             }
             let stream = socket.connect(([127, 0, 0, 1], rooms.port).into()).await.expect("connect");
-            let Client { mut hears, mut says } = Client::upgrade(stream, "/room/0?load").await;
+            let Client { mut incoming, mut outgoing } = Client::upgrade(stream, "/room/0?load").await;
             listening.push(tokio::spawn(async move {
                 let mut log = Vec::new();
                 for _ in 0..SENDERS as u32 * MESSAGES {
-                    log.push(hears.message().await.expect("no close frame"));
+                    log.push(incoming.receive().await.expect("no close frame"));
                 }
                 log
             }));
             let (scene, messages) = (scene.clone(), if member < SENDERS { MESSAGES } else { 0 });
-            speaking.push(async move {
+            sending.push(async move {
                 for number in 1..=messages {
-                    says.say(scene.message(member as u32, number)).await;
+                    outgoing.send(scene.message(member as u32, number)).await;
                 }
-                // It stays though it says nothing more.
-                says
+                // It stays though it outgoing nothing more.
+                outgoing
             });
         }
         // All are there before the first message.
-        let _mouths = joined(speaking.into_iter().map(tokio::spawn).collect()).await;
+        let _open = joined(sending.into_iter().map(tokio::spawn).collect()).await;
         let logs = joined(listening).await;
         assert!(logs.iter().all(|log| *log == logs[0]), "one order");
     });
@@ -505,39 +473,27 @@ fn members_whose_room_waits_for_another_are_not_taken_for_dead() {
     let scene = Scene::new(rooms.port);
     run(LIMIT, async {
         let mut listening = Vec::new();
-        let Client { mut hears, mut says } = scene.join(0).await;
+        let Client { mut incoming, mut outgoing } = scene.join(0).await;
         for _ in 0..MEMBERS {
-            let Client { mut hears, mut says } = scene.join(0).await;
+            let Client { mut incoming, outgoing } = scene.join(0).await;
             listening.push(tokio::spawn(async move {
-                loop {
-                    match hears.frame().await.expect("no end of the connection before the last message") {
-                        (PING, _) => says.0.write_all(&masked(PONG, b"")).await.expect("answer"),
-                        (opcode, payload) if Heard::decode(opcode, &payload).sender == LAST => return says,
-                        _ => {}
-                    }
-                }
+                incoming.receive_until(LAST, 1).await;
+                outgoing
             }));
         }
         let stuck = scene.join(0).await;
         // It neither reads nor answers pings, so it is given up some time after the room has begun to wait for it, and
-        // what was said until then and is said at the end goes to all others.
-        let speaking = tokio::spawn(async move {
+        // what was sent until then and is sent at the end goes to all others.
+        let sending = tokio::spawn(async move {
             for number in 1..=1000 {
-                // Whether it was pinged or not.
-                says.0.write_all(&masked(PONG, b"")).await.expect("answer");
-                says.say(scene.message(LONG, number)).await;
+                outgoing.send_pong().await;
+                outgoing.send(scene.message(LONG, number)).await;
             }
-            says.say(scene.message(LAST, 1)).await;
-            says
+            outgoing.send(scene.message(LAST, 1)).await;
+            outgoing
         });
-        loop {
-            match hears.frame().await.expect("no end of the connection before the last message") {
-                (PING, _) => {}
-                (opcode, payload) if Heard::decode(opcode, &payload).sender == LAST => break,
-                _ => {}
-            }
-        }
-        let _mouths = (speaking.await, joined(listening).await, stuck);
+        incoming.receive_until(LAST, 1).await;
+        let _open = (sending.await, joined(listening).await, stuck);
     });
 }
 
@@ -554,9 +510,9 @@ fn a_soft_limit_on_open_files_does_not_limit_the_members() {
         for _ in 0..200 {
             members.push(scene.join(0).await);
         }
-        members[0].says.say(scene.message(0, 1)).await;
+        members[0].outgoing.send(scene.message(0, 1)).await;
         for member in &mut members {
-            assert_eq!(member.hears.until(0, 1).await.len(), 1);
+            assert_eq!(member.incoming.receive_until(0, 1).await.len(), 1);
         }
     });
 }

@@ -1,9 +1,10 @@
 //! Peers, files and children that misbehave: each is one line of error with its exit code, and nothing hangs.
 
 use crate::{
+    http::{Head, UPGRADE_REQUEST, accept_key, switching_protocols},
     raw::{
-        BINARY, CLOSE, Frame, PING, TEXT, UPGRADE_REQUEST, accept_key, close_payload, from_client, from_server, header,
-        header_value, raw_client, raw_server, read_close, read_frame, read_head, switching_protocols,
+        BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT, close_payload, from_client, from_server, header,
+        raw_client, raw_server, read_close, read_frame, unfinished,
     },
     support::{Finished, Folder, LIMIT, Running, Serving, connect, one_connection, run, wsplice},
 };
@@ -57,6 +58,8 @@ fn server_refuses(bytes: Vec<u8>, code: u16, reason: &str) {
     client.write_all(&[from_client(TEXT, "before"), bytes].concat()).expect("write");
     assert_eq!(server.running.line(), "before\n");
     assert_eq!(read_close(&mut client), Some(code));
+    // The server waits a second for the client's end.
+    drop(client);
     let line = server.running.error_line(reason);
     assert!(line.starts_with("wsplice: ") && line.contains(&from), "{line}");
     let mut next = raw_client(server.connect());
@@ -136,8 +139,8 @@ fn an_unmasked_frame_from_a_client_is_refused() {
 
 #[test]
 fn a_fragmented_control_frame_is_refused() {
-    client_refuses(from_server(PING & 0x0f, "x"), 1002, "control frame");
-    server_refuses(from_client(PING & 0x0f, "x"), 1002, "control frame");
+    client_refuses(from_server(unfinished(PING), "x"), 1002, "control frame");
+    server_refuses(from_client(unfinished(PING), "x"), 1002, "control frame");
 }
 
 #[test]
@@ -148,13 +151,13 @@ fn a_control_frame_of_126_bytes_is_refused() {
 
 #[test]
 fn a_continuation_without_a_start_is_refused() {
-    client_refuses(from_server(0x80, "x"), 1002, "continu");
-    server_refuses(from_client(0x80, "x"), 1002, "continu");
+    client_refuses(from_server(CONTINUATION, "x"), 1002, "continu");
+    server_refuses(from_client(CONTINUATION, "x"), 1002, "continu");
 }
 
 #[test]
 fn a_new_message_inside_a_fragmented_one_is_refused() {
-    let bytes = [from_server(TEXT & 0x0f, "begun"), from_server(TEXT, "x")].concat();
+    let bytes = [from_server(unfinished(TEXT), "begun"), from_server(TEXT, "x")].concat();
     client_refuses(bytes, 1002, "fragment");
 }
 
@@ -202,14 +205,16 @@ fn text_that_is_not_utf_8_is_refused_with_1007() {
 
 #[test]
 fn a_letter_that_is_cut_off_by_the_end_of_its_message_is_refused() {
-    let bytes = [from_server(TEXT & 0x0f, b"\xc3"), from_server(0x80, b"x")].concat();
+    let bytes = [from_server(unfinished(TEXT), b"\xc3"), from_server(CONTINUATION, b"x")].concat();
     client_refuses(bytes, 1007, "UTF-8");
 }
 
 #[test]
 fn a_letter_that_is_cut_in_two_by_fragments_is_whole() {
     let (url, server) = raw_server(|mut stream| {
-        let bytes = [from_server(TEXT & 0x0f, b"\xc3"), from_server(0x80, b"\xa4"), from_server(CLOSE, "")].concat();
+        let bytes =
+            [from_server(unfinished(TEXT), b"\xc3"), from_server(CONTINUATION, b"\xa4"), from_server(CLOSE, "")]
+                .concat();
         stream.write_all(&bytes).expect("write");
         read_close(&mut stream)
     });
@@ -226,7 +231,7 @@ fn a_message_over_the_limit_is_refused_with_1009() {
 
 #[test]
 fn fragments_that_are_too_long_together_are_refused_with_1009() {
-    let long = [from_server(BINARY & 0x0f, "123456"), from_server(0x80, "123456")].concat();
+    let long = [from_server(unfinished(BINARY), "123456"), from_server(CONTINUATION, "123456")].concat();
     client_with_options_refuses(["--max-ws-message-length", "10"], long, 1009, "too long")
         .hints("--max-ws-message-length");
 }
@@ -271,7 +276,7 @@ fn a_peer_that_dies_in_the_middle_of_a_frame_is_a_lost_connection() {
 #[test]
 fn a_peer_that_dies_in_the_middle_of_a_message_is_a_lost_connection() {
     let (url, server) = raw_server(|mut stream| {
-        let bytes = [from_server(TEXT, "before"), from_server(TEXT & 0x0f, "begun")].concat();
+        let bytes = [from_server(TEXT, "before"), from_server(unfinished(TEXT), "begun")].concat();
         stream.write_all(&bytes).expect("write");
     });
     let finished = client([&url]);
@@ -343,9 +348,9 @@ fn answered_with(answer: &str) -> Finished {
 }
 
 #[track_caller]
-fn answered(answer: impl FnOnce(&str) -> String + Send + 'static) -> Finished {
+fn answered(answer: impl FnOnce(&Head) -> String + Send + 'static) -> Finished {
     let (port, server) = one_connection(move |mut stream| {
-        let request = read_head(&mut stream);
+        let request = Head::read(&mut stream);
         stream.write_all(answer(&request).as_bytes()).expect("write");
         // A server that keeps the connection open must not hold the client up.
         let _ = stream.read_to_end(&mut Vec::new());
@@ -420,7 +425,7 @@ fn an_answer_that_is_not_http_is_named() {
 
 #[test]
 fn a_server_that_hangs_up_before_it_answers_is_a_lost_connection() {
-    let (port, server) = one_connection(|mut stream| drop(read_head(&mut stream)));
+    let (port, server) = one_connection(|mut stream| drop(Head::read(&mut stream)));
     client([&format!("ws://127.0.0.1:{port}/")]).fails_with(7, "before it answered the WebSocket handshake");
     server.join().expect("served");
 }
@@ -434,30 +439,28 @@ fn a_wrong_accept_key_is_refused() {
 
 #[test]
 fn a_subprotocol_that_was_not_offered_is_refused() {
-    let add =
-        |request: &str| switching_protocols(request).replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\n\r\n");
-    answered(add).fails_with(5, "subprotocol `chat`, which was not offered");
+    answered(|request| switching_protocols(request, "Sec-WebSocket-Protocol: chat\r\n"))
+        .fails_with(5, "subprotocol `chat`, which was not offered");
 }
 
 #[test]
 fn an_extension_that_was_not_offered_is_refused() {
-    answered(|request| {
-        switching_protocols(request).replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: x-other; x=1\r\n\r\n")
-    })
-    .fails_with(5, "extension `x-other; x=1`, which was not offered");
+    answered(|request| switching_protocols(request, "Sec-WebSocket-Extensions: x-other; x=1\r\n"))
+        .fails_with(5, "extension `x-other; x=1`, which was not offered");
 }
 
 #[test]
 fn a_101_to_another_protocol_is_refused() {
-    answered(|request| switching_protocols(request).replace("websocket", "h2c")).fails_with(5, "Upgrade: websocket");
-    answered(|request| switching_protocols(request).replace("Connection: Upgrade\r\n", ""))
+    answered(|request| switching_protocols(request, "").replace("websocket", "h2c"))
+        .fails_with(5, "Upgrade: websocket");
+    answered(|request| switching_protocols(request, "").replace("Connection: Upgrade\r\n", ""))
         .fails_with(5, "Connection: Upgrade");
 }
 
 #[test]
 fn frames_behind_a_101_in_the_same_segment_are_not_lost() {
     let (port, server) = one_connection(|mut stream| {
-        let answer = switching_protocols(&read_head(&mut stream))
+        let answer = switching_protocols(&Head::read(&mut stream), "")
             .replace("Connection: Upgrade", "connection:keep-alive, Upgrade")
             .into_bytes();
         let bytes = [answer, from_server(TEXT, "at once"), from_server(BINARY, "and more")].concat();
@@ -476,17 +479,17 @@ fn frames_behind_an_upgrade_request_in_the_same_segment_are_not_lost() {
     let mut client = server.connect();
     client.write_all(&[UPGRADE_REQUEST.as_bytes().to_vec(), from_client(TEXT, "at once")].concat()).expect("write");
     assert_eq!(server.running.line(), "at once\n");
-    assert!(read_head(&mut client).starts_with("HTTP/1.1 101 "));
+    assert_eq!(Head::read(&mut client).status(), 101);
 }
 
 #[test]
 fn a_server_that_says_nothing_is_given_up_on_and_the_phase_is_named() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
     let at = silent.local_addr().expect("an address");
-    let finished = client(["--connect-timeout", "1", &format!("ws://{at}/")]);
+    let finished = client(["--connect-timeout", "0.5", &format!("ws://{at}/")]);
     finished.fails_with(124, &format!("waiting for ws://{at}/ to answer the WebSocket handshake"));
     finished.hints("--connect-timeout");
-    let finished = client(["--connect-timeout", "1", &format!("wss://{at}/")]);
+    let finished = client(["--connect-timeout", "0.5", &format!("wss://{at}/")]);
     finished.fails_with(124, &at.to_string()).fails_with(124, "in the TLS handshake");
     finished.hints("--connect-timeout");
 }
@@ -494,7 +497,7 @@ fn a_server_that_says_nothing_is_given_up_on_and_the_phase_is_named() {
 #[test]
 fn half_an_answer_is_given_up_on() {
     let (port, server) = one_connection(|mut stream| {
-        read_head(&mut stream);
+        Head::read(&mut stream);
         stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: web").expect("write");
         let _ = stream.read_to_end(&mut Vec::new());
     });
@@ -509,7 +512,7 @@ fn the_whole_run_can_be_limited() {
         stream.write_all(&from_server(TEXT, "before")).expect("write");
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let finished = client(["--max-time", "3", &url]);
+    let finished = client(["--max-time", "1", &url]);
     finished.fails_with(124, "whole run").hints("--max-time");
     assert_eq!(finished.out(), "before\n");
     server.join().expect("served");
@@ -710,12 +713,12 @@ fn a_line_of_exactly_the_limit_is_sent() {
     assert_eq!(finished.succeeds().out(), "1234567890\n");
 }
 
-/// What a server of ours answers to `request`, up to the end of the connection if it ends it.
-fn server_answers(server: &Serving, request: &[u8]) -> (String, TcpStream) {
+/// What a server of ours answers to this request, up to the end of the connection if it ends it.
+fn server_answers(server: &Serving, request: &[u8]) -> (Head, TcpStream) {
     let mut stream = server.connect();
     // The server may have answered and gone before it has read all.
     let _ = stream.write_all(request);
-    (read_head(&mut stream), stream)
+    (Head::read(&mut stream), stream)
 }
 
 /// A client of a mirror that works.
@@ -736,8 +739,8 @@ fn a_request_line_of_a_megabyte_is_refused() {
         let mut writing = writing;
         let _ = writing.write_all(line.as_bytes());
     });
-    let answer = read_head(&mut stream);
-    assert!(answer.starts_with("HTTP/1.1 414 ") || answer.starts_with("HTTP/1.1 431 "), "{answer:?}");
+    let answer = Head::read(&mut stream);
+    assert!(matches!(answer.status(), 414 | 431), "{answer:?}");
     drop(stream);
     writer.join().expect("written");
     is_served(&server);
@@ -747,7 +750,7 @@ fn a_request_line_of_a_megabyte_is_refused() {
 fn garbage_instead_of_a_request_is_refused_and_told() {
     let mut server = Serving::start(["ws-l:0", "mirror:"]);
     let (answer, mut stream) = server_answers(&server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
+    assert_eq!(answer.status(), 400, "{answer:?}");
     assert_eq!(stream.read_to_end(&mut Vec::new()).ok(), Some(0));
     let line = server.running.error_line("not HTTP");
     assert!(line.starts_with("wsplice: wrong request from 127.0.0.1:"), "{line}");
@@ -760,7 +763,7 @@ fn an_upgrade_by_another_method_or_version_is_refused() {
     for start in ["GET / HTTP/1.0", "POST / HTTP/1.1", "OPTIONS / HTTP/1.1"] {
         let request = UPGRADE_REQUEST.replace("GET / HTTP/1.1", start);
         let (answer, _) = server_answers(&server, request.as_bytes());
-        assert!(answer.contains(" 400 Bad Request\r\n"), "{start}: {answer}");
+        assert!(answer.first().ends_with(" 400 Bad Request"), "{start}: {answer:?}");
     }
     is_served(&server);
 }
@@ -775,8 +778,8 @@ fn a_plain_request_gets_426_with_a_sentence() {
         "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n",
     ] {
         let (answer, mut stream) = server_answers(&server, request.as_bytes());
-        assert!(answer.contains(" 426 Upgrade Required\r\n"), "{request}: {answer}");
-        assert_eq!(header_value(&answer, "Upgrade"), Some("websocket"));
+        assert!(answer.first().ends_with(" 426 Upgrade Required"), "{request}: {answer:?}");
+        assert_eq!(answer.get("Upgrade"), Some("websocket"));
         let mut body = String::new();
         stream.read_to_string(&mut body).expect("the connection is closed");
         assert!(body.starts_with("This is a WebSocket server"), "{request}: {body}");
@@ -788,8 +791,8 @@ fn a_plain_request_gets_426_with_a_sentence() {
 fn another_version_of_the_protocol_is_told_ours() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let (answer, _) = server_answers(&server, UPGRADE_REQUEST.replace("Version: 13", "Version: 8").as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
-    assert_eq!(header_value(&answer, "Sec-WebSocket-Version"), Some("13"));
+    assert_eq!(answer.status(), 426, "{answer:?}");
+    assert_eq!(answer.get("Sec-WebSocket-Version"), Some("13"));
     is_served(&server);
 }
 
@@ -799,7 +802,7 @@ fn a_missing_or_wrong_key_is_refused() {
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     for other in ["", "Sec-WebSocket-Key: short\r\n", &key.repeat(2)] {
         let (answer, _) = server_answers(&server, UPGRADE_REQUEST.replace(key, other).as_bytes());
-        assert!(answer.starts_with("HTTP/1.1 400 "), "{other}: {answer}");
+        assert_eq!(answer.status(), 400, "{other}: {answer:?}");
     }
     is_served(&server);
 }
@@ -808,7 +811,7 @@ fn a_missing_or_wrong_key_is_refused() {
 fn a_refused_request_does_not_stand_in_the_way_of_a_good_one_on_the_same_connection() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let (answer, mut stream) = server_answers(&server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    let length = header_value(&answer, "Content-Length").and_then(|length| length.parse().ok()).expect("a length");
+    let length = answer.get("Content-Length").and_then(|length| length.parse().ok()).expect("a length");
     stream.read_exact(&mut vec![0; length]).expect("the sentence");
     let mut stream = raw_client(stream);
     stream.write_all(&from_client(TEXT, "hello")).expect("write");
@@ -846,7 +849,7 @@ fn clients_that_leave_or_keep_a_connection_are_no_errors() {
     gone.write_all(b"GET / HTT").expect("write");
     drop(gone);
     let (answer, mut kept) = server_answers(&server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(answer.status(), 200, "{answer:?}");
     // The page, and after the limit the end.
     let mut page = String::new();
     kept.read_to_string(&mut page).expect("the server closes it");
@@ -869,7 +872,7 @@ fn a_far_end_that_cannot_be_reached_is_a_502_and_the_server_says_why() {
     let port = closed_port();
     let mut server = Serving::start(["ws-l:0", &format!("tcp:127.0.0.1:{port}")]);
     let (answer, mut stream) = server_answers(&server, UPGRADE_REQUEST.as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert_eq!(answer.status(), 502, "{answer:?}");
     let mut body = String::new();
     stream.read_to_string(&mut body).expect("the connection is closed");
     assert!(body.contains("cannot be reached"), "{body}");
@@ -890,12 +893,12 @@ fn a_far_end_that_does_not_answer_is_a_502_too() {
 fn a_client_that_leaves_while_the_far_end_is_opened_is_no_trouble() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
     let far = format!("ws://{}/", silent.local_addr().expect("an address"));
-    let server = Serving::start(["ws-l:0", &far]);
+    let server = Serving::start(["ws-l:0", &far, "--connect-timeout", "1"]);
     let mut leaving = server.connect();
     leaving.write_all(UPGRADE_REQUEST.as_bytes()).expect("write");
     let (mut dialled, _) = silent.accept().expect("the far end is dialled");
     dialled.set_read_timeout(Some(LIMIT)).expect("set a limit");
-    read_head(&mut dialled);
+    Head::read(&mut dialled);
     leaving.shutdown(Shutdown::Both).expect("leave");
     // Its far end is let go.
     assert_eq!(dialled.read(&mut [0]).expect("the end"), 0);
@@ -903,13 +906,15 @@ fn a_client_that_leaves_while_the_far_end_is_opened_is_no_trouble() {
 
 #[test]
 fn the_accept_key_of_the_rfc_is_computed() {
-    assert_eq!(accept_key(UPGRADE_REQUEST), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 }
 
 #[test]
 fn pings_are_answered_in_both_roles_also_between_fragments() {
     let (url, server) = raw_server(|mut stream| {
-        let bytes = [from_server(TEXT & 0x0f, "one "), from_server(PING, "?"), from_server(0x80, "message")].concat();
+        let bytes =
+            [from_server(unfinished(TEXT), "one "), from_server(PING, "?"), from_server(CONTINUATION, "message")]
+                .concat();
         stream.write_all(&bytes).expect("write");
         let pong = read_frame(&mut stream);
         stream.write_all(&from_server(CLOSE, "")).expect("write");
@@ -917,12 +922,12 @@ fn pings_are_answered_in_both_roles_also_between_fragments() {
         pong
     });
     assert_eq!(client([&url]).succeeds().out(), "one message\n");
-    assert_eq!(server.join().expect("served"), Some(Frame { first: 0x8a, masked: true, payload: b"?".to_vec() }));
+    assert_eq!(server.join().expect("served"), Some(Frame { first: PONG, masked: true, payload: b"?".to_vec() }));
 
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let mut client = raw_client(server.connect());
     client.write_all(&from_client(PING, "?")).expect("write");
-    assert_eq!(read_frame(&mut client), Some(Frame { first: 0x8a, masked: false, payload: b"?".to_vec() }));
+    assert_eq!(read_frame(&mut client), Some(Frame { first: PONG, masked: false, payload: b"?".to_vec() }));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! permessage-deflate (RFC 7692), on the wire.
 
 use crate::{
+    http::{Head, UPGRADE_REQUEST, switching_protocols, upgrade_request},
     raw::{
-        BINARY, CLOSE, Frame, PING, TEXT, UPGRADE_REQUEST, close_payload, from_client, from_server, header_value,
-        read_close, read_frame, read_head, switching_protocols,
+        BINARY, CLOSE, CONTINUATION, FIN, Frame, PING, PONG, TEXT, close_payload, from_client, from_server, read_close,
+        read_frame, unfinished,
     },
     support::{Finished, Running, Serving, connect, one_connection, run, wsplice},
 };
@@ -55,8 +56,14 @@ pub fn prose() -> Vec<u8> {
         .collect()
 }
 
-pub fn with_extension(head: &str, extension: &str) -> String {
-    head.replace("\r\n\r\n", &format!("\r\n{HEADER}: {extension}\r\n\r\n"))
+/// An opening handshake that offers this.
+pub fn offering(offer: &str) -> String {
+    upgrade_request("/", &format!("{HEADER}: {offer}\r\n"))
+}
+
+/// The answer to a request that agrees to this.
+fn agreeing(request: &Head, extension: &str) -> String {
+    switching_protocols(request, &format!("{HEADER}: {extension}\r\n"))
 }
 
 /// A server that agrees to this; its URL.
@@ -65,7 +72,7 @@ fn server<T: Send + 'static>(
     serve: impl FnOnce(TcpStream) -> T + Send + 'static,
 ) -> (String, JoinHandle<T>) {
     let (port, thread) = one_connection(move |mut stream| {
-        let answer = with_extension(&switching_protocols(&read_head(&mut stream)), extension);
+        let answer = agreeing(&Head::read(&mut stream), extension);
         stream.write_all(answer.as_bytes()).expect("write the answer");
         serve(stream)
     });
@@ -76,26 +83,31 @@ fn server<T: Send + 'static>(
 #[track_caller]
 pub fn client(port: u16, offer: &str) -> (TcpStream, Option<String>) {
     let mut stream = connect(port);
-    stream.write_all(with_extension(UPGRADE_REQUEST, offer).as_bytes()).expect("write the request");
-    let answer = read_head(&mut stream);
-    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-    (stream, header_value(&answer, HEADER).map(str::to_owned))
+    stream.write_all(offering(offer).as_bytes()).expect("write the request");
+    let answer = Head::read(&mut stream);
+    assert_eq!(answer.status(), 101, "{answer:?}");
+    (stream, answer.get(HEADER).map(str::to_owned))
 }
 
 pub fn say(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
     stream.write_all(bytes.as_ref()).expect("write");
 }
 
-/// The next message, its fragments joined; the first byte is the first frame's. Pings are answered as a server does.
+/// The next message, its fragments joined, or the close frame; the first byte is the first frame's. Pings are answered as a
+/// server does.
 fn hear(stream: &mut TcpStream) -> Frame {
     let mut message: Option<Frame> = None;
     loop {
         let frame = read_frame(stream).expect("a frame");
-        if frame.first == PING {
-            say(stream, from_server(0x8a, frame.payload));
-            continue;
+        match frame.first {
+            PING => {
+                say(stream, from_server(PONG, frame.payload));
+                continue;
+            }
+            CLOSE => return frame,
+            _ => {}
         }
-        let is_final = frame.first & 0x80 != 0;
+        let is_final = frame.first & FIN != 0;
         match &mut message {
             None => message = Some(frame),
             Some(message) => {
@@ -229,7 +241,7 @@ fn a_client_offers_it_and_uses_what_was_agreed() {
             say(&mut stream, from_server(DEFLATED_TEXT, zlib.deflate(&answer)));
         }
         assert!(lengths[1] < 100, "the second refers to the first: {lengths:?}");
-        assert_eq!(read_close(&mut stream), Some(1000));
+        assert_eq!(hear(&mut stream).close().0, 1000);
         say(&mut stream, from_server(CLOSE, close_payload(1000, "")));
     });
     let lines = [&prose()[..], b"\n", &prose(), b"\n"].concat();
@@ -260,9 +272,9 @@ fn the_context_of_a_server_is_kept_for_its_next_message() {
             from_server(TEXT, "plain"),
             from_server(DEFLATED_TEXT, HELLO_AGAIN),
             // In two fragments, with a pong between them.
-            from_server(0x41, &HELLO[..3]),
-            from_server(0x8a, ""),
-            from_server(0x80, &HELLO[3..]),
+            from_server(unfinished(DEFLATED_TEXT), &HELLO[..3]),
+            from_server(PONG, ""),
+            from_server(CONTINUATION, &HELLO[3..]),
             from_server(DEFLATED_TEXT, [0x00]),
         ];
         // Byte by byte, each in a segment of its own.
@@ -280,7 +292,7 @@ fn the_context_of_a_server_is_kept_for_its_next_message() {
 #[test]
 fn compressed_frames_that_come_with_the_handshake_are_read() {
     let (port, peer) = one_connection(|mut stream| {
-        let answer = with_extension(&switching_protocols(&read_head(&mut stream)), "permessage-deflate");
+        let answer = agreeing(&Head::read(&mut stream), "permessage-deflate");
         say(&mut stream, [answer.as_bytes(), &from_server(DEFLATED_TEXT, HELLO)].concat());
         close_cleanly(&mut stream);
     });
@@ -290,9 +302,9 @@ fn compressed_frames_that_come_with_the_handshake_are_read() {
 
     let mirror = Serving::start(["ws-l:0", "mirror:"]);
     let mut stream = connect(mirror.port);
-    let request = with_extension(UPGRADE_REQUEST, OFFER);
+    let request = offering(OFFER);
     say(&mut stream, [request.as_bytes(), &from_client(DEFLATED_TEXT, HELLO)].concat());
-    assert!(read_head(&mut stream).contains("permessage-deflate"));
+    assert!(Head::read(&mut stream).get(HEADER).is_some());
     assert_eq!(hear(&mut stream).payload, b"Hello");
 }
 
@@ -318,9 +330,9 @@ fn an_answer_that_does_not_fit_fails_the_handshake() {
 /// What a client asks for when it is refused.
 fn asked(args: &[&str]) -> (Option<String>, Finished) {
     let (port, peer) = one_connection(|mut stream| {
-        let request = read_head(&mut stream);
-        say(&mut stream, switching_protocols(&request));
-        header_value(&request, HEADER).map(str::to_owned)
+        let request = Head::read(&mut stream);
+        say(&mut stream, switching_protocols(&request, ""));
+        request.get(HEADER).map(str::to_owned)
     });
     let url = format!("ws://127.0.0.1:{port}/");
     let finished = run(args.iter().copied().chain([url.as_str()]), "");
@@ -407,7 +419,7 @@ fn a_long_message_leaves_in_compressed_fragments() {
     run([&url], [&line[..], b"\n"].concat()).succeeds();
     let frames = peer.join().expect("served");
     let firsts: Vec<u8> = frames.iter().map(|frame| frame.first).collect();
-    assert_eq!(firsts, [0x41, 0x00, 0x00, 0x80]);
+    assert_eq!(firsts, [unfinished(DEFLATED_TEXT), 0, 0, CONTINUATION]);
     let payload: Vec<u8> = frames.into_iter().flat_map(|frame| frame.payload).collect();
     assert!(payload.len() < 10_000);
     assert_eq!(Zlib::new().inflate(&payload), line);
@@ -466,10 +478,10 @@ fn reserved_bits_in_the_wrong_place_are_refused_with_1002() {
         from_client(0xe1, HELLO),
         from_client(PING | 0x40, "x"),
         from_client(CLOSE | 0x40, close_payload(1000, "")),
-        [from_client(0x41, &HELLO[..3]), from_client(0xc0, &HELLO[3..])].concat(),
-        [from_client(0x01, "x"), from_client(0xc0, HELLO)].concat(),
-        [from_client(0x41, &HELLO[..3]), from_client(TEXT, "x")].concat(),
-        [from_client(0x41, &HELLO[..3]), from_client(DEFLATED_TEXT, HELLO)].concat(),
+        [from_client(unfinished(DEFLATED_TEXT), &HELLO[..3]), from_client(CONTINUATION | 0x40, &HELLO[3..])].concat(),
+        [from_client(unfinished(TEXT), "x"), from_client(CONTINUATION | 0x40, HELLO)].concat(),
+        [from_client(unfinished(DEFLATED_TEXT), &HELLO[..3]), from_client(TEXT, "x")].concat(),
+        [from_client(unfinished(DEFLATED_TEXT), &HELLO[..3]), from_client(DEFLATED_TEXT, HELLO)].concat(),
         from_server(DEFLATED_TEXT, HELLO),
     ] {
         let (mut stream, _) = client(mirror.port, OFFER);
@@ -572,7 +584,7 @@ fn each_side_of_a_proxy_agrees_on_its_own() {
     let proxy = Serving::start(["ws-l:0", &far]);
     let mut stream = connect(proxy.port);
     say(&mut stream, UPGRADE_REQUEST);
-    assert_eq!(header_value(&read_head(&mut stream), HEADER), None);
+    assert_eq!(Head::read(&mut stream).get(HEADER), None);
     say(&mut stream, from_client(TEXT, prose()));
     let answer = hear(&mut stream);
     assert_eq!((answer.first, answer.payload), (TEXT, prose()));

@@ -1,7 +1,8 @@
 //! How a session ends: what is waited for, what the close frames say, what the exit code tells.
 
 use crate::{
-    peer::{BINARY, CLOSE, Frame, PING, PONG, Peer, TEXT, websocket_server},
+    peer::{Peer, websocket_server},
+    raw::{BINARY, CLOSE, Frame, PING, PONG, RawPeer, TEXT, from_client, from_server, raw_peer_server},
     support::{Folder, LIMIT, Running, Serving, connect, one_connection, run, wsplice},
 };
 use std::{
@@ -19,9 +20,9 @@ fn take_time(millis: u64) {
 
 /// Plays the server's part of the answer window: expects the ping and answers it.
 #[track_caller]
-fn answer_ping(peer: &mut Peer) {
+fn answer_ping(peer: &mut RawPeer) {
     let ping = peer.frame().expect("a ping");
-    assert_eq!(ping.opcode, PING, "{ping:?}");
+    assert_eq!(ping.first, PING, "{ping:?}");
     peer.send(PONG, ping.payload);
 }
 
@@ -33,15 +34,15 @@ fn read_all(mut stream: impl Read) -> String {
 
 #[test]
 fn the_end_of_the_input_is_told_after_a_ping_has_come_back() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         let (message, ping) = (peer.frame(), peer.frame().expect("a ping"));
         assert_eq!(message.map(|frame| frame.text()), Some("question".into()));
-        assert_eq!(ping.opcode, PING);
+        assert_eq!(ping.first, PING);
         // Longer than the linger time: only the pong starts it.
         take_time(1000);
-        peer.say("answer");
+        peer.send_text("answer");
         peer.send(PONG, ping.payload);
-        peer.closed()
+        peer.receive_close()
     });
     let finished = run([&url], "question\n");
     assert_eq!(finished.succeeds().out(), "answer\n");
@@ -50,13 +51,13 @@ fn the_end_of_the_input_is_told_after_a_ping_has_come_back() {
 
 #[test]
 fn a_shared_end_waits_for_the_pong_as_well() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         assert_eq!(peer.frame().map(|frame| frame.text()), Some("question".into()));
         let ping = peer.frame();
-        // Longer than the linger time: only the pong starts it.
-        take_time(1000);
-        peer.say("answer");
-        if let Some(ping) = ping.filter(|frame| frame.opcode == PING) {
+        // Longer than the linger time, which starts with the pong.
+        take_time(600);
+        peer.send_text("answer");
+        if let Some(ping) = ping.filter(|frame| frame.first == PING) {
             peer.send(PONG, ping.payload);
         }
         // The connection outlives its sessions until the run ends.
@@ -69,13 +70,13 @@ fn a_shared_end_waits_for_the_pong_as_well() {
 
 #[test]
 fn an_answer_that_takes_longer_than_the_pong_is_waited_for_with_linger() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         peer.frame();
         answer_ping(&mut peer);
         take_time(700);
-        peer.say("answer");
+        peer.send_text("answer");
         peer.close(1000, "");
-        peer.next().close()
+        peer.receive().close()
     });
     let finished = run([&url, "--linger", "25"], "question\n");
     assert_eq!(finished.succeeds().out(), "answer\n");
@@ -85,26 +86,26 @@ fn an_answer_that_takes_longer_than_the_pong_is_waited_for_with_linger() {
 
 #[test]
 fn every_answer_starts_the_linger_time_anew() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         peer.frame();
         answer_ping(&mut peer);
         for answer in ["1", "2", "3"] {
-            take_time(800);
-            peer.say(answer);
+            take_time(400);
+            peer.send_text(answer);
         }
-        peer.closed()
+        peer.receive_close()
     });
-    let finished = run([&url, "--linger", "2"], "question\n");
+    let finished = run([&url, "--linger", "1"], "question\n");
     assert_eq!(finished.succeeds().out(), "1\n2\n3\n");
     assert_eq!(server.join().expect("the server").0, 1000);
 }
 
 #[test]
 fn a_server_that_has_nothing_to_say_is_left_when_its_pong_is_back() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         peer.frame();
         answer_ping(&mut peer);
-        peer.closed().0
+        peer.receive_close().0
     });
     let finished = run([&url], "no question\n");
     assert_eq!(finished.succeeds().out(), "");
@@ -114,11 +115,11 @@ fn a_server_that_has_nothing_to_say_is_left_when_its_pong_is_back() {
 
 #[test]
 fn a_ping_that_is_never_answered_delays_the_close_frame_by_five_seconds() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         peer.frame();
-        assert_eq!(peer.frame().map(|frame| frame.opcode), Some(PING));
+        assert_eq!(peer.frame().map(|frame| frame.first), Some(PING));
         take_time(3000);
-        peer.say("answer");
+        peer.send_text("answer");
         let close = peer.frame().expect("a close frame");
         peer.send(CLOSE, &close.payload);
         close.close().0
@@ -148,8 +149,8 @@ fn the_end_of_a_file_is_told_at_once() {
     let file = folder.path("lines");
     std::fs::write(&file, "a\nb").expect("write");
     for source in [format!("readfile:{file}"), "literal:a\nb".into(), format!("sh-c:cat {file}")] {
-        let (url, server) = websocket_server(|mut peer| {
-            let opcodes: Vec<_> = (0..3).map(|_| peer.frame().expect("a frame").opcode).collect();
+        let (url, server) = raw_peer_server(|mut peer| {
+            let opcodes: Vec<_> = (0..3).map(|_| peer.frame().expect("a frame").first).collect();
             peer.close(1000, "");
             opcodes
         });
@@ -160,8 +161,8 @@ fn the_end_of_a_file_is_told_at_once() {
 
 #[test]
 fn what_is_said_after_our_close_frame_still_arrives() {
-    let (url, server) = websocket_server(|mut peer| {
-        assert_eq!(peer.next().payload, b"question");
+    let (url, server) = raw_peer_server(|mut peer| {
+        assert_eq!(peer.receive().payload, b"question");
         let close = peer.frame().expect("a close frame").close();
         peer.send(BINARY, "still ");
         take_time(300);
@@ -179,9 +180,9 @@ fn what_is_said_after_our_close_frame_still_arrives() {
 
 #[test]
 fn a_peer_that_answers_the_close_frame_with_the_end_of_the_connection_is_fine() {
-    let (url, server) = websocket_server(|mut peer| {
-        peer.say("answer");
-        while peer.frame().is_some_and(|frame| frame.opcode != CLOSE) {}
+    let (url, server) = raw_peer_server(|mut peer| {
+        peer.send_text("answer");
+        assert_eq!(peer.receive().close().0, 1000);
     });
     let finished = run([&url, "--linger", "0"], "");
     assert_eq!(finished.succeeds().out(), "answer\n");
@@ -191,9 +192,9 @@ fn a_peer_that_answers_the_close_frame_with_the_end_of_the_connection_is_fine() 
 #[test]
 fn a_peer_that_never_answers_the_close_frame_is_given_up_after_the_close_timeout() {
     let (finish, over) = mpsc::channel::<()>();
-    let (url, server) = websocket_server(move |mut peer| {
-        peer.say("answer");
-        while peer.frame().is_some_and(|frame| frame.opcode != CLOSE) {}
+    let (url, server) = raw_peer_server(move |mut peer| {
+        peer.send_text("answer");
+        assert_eq!(peer.receive().close().0, 1000);
         let _ = over.recv_timeout(LIMIT);
     });
     let finished = run([&url, "--linger", "0", "--close-timeout", "0.4"], "");
@@ -206,25 +207,25 @@ fn a_peer_that_never_answers_the_close_frame_is_given_up_after_the_close_timeout
 
 #[test]
 fn a_peer_that_keeps_talking_after_our_close_frame_is_not_silent() {
-    let (url, server) = websocket_server(|mut peer| {
-        while peer.frame().is_some_and(|frame| frame.opcode != CLOSE) {}
+    let (url, server) = raw_peer_server(|mut peer| {
+        assert_eq!(peer.receive().close().0, 1000);
         for _ in 0..4 {
-            take_time(600);
-            peer.say("more");
+            take_time(400);
+            peer.send_text("more");
         }
         peer.close(1000, "");
         peer.ends();
     });
     // In all longer than the close timeout, which measures silence only.
-    let finished = run([&url, "--linger", "0", "--close-timeout", "2"], "");
+    let finished = run([&url, "--linger", "0", "--close-timeout", "1.2"], "");
     assert_eq!(finished.succeeds().out(), "more\nmore\nmore\nmore\n");
     server.join().expect("the server");
 }
 
 #[test]
 fn with_e_the_end_of_the_input_ends_the_session_at_once() {
-    let (url, server) = websocket_server(|mut peer| {
-        let frames: Vec<_> = (0..2).filter_map(|_| peer.frame()).map(|frame| frame.opcode).collect();
+    let (url, server) = raw_peer_server(|mut peer| {
+        let frames: Vec<_> = (0..2).filter_map(|_| peer.frame()).map(|frame| frame.first).collect();
         peer.ends();
         frames
     });
@@ -235,14 +236,14 @@ fn with_e_the_end_of_the_input_ends_the_session_at_once() {
 
 #[test]
 fn with_n_no_close_frame_is_sent_and_answers_may_come_late() {
-    let (url, server) = websocket_server(|mut peer| {
-        assert_eq!(peer.hear(), "question");
+    let (url, server) = raw_peer_server(|mut peer| {
+        assert_eq!(peer.receive_text(), "question");
         peer.stream().set_read_timeout(Some(Duration::from_secs(1))).expect("set a limit");
         assert_eq!(peer.frame(), None, "nothing is said after the end of the input");
         peer.stream().set_read_timeout(Some(LIMIT)).expect("set a limit");
-        peer.say("late answer");
+        peer.send_text("late answer");
         peer.close(1000, "");
-        peer.next().close().0
+        peer.receive().close().0
     });
     let finished = run([&url, "-n"], "question\n");
     assert_eq!(finished.succeeds().out(), "late answer\n");
@@ -252,11 +253,11 @@ fn with_n_no_close_frame_is_sent_and_answers_may_come_late() {
 #[test]
 fn with_1_one_message_goes_out_and_the_first_answer_ends_the_session() {
     let (url, server) = websocket_server(|mut peer| {
-        assert_eq!(peer.hear(), "question");
+        assert_eq!(peer.receive_text(), "question");
         take_time(700);
-        peer.say("answer");
-        peer.say("another");
-        peer.closed().0
+        peer.send_text("answer");
+        peer.send_text("another");
+        peer.receive_close().0
     });
     let mut running = Running::start(wsplice(["-1", &url]));
     running.write("question\nnever sent\n");
@@ -270,8 +271,8 @@ fn with_1_one_message_goes_out_and_the_first_answer_ends_the_session() {
 fn with_1_an_empty_input_waits_for_one_message() {
     let (url, server) = websocket_server(|mut peer| {
         take_time(700);
-        peer.say("news");
-        peer.closed().0
+        peer.send_text("news");
+        peer.receive_close().0
     });
     assert_eq!(run(["-1", &url], "").succeeds().out(), "news\n");
     assert_eq!(server.join().expect("the server"), 1000);
@@ -280,12 +281,12 @@ fn with_1_an_empty_input_waits_for_one_message() {
 #[test]
 fn with_replies_the_session_ends_when_so_many_have_come() {
     let (url, server) = websocket_server(|mut peer| {
-        assert_eq!(peer.hear(), "go");
-        peer.say("1");
+        assert_eq!(peer.receive_text(), "go");
+        peer.send_text("1");
         take_time(700);
-        peer.say("2");
-        peer.say("3");
-        peer.closed().0
+        peer.send_text("2");
+        peer.send_text("3");
+        peer.receive_close().0
     });
     let finished = run([&url, "--replies", "2"], "go\n");
     assert_eq!(finished.succeeds().out(), "1\n2\n");
@@ -303,7 +304,7 @@ fn with_replies_the_session_ends_also_while_the_input_is_open() {
 #[test]
 fn too_few_replies_are_exit_9() {
     let (url, server) = websocket_server(|mut peer| {
-        peer.say("one");
+        peer.send_text("one");
         peer.close(1000, "");
         peer.ends();
     });
@@ -315,9 +316,9 @@ fn too_few_replies_are_exit_9() {
 
 #[test]
 fn with_u_nothing_is_printed_and_the_end_of_the_input_is_told_at_once() {
-    let (url, server) = websocket_server(|mut peer| {
-        peer.say("ignored");
-        let opcodes: Vec<_> = (0..2).filter_map(|_| peer.frame()).map(|frame| frame.opcode).collect();
+    let (url, server) = raw_peer_server(|mut peer| {
+        peer.send_text("ignored");
+        let opcodes: Vec<_> = (0..2).filter_map(|_| peer.frame()).map(|frame| frame.first).collect();
         peer.close(1000, "");
         opcodes
     });
@@ -327,11 +328,11 @@ fn with_u_nothing_is_printed_and_the_end_of_the_input_is_told_at_once() {
 
 #[test]
 fn with_u_the_peer_s_pings_are_answered_and_its_close_frame_ends_the_session() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         peer.send(PING, "still there?");
         let pong = peer.frame().expect("a pong");
         peer.close(4000, "enough");
-        (pong.opcode, pong.text(), peer.next().close().0)
+        (pong.first, pong.text(), peer.receive().close().0)
     });
     let running = Running::start(wsplice(["-u", &url]));
     running.finish().fails_with(8, "4000");
@@ -341,9 +342,9 @@ fn with_u_the_peer_s_pings_are_answered_and_its_close_frame_ends_the_session() {
 #[test]
 fn with_big_u_the_input_is_not_touched() {
     let (url, server) = websocket_server(|mut peer| {
-        peer.say("news");
+        peer.send_text("news");
         peer.close(1000, "");
-        peer.next().close().0
+        peer.receive_close().0
     });
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "\"$0\" -U \"$1\"; echo \"exit $?\"; cat", env!("CARGO_BIN_EXE_wsplice"), &url]);
@@ -385,7 +386,7 @@ fn a_socket_s_unwanted_words_do_not_cost_it_what_it_was_sent() {
 #[test]
 fn max_time_ends_the_run_with_exit_124() {
     let (url, server) = websocket_server(|mut peer| {
-        peer.say("news");
+        peer.send_text("news");
         peer.ends()
     });
     let finished = Running::start(wsplice([&url, "-m", "1"])).finish();
@@ -406,9 +407,9 @@ fn a_server_that_accepts_and_says_nothing_is_given_up_after_the_connect_timeout(
 fn a_clean_close_ends_the_session_while_the_input_is_open() {
     for code in [1000, 1001, 1005] {
         let (url, server) = websocket_server(move |mut peer| {
-            peer.say("goodbye");
+            peer.send_text("goodbye");
             peer.close(code, "");
-            peer.next().close().0
+            peer.receive_close().0
         });
         let finished = Running::start(wsplice([&url])).finish();
         assert_eq!(finished.succeeds().out(), "goodbye\n", "{code}");
@@ -421,9 +422,9 @@ fn a_clean_close_ends_the_session_while_the_input_is_open() {
 fn another_close_code_is_exit_8_and_its_reason_is_shown() {
     for (code, shown) in [(4001, "4001 \"no such room\""), (1011, "1011 (internal error) \"no such room\"")] {
         let (url, server) = websocket_server(move |mut peer| {
-            peer.say("goodbye");
+            peer.send_text("goodbye");
             peer.close(code, "no such room");
-            peer.next().close().0
+            peer.receive_close().0
         });
         let finished = Running::start(wsplice([&url])).finish();
         assert_eq!(finished.fails_with(8, shown).out(), "goodbye\n");
@@ -449,20 +450,20 @@ fn a_peer_that_closes_and_reads_no_more_is_believed() {
 #[test]
 fn a_client_hears_that_a_server_behind_a_proxy_has_closed_and_reads_no_more() {
     let (finish, over) = mpsc::channel::<()>();
-    let (url, server) = websocket_server(move |mut peer| {
+    let (url, server) = raw_peer_server(move |mut peer| {
         take_time(1000);
         peer.close(4008, "too much");
         let _ = over.recv_timeout(LIMIT);
     });
     let proxy = Serving::start(["ws-l:0", &url, "--close-timeout", "0.5"]);
-    let mut client = Peer::connect(proxy.port, "/");
-    let mut writer = client.stream().try_clone().expect("clone");
+    let mut client = RawPeer::connect(proxy.port, "/");
+    let mut writer = client.writer();
     let writing = thread::spawn(move || {
-        let piece = crate::peer::encode(true, BINARY, true, &[0; 100_000]);
+        let piece = from_client(BINARY, &[0; 100_000]);
         (0..200).for_each(|_| writer.write_all(&piece).expect("write"));
         writer
     });
-    let close = client.next();
+    let close = client.receive();
     assert_eq!(close.close(), (4008, "too much".into()));
     // It still finishes what it is saying before it answers.
     writing.join().expect("the writer");
@@ -476,7 +477,7 @@ fn a_client_hears_that_a_server_behind_a_proxy_has_closed_and_reads_no_more() {
 fn a_connection_lost_without_a_close_frame_is_exit_7_after_all_that_came() {
     let (url, server) = websocket_server(|mut peer| {
         for number in 0..1000 {
-            peer.say(&format!("message {number}"));
+            peer.send_text(&format!("message {number}"));
         }
     });
     let finished = Running::start(wsplice([&url])).finish();
@@ -491,11 +492,11 @@ fn a_process_finishes_what_it_says_before_the_close_is_answered() {
     let server = Serving::start(["ws-l:0", "sh-c:sort"]);
     assert_eq!(run([&server.url()], "b\na\n").succeeds().out(), "a\nb\n");
     let mut client = Peer::connect(server.port, "/");
-    client.say("b");
-    client.say("a");
+    client.send_text("b");
+    client.send_text("a");
     client.close(1000, "done");
-    assert_eq!([client.hear(), client.hear()], ["a", "b"]);
-    assert_eq!(client.next().close(), (1000, "done".into()));
+    assert_eq!([client.receive_text(), client.receive_text()], ["a", "b"]);
+    assert_eq!(client.receive_close(), (1000, "done".into()));
     assert!(client.ends());
 }
 
@@ -504,7 +505,7 @@ fn a_process_that_says_nothing_more_is_given_the_close_timeout() {
     let server = Serving::start(["ws-l:0", "sh-c:cat >&2; sleep 60", "--close-timeout", "0.3"]);
     let mut client = Peer::connect(server.port, "/");
     client.close(1000, "");
-    assert_eq!(client.next().close().0, 1000);
+    assert_eq!(client.receive_close().0, 1000);
 }
 
 #[test]
@@ -512,9 +513,9 @@ fn a_process_that_outlives_its_session_gets_a_hangup() {
     let process = "sh-c:trap 'echo hung up >&2; exit' HUP; echo ready; while :; do sleep 0.05; done";
     let server = Serving::start(["ws-l:0", process, "--close-timeout", "0.3"]);
     let mut client = Peer::connect(server.port, "/");
-    assert_eq!(client.hear(), "ready");
+    assert_eq!(client.receive_text(), "ready");
     client.close(1000, "");
-    assert_eq!(client.next().close().0, 1000);
+    assert_eq!(client.receive_close().0, 1000);
     assert!(client.ends());
     server.running.signal("TERM");
     // Its standard error is the server's, and ends when both have. What it had started is hung up too, which it may tell.
@@ -614,16 +615,16 @@ fn large_streams_pass_a_tunnel_in_both_directions_at_once() {
 #[test]
 fn the_close_of_a_client_passes_a_proxy_with_its_code_and_reason() {
     for (code, reason) in [(1000, ""), (4001, "client is tired"), (1005, "")] {
-        let (url, server) = websocket_server(|mut peer| {
-            let close = peer.next();
+        let (url, server) = raw_peer_server(|mut peer| {
+            let close = peer.receive();
             peer.send(CLOSE, &close.payload);
             close.close()
         });
         let proxy = Serving::start(["ws-l:0", &url]);
-        let mut client = Peer::connect(proxy.port, "/");
+        let mut client = RawPeer::connect(proxy.port, "/");
         client.close(code, reason);
         assert_eq!(server.join().expect("the server"), (code, reason.into()));
-        assert_eq!(client.next().close(), (code, reason.into()));
+        assert_eq!(client.receive().close(), (code, reason.into()));
         assert!(client.ends());
     }
 }
@@ -632,14 +633,14 @@ fn the_close_of_a_client_passes_a_proxy_with_its_code_and_reason() {
 fn the_close_of_a_server_passes_a_proxy_with_its_code_and_reason() {
     for (code, reason) in [(1000, "done"), (4002, "server is tired"), (1005, "")] {
         let (url, server) = websocket_server(move |mut peer| {
-            peer.say("last words");
+            peer.send_text("last words");
             peer.close(code, reason);
-            peer.next().close()
+            peer.receive_close()
         });
         let proxy = Serving::start(["ws-l:0", &url]);
         let mut client = Peer::connect(proxy.port, "/");
-        assert_eq!(client.hear(), "last words");
-        assert_eq!(client.closed(), (code, reason.into()));
+        assert_eq!(client.receive_text(), "last words");
+        assert_eq!(client.receive_close(), (code, reason.into()));
         assert!(client.ends());
         assert_eq!(server.join().expect("the server"), (code, reason.into()));
     }
@@ -647,34 +648,34 @@ fn the_close_of_a_server_passes_a_proxy_with_its_code_and_reason() {
 
 #[test]
 fn a_server_behind_a_proxy_may_finish_before_it_answers_the_close() {
-    let (url, server) = websocket_server(|mut peer| {
-        let close = peer.next();
-        peer.say("one more thing");
+    let (url, server) = raw_peer_server(|mut peer| {
+        let close = peer.receive();
+        peer.send_text("one more thing");
         take_time(300);
         peer.send(CLOSE, &close.payload);
         close.close()
     });
     let proxy = Serving::start(["ws-l:0", &url]);
-    let mut client = Peer::connect(proxy.port, "/");
+    let mut client = RawPeer::connect(proxy.port, "/");
     client.close(1000, "bye");
-    assert_eq!(client.hear(), "one more thing");
-    assert_eq!(client.next().close(), (1000, "bye".into()));
+    assert_eq!(client.receive_text(), "one more thing");
+    assert_eq!(client.receive().close(), (1000, "bye".into()));
     server.join().expect("the server");
 }
 
 #[test]
 fn a_client_behind_a_proxy_whose_server_is_lost_gets_close_1011() {
-    let (url, server) = websocket_server(|mut peer| peer.say("last words"));
+    let (url, server) = websocket_server(|mut peer| peer.send_text("last words"));
     let proxy = Serving::start(["ws-l:0", &url]);
     let mut client = Peer::connect(proxy.port, "/");
-    assert_eq!(client.hear(), "last words");
-    assert_eq!(client.closed().0, 1011);
+    assert_eq!(client.receive_text(), "last words");
+    assert_eq!(client.receive_close().0, 1011);
     server.join().expect("the server");
 }
 
 #[test]
 fn our_own_close_frame_says_what_the_options_say() {
-    let (url, server) = websocket_server(|mut peer| peer.closed());
+    let (url, server) = websocket_server(|mut peer| peer.receive_close());
     run([&url, "-E", "--close-status-code", "4123", "--close-reason", "that is all"], "").succeeds();
     assert_eq!(server.join().expect("the server"), (4123, "that is all".into()));
 }
@@ -682,10 +683,10 @@ fn our_own_close_frame_says_what_the_options_say() {
 #[test]
 fn a_signal_makes_a_client_close_with_1001_and_still_hear_the_last_words() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
-        let (url, server) = websocket_server(|mut peer| {
-            peer.say("ready");
+        let (url, server) = raw_peer_server(|mut peer| {
+            peer.send_text("ready");
             let close = peer.frame().expect("a close frame").close();
-            peer.say("last words");
+            peer.send_text("last words");
             peer.close(1000, "");
             peer.ends();
             close
@@ -706,12 +707,12 @@ fn a_signal_makes_a_server_close_all_its_clients_with_1001() {
         let server = Serving::start(["ws-l:0", "mirror:", "--grace", "20"]);
         let mut clients: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/")).collect();
         for client in &mut clients {
-            client.say("ready");
-            assert_eq!(client.hear(), "ready");
+            client.send_text("ready");
+            assert_eq!(client.receive_text(), "ready");
         }
         server.running.signal(signal);
         for client in &mut clients {
-            assert_eq!(client.closed(), (1001, String::new()));
+            assert_eq!(client.receive_close(), (1001, String::new()));
             assert!(client.ends());
         }
         let finished = server.running.finish();
@@ -722,22 +723,22 @@ fn a_signal_makes_a_server_close_all_its_clients_with_1001() {
 #[test]
 fn a_client_that_never_answers_holds_a_server_up_for_the_grace_only() {
     let server = Serving::start(["ws-l:0", "mirror:", "--grace", "0.4"]);
-    let mut client = Peer::connect(server.port, "/");
-    client.say("ready");
-    assert_eq!(client.hear(), "ready");
+    let mut client = RawPeer::connect(server.port, "/");
+    client.send_text("ready");
+    assert_eq!(client.receive_text(), "ready");
     server.running.signal("TERM");
     assert_eq!(server.running.finish().code, 143);
-    assert_eq!(client.next().close().0, 1001);
+    assert_eq!(client.receive().close().0, 1001);
 }
 
 #[test]
 fn a_second_signal_ends_the_run_at_once() {
     let server = Serving::start(["ws-l:0", "mirror:", "--grace", "3600"]);
-    let mut client = Peer::connect(server.port, "/");
-    client.say("ready");
-    assert_eq!(client.hear(), "ready");
+    let mut client = RawPeer::connect(server.port, "/");
+    client.send_text("ready");
+    assert_eq!(client.receive_text(), "ready");
     server.running.signal("TERM");
-    assert_eq!(client.next().close().0, 1001);
+    assert_eq!(client.receive().close().0, 1001);
     server.running.signal("INT");
     assert_eq!(server.running.finish().code, 130);
 }
@@ -772,8 +773,8 @@ fn the_status_of_a_process_is_exit_10() {
 fn the_client_of_a_process_that_fails_gets_its_output_and_close_1011() {
     let server = Serving::start(["ws-l:0", "sh-c:echo so far; exit 4"]);
     let mut client = Peer::connect(server.port, "/");
-    assert_eq!(client.hear(), "so far");
-    assert_eq!(client.closed().0, 1011);
+    assert_eq!(client.receive_text(), "so far");
+    assert_eq!(client.receive_close().0, 1011);
     server.running.signal("TERM");
     assert!(server.running.finish().stderr.contains("exited with status 4"));
 }
@@ -797,7 +798,7 @@ fn a_process_that_ends_first_ends_the_session() {
 
 #[test]
 fn a_reader_that_goes_away_ends_the_session_silently() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         let payload = encode_lines(100_000);
         let _ = peer.stream().write_all(&payload);
         peer.ends();
@@ -811,22 +812,22 @@ fn a_reader_that_goes_away_ends_the_session_silently() {
 
 /// Text frames with the numbers up to `count`.
 fn encode_lines(count: usize) -> Vec<u8> {
-    (0..count).flat_map(|number| crate::peer::encode(true, TEXT, false, number.to_string().as_bytes())).collect()
+    (0..count).flat_map(|number| from_server(TEXT, number.to_string().as_bytes())).collect()
 }
 
 #[test]
 fn a_slow_reader_of_our_output_loses_nothing() {
     const COUNT: usize = 40_000;
     let (told, closed) = mpsc::channel();
-    let (url, server) = websocket_server(move |mut peer| {
-        peer.stream().write_all(&encode_lines(COUNT)).expect("write");
+    let (url, server) = raw_peer_server(move |mut peer| {
+        peer.send_bytes(encode_lines(COUNT));
         peer.close(1000, "");
         // Several close timeouts, in which nobody reads.
         peer.stream().set_read_timeout(Some(Duration::from_secs(1))).expect("set a limit");
         let early: Option<Frame> = peer.frame();
         told.send(()).expect("the test waits");
         peer.stream().set_read_timeout(Some(LIMIT)).expect("set a limit");
-        (early, peer.next().close().0)
+        (early, peer.receive().close().0)
     });
     let mut child = wsplice([&url, "--close-timeout", "0.2", "--linger", "0.1"])
         .stdin(std::process::Stdio::piped())

@@ -1,7 +1,11 @@
 //! The upgrade and what belongs to it: headers, subprotocols, paths, plain requests, pings.
 
 use crate::{
-    peer::{BINARY, CLOSE, PING, PONG, Peer, TEXT, encode, upgrade_request, websocket_server},
+    http::{Exchange, Head, http_server, switching_protocols, upgrade_request},
+    peer::{Peer, websocket_server},
+    raw::{
+        BINARY, CLOSE, CONTINUATION, PING, PONG, RawPeer, TEXT, from_client, from_server, raw_peer_server, unfinished,
+    },
     support::{Folder, LIMIT, Running, Serving, one_connection, run, wsplice},
 };
 use std::{
@@ -14,7 +18,7 @@ use std::{
 
 /// The request that a client with these arguments sends.
 #[track_caller]
-fn request_of(path: &str, args: &[&str]) -> crate::peer::Head {
+fn request_of(path: &str, args: &[&str]) -> Head {
     let (url, server) = websocket_server(|mut peer| {
         peer.close(1000, "");
         peer.ends();
@@ -132,19 +136,13 @@ fn a_ws_c_overlay_asks_for_its_url() {
 
 #[test]
 fn frames_that_come_with_the_answer_are_not_lost() {
-    let (port, server) = one_connection(|stream| {
-        let mut peer = Peer::request(stream, "");
-        let key = peer.head.get("Sec-WebSocket-Key").expect("a key").to_owned();
-        let mut bytes = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {}\r\n\r\n",
-            crate::peer::accept_key(&key)
-        )
-        .into_bytes();
-        bytes.extend(encode(true, TEXT, false, b"early"));
-        bytes.extend(encode(true, CLOSE, false, &1000u16.to_be_bytes()));
-        peer.stream().write_all(&bytes).expect("write");
-        peer.stream().read_to_end(&mut Vec::new()).expect("read");
+    let (port, server) = http_server(|request| {
+        let mut bytes = switching_protocols(&request.head, "").into_bytes();
+        bytes.extend(from_server(TEXT, b"early"));
+        bytes.extend(from_server(CLOSE, 1000_u16.to_be_bytes()));
+        let mut stream = request.into_parts().0;
+        stream.write_all(&bytes).expect("write");
+        stream.read_to_end(&mut Vec::new()).expect("read");
     });
     assert_eq!(run([format!("ws://127.0.0.1:{port}/")], "").succeeds().out(), "early\n");
     server.join().expect("the server");
@@ -155,11 +153,10 @@ fn frames_that_come_with_the_request_are_not_lost() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let mut stream = server.connect();
     let mut bytes = upgrade_request("/", "").into_bytes();
-    bytes.extend(encode(true, TEXT, true, b"early"));
+    bytes.extend(from_client(TEXT, b"early"));
     stream.write_all(&bytes).expect("write");
-    let mut peer = Peer::request(stream, "");
-    assert!(peer.head.first().starts_with("HTTP/1.1 101 "), "{:?}", peer.head);
-    assert_eq!(peer.hear(), "early");
+    let mut peer = Peer::client(Exchange::request(stream, "").switched());
+    assert_eq!(peer.receive_text(), "early");
 }
 
 #[test]
@@ -181,10 +178,9 @@ fn the_first_offered_subprotocol_is_chosen_or_the_one_that_the_option_names() {
 fn server_headers_are_in_every_answer() {
     let server =
         Serving::start(["ws-l:0", "mirror:", "--server-header", "X-One: 1", "--server-header", "Set-Cookie: a=b"]);
-    for head in [
-        Peer::connect(server.port, "/").head,
-        Peer::request(server.connect(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n").head,
-    ] {
+    for head in
+        [Peer::connect(server.port, "/").head, Exchange::connect(server.port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").head]
+    {
         assert_eq!((head.get("X-One"), head.get("Set-Cookie")), (Some("1"), Some("a=b")), "{head:?}");
     }
 }
@@ -192,14 +188,13 @@ fn server_headers_are_in_every_answer() {
 #[test]
 fn a_plain_request_gets_426_with_a_sentence_and_the_connection_can_still_be_upgraded() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
-    let mut plain = Peer::request(server.connect(), "GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut plain = Exchange::connect(server.port, "GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(plain.head.first(), "HTTP/1.1 426 Upgrade Required");
     assert_eq!(plain.head.get("Upgrade"), Some("websocket"));
     assert_eq!(plain.body(), "This is a WebSocket server: connect with a ws:// or wss:// URL.\n");
-    let mut upgraded = plain.again(&upgrade_request("/", ""));
-    assert!(upgraded.head.first().starts_with("HTTP/1.1 101 "), "{:?}", upgraded.head);
-    upgraded.say("hello");
-    assert_eq!(upgraded.hear(), "hello");
+    let mut upgraded = Peer::client(plain.again(&upgrade_request("/", "")).switched());
+    upgraded.send_text("hello");
+    assert_eq!(upgraded.receive_text(), "hello");
 }
 
 #[test]
@@ -208,7 +203,7 @@ fn with_restrict_uri_websockets_are_at_that_path_only() {
     Peer::connect(server.port, "/chat");
     Peer::connect(server.port, "/chat?token=1");
     for path in ["/", "/chat/", "/other"] {
-        let head = Peer::request(server.connect(), &upgrade_request(path, "")).head;
+        let head = Exchange::connect(server.port, &upgrade_request(path, "")).head;
         assert_eq!(head.first(), "HTTP/1.1 404 Not Found", "{path}");
     }
     run([format!("ws://127.0.0.1:{}/other", server.port)], "").fails_with(5, "404").hints("path");
@@ -227,18 +222,18 @@ fn static_files_are_served_beside_the_websocket() {
         format!("/gone:text/plain:{}", folder.path("gone")),
     ];
     let server = Serving::start(["ws-l:0", "mirror:", "-F", &files[0], "-F", &files[1], "--static-file", &files[2]]);
-    let get = |path: &str| Peer::request(server.connect(), &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let get = |path: &str| Exchange::connect(server.port, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
     let mut page = get("/?cache=no");
     assert_eq!((page.head.first(), page.head.get("Content-Type")), ("HTTP/1.1 200 OK", Some("text/html")));
     assert_eq!(page.body(), "<p>hello</p>");
     assert_eq!(page.again("GET /big.txt HTTP/1.1\r\nHost: x\r\n\r\n").body(), big);
     assert_eq!(get("/gone").head.first(), "HTTP/1.1 404 Not Found");
     assert_eq!(get("/other").head.first(), "HTTP/1.1 426 Upgrade Required");
-    let head = Peer::request(server.connect(), "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n").head;
+    let head = Exchange::connect(server.port, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n").head;
     assert_eq!((head.first(), head.get("Content-Length")), ("HTTP/1.1 200 OK", Some("12")));
     let mut client = Peer::connect(server.port, "/");
-    client.say("hello");
-    assert_eq!(client.hear(), "hello");
+    client.send_text("hello");
+    assert_eq!(client.receive_text(), "hello");
 }
 
 #[test]
@@ -254,14 +249,14 @@ fn a_client_that_sends_no_request_is_let_go_after_the_connect_timeout() {
 fn path_query_and_subprotocol_travel_through_a_proxy() {
     let (port, server) = one_connection(|stream| {
         let mut peer = Peer::accept_with(stream, "Sec-WebSocket-Protocol: b\r\n");
-        peer.closed();
+        peer.receive_close();
         peer.head
     });
     let proxy = Serving::start(["ws-l:0", &format!("ws://127.0.0.1:{port}")]);
     let mut client = Peer::connect_with(proxy.port, "/room/7?name=%20x", "Sec-WebSocket-Protocol: a, b\r\n");
     assert_eq!(client.head.all("Sec-WebSocket-Protocol"), ["b"]);
     client.close(1000, "");
-    client.next();
+    client.receive();
     let head = server.join().expect("the server");
     assert_eq!(head.first(), "GET /room/7?name=%20x HTTP/1.1");
     assert_eq!(head.all("Sec-WebSocket-Protocol"), ["a, b"]);
@@ -270,24 +265,24 @@ fn path_query_and_subprotocol_travel_through_a_proxy() {
 #[test]
 fn a_proxy_whose_url_has_a_path_asks_for_that_one() {
     let (url, server) = websocket_server(|mut peer| {
-        peer.closed();
+        peer.receive_close();
         peer.head
     });
     let proxy = Serving::start(["ws-l:0", &format!("{url}fixed")]);
     let mut client = Peer::connect(proxy.port, "/room/7");
     client.close(1000, "");
-    client.next();
+    client.receive();
     assert_eq!(server.join().expect("the server").first(), "GET /fixed HTTP/1.1");
 }
 
 #[test]
 fn a_proxy_chooses_no_subprotocol_that_its_server_did_not() {
-    let (url, server) = websocket_server(|mut peer| peer.closed());
+    let (url, server) = websocket_server(|mut peer| peer.receive_close());
     let proxy = Serving::start(["ws-l:0", &url]);
     let mut client = Peer::connect_with(proxy.port, "/", "Sec-WebSocket-Protocol: a\r\n");
     assert_eq!(client.head.get("Sec-WebSocket-Protocol"), None);
     client.close(1000, "");
-    client.next();
+    client.receive();
     server.join().expect("the server");
 }
 
@@ -295,17 +290,17 @@ fn a_proxy_chooses_no_subprotocol_that_its_server_did_not() {
 fn a_far_end_that_cannot_be_reached_is_a_502() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
     let proxy = Serving::start(["ws-l:0", &format!("ws://{closed}/")]);
-    let head = Peer::request(proxy.connect(), &upgrade_request("/", "")).head;
+    let head = Exchange::connect(proxy.port, &upgrade_request("/", "")).head;
     assert_eq!(head.first(), "HTTP/1.1 502 Bad Gateway");
     run([proxy.url()], "").fails_with(5, "502 Bad Gateway");
 }
 
 #[test]
 fn pings_go_out_at_their_interval_on_both_sides() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         for _ in 0..3 {
             let ping = peer.frame().expect("a ping");
-            assert_eq!(ping.opcode, PING);
+            assert_eq!(ping.first, PING);
             peer.send(PONG, ping.payload);
         }
         peer.close(1000, "");
@@ -314,16 +309,16 @@ fn pings_go_out_at_their_interval_on_both_sides() {
     Running::start(wsplice([&url, "--ping-interval", "0.1"])).finish().succeeds();
     server.join().expect("the server");
     let server = Serving::start(["ws-l:0", "mirror:", "--ping-interval", "100ms"]);
-    let mut client = Peer::connect(server.port, "/");
+    let mut client = RawPeer::connect(server.port, "/");
     for _ in 0..3 {
-        assert_eq!(client.frame().map(|frame| frame.opcode), Some(PING));
+        assert_eq!(client.frame().map(|frame| frame.first), Some(PING));
     }
 }
 
 #[test]
 fn a_peer_that_answers_no_ping_is_lost() {
-    let (url, server) = websocket_server(|mut peer| {
-        peer.say("hello");
+    let (url, server) = raw_peer_server(|mut peer| {
+        peer.send_text("hello");
         peer.ends()
     });
     let finished = Running::start(wsplice([&url, "--ping-interval", "0.1", "--ping-timeout", "0.5"])).finish();
@@ -334,11 +329,11 @@ fn a_peer_that_answers_no_ping_is_lost() {
 
 #[test]
 fn a_peer_that_answers_pings_is_kept() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         // Several ping timeouts.
         for _ in 0..20 {
             let ping = peer.frame().expect("a ping");
-            assert_eq!(ping.opcode, PING);
+            assert_eq!(ping.first, PING);
             peer.send(PONG, ping.payload);
         }
         peer.close(1000, "");
@@ -351,15 +346,15 @@ fn a_peer_that_answers_pings_is_kept() {
 #[test]
 fn a_slow_reader_of_our_output_is_not_taken_for_a_lost_peer() {
     let (told, full) = mpsc::channel();
-    let (url, server) = websocket_server(move |mut peer| {
-        assert_eq!(peer.frame().map(|frame| frame.opcode), Some(PING));
-        let mut writer = peer.stream().try_clone().expect("clone");
+    let (url, server) = raw_peer_server(move |mut peer| {
+        assert_eq!(peer.frame().map(|frame| frame.first), Some(PING));
+        let mut writer = peer.writer();
         let writing = thread::spawn(move || {
-            let piece = encode(true, BINARY, false, &[b'x'; 100_000]);
+            let piece = from_server(BINARY, &[b'x'; 100_000]);
             (0..200).for_each(|_| writer.write_all(&piece).expect("write"));
             // The answer to the ping stands behind all that.
-            writer.write_all(&encode(true, PONG, false, b"")).expect("write");
-            writer.write_all(&encode(true, CLOSE, false, &1000u16.to_be_bytes())).expect("write");
+            writer.write_all(&from_server(PONG, b"")).expect("write");
+            writer.write_all(&from_server(CLOSE, &1000_u16.to_be_bytes())).expect("write");
         });
         // Nobody reads our output, so no pong is read for several ping timeouts.
         thread::sleep(Duration::from_millis(1500));
@@ -385,11 +380,11 @@ fn a_slow_reader_of_our_output_is_not_taken_for_a_lost_peer() {
 
 #[test]
 fn after_our_close_frame_no_ping_is_sent_or_missed() {
-    let (url, server) = websocket_server(|mut peer| {
-        assert_eq!(peer.next().close().0, 1000);
+    let (url, server) = raw_peer_server(|mut peer| {
+        assert_eq!(peer.receive().close().0, 1000);
         peer.stream().set_read_timeout(Some(Duration::from_secs(1))).expect("set a limit");
         assert_eq!(peer.frame(), None);
-        peer.say("last words");
+        peer.send_text("last words");
         peer.close(1000, "");
         peer.ends()
     });
@@ -401,13 +396,13 @@ fn after_our_close_frame_no_ping_is_sent_or_missed() {
 #[test]
 fn pings_of_the_peer_are_answered_also_between_the_fragments_of_its_messages() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
-    let mut client = Peer::connect(server.port, "/");
-    client.send_frame(false, TEXT, b"one ");
+    let mut client = RawPeer::connect(server.port, "/");
+    client.send(unfinished(TEXT), b"one ");
     client.send(PING, "mid");
     let pong = client.frame().expect("a pong");
-    assert_eq!((pong.opcode, pong.text()), (PONG, "mid".into()));
-    client.send_frame(true, crate::peer::CONTINUATION, b"message");
-    assert_eq!(client.hear(), "one message");
+    assert_eq!((pong.first, pong.text()), (PONG, "mid".into()));
+    client.send(CONTINUATION, b"message");
+    assert_eq!(client.receive_text(), "one message");
 }
 
 #[test]
@@ -440,7 +435,7 @@ fn every_refusal_has_a_content_length() {
         (upgrade("/ws", "Origin: https://b.example\r\n"), "403"),
         (upgrade("/ws", ""), "502"),
     ] {
-        let mut peer = Peer::request(server.connect(), &request);
+        let mut peer = Exchange::connect(server.port, &request);
         assert_eq!(peer.head.first().split(' ').nth(1), Some(status));
         assert!(peer.head.get("Content-Length").is_some(), "{:?}", peer.head);
         assert!(peer.body().ends_with(".\n"));
@@ -450,12 +445,12 @@ fn every_refusal_has_a_content_length() {
 #[test]
 fn a_long_message_leaves_in_fragments_in_both_roles() {
     let payload = "x".repeat(150_000);
-    let fragments = |peer: &mut Peer| {
+    let fragments = |peer: &mut RawPeer| {
         let frames: Vec<_> = (0..3).map(|_| peer.frame().expect("a frame")).collect();
-        frames.iter().map(|frame| (frame.opcode, frame.is_final, frame.payload.len())).collect::<Vec<_>>()
+        frames.iter().map(|frame| (frame.first, frame.payload.len())).collect::<Vec<_>>()
     };
-    let expected = [(TEXT, false, 65_536), (0, false, 65_536), (0, true, 18_928)];
-    let (url, server) = websocket_server(move |mut peer| {
+    let expected = [(unfinished(TEXT), 65_536), (unfinished(CONTINUATION), 65_536), (CONTINUATION, 18_928)];
+    let (url, server) = raw_peer_server(move |mut peer| {
         let frames = fragments(&mut peer);
         peer.close(1000, "");
         peer.ends();
@@ -464,8 +459,8 @@ fn a_long_message_leaves_in_fragments_in_both_roles() {
     run([&url], &payload).succeeds();
     assert_eq!(server.join().expect("the server"), expected);
     let mirror = Serving::start(["ws-l:0", "mirror:"]);
-    let mut client = Peer::connect(mirror.port, "/");
-    client.say(&payload);
+    let mut client = RawPeer::connect(mirror.port, "/");
+    client.send_text(&payload);
     assert_eq!(fragments(&mut client), expected);
 }
 
@@ -473,10 +468,10 @@ fn a_long_message_leaves_in_fragments_in_both_roles() {
 fn a_close_code_that_may_not_be_sent_is_not_passed_on() {
     let (url, server) = websocket_server(|mut peer| {
         peer.close(1006, "");
-        peer.next().close().0
+        peer.receive_close().0
     });
     let proxy = Serving::start(["ws-l:0", &url]);
     let mut client = Peer::connect(proxy.port, "/");
-    assert_eq!(client.closed().0, 1011);
+    assert_eq!(client.receive_close().0, 1011);
     assert_eq!(server.join().expect("the server"), 1002);
 }

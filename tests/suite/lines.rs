@@ -1,7 +1,8 @@
 //! Lines and messages: kinds, boundaries, emptiness and size from end to end.
 
 use crate::{
-    peer::{BINARY, CONTINUATION, Peer, TEXT, websocket_server},
+    peer::{Message, Peer, websocket_server},
+    raw::{BINARY, CONTINUATION, RawPeer, TEXT, from_client, unfinished},
     rooms_bad_input::{memory, until_memory_is_back},
     support::{Folder, Serving, one_connection, run},
 };
@@ -11,19 +12,11 @@ use std::{
     thread,
 };
 
-/// The kinds and payloads that a server gets from a run with these arguments (its URL is added) and this input.
+/// The messages that a server gets from a run with these arguments (its URL is added) and this input.
 #[track_caller]
-fn messages_sent(args: &[&str], input: &[u8]) -> Vec<(u8, String)> {
+fn messages_sent(args: &[&str], input: &[u8]) -> Vec<Message> {
     let (url, server) = websocket_server(|mut peer| {
-        let mut messages = Vec::new();
-        loop {
-            let message = peer.next();
-            if !matches!(message.opcode, TEXT | BINARY) {
-                peer.send(message.opcode, &message.payload);
-                return messages;
-            }
-            messages.push((message.opcode, message.text()));
-        }
+        std::iter::from_fn(|| Some(peer.receive()).filter(|message| !message.is_close())).collect()
     });
     run([args, &[&*url]].concat(), input).succeeds();
     server.join().expect("the server")
@@ -31,11 +24,9 @@ fn messages_sent(args: &[&str], input: &[u8]) -> Vec<(u8, String)> {
 
 /// What a run with these arguments prints of these messages.
 #[track_caller]
-fn printed(args: &[&str], messages: &'static [(u8, &[u8])]) -> Vec<u8> {
+fn printed<const N: usize>(args: &[&str], messages: [Message; N]) -> Vec<u8> {
     let (url, server) = websocket_server(move |mut peer| {
-        for (opcode, payload) in messages {
-            peer.send(*opcode, payload);
-        }
+        messages.into_iter().for_each(|message| peer.send(message));
         peer.close(1000, "");
         peer.ends();
     });
@@ -57,7 +48,7 @@ fn lines_come_back_from_a_mirror_as_they_were() {
 #[test]
 fn a_line_of_standard_input_is_a_text_message_without_its_newline() {
     let sent = messages_sent(&[], "one\n\n two\t\r\nlast".as_bytes());
-    assert_eq!(sent, [(TEXT, "one".into()), (TEXT, String::new()), (TEXT, " two\t\r".into()), (TEXT, "last".into())]);
+    assert_eq!(sent, [Message::text("one"), Message::text(""), Message::text(" two\t\r"), Message::text("last")]);
 }
 
 #[test]
@@ -66,34 +57,34 @@ fn a_line_of_a_process_a_file_or_a_literal_is_a_text_message() {
     let file = folder.path("file");
     std::fs::write(&file, "a\nb\n").expect("write");
     for source in [format!("readfile:{file}"), "literal:a\nb".into(), format!("cmd:cat {file}")] {
-        assert_eq!(messages_sent(&[&source], b""), [(TEXT, "a".into()), (TEXT, "b".into())], "{source}");
+        assert_eq!(messages_sent(&[&source], b""), [Message::text("a"), Message::text("b")], "{source}");
     }
 }
 
 #[test]
 fn with_b_what_was_read_is_a_binary_message() {
-    assert_eq!(messages_sent(&["-b"], b"one\ntwo\n"), [(BINARY, "one\ntwo\n".into())]);
-    assert_eq!(messages_sent(&["-b", "lines:-"], b"one\ntwo\n"), [(BINARY, "one".into()), (BINARY, "two".into())]);
+    assert_eq!(messages_sent(&["-b"], b"one\ntwo\n"), [Message::binary("one\ntwo\n")]);
+    assert_eq!(messages_sent(&["-b", "lines:-"], b"one\ntwo\n"), [Message::binary("one"), Message::binary("two")]);
 }
 
 #[test]
 fn chunks_in_front_of_standard_input_take_what_was_read() {
-    assert_eq!(messages_sent(&["chunks:-"], b"one\ntwo\n"), [(BINARY, "one\ntwo\n".into())]);
-    assert_eq!(messages_sent(&["-t", "chunks:-"], b"one\ntwo\n"), [(TEXT, "one\ntwo\n".into())]);
+    assert_eq!(messages_sent(&["chunks:-"], b"one\ntwo\n"), [Message::binary("one\ntwo\n")]);
+    assert_eq!(messages_sent(&["-t", "chunks:-"], b"one\ntwo\n"), [Message::text("one\ntwo\n")]);
 }
 
 #[test]
 fn with_0_a_zero_byte_ends_a_line() {
-    assert_eq!(messages_sent(&["-0"], b"one\ntwo\0three\0"), [(TEXT, "one\ntwo".into()), (TEXT, "three".into())]);
-    assert_eq!(printed(&["-0"], &[(TEXT, b"a\nb"), (TEXT, b"")]), b"a\nb\0\0");
+    assert_eq!(messages_sent(&["-0"], b"one\ntwo\0three\0"), [Message::text("one\ntwo"), Message::text("three")]);
+    assert_eq!(printed(&["-0"], [Message::text("a\nb"), Message::text("")]), b"a\nb\0\0");
 }
 
 #[test]
 fn what_a_socket_says_is_binary_unless_told_otherwise() {
     for (args, address, expected) in [
-        (&[][..], "tcp:", vec![(BINARY, "a\nb\n")]),
-        (&["-t"], "tcp:", vec![(TEXT, "a"), (TEXT, "b")]),
-        (&[], "lines:tcp:", vec![(TEXT, "a"), (TEXT, "b")]),
+        (&[][..], "tcp:", vec![Message::binary("a\nb\n")]),
+        (&["-t"], "tcp:", vec![Message::text("a"), Message::text("b")]),
+        (&[], "lines:tcp:", vec![Message::text("a"), Message::text("b")]),
     ] {
         let (port, server) = one_connection(|mut stream| {
             stream.write_all(b"a\nb\n").expect("write");
@@ -102,11 +93,10 @@ fn what_a_socket_says_is_binary_unless_told_otherwise() {
         });
         let serving = Serving::start([args, &["ws-l:0", &format!("{address}127.0.0.1:{port}")]].concat());
         let mut client = Peer::connect(serving.port, "/");
-        for (opcode, text) in expected {
-            let message = client.next();
-            assert_eq!((message.opcode, message.text()), (opcode, text.into()), "{args:?} {address}");
+        for message in expected {
+            assert_eq!(client.receive(), message, "{args:?} {address}");
         }
-        assert_eq!(client.closed().0, 1000);
+        assert_eq!(client.receive_close().0, 1000);
         server.join().expect("the server");
     }
 }
@@ -121,29 +111,36 @@ fn what_a_socket_is_sent_has_nothing_behind_it_unless_it_is_lines() {
         });
         let serving = Serving::start(["ws-l:0", &format!("{address}127.0.0.1:{port}")]);
         let mut client = Peer::connect(serving.port, "/");
-        client.say("one");
-        client.send(BINARY, "two\n");
-        client.say("");
+        client.send_text("one");
+        client.send(Message::binary("two\n"));
+        client.send_text("");
         client.close(1000, "");
-        client.next();
+        client.receive();
         assert_eq!(server.join().expect("the server"), expected);
     }
 }
 
 #[test]
 fn a_message_is_printed_as_its_own_bytes_and_one_newline() {
-    const MESSAGES: &[(u8, &[u8])] = &[(TEXT, b"a\nb"), (TEXT, b""), (BINARY, b"\xff\0\x80"), (TEXT, b"c\r\n")];
-    assert_eq!(printed(&[], MESSAGES), b"a\nb\n\n\xff\0\x80\nc\r\n\n");
+    let messages =
+        [Message::text("a\nb"), Message::text(""), Message::binary(&b"\xff\0\x80"[..]), Message::text("c\r\n")];
+    assert_eq!(printed(&[], messages), b"a\nb\n\n\xff\0\x80\nc\r\n\n");
 }
 
 #[test]
 fn with_one_line_newlines_inside_a_message_become_spaces() {
-    assert_eq!(printed(&["--one-line"], &[(TEXT, b"a\nb\n"), (TEXT, b"c")]), b"a b \nc\n");
+    assert_eq!(printed(&["--one-line"], [Message::text("a\nb\n"), Message::text("c")]), b"a b \nc\n");
 }
 
 #[test]
 fn with_b_messages_are_printed_with_nothing_behind_them() {
-    assert_eq!(printed(&["-b"], &[(TEXT, b"a"), (BINARY, b"\xff"), (BINARY, b""), (TEXT, b"b\n")]), b"a\xffb\n");
+    assert_eq!(
+        printed(
+            &["-b"],
+            [Message::text("a"), Message::binary(&b"\xff"[..]), Message::binary(&b""[..]), Message::text("b\n")]
+        ),
+        b"a\xffb\n"
+    );
 }
 
 #[test]
@@ -153,8 +150,8 @@ fn a_file_gets_a_line_for_each_message() {
     std::fs::write(&file, "old\n").expect("write");
     for (address, expected) in [("appendfile", "old\na\n\n"), ("writefile", "a\n\n")] {
         let (url, server) = websocket_server(|mut peer| {
-            peer.say("a");
-            peer.say("");
+            peer.send_text("a");
+            peer.send_text("");
             peer.close(1000, "");
             peer.ends()
         });
@@ -169,23 +166,22 @@ fn kind_emptiness_and_boundaries_pass_a_proxy_and_a_mirror() {
     let mirror = Serving::start(["ws-l:0", "mirror:"]);
     let proxy = Serving::start(["ws-l:0", &mirror.url()]);
     let mut client = Peer::connect(proxy.port, "/");
-    let messages: [(u8, &[u8]); 6] = [
-        (TEXT, b"text"),
-        (BINARY, b"bin\xff"),
-        (TEXT, b""),
-        (BINARY, b""),
-        (TEXT, "\u{1f310}\n\0".as_bytes()),
-        (TEXT, b"x"),
+    let messages = [
+        Message::text("text"),
+        Message::binary(&b"bin\xff"[..]),
+        Message::text(""),
+        Message::binary(&b""[..]),
+        Message::text("\u{1f310}\n\0"),
+        Message::text("x"),
     ];
-    for (opcode, payload) in messages {
-        client.send(opcode, payload);
+    for message in &messages {
+        client.send(message.clone());
     }
-    for (opcode, payload) in messages {
-        let message = client.next();
-        assert_eq!((message.opcode, &message.payload[..]), (opcode, payload));
+    for message in messages {
+        assert_eq!(client.receive(), message);
     }
     client.close(1000, "");
-    assert_eq!(client.next().close().0, 1000);
+    assert_eq!(client.receive_close().0, 1000);
 }
 
 #[test]
@@ -193,10 +189,9 @@ fn t_and_b_change_nothing_between_messages() {
     for option in ["-t", "-b"] {
         let server = Serving::start([option, "ws-l:0", "mirror:"]);
         let mut client = Peer::connect(server.port, "/");
-        for opcode in [TEXT, BINARY] {
-            client.send(opcode, "a\nb");
-            let message = client.next();
-            assert_eq!((message.opcode, message.text()), (opcode, "a\nb".into()), "{option}");
+        for message in [Message::text("a\nb"), Message::binary("a\nb")] {
+            client.send(message.clone());
+            assert_eq!(client.receive(), message, "{option}");
         }
     }
 }
@@ -210,16 +205,16 @@ fn a_literal_reply_answers_each_message() {
 #[test]
 fn messages_of_every_size_stay_whole() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
-    let mut client = Peer::connect(server.port, "/");
+    let mut client = RawPeer::connect(server.port, "/");
     for size in [0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 200_000, 12 << 20] {
         let payload: Vec<u8> = (0..size).map(|i: u32| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
-        let mut writer = client.stream().try_clone().expect("clone");
-        let bytes = crate::peer::encode(true, BINARY, true, &payload);
+        let mut writer = client.writer();
+        let bytes = from_client(BINARY, &payload);
         // From a thread, as the mirror answers while it is still being sent to.
         let writing = thread::spawn(move || writer.write_all(&bytes).expect("write"));
-        let message = client.next();
+        let message = client.receive();
         writing.join().expect("the writer");
-        assert_eq!(message.opcode, BINARY);
+        assert_eq!(message.first, BINARY);
         assert!(message.payload == payload, "{size} bytes");
     }
 }
@@ -235,14 +230,14 @@ fn a_line_of_several_megabytes_is_one_message_and_one_line_again() {
 #[test]
 fn fragments_of_the_peer_are_joined() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
-    let mut client = Peer::connect(server.port, "/");
+    let mut client = RawPeer::connect(server.port, "/");
     // A character is cut in two, and one fragment is empty.
-    client.send_frame(false, TEXT, b"caf\xc3");
-    client.send_frame(false, CONTINUATION, b"");
-    client.send_frame(false, CONTINUATION, b"\xa9 ");
-    client.send_frame(true, CONTINUATION, b"noir");
-    let message = client.next();
-    assert_eq!((message.opcode, message.text()), (TEXT, "caf\u{e9} noir".into()));
+    client.send(unfinished(TEXT), b"caf\xc3");
+    client.send(unfinished(CONTINUATION), b"");
+    client.send(unfinished(CONTINUATION), b"\xa9 ");
+    client.send(CONTINUATION, b"noir");
+    let message = client.receive();
+    assert_eq!((message.first, message.text()), (TEXT, "caf\u{e9} noir".into()));
 }
 
 #[test]
@@ -258,11 +253,11 @@ fn a_long_message_leaves_no_memory_behind_while_its_session_lasts() {
     for how in ["-b", "-t"] {
         let cat = Serving::start([how, "--deflate", "off", "ws-l:0", "exec:cat"]);
         let before = memory(&cat.running);
-        let mut peer = Peer::connect(cat.port, "/");
+        let mut peer = RawPeer::connect(cat.port, "/");
         peer.send(BINARY, vec![b'x'; 32 << 20]);
         let mut missing = 32 << 20;
         while missing > 0 {
-            missing -= peer.next().payload.len();
+            missing -= peer.receive().payload.len();
         }
         // Code that has run for the first time takes memory too.
         until_memory_is_back(&cat.running, before + (4 << 10));

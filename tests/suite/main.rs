@@ -2,6 +2,9 @@
 
 mod bad_arguments;
 mod bad_peers;
+#[allow(dead_code, reason = "the other test binaries use the rest")]
+#[path = "../common/mod.rs"]
+mod common;
 mod deflate;
 mod endings;
 mod generated;
@@ -10,8 +13,6 @@ mod handed_over;
 mod handshake;
 mod lines;
 mod modules;
-mod peer;
-mod raw;
 mod readme;
 mod rooms;
 mod rooms_bad_input;
@@ -20,6 +21,7 @@ mod rooms_limits;
 mod rooms_slow;
 mod serving;
 mod slow_messages;
-mod support;
 mod tls;
 mod visible;
+
+use common::{http, peer, raw, support};

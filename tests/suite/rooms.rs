@@ -1,11 +1,14 @@
 //! The room server: who hears what, in which order, and how it begins and ends.
 
 use crate::{
-    peer::{BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, Peer, TEXT, upgrade_request},
-    support::{Folder, Running, Serving, run, wsplice},
+    http::{Exchange, Head, upgrade_request},
+    peer::{Message, Peer},
+    raw::{CLOSE, CONTINUATION, Frame, PING, PONG, RawPeer, TEXT, close_payload, from_client, read_frame, unfinished},
+    support::{Folder, LIMIT, Running, Serving, connect, run, wait_for, wsplice},
 };
 use std::{
     io::{Read, Write},
+    net::TcpStream,
     os::unix::net::UnixStream,
     sync::{Arc, Barrier},
     thread,
@@ -30,7 +33,7 @@ pub fn measured(args: &[&str]) -> (Serving, u16) {
 
 /// What a plain GET answers: head and body.
 pub fn get(port: u16, path: &str) -> (String, String) {
-    let mut stream = crate::support::connect(port);
+    let mut stream = connect(port);
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("ask");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
@@ -46,23 +49,22 @@ pub fn metric(port: u16, name: &str) -> u64 {
     line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
-/// Asks until a metric has this value: what happens after a connection ended has no event that a client sees.
+/// Asks until a metric has this value: no client sees what happens after a connection has ended.
 #[track_caller]
 pub fn until_metric(port: u16, name: &str, value: u64) {
-    let end = std::time::Instant::now() + crate::support::LIMIT;
-    loop {
-        match metric(port, name) {
-            now if now == value => return,
-            now => assert!(std::time::Instant::now() < end, "{name} stays {now} and does not become {value}"),
-        }
-    }
+    wait_for(&format!("{name} {value}"), || (metric(port, name) == value).then_some(()));
+}
+
+/// Asks until a metric is above this value.
+#[track_caller]
+pub fn until_metric_is_above(port: u16, name: &str, value: u64) {
+    wait_for(&format!("{name} above {value}"), || (metric(port, name) > value).then_some(()));
 }
 
 #[track_caller]
-fn all_hear(members: &mut [Peer], opcode: u8, payload: &[u8]) {
+fn all_receive(members: &mut [Peer], message: &Message) {
     for (number, member) in members.iter_mut().enumerate() {
-        let message = member.next();
-        assert_eq!((message.opcode, &message.payload[..]), (opcode, payload), "member {number}");
+        assert_eq!(member.receive(), *message, "member {number}");
     }
 }
 
@@ -74,8 +76,8 @@ fn everybody_in_the_room_hears_a_message_the_sender_too() {
     let mut members: Vec<_> = (0..4).map(|_| Peer::connect(server.port, "/room")).collect();
     for sender in 0..4 {
         let text = format!("from {sender}");
-        members[sender].say(&text);
-        all_hear(&mut members, TEXT, text.as_bytes());
+        members[sender].send_text(&text);
+        all_receive(&mut members, &Message::text(&text));
     }
 }
 
@@ -84,35 +86,34 @@ fn a_message_keeps_its_kind_its_emptiness_and_its_bytes() {
     let server = rooms(&[]);
     let mut members: Vec<_> = (0..2).map(|_| Peer::connect(server.port, "/")).collect();
     let long: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-    let messages: [(u8, &[u8]); 9] = [
-        (TEXT, b"text"),
-        (BINARY, b"binary"),
-        (TEXT, b""),
-        (BINARY, b""),
-        (TEXT, "gr\u{fc}\u{df}e \u{1f600}".as_bytes()),
-        (TEXT, b"two\nlines\r\n\0"),
-        (BINARY, &[0xff, 0xfe, 0, 0x80]),
-        (BINARY, &long[..126]),
-        (BINARY, &long),
-    ];
-    for (opcode, payload) in messages {
-        members[0].send(opcode, payload);
-        all_hear(&mut members, opcode, payload);
+    for message in [
+        Message::text("text"),
+        Message::binary(&b"binary"[..]),
+        Message::text(""),
+        Message::binary(&b""[..]),
+        Message::text("gr\u{fc}\u{df}e \u{1f600}"),
+        Message::text("two\nlines\r\n\0"),
+        Message::binary(&[0xff, 0xfe, 0, 0x80][..]),
+        Message::binary(long[..126].to_vec()),
+        Message::binary(long),
+    ] {
+        members[0].send(message.clone());
+        all_receive(&mut members, &message);
     }
 }
 
 #[test]
 fn a_fragmented_message_arrives_as_one_with_a_ping_answered_in_between() {
     let server = rooms(&[]);
-    let (mut sender, mut other) = (Peer::connect(server.port, "/"), Peer::connect(server.port, "/"));
-    sender.send_frame(false, TEXT, "gr\u{fc}".as_bytes().split_last().expect("bytes").1);
+    let (mut sender, mut other) = (RawPeer::connect(server.port, "/"), RawPeer::connect(server.port, "/"));
+    sender.send(unfinished(TEXT), "gr\u{fc}".as_bytes().split_last().expect("bytes").1);
     sender.send(PING, "between");
-    assert_eq!(sender.frame().map(|frame| (frame.opcode, frame.text())), Some((PONG, "between".into())));
-    sender.send_frame(false, CONTINUATION, "\u{fc}".as_bytes().split_first().expect("bytes").1);
-    sender.send_frame(false, CONTINUATION, b"");
-    sender.send_frame(true, CONTINUATION, b"n");
+    assert_eq!(sender.frame().map(|frame| (frame.first, frame.text())), Some((PONG, "between".into())));
+    sender.send(unfinished(CONTINUATION), "\u{fc}".as_bytes().split_first().expect("bytes").1);
+    sender.send(unfinished(CONTINUATION), b"");
+    sender.send(CONTINUATION, b"n");
     for member in [&mut sender, &mut other] {
-        let whole = Frame { is_final: true, opcode: TEXT, masked: false, payload: "gr\u{fc}n".into() };
+        let whole = Frame { first: TEXT, masked: false, payload: "gr\u{fc}n".into() };
         assert_eq!(member.frame(), Some(whole));
     }
 }
@@ -147,15 +148,19 @@ fn the_room_is_the_request_target_byte_for_byte() {
     let mut members: Vec<_> = targets.iter().map(|target| Peer::connect(server.port, target)).collect();
     let mut partners: Vec<_> = targets.iter().map(|target| Peer::connect(server.port, target)).collect();
     for (member, target) in members.iter_mut().zip(targets) {
-        member.say(target);
+        member.send_text(target);
     }
     // Whoever heard another room's message would hear it in front of the second one of its own.
     for (member, target) in members.iter_mut().zip(targets) {
-        assert_eq!(member.hear(), target);
-        member.say("done");
+        assert_eq!(member.receive_text(), target);
+        member.send_text("done");
     }
     for (partner, target) in partners.iter_mut().zip(targets) {
-        assert_eq!((partner.hear(), partner.hear()), (target.to_owned(), "done".to_owned()), "{target}");
+        assert_eq!(
+            (partner.receive_text(), partner.receive_text()),
+            (target.to_owned(), "done".to_owned()),
+            "{target}"
+        );
     }
 }
 
@@ -163,11 +168,11 @@ fn the_room_is_the_request_target_byte_for_byte() {
 fn no_echo_leaves_the_sender_out() {
     let server = rooms(&["--no-echo"]);
     let mut members: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/")).collect();
-    members[0].say("one");
-    all_hear(&mut members[1..], TEXT, b"one");
-    members[1].say("two");
-    assert_eq!(members[0].hear(), "two", "and not its own word");
-    assert_eq!(members[2].hear(), "two");
+    members[0].send_text("one");
+    all_receive(&mut members[1..], &Message::text("one"));
+    members[1].send_text("two");
+    assert_eq!(members[0].receive_text(), "two", "and not its own word");
+    assert_eq!(members[2].receive_text(), "two");
 }
 
 /// Every sender says so many messages at the same time; what each member heard comes back.
@@ -175,17 +180,17 @@ fn chatter(server: &Serving, members: usize, messages: usize, own: bool) -> Vec<
     let start = Arc::new(Barrier::new(members));
     let threads: Vec<_> = (0..members)
         .map(|number| {
-            let mut member = Peer::connect(server.port, "/chatter");
+            let mut member = RawPeer::connect(server.port, "/chatter");
             let start = start.clone();
             let expected = messages * if own { members } else { members - 1 };
             thread::spawn(move || {
                 start.wait();
                 let mut said = Vec::new();
                 for message in 0..messages {
-                    said.extend(crate::peer::encode(true, TEXT, true, format!("{number} {message}").as_bytes()));
+                    said.extend(from_client(TEXT, format!("{number} {message}").as_bytes()));
                 }
-                member.stream().write_all(&said).expect("say");
-                (0..expected).map(|_| member.hear()).collect()
+                member.send_bytes(&said);
+                (0..expected).map(|_| member.receive_text()).collect()
             })
         })
         .collect();
@@ -228,9 +233,9 @@ fn whoever_was_upgraded_misses_nothing_that_is_said_afterwards() {
     let mut sender = Peer::connect(server.port, "/");
     for number in 0..300 {
         let mut fresh = Peer::connect(server.port, "/");
-        sender.say(&number.to_string());
-        assert_eq!(fresh.hear(), number.to_string());
-        assert_eq!(sender.hear(), number.to_string());
+        sender.send_text(&number.to_string());
+        assert_eq!(fresh.receive_text(), number.to_string());
+        assert_eq!(sender.receive_text(), number.to_string());
         fresh.close(1000, "");
     }
 }
@@ -238,17 +243,17 @@ fn whoever_was_upgraded_misses_nothing_that_is_said_afterwards() {
 #[test]
 fn what_was_said_with_the_request_and_before_the_close_is_passed_on() {
     let server = rooms(&[]);
-    let mut listener = Peer::connect(server.port, "/early");
+    let mut listener = RawPeer::connect(server.port, "/early");
     let mut stream = server.connect();
     let mut bytes = upgrade_request("/early", "").into_bytes();
-    bytes.extend(crate::peer::encode(true, TEXT, true, b"early"));
-    bytes.extend(crate::peer::encode(true, TEXT, true, b"last"));
-    bytes.extend(crate::peer::encode(true, CLOSE, true, &[0x0f, 0xa0, b'b', b'y', b'e']));
+    bytes.extend(from_client(TEXT, b"early"));
+    bytes.extend(from_client(TEXT, b"last"));
+    bytes.extend(from_client(CLOSE, close_payload(4000, "bye")));
     stream.write_all(&bytes).expect("write");
-    assert_eq!((listener.hear(), listener.hear()), ("early".to_owned(), "last".to_owned()));
-    let mut sender = Peer::request(stream, "");
-    assert_eq!((sender.hear(), sender.hear()), ("early".to_owned(), "last".to_owned()));
-    assert_eq!(sender.next().close(), (4000, "bye".into()), "its own words come back");
+    assert_eq!((listener.receive_text(), listener.receive_text()), ("early".to_owned(), "last".to_owned()));
+    let mut sender = RawPeer::client(Exchange::request(stream, "").switched());
+    assert_eq!((sender.receive_text(), sender.receive_text()), ("early".to_owned(), "last".to_owned()));
+    assert_eq!(sender.receive().close(), (4000, "bye".into()), "its own words come back");
     assert!(sender.ends());
 }
 
@@ -289,10 +294,10 @@ fn a_plain_get_is_told_to_upgrade() {
 #[test]
 fn pings_are_answered_with_their_payload() {
     let server = rooms(&[]);
-    let mut member = Peer::connect(server.port, "/");
+    let mut member = RawPeer::connect(server.port, "/");
     for payload in ["", "x", &"y".repeat(125)] {
         member.send(PING, payload);
-        assert_eq!(member.frame().map(|frame| (frame.opcode, frame.text())), Some((PONG, payload.to_owned())));
+        assert_eq!(member.frame().map(|frame| (frame.first, frame.text())), Some((PONG, payload.to_owned())));
     }
 }
 
@@ -339,22 +344,15 @@ fn rooms_are_served_on_a_unix_socket() {
     let mut members: Vec<_> = (0..2)
         .map(|_| {
             let mut stream = UnixStream::connect(&path).expect("connect");
-            stream.set_read_timeout(Some(crate::support::LIMIT)).expect("set a limit");
+            stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
             stream.write_all(upgrade_request("/room", "").as_bytes()).expect("ask");
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).expect("a head");
-                head.push(byte[0]);
-            }
+            assert_eq!(Head::read(&mut stream).status(), 101);
             stream
         })
         .collect();
-    members[0].write_all(&crate::peer::encode(true, TEXT, true, b"hello")).expect("say");
+    members[0].write_all(&from_client(TEXT, b"hello")).expect("say");
     for member in &mut members {
-        let mut frame = [0; 7];
-        member.read_exact(&mut frame).expect("a frame");
-        assert_eq!(&frame, b"\x81\x05hello");
+        assert_eq!(read_frame(member).map(|frame| (frame.first, frame.text())), Some((TEXT, "hello".into())));
     }
 }
 
@@ -381,31 +379,28 @@ fn sigterm_tells_everybody_1001_and_ends_with_143() {
     let port = server.port;
     server.running.signal("TERM");
     for member in &mut members {
-        assert_eq!(member.closed().0, 1001);
+        assert_eq!(member.receive_close().0, 1001);
         assert!(member.ends());
     }
     let finished = server.running.finish();
     assert_eq!(finished.code, 143, "{finished:?}");
     assert!(finished.took < Duration::from_secs(15), "nobody was left to wait for: {finished:?}");
-    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), "nobody new is let in");
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "nobody new is let in");
 }
 
 /// The members' tasks and the one that accepts notice the signal in any order.
 #[track_caller]
 fn until_refused(port: u16) {
-    let end = std::time::Instant::now() + crate::support::LIMIT;
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-        assert!(std::time::Instant::now() < end, "it still listens");
-    }
+    wait_for("the end of the listener", || TcpStream::connect(("127.0.0.1", port)).err());
 }
 
 #[test]
 fn while_it_drains_nobody_is_let_in_and_the_grace_ends_it() {
     let server = rooms(&["--grace", "1"]);
-    let mut silent = Peer::connect(server.port, "/");
+    let mut silent = RawPeer::connect(server.port, "/");
     let port = server.port;
     server.running.signal("TERM");
-    assert_eq!(silent.next().close().0, 1001);
+    assert_eq!(silent.receive().close().0, 1001);
     until_refused(port);
     // It does not answer the close; the grace runs out.
     let finished = server.running.finish();
@@ -417,12 +412,12 @@ fn what_was_said_before_the_signal_is_heard_before_the_close() {
     let server = rooms(&[]);
     let (mut sender, mut other) = (Peer::connect(server.port, "/"), Peer::connect(server.port, "/"));
     let payload = vec![b'x'; 4 << 20];
-    sender.send(BINARY, &payload);
-    assert_eq!(sender.next().payload.len(), payload.len());
+    sender.send(Message::binary(payload.clone()));
+    assert_eq!(sender.receive().len(), payload.len());
     server.running.signal("TERM");
-    assert_eq!(other.next().payload.len(), payload.len());
-    assert_eq!(other.closed().0, 1001);
-    assert_eq!(sender.closed().0, 1001);
+    assert_eq!(other.receive().len(), payload.len());
+    assert_eq!(other.receive_close().0, 1001);
+    assert_eq!(sender.receive_close().0, 1001);
     assert_eq!(server.running.finish().code, 143);
 }
 
@@ -442,8 +437,8 @@ fn a_message_longer_than_the_backlog_reaches_all_of_a_large_room() {
     let server = rooms(&["--backlog", "64k"]);
     let mut members: Vec<_> = (0..200).map(|_| Peer::connect(server.port, "/large")).collect();
     let message = "x".repeat(100_000);
-    members[0].say(&message);
+    members[0].send_text(&message);
     for member in &mut members {
-        assert!(member.hear() == message);
+        assert!(member.receive_text() == message);
     }
 }

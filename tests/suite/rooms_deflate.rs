@@ -2,12 +2,12 @@
 
 use crate::{
     deflate::{
-        DEFLATED_BINARY, DEFLATED_TEXT, HEADER, HELLO, OFFER, TAIL, Zlib, bomb, client, peak, prose, say,
-        with_extension,
+        DEFLATED_BINARY, DEFLATED_TEXT, HEADER, HELLO, OFFER, TAIL, Zlib, bomb, client, offering, peak, prose, say,
     },
+    http::{Head, UPGRADE_REQUEST},
     raw::{
-        BINARY, CLOSE, Frame, PING, TEXT, UPGRADE_REQUEST, close_payload, from_client, header_value, raw_client,
-        read_frame, read_head,
+        BINARY, CLOSE, CONTINUATION, Frame, PING, PONG, TEXT, close_payload, from_client, raw_client, read_frame,
+        unfinished,
     },
     rooms::{measured, metric, rooms, until_metric},
     rooms_slow::{Numbered, number},
@@ -24,10 +24,6 @@ use std::{
 
 /// What is answered to an ordinary offer.
 const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-/// The first bytes of the fragments of a compressed message.
-const DEFLATED_START: u8 = DEFLATED_TEXT & 0x7f;
-const LAST_FRAGMENT: u8 = 0x80;
-const PONG: u8 = 0x8a;
 
 #[track_caller]
 fn deflating(args: &[&str]) -> Serving {
@@ -154,7 +150,7 @@ fn rooms_agree_to_it_only_where_they_are_told_to() {
     assert_eq!(client(server.port, OFFER).1.as_deref(), Some(ANSWER));
     let mut stream = server.connect();
     say(&mut stream, UPGRADE_REQUEST);
-    assert_eq!(header_value(&read_head(&mut stream), HEADER), None, "nobody asked for it");
+    assert_eq!(Head::read(&mut stream).get(HEADER), None, "nobody asked for it");
     let server = deflating(&["--deflate-window-bits", "10"]);
     let limited = format!("{ANSWER}; server_max_window_bits=10; client_max_window_bits=10");
     assert_eq!(client(server.port, OFFER).1, Some(limited));
@@ -218,11 +214,11 @@ fn fragments_of_a_compressed_message_become_one_with_a_ping_answered_in_between(
     let mut sender = Member::deflating(&server);
     let deflated = Zlib::new().deflate(&prose());
     let (start, end) = deflated.split_at(deflated.len() / 2);
-    sender.say(DEFLATED_START, start);
+    sender.say(unfinished(DEFLATED_TEXT), start);
     sender.say(PING, "between");
     assert_eq!(sender.frame(), Frame { first: PONG, masked: false, payload: "between".into() });
     sender.say(0, "");
-    sender.say(LAST_FRAGMENT, end);
+    sender.say(CONTINUATION, end);
     sender.hears(DEFLATED_TEXT, prose());
     others.0[0].hears(DEFLATED_TEXT, prose());
     others.0[1].hears(TEXT, prose());
@@ -233,10 +229,10 @@ fn what_was_said_compressed_with_the_request_is_heard() {
     let server = deflating(&[]);
     let mut listener = Member::plain(&server);
     let mut stream = connect(server.port);
-    let request = with_extension(UPGRADE_REQUEST, OFFER);
+    let request = offering(OFFER);
     say(&mut stream, [request.as_bytes(), &from_client(DEFLATED_TEXT, HELLO)].concat());
     listener.hears(TEXT, "Hello");
-    assert_eq!(header_value(&read_head(&mut stream), HEADER), Some(ANSWER));
+    assert_eq!(Head::read(&mut stream).get(HEADER), Some(ANSWER));
     assert_eq!(read_frame(&mut stream), Some(Frame { first: TEXT, masked: false, payload: "Hello".into() }));
 }
 
@@ -376,7 +372,7 @@ fn reserved_bits_that_were_not_agreed_on_close_their_sender_with_1002_and_the_ot
     for wrong in [
         from_client(DEFLATED_TEXT | 0x20, HELLO),
         from_client(PING | 0x40, ""),
-        [from_client(DEFLATED_START, &HELLO[..3]), from_client(LAST_FRAGMENT | 0x40, &HELLO[3..])].concat(),
+        [from_client(unfinished(DEFLATED_TEXT), &HELLO[..3]), from_client(CONTINUATION | 0x40, &HELLO[3..])].concat(),
     ] {
         let mut sender = Member::deflating(&server);
         say(sender.stream(), &wrong);

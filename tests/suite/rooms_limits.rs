@@ -1,34 +1,31 @@
 //! The room server's limits: who may enter, how much may wait for whom, and what is counted and told.
 
 use crate::{
-    peer::{BINARY, PING, Peer, TEXT, upgrade_request},
+    http::{Exchange, upgrade_request},
+    peer::{Message, Peer},
+    raw::{PING, RawPeer},
     rooms::{get, measured, metric, rooms, until_metric},
-    support::{Folder, LIMIT, Serving, run},
+    support::{Folder, Serving, run, wait_for},
 };
 use std::{
     io::{Read, Write},
     net::TcpListener,
     thread,
-    time::Instant,
 };
 
-/// The status of an upgrade request, and the answer's head.
-fn ask(port: u16, target: &str, more: &str) -> (u16, Peer) {
-    let peer = Peer::request(crate::support::connect(port), &upgrade_request(target, more));
-    let status = peer.head.first().split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.unwrap_or_else(|| panic!("no status in {:?}", peer.head)), peer)
+/// Sends an opening handshake; gives the status of the answer, and the answer.
+fn ask(port: u16, target: &str, headers: &str) -> (u16, Exchange) {
+    let answer = Exchange::connect(port, &upgrade_request(target, headers));
+    (answer.head.status(), answer)
 }
 
-/// Asks until the answer is 101: a member that left is gone a moment later.
+/// Asks until the answer is 101: the server notices a moment later that a member has left.
 #[track_caller]
 fn until_let_in(port: u16, target: &str) -> Peer {
-    let end = Instant::now() + LIMIT;
-    loop {
-        match ask(port, target, "") {
-            (101, peer) => return peer,
-            (status, _) => assert!(Instant::now() < end, "still {status}"),
-        }
-    }
+    wait_for("a place in the room", || {
+        let (status, answer) = ask(port, target, "");
+        (status == 101).then(|| Peer::client(answer))
+    })
 }
 
 // How many.
@@ -97,25 +94,25 @@ fn connections_beyond_the_cap_wait_until_one_ends() {
     let mut second = Peer::connect(server.port, "/");
     let mut waiting = server.connect();
     waiting.write_all(upgrade_request("/", "").as_bytes()).expect("ask");
-    second.say("one");
-    assert_eq!(second.hear(), "one");
+    second.send_text("one");
+    assert_eq!(second.receive_text(), "one");
     drop(first);
-    let mut third = Peer::request(waiting, "");
-    second.say("two");
-    assert_eq!(third.hear(), "two", "it came after the first message");
+    let mut third = Peer::client(Exchange::request(waiting, "").switched());
+    second.send_text("two");
+    assert_eq!(third.receive_text(), "two", "it came after the first message");
 }
 
 #[test]
 fn a_message_that_is_too_long_closes_its_sender_with_1009_and_nobody_hears_it() {
     let server = rooms(&["--max-ws-message-length", "1000"]);
     let (mut sender, mut other) = (Peer::connect(server.port, "/"), Peer::connect(server.port, "/"));
-    sender.send(TEXT, vec![b'x'; 1000]);
-    assert_eq!(other.hear().len(), 1000, "as long as allowed");
-    sender.hear();
-    sender.send(TEXT, vec![b'x'; 1001]);
-    assert_eq!(sender.closed().0, 1009);
-    other.say("alone");
-    assert_eq!(other.hear(), "alone");
+    sender.send_text(&"x".repeat(1000));
+    assert_eq!(other.receive_text().len(), 1000, "as long as allowed");
+    sender.receive_text();
+    sender.send_text(&"x".repeat(1001));
+    assert_eq!(sender.receive_close().0, 1009);
+    other.send_text("alone");
+    assert_eq!(other.receive_text(), "alone");
 }
 
 #[test]
@@ -125,9 +122,9 @@ fn more_members_than_a_shell_s_descriptors_find_a_place() {
     command.args(["--broadcast", "ws-l:127.0.0.1:0", "--stdout-announce-listening-ports"]);
     let server = Serving::from_command(command);
     let mut members: Vec<_> = (0..150).map(|_| Peer::connect(server.port, "/")).collect();
-    members[0].say("hello");
+    members[0].send_text("hello");
     for member in &mut members {
-        assert_eq!(member.hear(), "hello");
+        assert_eq!(member.receive_text(), "hello");
     }
 }
 
@@ -222,8 +219,8 @@ fn a_token_is_not_shown_in_any_header() {
     assert!(!finished.stderr.contains("s3cret"), "{finished:?}");
 }
 
-fn www_authenticate(peer: &Peer) -> String {
-    peer.head.get("WWW-Authenticate").unwrap_or_else(|| panic!("none in {:?}", peer.head)).to_owned()
+fn www_authenticate(answer: &Exchange) -> String {
+    answer.head.get("WWW-Authenticate").unwrap_or_else(|| panic!("none in {:?}", answer.head)).to_owned()
 }
 
 #[test]
@@ -232,9 +229,9 @@ fn a_password_is_demanded_when_asked_for() {
     let file = folder.path("users");
     std::fs::write(&file, "# who may enter\n\nme:secret\nyou:pass:word\n").expect("write");
     let server = rooms(&["--require-basic-auth", &file]);
-    let (status, peer) = ask(server.port, "/", "");
+    let (status, answer) = ask(server.port, "/", "");
     assert_eq!(status, 401);
-    assert!(www_authenticate(&peer).starts_with("Basic realm="), "{:?}", peer.head);
+    assert!(www_authenticate(&answer).starts_with("Basic realm="), "{:?}", answer.head);
     for (user, code) in
         [("me:secret", 0), ("you:pass:word", 0), ("me:wrong", 5), ("you:pass", 5), ("# who may enter", 5)]
     {
@@ -248,18 +245,19 @@ fn a_token_is_demanded_when_asked_for_and_is_no_part_of_the_room() {
     let file = folder.path("tokens");
     std::fs::write(&file, "first+token\nsecond\n").expect("write");
     let server = rooms(&["--require-token", &file]);
-    let (status, peer) = ask(server.port, "/room", "");
-    assert_eq!((status, www_authenticate(&peer).as_str()), (401, "Bearer"));
+    let (status, answer) = ask(server.port, "/room", "");
+    assert_eq!((status, www_authenticate(&answer).as_str()), (401, "Bearer"));
     assert_eq!(ask(server.port, "/room?access_token=wrong", "").0, 401);
     assert_eq!(ask(server.port, "/room", "Authorization: Bearer wrong\r\n").0, 401);
     let mut members = [
         ask(server.port, "/room", "Authorization: Bearer second\r\n").1,
         ask(server.port, "/room?access_token=first%2Btoken", "").1,
         ask(server.port, "/room?access_token=second", "").1,
-    ];
-    members[0].say("hello");
+    ]
+    .map(|answer| Peer::client(answer.switched()));
+    members[0].send_text("hello");
     for member in &mut members {
-        assert_eq!(member.hear(), "hello");
+        assert_eq!(member.receive_text(), "hello");
     }
 }
 
@@ -292,11 +290,11 @@ fn the_metrics_count_what_happened() {
     let mut members: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/a")).collect();
     let mut other = Peer::connect(server.port, "/b");
     for text in ["one", "three"] {
-        members[0].say(text);
-        members.iter_mut().for_each(|member| assert_eq!(member.hear(), text));
+        members[0].send_text(text);
+        members.iter_mut().for_each(|member| assert_eq!(member.receive_text(), text));
     }
-    other.send(BINARY, [0; 200]);
-    assert_eq!(other.next().payload.len(), 200);
+    other.send(Message::binary(vec![0; 200]));
+    assert_eq!(other.receive().len(), 200);
     until_metric(metrics, "messages_sent_total", 7);
     for (name, value) in [
         ("connections", 4),
@@ -323,8 +321,8 @@ fn the_metrics_count_what_happened() {
 fn without_an_echo_a_sender_is_not_counted_as_a_hearer() {
     let (server, metrics) = measured(&["--no-echo"]);
     let mut members: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/")).collect();
-    members[0].say("hello");
-    assert_eq!((members[1].hear(), members[2].hear()), ("hello".to_owned(), "hello".to_owned()));
+    members[0].send_text("hello");
+    assert_eq!((members[1].receive_text(), members[2].receive_text()), ("hello".to_owned(), "hello".to_owned()));
     until_metric(metrics, "messages_sent_total", 2);
     assert_eq!(metric(metrics, "sent_bytes_total"), 14);
 }
@@ -333,8 +331,8 @@ fn without_an_echo_a_sender_is_not_counted_as_a_hearer() {
 fn the_metrics_are_well_formed() {
     let (server, metrics) = measured(&[]);
     let mut member = Peer::connect(server.port, "/");
-    member.say("hello");
-    member.hear();
+    member.send_text("hello");
+    member.receive_text();
     let (head, text) = get(metrics, "/metrics");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
@@ -378,10 +376,10 @@ fn a_port_of_metrics_that_is_taken_is_an_error_at_the_start() {
 fn joins_and_leaves_are_told_with_v() {
     let mut server = rooms(&["-v"]);
     let mut member = Peer::connect(server.port, "/room?x");
-    let peer = member.stream().local_addr().expect("address");
+    let peer = member.local_addr();
     assert_eq!(server.running.error_line("join"), format!("* join peer={peer} room=/room?x\n"));
     member.close(4001, "tired");
-    member.closed();
+    member.receive_close();
     let line = server.running.error_line("leave");
     assert_eq!(line, format!("* leave peer={peer} room=/room?x reason=4001 \"tired\"\n"));
     drop(Peer::connect(server.port, "/lost"));
@@ -460,14 +458,14 @@ fn a_member_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
         let port = line.trim().trim_end_matches("/metrics").rsplit_once(':').and_then(|at| at.1.parse().ok());
         (server, port.expect("a port"))
     };
-    let mut dead = Peer::connect(server.port, "/dead");
+    let mut dead = RawPeer::connect(server.port, "/dead");
     let mut alive = Peer::connect(server.port, "/alive");
-    let alive = thread::spawn(move || assert_eq!(alive.hear(), "still there"));
+    let alive = thread::spawn(move || assert_eq!(alive.receive_text(), "still there"));
     let line = server.running.error_line("leave");
     assert!(line.contains("room=/dead") && line.contains("no answer to a ping for 1 s"), "{line}");
-    assert_eq!(dead.frame().map(|frame| frame.opcode), Some(PING));
+    assert_eq!(dead.frame().map(|frame| frame.first), Some(PING));
     until_metric(metrics, "rooms", 1);
-    Peer::connect(server.port, "/alive").say("still there");
+    Peer::connect(server.port, "/alive").send_text("still there");
     alive.join().expect("the member that answers");
 }
 

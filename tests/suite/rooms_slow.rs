@@ -1,8 +1,8 @@
 //! The room server and members that take their messages too slowly, by policy.
 
 use crate::{
-    peer::{BINARY, CLOSE, Frame, PING, PONG, Peer, encode},
-    rooms::{measured, metric, rooms, until_metric},
+    raw::{BINARY, CLOSE, Frame, PING, PONG, RawPeer, close_payload, from_client},
+    rooms::{measured, metric, rooms, until_metric, until_metric_is_above},
     support::{LIMIT, Serving},
 };
 use std::{
@@ -15,8 +15,7 @@ use std::{
 
 const BIG: usize = 1 << 20;
 
-/// A member's binary message, of which the first four bytes are a number that can be changed: masking takes its time
-/// without optimization.
+/// A member's binary message whose first four bytes are a number. Changing that costs less than masking the whole again.
 pub struct Numbered(Vec<u8>);
 
 impl Numbered {
@@ -26,7 +25,7 @@ impl Numbered {
 
     pub fn of(payload: &[u8]) -> Self {
         assert!(payload.len() > 0xffff, "the length takes eight bytes");
-        Self(encode(true, BINARY, true, payload))
+        Self(from_client(BINARY, payload))
     }
 
     pub fn with(&mut self, number: u32) -> &[u8] {
@@ -37,22 +36,22 @@ impl Numbered {
     }
 }
 
-/// A member that never reads, with a small receive buffer of the system's.
-fn stuck(port: u16, target: &str) -> Peer {
-    Peer::connect(port, target)
+/// A member that never reads.
+fn stuck(port: u16, target: &str) -> RawPeer {
+    RawPeer::connect(port, target)
 }
 
 /// Says numbered messages of a MiB until the metric says that enough has happened; how many it said.
 #[track_caller]
-fn talk_until(sender: &mut Peer, others: &mut [Peer], metrics: u16, name: &str, least: u64) -> u32 {
+fn talk_until(sender: &mut RawPeer, others: &mut [RawPeer], metrics: u16, name: &str, least: u64) -> u32 {
     let end = Instant::now() + LIMIT;
     let mut said = 0_u32;
     let mut message = Numbered::new(BIG);
     while metric(metrics, name) < least {
         assert!(Instant::now() < end, "{name} stays below {least}");
-        sender.stream().write_all(message.with(said)).expect("say");
+        sender.send_bytes(message.with(said));
         for member in std::iter::once(&mut *sender).chain(&mut *others) {
-            let heard = member.next();
+            let heard = member.receive();
             assert_eq!(
                 (heard.payload.len(), &heard.payload[..4]),
                 (BIG, &said.to_be_bytes()[..]),
@@ -72,12 +71,12 @@ pub fn number(payload: &[u8]) -> u32 {
 fn a_slow_member_is_closed_with_1013_behind_what_it_can_still_read() {
     let (mut server, metrics) = measured(&["--backlog", "1m"]);
     let mut slow = stuck(server.port, "/");
-    let mut others = [Peer::connect(server.port, "/"), Peer::connect(server.port, "/")];
-    let mut sender = Peer::connect(server.port, "/");
+    let mut others = [RawPeer::connect(server.port, "/"), RawPeer::connect(server.port, "/")];
+    let mut sender = RawPeer::connect(server.port, "/");
     talk_until(&mut sender, &mut others, metrics, "slow_disconnects_total", 1);
     let (mut expected, mut last) = (0, None);
     while let Some(frame) = slow.frame() {
-        match frame.opcode {
+        match frame.first {
             BINARY => {
                 assert_eq!((number(&frame.payload), frame.payload.len()), (expected, BIG), "whole and in order");
                 expected += 1;
@@ -96,7 +95,7 @@ fn a_slow_member_is_closed_with_1013_behind_what_it_can_still_read() {
 fn a_member_that_never_reads_at_all_is_gone_soon() {
     let (server, metrics) = measured(&["--backlog", "100k"]);
     let _slow = stuck(server.port, "/");
-    let mut sender = Peer::connect(server.port, "/");
+    let mut sender = RawPeer::connect(server.port, "/");
     talk_until(&mut sender, &mut [], metrics, "slow_disconnects_total", 1);
     until_metric(metrics, "connections", 1);
 }
@@ -105,42 +104,42 @@ fn a_member_that_never_reads_at_all_is_gone_soon() {
 fn the_oldest_messages_of_a_slow_member_are_dropped_when_asked_for() {
     let (mut server, metrics) = measured(&["--slow", "drop-oldest", "--backlog", "3m"]);
     let mut slow = stuck(server.port, "/");
-    let mut sender = Peer::connect(server.port, "/");
+    let mut sender = RawPeer::connect(server.port, "/");
     let said = talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 5);
-    let mut heard = vec![number(&slow.next().payload)];
+    let mut heard = vec![number(&slow.receive().payload)];
     while heard.last().is_some_and(|last| last + 1 < said) {
-        heard.push(number(&slow.next().payload));
+        heard.push(number(&slow.receive().payload));
     }
     assert!(heard.is_sorted() && heard[0] == 0, "{heard:?}");
     let dropped = metric(metrics, "messages_dropped_total");
     assert_eq!(heard.len() as u64 + dropped, u64::from(said), "what was not heard is counted");
     assert!(server.running.error_line("too slow").contains("messages dropped"));
     sender.send(BINARY, said.to_be_bytes());
-    assert_eq!(number(&slow.next().payload), said, "it has caught up");
+    assert_eq!(number(&slow.receive().payload), said, "it has caught up");
 }
 
 #[test]
 fn the_newest_messages_of_a_slow_member_are_dropped_when_asked_for() {
     let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "3m"]);
     let mut slow = stuck(server.port, "/");
-    let mut sender = Peer::connect(server.port, "/");
+    let mut sender = RawPeer::connect(server.port, "/");
     let said = talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 5);
     let dropped = metric(metrics, "messages_dropped_total");
     for expected in 0..said - u32::try_from(dropped).expect("a small number") {
-        assert_eq!(number(&slow.next().payload), expected, "the beginning is whole");
+        assert_eq!(number(&slow.receive().payload), expected, "the beginning is whole");
     }
     until_metric(metrics, "backlog_bytes", 0);
     sender.send(BINARY, said.to_be_bytes());
-    assert_eq!(number(&slow.next().payload), said, "it has caught up");
+    assert_eq!(number(&slow.receive().payload), said, "it has caught up");
 }
 
 #[test]
 fn a_room_waits_for_its_slow_member_when_asked_to_and_nobody_loses_anything() {
     let (server, metrics) = measured(&["--slow", "block", "--backlog", "1m"]);
     let mut slow = stuck(server.port, "/");
-    let mut other = Peer::connect(server.port, "/");
-    let mut sender = Peer::connect(server.port, "/");
-    let mut saying = sender.stream().try_clone().expect("clone");
+    let mut other = RawPeer::connect(server.port, "/");
+    let mut sender = RawPeer::connect(server.port, "/");
+    let mut saying = sender.writer();
     let talking = thread::spawn(move || {
         let mut message = Numbered::new(BIG);
         for said in 0..60 {
@@ -148,19 +147,16 @@ fn a_room_waits_for_its_slow_member_when_asked_to_and_nobody_loses_anything() {
         }
     });
     let hearing = [
-        thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&other.next().payload), expected))),
-        thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&sender.next().payload), expected))),
+        thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&other.receive().payload), expected))),
+        thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&sender.receive().payload), expected))),
     ];
     // It is held up when a MiB waits, and other rooms are not.
-    let end = Instant::now() + LIMIT;
-    while metric(metrics, "backlog_bytes") <= BIG as u64 {
-        assert!(Instant::now() < end, "nothing waits");
-    }
-    let mut elsewhere = Peer::connect(server.port, "/elsewhere");
-    elsewhere.say("hello");
-    assert_eq!(elsewhere.hear(), "hello");
+    until_metric_is_above(metrics, "backlog_bytes", BIG as u64);
+    let mut elsewhere = RawPeer::connect(server.port, "/elsewhere");
+    elsewhere.send_text("hello");
+    assert_eq!(elsewhere.receive_text(), "hello");
     assert!(metric(metrics, "messages_received_total") < 61, "the room is held up");
-    (0..60).for_each(|expected| assert_eq!(number(&slow.next().payload), expected));
+    (0..60).for_each(|expected| assert_eq!(number(&slow.receive().payload), expected));
     talking.join().expect("the sender");
     for thread in hearing {
         thread.join().expect("the others");
@@ -171,10 +167,10 @@ fn a_room_waits_for_its_slow_member_when_asked_to_and_nobody_loses_anything() {
 #[test]
 fn a_room_goes_on_when_the_member_that_held_it_up_leaves_again_and_again() {
     let server = rooms(&["--slow", "block", "--backlog", "64k"]);
-    let mut sender = Peer::connect(server.port, "/");
-    let mut saying = sender.stream().try_clone().expect("clone");
+    let mut sender = RawPeer::connect(server.port, "/");
+    let mut saying = sender.writer();
     let (heard, hearing) = mpsc::channel();
-    thread::spawn(move || while heard.send(number(&sender.next().payload)).is_ok() {});
+    thread::spawn(move || while heard.send(number(&sender.receive().payload)).is_ok() {});
     let mut message = Numbered::new(8 * BIG);
     for round in 0..20 {
         let mut slow = stuck(server.port, "/");
@@ -182,7 +178,7 @@ fn a_room_goes_on_when_the_member_that_held_it_up_leaves_again_and_again() {
             scope.spawn(|| (0..2).for_each(|_| saying.write_all(message.with(round)).expect("say")));
             // Half of them read it all, which ends the wait too.
             if round % 2 == 0 {
-                assert_eq!((number(&slow.next().payload), number(&slow.next().payload)), (round, round));
+                assert_eq!((number(&slow.receive().payload), number(&slow.receive().payload)), (round, round));
             } else {
                 assert_eq!(hearing.recv_timeout(LIMIT), Ok(round), "the sender hears it while the other is stuck");
             }
@@ -198,22 +194,22 @@ fn a_room_goes_on_when_the_member_that_held_it_up_leaves_again_and_again() {
 fn pings_go_on_while_a_room_is_held_up_and_only_the_stuck_member_is_given_up() {
     let (server, metrics) =
         measured(&["--slow", "block", "--backlog", "1m", "--ping-interval", "0.1", "--ping-timeout", "2"]);
-    let members = [Peer::connect(server.port, "/"), Peer::connect(server.port, "/")];
+    let members = [RawPeer::connect(server.port, "/"), RawPeer::connect(server.port, "/")];
     let _stuck = stuck(server.port, "/");
     // Enough to be held up until the stuck member is given up. Each member writes on one thread, pongs between messages.
     let threads = members.into_iter().enumerate().map(|(number, mut member)| {
-        let mut writer = member.stream().try_clone().expect("clone");
+        let mut writer = member.writer();
         let (pongs, pinged) = mpsc::channel::<Vec<u8>>();
         let writing = thread::spawn(move || {
             let message = Numbered::new(BIG);
             for _ in 0..if number == 0 { 30 } else { 0 } {
                 writer.write_all(&message.0).expect("say");
                 for payload in pinged.try_iter() {
-                    writer.write_all(&encode(true, PONG, true, &payload)).expect("answer");
+                    writer.write_all(&from_client(PONG, &payload)).expect("answer");
                 }
             }
             for payload in pinged {
-                writer.write_all(&encode(true, PONG, true, &payload)).expect("answer");
+                writer.write_all(&from_client(PONG, &payload)).expect("answer");
             }
         });
         thread::spawn(move || {
@@ -221,7 +217,7 @@ fn pings_go_on_while_a_room_is_held_up_and_only_the_stuck_member_is_given_up() {
             while heard < 30 {
                 assert!(Instant::now() < end, "member {number} heard {heard} of 30");
                 let frame = member.frame().expect("a frame");
-                match frame.opcode {
+                match frame.first {
                     PING => pongs.send(frame.payload).expect("the writer lives"),
                     opcode => {
                         assert_eq!((opcode, frame.payload.len()), (BINARY, BIG));
@@ -243,12 +239,12 @@ fn pings_go_on_while_a_room_is_held_up_and_only_the_stuck_member_is_given_up() {
 fn drops_are_told_at_most_once_a_second_and_all_of_them() {
     let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "1k", "--grace", "1"]);
     let _slow = [stuck(server.port, "/"), stuck(server.port, "/")];
-    let mut sender = Peer::connect(server.port, "/");
+    let mut sender = RawPeer::connect(server.port, "/");
     let started = Instant::now();
     talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 100);
     let dropped = metric(metrics, "messages_dropped_total");
     server.running.signal("TERM");
-    assert_eq!(sender.closed().0, 1001);
+    assert_eq!(sender.receive_close().0, 1001);
     let finished = server.running.finish();
     let lines: Vec<_> = finished.stderr.lines().filter(|line| line.contains("too slow")).collect();
     let told: u64 = lines
@@ -263,15 +259,15 @@ fn drops_are_told_at_most_once_a_second_and_all_of_them() {
 fn one_stuck_reader_among_many_changes_nothing_for_the_others() {
     let (server, metrics) = measured(&["--backlog", "256k"]);
     let _stuck = stuck(server.port, "/");
-    let mut others: Vec<_> = (0..200).map(|_| Peer::connect(server.port, "/")).collect();
-    let mut sender = Peer::connect(server.port, "/");
+    let mut others: Vec<_> = (0..200).map(|_| RawPeer::connect(server.port, "/")).collect();
+    let mut sender = RawPeer::connect(server.port, "/");
     let payload = vec![b'x'; 64 * 1024];
     let mut slowest = Duration::ZERO;
     for _ in 0..40 {
         let started = Instant::now();
         sender.send(BINARY, &payload);
         for member in others.iter_mut().chain([&mut sender]) {
-            assert_eq!(member.next().payload.len(), payload.len());
+            assert_eq!(member.receive().payload.len(), payload.len());
         }
         slowest = slowest.max(started.elapsed());
     }
@@ -282,7 +278,7 @@ fn one_stuck_reader_among_many_changes_nothing_for_the_others() {
 /// A room that a stuck member holds up.
 struct HeldUp {
     server: Serving,
-    stuck: Peer,
+    stuck: RawPeer,
     /// Writes for a member that reads all the time, and gives what that has heard.
     other: TcpStream,
     heard: mpsc::Receiver<Frame>,
@@ -295,23 +291,20 @@ impl HeldUp {
 
     fn new() -> Self {
         let (server, metrics) = measured(&["--slow", "block", "--backlog", "1m", "--no-echo", "-v"]);
-        let (stuck, mut other) = (stuck(server.port, "/"), Peer::connect(server.port, "/"));
-        let mut sender = Peer::connect(server.port, "/");
+        let (stuck, mut other) = (stuck(server.port, "/"), RawPeer::connect(server.port, "/"));
+        let mut sender = RawPeer::connect(server.port, "/");
         let (hearing, heard) = mpsc::channel();
-        let writer = other.stream().try_clone().expect("clone");
+        let writer = other.writer();
         thread::spawn(move || while other.frame().is_some_and(|frame| hearing.send(frame).is_ok()) {});
         let talking = thread::spawn(move || {
             let mut message = Numbered::new(BIG);
             for said in 0..Self::SAID {
-                sender.stream().write_all(message.with(said)).expect("say");
+                sender.send_bytes(message.with(said));
             }
-            assert_eq!(sender.hear(), "last words");
+            assert_eq!(sender.receive_text(), "last words");
         });
-        let end = Instant::now() + LIMIT;
         // One frame alone may wait however long it is.
-        while metric(metrics, "backlog_bytes") <= BIG as u64 + 10 {
-            assert!(Instant::now() < end, "nothing waits");
-        }
+        until_metric_is_above(metrics, "backlog_bytes", BIG as u64 + 10);
         Self { server, stuck, other: writer, heard, talking }
     }
 
@@ -322,7 +315,7 @@ impl HeldUp {
         let mut has_heard_last_words = false;
         while numbers.len() < Self::SAID as usize || !has_heard_last_words {
             let frame = self.heard.recv_timeout(LIMIT).expect("the room goes on");
-            if frame.opcode == BINARY { numbers.push(number(&frame.payload)) } else { has_heard_last_words = true }
+            if frame.first == BINARY { numbers.push(number(&frame.payload)) } else { has_heard_last_words = true }
         }
         assert!(numbers.into_iter().eq(0..Self::SAID));
         self.talking.join().expect("the sender");
@@ -332,7 +325,7 @@ impl HeldUp {
 #[test]
 fn a_room_goes_on_when_the_member_that_holds_it_up_says_goodbye() {
     let mut room = HeldUp::new();
-    room.stuck.say("last words");
+    room.stuck.send_text("last words");
     room.stuck.close(1000, "");
     room.goes_on();
 }
@@ -340,7 +333,7 @@ fn a_room_goes_on_when_the_member_that_holds_it_up_says_goodbye() {
 #[test]
 fn a_room_goes_on_when_the_member_that_holds_it_up_ends_its_side() {
     let mut room = HeldUp::new();
-    room.stuck.say("last words");
+    room.stuck.send_text("last words");
     room.stuck.stream().shutdown(Shutdown::Write).expect("shut down");
     room.goes_on();
 }
@@ -348,8 +341,8 @@ fn a_room_goes_on_when_the_member_that_holds_it_up_ends_its_side() {
 #[test]
 fn a_member_of_a_room_that_is_held_up_can_leave_it() {
     let mut room = HeldUp::new();
-    room.other.write_all(&encode(true, CLOSE, true, &[0x0f, 0xa0, b'b', b'y', b'e'])).expect("close");
-    let closed = room.heard.iter().find(|frame| frame.opcode == CLOSE).expect("its close is answered");
+    room.other.write_all(&from_client(CLOSE, close_payload(4000, "bye"))).expect("close");
+    let closed = room.heard.iter().find(|frame| frame.first == CLOSE).expect("its close is answered");
     assert_eq!(closed.close(), (4000, "bye".into()));
     assert!(room.server.running.error_line("leave").contains("4000"));
 }

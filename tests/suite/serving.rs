@@ -1,8 +1,10 @@
 //! Listeners: many clients at once, ends that exist once, sockets with a path, connections that come back.
 
 use crate::{
-    peer::{Peer, TEXT, upgrade_request, websocket_server},
-    support::{Finished, Folder, LIMIT, Running, Serving, one_connection, run, wsplice},
+    http::{Exchange, upgrade_request},
+    peer::{Message, Peer, websocket_server},
+    raw::{PING, PONG, RawPeer, TEXT, from_client, raw_peer_server},
+    support::{Finished, Folder, LIMIT, Running, Serving, one_connection, run, wait_for, wsplice},
 };
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -52,27 +54,21 @@ fn nothing_is_announced_unless_asked_for() {
     assert!(finished.stderr.contains(&format!("* listening: unix-listen:{path}\n")), "{finished:?}");
 }
 
-/// There is no event to wait for but that a connection works.
+/// Connects as soon as something listens.
+#[track_caller]
 fn until_connected(path: &str) -> UnixStream {
-    let end = std::time::Instant::now() + LIMIT;
-    loop {
-        match UnixStream::connect(path) {
-            Ok(stream) => return stream,
-            Err(error) if std::time::Instant::now() > end => panic!("{path}: {error}"),
-            Err(_) => thread::yield_now(),
-        }
-    }
+    wait_for("a listener", || UnixStream::connect(path).ok())
 }
 
 #[test]
 fn a_listener_on_the_right_is_announced_too_and_takes_one_client() {
     let mut server = Serving::start(["-", "ws-l:0"]);
-    let mut plain = Peer::request(server.connect(), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let mut plain = Exchange::connect(server.port, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(plain.head.first().starts_with("HTTP/1.1 426 "), "{:?}", plain.head);
     assert!(plain.ends(), "a plain request is no session");
     let mut client = Peer::connect(server.port, "/");
     server.running.write("hello\n");
-    assert_eq!(client.hear(), "hello");
+    assert_eq!(client.receive_text(), "hello");
     client.close(1000, "");
     server.running.finish().succeeds();
 }
@@ -82,14 +78,14 @@ fn every_client_has_an_end_of_its_own() {
     let server = Serving::start(["ws-l:0", "sh-c:read name; echo \"hello $name\"; cat"]);
     let mut clients: Vec<_> = (0..5).map(|_| Peer::connect(server.port, "/")).collect();
     for (number, client) in clients.iter_mut().enumerate().rev() {
-        client.say(&format!("client {number}"));
-        assert_eq!(client.hear(), format!("hello client {number}"));
+        client.send_text(&format!("client {number}"));
+        assert_eq!(client.receive_text(), format!("hello client {number}"));
     }
     for (number, client) in clients.iter_mut().enumerate() {
-        client.say(&format!("again {number}"));
-        assert_eq!(client.hear(), format!("again {number}"));
+        client.send_text(&format!("again {number}"));
+        assert_eq!(client.receive_text(), format!("again {number}"));
         client.close(1000, "");
-        assert_eq!(client.next().close().0, 1000);
+        assert_eq!(client.receive_close().0, 1000);
     }
 }
 
@@ -98,8 +94,8 @@ fn a_client_that_breaks_off_does_not_disturb_the_others() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let mut stays = Peer::connect(server.port, "/");
     drop(Peer::connect(server.port, "/"));
-    stays.say("still here");
-    assert_eq!(stays.hear(), "still here");
+    stays.send_text("still here");
+    assert_eq!(stays.receive_text(), "still here");
 }
 
 #[test]
@@ -107,19 +103,18 @@ fn all_clients_share_standard_input_and_output() {
     let mut server = Serving::start(["ws-l:0"]);
     let mut clients = [Peer::connect(server.port, "/"), Peer::connect(server.port, "/")];
     for (number, client) in clients.iter_mut().enumerate() {
-        client.say(&format!("from {number}"));
+        client.send_text(&format!("from {number}"));
         assert_eq!(server.running.line(), format!("from {number}\n"));
     }
     server.running.write("to all\n");
     for client in &mut clients {
-        let message = client.next();
-        assert_eq!((message.opcode, message.text()), (TEXT, "to all".into()));
+        assert_eq!(client.receive(), Message::text("to all"));
     }
     let [mut first, mut second] = clients;
     first.close(1000, "");
-    assert_eq!(first.next().close().0, 1000);
+    assert_eq!(first.receive_close().0, 1000);
     server.running.write("to the rest\n");
-    assert_eq!(second.hear(), "to the rest");
+    assert_eq!(second.receive_text(), "to the rest");
 }
 
 #[test]
@@ -128,10 +123,10 @@ fn the_end_of_standard_input_leaves_a_server_serving() {
     server.running.close_input();
     for round in ["first\n", "second\n"] {
         let mut client = Peer::connect(server.port, "/");
-        client.say(round.trim());
+        client.send_text(round.trim());
         assert_eq!(server.running.line(), round);
         client.close(1000, "");
-        assert_eq!(client.next().close().0, 1000);
+        assert_eq!(client.receive_close().0, 1000);
     }
     assert!(server.running.is_running());
     stop(server);
@@ -141,7 +136,7 @@ fn the_end_of_standard_input_leaves_a_server_serving() {
 fn standard_input_waits_for_the_first_client() {
     let mut server = Serving::start(["ws-l:0"]);
     server.running.write("for the first\n");
-    assert_eq!(Peer::connect(server.port, "/").hear(), "for the first");
+    assert_eq!(Peer::connect(server.port, "/").receive_text(), "for the first");
 }
 
 #[test]
@@ -167,16 +162,15 @@ fn what_clients_said_before_a_signal_is_still_printed() {
     let mut announcement = String::new();
     stdout.read_line(&mut announcement).expect("an announcement");
     let port = announcement.trim().rsplit_once('=').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    let mut client = Peer::connect(port, "/");
-    let frames: Vec<u8> =
-        (0..COUNT).flat_map(|number| crate::peer::encode(true, TEXT, true, number.to_string().as_bytes())).collect();
-    let mut writer = client.stream().try_clone().expect("clone");
+    let mut client = RawPeer::connect(port, "/");
+    let frames: Vec<u8> = (0..COUNT).flat_map(|number| from_client(TEXT, number.to_string().as_bytes())).collect();
+    let mut writer = client.writer();
     let writing = thread::spawn(move || writer.write_all(&frames));
     let signalled = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     assert!(signalled.expect("kill runs").success());
     // Its close frame asks us to finish; what was written before our answer has been said.
     writing.join().expect("the writer").expect("write");
-    assert_eq!(client.closed().0, 1001);
+    assert_eq!(client.receive_close().0, 1001);
     let mut printed = String::new();
     stdout.read_to_string(&mut printed).expect("read");
     assert_eq!(child.wait().expect("wait").code(), Some(143));
@@ -188,10 +182,10 @@ fn oneshot_serves_one_client_and_tells_how_it_went() {
     for (code, exit) in [(1000, 0), (4000, 8)] {
         let server = Serving::start(["--oneshot", "ws-l:0", "mirror:"]);
         let mut client = Peer::connect(server.port, "/");
-        client.say("hello");
-        assert_eq!(client.hear(), "hello");
+        client.send_text("hello");
+        assert_eq!(client.receive_text(), "hello");
         client.close(code, "");
-        assert_eq!(client.next().close().0, code);
+        assert_eq!(client.receive_close().0, code);
         assert_eq!(server.running.finish().code, exit);
     }
 }
@@ -200,12 +194,12 @@ fn oneshot_serves_one_client_and_tells_how_it_went() {
 fn oneshot_answers_plain_requests_until_a_client_comes() {
     let server = Serving::start(["--oneshot", "ws-l:0", "mirror:"]);
     for _ in 0..2 {
-        let plain = Peer::request(server.connect(), "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let plain = Exchange::connect(server.port, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         assert!(plain.head.first().starts_with("HTTP/1.1 426 "), "{:?}", plain.head);
     }
     let mut client = Peer::connect(server.port, "/");
     client.close(1000, "");
-    assert_eq!(client.next().close().0, 1000);
+    assert_eq!(client.receive_close().0, 1000);
     server.running.finish().succeeds();
 }
 
@@ -215,9 +209,9 @@ fn oneshot_with_stdio_answers_like_a_client_does() {
     server.running.write("question\n");
     server.running.close_input();
     let mut client = Peer::connect(server.port, "/");
-    assert_eq!(client.hear(), "question");
-    client.say("answer");
-    assert_eq!(client.closed().0, 1000);
+    assert_eq!(client.receive_text(), "question");
+    client.send_text("answer");
+    assert_eq!(client.receive_close().0, 1000);
     let finished = server.running.finish();
     assert!(finished.succeeds().out().ends_with("\nanswer\n"), "{finished:?}");
 }
@@ -231,10 +225,10 @@ fn beyond_conncap_a_client_waits_until_another_has_left() {
     waiting.set_read_timeout(Some(Duration::from_millis(500))).expect("set a limit");
     assert!(waiting.read(&mut [0; 16]).is_err(), "it is not answered yet");
     waiting.set_read_timeout(Some(LIMIT)).expect("set a limit");
-    first.say("I was first");
-    assert_eq!(first.hear(), "I was first");
+    first.send_text("I was first");
+    assert_eq!(first.receive_text(), "I was first");
     first.close(1000, "");
-    assert_eq!(first.next().close().0, 1000);
+    assert_eq!(first.receive_close().0, 1000);
     drop(first);
     let mut answer = [0; 12];
     waiting.read_exact(&mut answer).expect("an answer");
@@ -304,14 +298,16 @@ fn with_reuse_all_clients_share_one_connection() {
         reader.read_line(&mut String::new()).expect("read");
     });
     let serving = Serving::start(["ws-l:0", &format!("reuse:lines:tcp:127.0.0.1:{port}")]);
-    let (mut a, mut b) = (Peer::connect(serving.port, "/"), Peer::connect(serving.port, "/"));
-    a.say("from a");
+    let (mut a, mut b) = (RawPeer::connect(serving.port, "/"), RawPeer::connect(serving.port, "/"));
+    a.send_text("from a");
     // A ping's answer shows that what was said before it has been taken.
-    a.send(crate::peer::PING, "taken?");
-    assert_eq!(a.frame().map(|frame| frame.opcode), Some(crate::peer::PONG));
-    b.say("from b");
-    assert_eq!([a.hear(), b.hear()], ["to all", "to all"]);
-    stop(serving);
+    a.send(PING, "taken?");
+    assert_eq!(a.frame().map(|frame| frame.first), Some(PONG));
+    b.send_text("from b");
+    assert_eq!([a.receive_text(), b.receive_text()], ["to all", "to all"]);
+    serving.running.signal("TERM");
+    assert_eq!([a.receive_close().0, b.receive_close().0], [1001, 1001]);
+    assert_eq!(serving.running.finish().code, 143);
     server.join().expect("the server");
 }
 
@@ -323,37 +319,37 @@ fn with_reuse_the_close_of_the_shared_end_reaches_all_and_the_next_client_opens_
     let server = thread::spawn(move || {
         for (code, reason) in [(4001, "shift ends"), (1000, "")] {
             let mut peer = Peer::accept(accept(&listener));
-            peer.say("hello");
-            assert_eq!(peer.hear(), "go");
+            peer.send_text("hello");
+            assert_eq!(peer.receive_text(), "go");
             peer.close(code, reason);
-            assert_eq!(peer.next().close().0, code);
+            assert_eq!(peer.receive_close().0, code);
         }
     });
     let mut first = Peer::connect(serving.port, "/");
-    assert_eq!(first.hear(), "hello");
+    assert_eq!(first.receive_text(), "hello");
     let mut second = Peer::connect(serving.port, "/");
-    second.say("go");
+    second.send_text("go");
     for client in [&mut first, &mut second] {
-        assert_eq!(client.closed(), (4001, "shift ends".into()));
+        assert_eq!(client.receive_close(), (4001, "shift ends".into()));
     }
     let mut third = Peer::connect(serving.port, "/");
-    assert_eq!(third.hear(), "hello");
-    third.say("go");
-    assert_eq!(third.closed().0, 1000);
+    assert_eq!(third.receive_text(), "hello");
+    third.send_text("go");
+    assert_eq!(third.receive_close().0, 1000);
     server.join().expect("the server");
 }
 
 #[test]
 fn with_reuse_the_loss_of_the_shared_end_is_told_to_all() {
     let (url, server) = websocket_server(|mut peer| {
-        peer.say("last words");
-        assert_eq!(peer.hear(), "go");
+        peer.send_text("last words");
+        assert_eq!(peer.receive_text(), "go");
     });
     let serving = Serving::start(["ws-l:0", &format!("reuse:{url}")]);
     let mut client = Peer::connect(serving.port, "/");
-    assert_eq!(client.hear(), "last words");
-    client.say("go");
-    assert_eq!(client.closed().0, 1011);
+    assert_eq!(client.receive_text(), "last words");
+    client.send_text("go");
+    assert_eq!(client.receive_close().0, 1011);
     server.join().expect("the server");
     let finished = stop(serving);
     assert!(finished.stderr.contains("without a close frame"), "{finished:?}");
@@ -372,15 +368,15 @@ fn autoreconnect_comes_back_to_a_server_that_was_restarted() {
     let mut client = Running::start(shell);
     let mut peer = Peer::accept(accept(&listener));
     client.write("one\n");
-    assert_eq!(peer.hear(), "one");
-    peer.say("heard one");
+    assert_eq!(peer.receive_text(), "one");
+    peer.send_text("heard one");
     assert_eq!(client.line(), "heard one\n");
     peer.close(1012, "restarting");
     let noticed = client.line();
     assert!(noticed.starts_with(&format!("wsplice: closed by ws://{at}/: 1012 (service restart) \"restarting\"; ")));
     let mut peer = Peer::accept(accept(&listener));
     client.write("two\n");
-    assert_eq!(peer.hear(), "two");
+    assert_eq!(peer.receive_text(), "two");
     // Now nobody listens for a while.
     drop(listener);
     drop(peer);
@@ -390,9 +386,9 @@ fn autoreconnect_comes_back_to_a_server_that_was_restarted() {
     assert!(client.line().starts_with(&format!("wsplice: cannot connect to {at}: ")));
     let listener = TcpListener::bind(at).expect("the port is free again");
     let mut peer = Peer::accept(accept(&listener));
-    assert_eq!(peer.hear(), "three");
+    assert_eq!(peer.receive_text(), "three");
     client.close_input();
-    assert_eq!(peer.closed().0, 1000);
+    assert_eq!(peer.receive_close().0, 1000);
     client.finish().succeeds();
 }
 
@@ -405,7 +401,7 @@ fn autoreconnect_also_retries_the_first_attempt() {
     drop(accept(&listener));
     let mut peer = Peer::accept(accept(&listener));
     client.signal("TERM");
-    assert_eq!(peer.closed().0, 1001);
+    assert_eq!(peer.receive_close().0, 1001);
     assert_eq!(client.finish().code, 143);
 }
 
@@ -515,19 +511,19 @@ fn a_console_with_a_shared_end_of_its_own_gets_its_answers_and_ends() {
 #[test]
 fn a_shared_websocket_answers_pings_while_nobody_shares_it() {
     let (gone, is_gone) = std::sync::mpsc::channel();
-    let (url, upstream) = websocket_server(move |mut peer| {
-        assert_eq!(peer.hear(), "hello");
-        peer.say("answer");
+    let (url, upstream) = raw_peer_server(move |mut peer| {
+        assert_eq!(peer.receive_text(), "hello");
+        peer.send_text("answer");
         is_gone.recv().expect("the client ends");
-        peer.send(crate::peer::PING, "still there?");
-        assert_eq!(peer.frame().map(|frame| frame.opcode), Some(crate::peer::PONG));
+        peer.send(PING, "still there?");
+        assert_eq!(peer.frame().map(|frame| frame.first), Some(PONG));
     });
     let server = Serving::start(["ws-l:0".to_owned(), format!("reuse:{url}")]);
-    let mut client = Peer::connect(server.port, "/");
-    client.say("hello");
-    assert_eq!(client.hear(), "answer");
+    let mut client = RawPeer::connect(server.port, "/");
+    client.send_text("hello");
+    assert_eq!(client.receive_text(), "answer");
     client.close(1000, "");
-    client.closed();
+    client.receive_close();
     assert!(client.ends());
     gone.send(()).expect("the upstream waits");
     upstream.join().expect("the upstream");

@@ -1,7 +1,7 @@
 //! Long messages over slow connections: what is on its way is no silence.
 
 use crate::{
-    peer::{CLOSE, CONTINUATION, PING, PONG, TEXT, websocket_server},
+    raw::{CLOSE, CONTINUATION, PING, PONG, TEXT, raw_peer_server, unfinished},
     support::{Running, one_connection, run, wsplice},
 };
 use std::{
@@ -18,16 +18,16 @@ const PATIENCE: [&str; 4] = ["--linger", "0.4", "--close-timeout", "0.4"];
 
 #[test]
 fn an_answer_in_slow_fragments_is_waited_for() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         peer.frame();
         let ping = peer.frame().expect("a ping");
         peer.send(PONG, ping.payload);
-        peer.send_frame(false, TEXT, b"0");
-        for i in 1..20 {
+        peer.send(unfinished(TEXT), b"0");
+        for i in 1..10 {
             thread::sleep(PACE);
-            peer.send_frame(i == 19, CONTINUATION, i.to_string().as_bytes());
+            peer.send(if i == 9 { CONTINUATION } else { unfinished(CONTINUATION) }, i.to_string());
         }
-        peer.closed()
+        peer.receive_close()
     });
     let finished = run([&[url.as_str()][..], &PATIENCE].concat(), "question\n");
     finished.succeeds();
@@ -37,34 +37,34 @@ fn an_answer_in_slow_fragments_is_waited_for() {
 
 #[test]
 fn an_answer_in_slow_fragments_is_waited_for_over_a_shared_end() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         peer.frame();
         let ping = peer.frame().expect("a ping");
         peer.send(PONG, ping.payload);
-        peer.send_frame(false, TEXT, b"0");
-        for i in 1..20 {
+        peer.send(unfinished(TEXT), b"0");
+        for i in 1..10 {
             thread::sleep(PACE);
-            peer.send_frame(i == 19, CONTINUATION, i.to_string().as_bytes());
+            peer.send(if i == 9 { CONTINUATION } else { unfinished(CONTINUATION) }, i.to_string());
         }
         peer.ends();
     });
     let shared = format!("reuse:{url}");
     let finished = run([&["-", shared.as_str()][..], &PATIENCE].concat(), "question\n");
     finished.succeeds();
-    assert_eq!(finished.out(), "012345678910111213141516171819\n");
+    assert_eq!(finished.out(), "0123456789\n");
     server.join().expect("the server");
 }
 
 #[test]
 fn a_last_word_in_one_slow_frame_is_waited_for_after_the_close_frame() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         assert_eq!(peer.frame().map(|frame| frame.text()), Some("question".into()));
         let close = peer.frame().expect("a close frame");
-        // The header announces twenty bytes.
-        peer.stream().write_all(&[0x80 | TEXT, 20]).expect("write");
-        for _ in 0..20 {
+        // The header announces ten bytes.
+        peer.send_bytes([TEXT, 10]);
+        for _ in 0..10 {
             thread::sleep(PACE);
-            peer.stream().write_all(b"x").expect("write");
+            peer.send_bytes(b"x");
         }
         peer.send(CLOSE, close.payload);
     });
@@ -79,16 +79,16 @@ fn a_last_word_in_one_slow_frame_is_waited_for_after_the_close_frame() {
     let asking = format!("tcp:127.0.0.1:{port}");
     let arguments = [&[asking.as_str(), url.as_str()][..], &PATIENCE].concat();
     Running::start(wsplice(arguments)).finish().succeeds();
-    assert_eq!(asker.join().expect("the asker"), "xxxxxxxxxxxxxxxxxxxx");
+    assert_eq!(asker.join().expect("the asker"), "xxxxxxxxxx");
     server.join().expect("the server");
 }
 
 #[test]
 fn pings_of_a_peer_that_never_answers_the_close_frame_do_not_hold_the_end_up() {
-    let (url, server) = websocket_server(|mut peer| {
+    let (url, server) = raw_peer_server(|mut peer| {
         let mut pings = 0;
         // Until the connection is gone; far more often than the run has time for.
-        while pings < 200 && peer.stream().write_all(&[0x80 | PING, 0]).is_ok() {
+        while pings < 200 && peer.stream().write_all(&[PING, 0]).is_ok() {
             thread::sleep(PACE);
             pings += 1;
         }

@@ -1,7 +1,8 @@
 //! Certificates: good ones, and each way in which they can be wrong, in words.
 
 use crate::{
-    raw::{from_client, read_head},
+    http::Head,
+    raw::from_client,
     support::{Finished, Folder, Running, Serving, one_connection, run, wsplice},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -356,7 +357,7 @@ fn a_tls_server_on_a_plain_url_is_recognised() {
 fn a_tls_server_that_answers_400_in_plain_text_is_recognised() {
     // nginx does so.
     let (port, server) = one_connection(|mut stream| {
-        read_head(&mut stream);
+        Head::read(&mut stream);
         let body = "The plain HTTP request was sent to HTTPS port";
         write!(stream, "HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("write");
     });

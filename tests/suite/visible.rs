@@ -1,7 +1,8 @@
 //! What a run shows on standard error, and how much of it.
 
 use crate::{
-    peer::{CLOSE, PING, PONG, Peer, websocket_server},
+    peer::{Peer, websocket_server},
+    raw::{CLOSE, PING, PONG, RawPeer, raw_peer_server},
     support::{Finished, LIMIT, Running, Serving, run, wsplice},
 };
 use std::{net::TcpListener, thread};
@@ -9,8 +10,8 @@ use std::{net::TcpListener, thread};
 /// A run that says `hello` to a server that answers `world` and closes.
 fn greet(args: &[&str]) -> Finished {
     let (url, server) = websocket_server(|mut peer| {
-        assert_eq!(peer.hear(), "hello");
-        peer.say("world");
+        assert_eq!(peer.receive_text(), "hello");
+        peer.send_text("world");
         peer.close(1000, "bye");
         peer.ends();
     });
@@ -72,10 +73,10 @@ fn with_vv_every_frame_is_shown() {
 fn a_server_shows_the_same_of_its_clients() {
     let server = Serving::start(["-vv", "ws-l:0", "mirror:"]);
     let mut client = Peer::connect(server.port, "/room");
-    client.say("hello");
-    assert_eq!(client.hear(), "hello");
+    client.send_text("hello");
+    assert_eq!(client.receive_text(), "hello");
     client.close(4001, "enough");
-    client.next();
+    client.receive_close();
     assert!(client.ends());
     server.running.signal("TERM");
     let finished = server.running.finish();
@@ -99,7 +100,7 @@ fn the_errors_of_single_clients_are_told_unless_quiet() {
         let server = Serving::start([args, &["ws-l:0", "mirror:"]].concat());
         let mut client = Peer::connect(server.port, "/");
         client.close(4001, "enough");
-        client.next();
+        client.receive_close();
         assert!(client.ends());
         server.running.signal("TERM");
         let finished = server.running.finish();
@@ -140,10 +141,10 @@ fn log_shows_the_bytes_that_pass_it() {
 }
 
 /// A server's part: pings and expects the pong, then answers pings and the close frame until the connection ends.
-fn ping_first(mut peer: Peer, text: &str) {
+fn ping_first(mut peer: RawPeer, text: &str) {
     peer.send(PING, text);
     while let Some(frame) = peer.frame() {
-        match frame.opcode {
+        match frame.first {
             PING => peer.send(PONG, frame.payload),
             CLOSE => return peer.send(CLOSE, frame.payload),
             _ => assert_eq!(frame.text(), text),
@@ -154,7 +155,7 @@ fn ping_first(mut peer: Peer, text: &str) {
 #[test]
 fn log_shows_pings_and_pongs_also_through_other_overlays() {
     for overlays in ["log:", "log:reuse:", "log:autoreconnect:", "reuse:log:", "log:log:"] {
-        let (url, server) = websocket_server(|peer| ping_first(peer, "are you there?"));
+        let (url, server) = raw_peer_server(|peer| ping_first(peer, "are you there?"));
         let mut running = Running::start(wsplice(["-", &format!("{overlays}{url}")]));
         running.error_line("pong 14 B");
         running.close_input();
@@ -182,9 +183,9 @@ fn log_shows_the_pings_of_every_connection_of_autoreconnect() {
         for text in ["first", "second"] {
             let (stream, _) = listener.accept().expect("accept");
             stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
-            let mut peer = Peer::accept(stream);
+            let mut peer = RawPeer::accept(stream);
             peer.send(PING, text);
-            assert_eq!(peer.frame().map(|frame| (frame.opcode, frame.text())), Some((PONG, text.into())));
+            assert_eq!(peer.frame().map(|frame| (frame.first, frame.text())), Some((PONG, text.into())));
         }
     });
     let address = format!("log:autoreconnect:{url}");

@@ -1,5 +1,5 @@
-//! Runs the real binary over real sockets. Nothing here sleeps: it waits for lines, bytes and ends, and everything has a
-//! limit after which the test fails instead of hanging.
+//! Runs the real binary over real sockets. Tests wait for lines, bytes and ends; where there is no such event, [`wait_for`]
+//! asks again and again. Everything has a limit after which the test fails instead of hanging.
 
 use std::{
     ffi::OsStr,
@@ -15,7 +15,23 @@ use std::{
 /// After so long without what it waits for a test has failed.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// The binary, with a quiet environment.
+/// Between two looks at something that reports no change.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Looks again and again until there is something; `what` is for the message of a test that waits in vain.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {LIMIT:?} in vain for {what}");
+        thread::sleep(PAUSE);
+    }
+}
+
+/// The binary, in an environment without the variables that change what it does.
 pub fn wsplice<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsplice"));
     command.args(args).env_remove("RUST_BACKTRACE").env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
@@ -198,13 +214,13 @@ impl Running {
 
     #[track_caller]
     fn wait(&mut self, end: Instant) -> ExitStatus {
-        // There is no wait with a limit in std; its output has ended, so this takes one round or two.
+        // std has no wait with a limit. Its output has ended, so it ends soon.
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 return status;
             }
             assert!(Instant::now() < end, "it closed its output but does not end");
-            thread::yield_now();
+            thread::sleep(PAUSE);
         }
     }
 
