@@ -501,7 +501,7 @@ fn half_an_answer_is_given_up_on() {
         stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: web").expect("write");
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    client(["--connect-timeout", "1", &format!("ws://127.0.0.1:{port}/")])
+    client(["--connect-timeout", "0.5", &format!("ws://127.0.0.1:{port}/")])
         .fails_with(124, "to answer the WebSocket handshake");
     server.join().expect("served");
 }
@@ -820,19 +820,19 @@ fn a_refused_request_does_not_stand_in_the_way_of_a_good_one_on_the_same_connect
 
 #[test]
 fn half_a_request_is_closed_after_the_limit() {
-    let mut server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "1", "-v"]);
+    let mut server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "0.5", "-v"]);
     let mut stream = server.connect();
     let from = stream.local_addr().expect("an address");
     stream.write_all(b"GET / HTTP/1.1\r\nHost:").expect("write");
     is_served(&server);
     stream.read_to_end(&mut Vec::new()).expect("the server closes it");
-    server.running.error_line(&format!("* {from}: no request for 1 s"));
+    server.running.error_line(&format!("* {from}: no request for 0.5 s"));
     is_served(&server);
 }
 
 #[test]
 fn a_connection_that_says_nothing_is_closed_after_the_limit() {
-    let server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "1"]);
+    let server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "0.5"]);
     let mut stream = server.connect();
     stream.read_to_end(&mut Vec::new()).expect("the server closes it");
     is_served(&server);
@@ -843,7 +843,7 @@ fn clients_that_leave_or_keep_a_connection_are_no_errors() {
     let folder = Folder::new("no-errors");
     fs::write(folder.path("page.html"), "hello").expect("write");
     let file = format!("/:text/html:{}", folder.path("page.html"));
-    let server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "1", "-F", &file]);
+    let server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "0.5", "-F", &file]);
     drop(server.connect());
     let mut gone = server.connect();
     gone.write_all(b"GET / HTT").expect("write");
@@ -884,7 +884,7 @@ fn a_far_end_that_cannot_be_reached_is_a_502_and_the_server_says_why() {
 fn a_far_end_that_does_not_answer_is_a_502_too() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
     let far = format!("ws://{}/", silent.local_addr().expect("an address"));
-    let mut server = Serving::start(["ws-l:0", &far, "--connect-timeout", "1"]);
+    let mut server = Serving::start(["ws-l:0", &far, "--connect-timeout", "0.5"]);
     run([server.url()], "").fails_with(5, "HTTP 502 Bad Gateway");
     server.running.error_line("to answer the WebSocket handshake");
 }

@@ -39,7 +39,7 @@ fn the_end_of_the_input_is_told_after_a_ping_has_come_back() {
         assert_eq!(message.map(|frame| frame.text()), Some("question".into()));
         assert_eq!(ping.first, PING);
         // Longer than the linger time: only the pong starts it.
-        take_time(1000);
+        take_time(600);
         peer.send_text("answer");
         peer.send(PONG, ping.payload);
         peer.receive_close()
@@ -73,7 +73,7 @@ fn an_answer_that_takes_longer_than_the_pong_is_waited_for_with_linger() {
     let (url, server) = raw_peer_server(|mut peer| {
         peer.frame();
         answer_ping(&mut peer);
-        take_time(700);
+        take_time(500);
         peer.send_text("answer");
         peer.close(1000, "");
         peer.receive().close()
@@ -238,7 +238,7 @@ fn with_e_the_end_of_the_input_ends_the_session_at_once() {
 fn with_n_no_close_frame_is_sent_and_answers_may_come_late() {
     let (url, server) = raw_peer_server(|mut peer| {
         assert_eq!(peer.receive_text(), "question");
-        peer.stream().set_read_timeout(Some(Duration::from_secs(1))).expect("set a limit");
+        peer.stream().set_read_timeout(Some(Duration::from_millis(600))).expect("set a limit");
         assert_eq!(peer.frame(), None, "nothing is said after the end of the input");
         peer.stream().set_read_timeout(Some(LIMIT)).expect("set a limit");
         peer.send_text("late answer");
@@ -254,7 +254,7 @@ fn with_n_no_close_frame_is_sent_and_answers_may_come_late() {
 fn with_1_one_message_goes_out_and_the_first_answer_ends_the_session() {
     let (url, server) = websocket_server(|mut peer| {
         assert_eq!(peer.receive_text(), "question");
-        take_time(700);
+        take_time(500);
         peer.send_text("answer");
         peer.send_text("another");
         peer.receive_close().0
@@ -270,7 +270,7 @@ fn with_1_one_message_goes_out_and_the_first_answer_ends_the_session() {
 #[test]
 fn with_1_an_empty_input_waits_for_one_message() {
     let (url, server) = websocket_server(|mut peer| {
-        take_time(700);
+        take_time(500);
         peer.send_text("news");
         peer.receive_close().0
     });
@@ -283,7 +283,7 @@ fn with_replies_the_session_ends_when_so_many_have_come() {
     let (url, server) = websocket_server(|mut peer| {
         assert_eq!(peer.receive_text(), "go");
         peer.send_text("1");
-        take_time(700);
+        take_time(500);
         peer.send_text("2");
         peer.send_text("3");
         peer.receive_close().0
@@ -437,7 +437,7 @@ fn a_peer_that_closes_and_reads_no_more_is_believed() {
     let (finish, over) = mpsc::channel::<()>();
     let (url, server) = websocket_server(move |mut peer| {
         // Meanwhile the sockets fill up.
-        take_time(1000);
+        take_time(500);
         peer.close(4008, "too much");
         let _ = over.recv_timeout(LIMIT);
     });
@@ -451,7 +451,7 @@ fn a_peer_that_closes_and_reads_no_more_is_believed() {
 fn a_client_hears_that_a_server_behind_a_proxy_has_closed_and_reads_no_more() {
     let (finish, over) = mpsc::channel::<()>();
     let (url, server) = raw_peer_server(move |mut peer| {
-        take_time(1000);
+        take_time(500);
         peer.close(4008, "too much");
         let _ = over.recv_timeout(LIMIT);
     });
@@ -459,7 +459,7 @@ fn a_client_hears_that_a_server_behind_a_proxy_has_closed_and_reads_no_more() {
     let mut client = RawPeer::connect(proxy.port, "/");
     let mut writer = client.writer();
     let writing = thread::spawn(move || {
-        let piece = from_client(BINARY, &[0; 100_000]);
+        let piece = from_client(BINARY, [0; 100_000]);
         (0..200).for_each(|_| writer.write_all(&piece).expect("write"));
         writer
     });
@@ -823,7 +823,7 @@ fn a_slow_reader_of_our_output_loses_nothing() {
         peer.send_bytes(encode_lines(COUNT));
         peer.close(1000, "");
         // Several close timeouts, in which nobody reads.
-        peer.stream().set_read_timeout(Some(Duration::from_secs(1))).expect("set a limit");
+        peer.stream().set_read_timeout(Some(Duration::from_millis(700))).expect("set a limit");
         let early: Option<Frame> = peer.frame();
         told.send(()).expect("the test waits");
         peer.stream().set_read_timeout(Some(LIMIT)).expect("set a limit");

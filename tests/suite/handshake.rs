@@ -350,14 +350,14 @@ fn a_slow_reader_of_our_output_is_not_taken_for_a_lost_peer() {
         assert_eq!(peer.frame().map(|frame| frame.first), Some(PING));
         let mut writer = peer.writer();
         let writing = thread::spawn(move || {
-            let piece = from_server(BINARY, &[b'x'; 100_000]);
+            let piece = from_server(BINARY, [b'x'; 100_000]);
             (0..200).for_each(|_| writer.write_all(&piece).expect("write"));
             // The answer to the ping stands behind all that.
             writer.write_all(&from_server(PONG, b"")).expect("write");
-            writer.write_all(&from_server(CLOSE, &1000_u16.to_be_bytes())).expect("write");
+            writer.write_all(&from_server(CLOSE, 1000_u16.to_be_bytes())).expect("write");
         });
         // Nobody reads our output, so no pong is read for several ping timeouts.
-        thread::sleep(Duration::from_millis(1500));
+        thread::sleep(Duration::from_millis(1100));
         told.send(()).expect("the test waits");
         writing.join().expect("the writer");
         peer.ends();
@@ -382,7 +382,7 @@ fn a_slow_reader_of_our_output_is_not_taken_for_a_lost_peer() {
 fn after_our_close_frame_no_ping_is_sent_or_missed() {
     let (url, server) = raw_peer_server(|mut peer| {
         assert_eq!(peer.receive().close().0, 1000);
-        peer.stream().set_read_timeout(Some(Duration::from_secs(1))).expect("set a limit");
+        peer.stream().set_read_timeout(Some(Duration::from_millis(600))).expect("set a limit");
         assert_eq!(peer.frame(), None);
         peer.send_text("last words");
         peer.close(1000, "");

@@ -75,9 +75,9 @@ fn broken_fragments_and_control_frames_are_answered_with_1002() {
     is_closed(&from_client(CONTINUATION, b"of nothing"), 1002);
     is_closed(&[from_client(unfinished(TEXT), b"a"), from_client(TEXT, b"b")].concat(), 1002);
     is_closed(&from_client(unfinished(PING), b""), 1002);
-    is_closed(&from_client(PING, &[0; 126]), 1002);
-    is_closed(&from_client(CLOSE, &[3]), 1002);
-    is_closed(&from_client(CLOSE, &1005_u16.to_be_bytes()), 1002);
+    is_closed(&from_client(PING, [0; 126]), 1002);
+    is_closed(&from_client(CLOSE, [3]), 1002);
+    is_closed(&from_client(CLOSE, 1005_u16.to_be_bytes()), 1002);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn long_messages_are_given_back(count: usize) {
     let mut sender = RawPeer::connect(server.port, "/elsewhere");
     let mut stream = sender.writer();
     let sending = thread::spawn(move || {
-        let message = from_client(BINARY, &vec![b'x'; 16 << 20]);
+        let message = from_client(BINARY, vec![b'x'; 16 << 20]);
         (0..count).for_each(|_| stream.write_all(&message).expect("send"));
     });
     for _ in 0..count {
@@ -165,7 +165,7 @@ fn members_that_are_stuck_cost_no_more_than_their_backlog_and_leave_nothing_behi
     let readers: Vec<_> = readers.collect();
     thread::scope(|scope| {
         for mut stream in &streams[..3] {
-            let messages = [from_client(BINARY, &[b'x'; 4096]), from_client(TEXT, b"little")].concat();
+            let messages = [from_client(BINARY, [b'x'; 4096]), from_client(TEXT, b"little")].concat();
             scope.spawn(move || (0..4000).for_each(|_| stream.write_all(&messages).expect("say")));
         }
     });
@@ -296,7 +296,7 @@ fn a_member_that_pings_for_ever_and_never_reads_costs_a_few_pongs() {
     others.notice_nothing();
     let mut pinging = RawPeer::connect(server.port, "/elsewhere");
     let before = memory(&server.running);
-    let pings = from_client(PING, &[b'x'; 125]).repeat(1000);
+    let pings = from_client(PING, [b'x'; 125]).repeat(1000);
     for _ in 0..400 {
         pinging.send_bytes(&pings);
     }

@@ -387,7 +387,7 @@ fn a_server_that_hangs_up_in_the_tls_handshake_is_named() {
 
 #[test]
 fn a_client_that_says_nothing_is_given_up_on() {
-    let mut server = Serving::start(["wss-l:127.0.0.1:0", "mirror:", "--self-signed", "--connect-timeout", "1"]);
+    let mut server = Serving::start(["wss-l:127.0.0.1:0", "mirror:", "--self-signed", "--connect-timeout", "0.5"]);
     let mut silent = server.connect();
     assert_eq!(silent.read(&mut [0]).expect("the end"), 0);
     server.running.error_line("in the TLS handshake");
