@@ -1,19 +1,29 @@
 #!/usr/bin/env bash
 # fuzz/run.sh [SECONDS] runs all fuzz targets concurrently, for 60 seconds by default, and prints the number of executions.
 # It starts with the seeds and with the inputs that earlier runs found. An input that causes a failure is saved in
-# fuzz/artifacts/. Requires a nightly toolchain and cargo-fuzz.
+# fuzz/artifacts/. Installs cargo-fuzz first when it is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
+. ../tests/install.sh
 
 seconds="${1:-60}"
 [[ "$seconds" =~ ^[1-9][0-9]*$ ]] || { echo "usage: fuzz/run.sh [SECONDS]" >&2; exit 2; }
-cargo fuzz --version >/dev/null 2>&1 || { echo "fuzz: cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
+install_cargo_fuzz
+
+# cargo-fuzz passes unstable options. A stable compiler accepts them with RUSTC_BOOTSTRAP.
+if [ -z "${RUSTUP_TOOLCHAIN:-}" ] && cargo +nightly --version >/dev/null 2>&1; then
+    export RUSTUP_TOOLCHAIN=nightly
+else
+    export RUSTC_BOOTSTRAP=1
+fi
 
 # Use the same versions of the dependencies as wsplice.
 cp ../Cargo.lock Cargo.lock
+# Their flags apply to all dependencies, so the targets have a target folder of their own.
+export CARGO_TARGET_DIR=target
 # The address sanitizer finds errors of unsafe code only, and makes the targets several times slower.
-nice cargo +nightly fuzz build --sanitizer none
-built="target/$(rustc +nightly -vV | sed -n 's/^host: //p')/release"
+nice cargo fuzz build --sanitizer none
+built="target/$(rustc -vV | sed -n 's/^host: //p')/release"
 
 declare -A running
 for file in fuzz_targets/*.rs; do

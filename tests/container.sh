@@ -4,35 +4,14 @@
 # this machine are mounted. Images and containers are kept in a folder of their own, which is removed at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. tests/install.sh
 unset RUST_BACKTRACE
 
 limit=8000000
-say() { printf 'container: %s\n' "$*"; }
-fail() {
-    say "$*" >&2
-    exit 1
-}
 
 [ "$(id -u)" -eq 0 ] || fail "it needs root: the containers have networks and users of their own"
-
-missing_packages() {
-    for package in buildah podman runc conmon netavark aardvark-dns iptables openssl curl; do
-        case "$package" in
-            # Programs that are in no search path.
-            netavark | aardvark-dns) [ -x "/usr/lib/podman/$package" ] || echo "$package" ;;
-            *) command -v "$package" >/dev/null || echo "$package" ;;
-        esac
-    done
-}
-mapfile -t packages < <(missing_packages)
-if [ "${#packages[@]}" -gt 0 ]; then
-    say "installing ${packages[*]}"
-    apt-get update -q
-    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}" ||
-        say "apt-get was not content; going on if the programs are there"
-    still="$(missing_packages | tr '\n' ' ')"
-    [ -z "$still" ] || fail "still missing: $still"
-fi
+need cargo rustc
+install_debian buildah podman runc conmon netavark aardvark-dns iptables ca-certificates openssl curl
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/wsplice-container.XXXXXX")"
 cleanup() {
@@ -86,7 +65,9 @@ say "building"
 start=$SECONDS
 cargo fetch --locked --quiet
 # The target folder is the one of tests/static-binary.sh, which builds the same crates with the same flags.
-target="$(realpath "${CARGO_TARGET_DIR:-target}")"
+target="${CARGO_TARGET_DIR:-target}"
+mkdir -p "$target"
+target="$(realpath "$target")"
 buildah build --quiet --pull=never --isolation chroot --network host --format docker \
     --build-arg RUST_IMAGE=localhost/rust \
     -v /usr:/usr:ro -v "$toolchain:$toolchain:ro" -v "$crates:$crates" -v "$target:/src/target" \
@@ -257,7 +238,7 @@ for trusted in image built-in own; do
         own) file=/ca.pem says='not signed by an authority that is trusted here' ;;
     esac
     code=0
-    client -e SSL_CERT_FILE=$file $image -1 "wss://rooms.example:$(tls forged)/" 2>"$work/said" || code=$?
+    client -e SSL_CERT_FILE="$file" $image -1 "wss://rooms.example:$(tls forged)/" 2>"$work/said" || code=$?
     same "a forged authority is refused with the $trusted authorities" 4 "$code"
     grep -q "$says" "$work/said" || fail "it says: $(cat "$work/said")"
 done

@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# What the other scripts need, each thing once: they source this file and call the functions below, which install what is
+# missing and take no time when it is there. Started with arguments it installs those:
+#
+#   tests/install.sh websocat debian:socat
+#
+# What is not Debian's goes to target/peers, or to peers/ in $CARGO_TARGET_DIR.
+
+peers="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && realpath -m "${CARGO_TARGET_DIR:-target}/peers")"
+
+# Debian keeps nginx there, which is not in every user's search path.
+PATH="$PATH:/usr/sbin"
+
+# The name of the script that is running, in front of its messages.
+say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
+fail() {
+    say "$*" >&2
+    exit 1
+}
+
+# need PROGRAM...: fails where one of them is missing. They are installed in too many ways to choose one here.
+need() {
+    local program
+    for program in "$@"; do
+        command -v "$program" >/dev/null || fail "$program is missing: install it first"
+    done
+}
+
+# has_debian PACKAGE: whether what a Debian package is installed for is there, wherever it comes from.
+has_debian() {
+    case "$1" in
+        nginx-light) command -v nginx ;;
+        # Other programs of this name have no -N, which passes on the end of the input.
+        netcat-openbsd) nc -h 2>&1 | grep OpenBSD ;;
+        systemd) command -v systemd-socket-activate ;;
+        python3-venv) python3 -c 'import ensurepip, venv' ;;
+        fonts-liberation) compgen -G '/usr/share/fonts/truetype/liberation*' ;;
+        # Programs outside every search path.
+        netavark | aardvark-dns) test -x "/usr/lib/podman/$1" ;;
+        libc6-dev) test -e "$(cc -print-file-name=libc.a)" ;;
+        ca-certificates) test -e /etc/ssl/certs/ca-certificates.crt ;;
+        gcc) command -v cc ;;
+        *) command -v "$1" ;;
+    esac >/dev/null 2>&1
+}
+
+# missing PACKAGE...: those that are not there.
+missing() {
+    local package
+    for package in "$@"; do
+        has_debian "$package" || printf '%s\n' "$package"
+    done
+}
+
+# install_debian PACKAGE...: installs Debian packages.
+install_debian() {
+    local packages
+    mapfile -t packages < <(missing "$@")
+    [ "${#packages[@]}" -gt 0 ] || return 0
+    [ "$(id -u)" -eq 0 ] || fail "missing: ${packages[*]}. As root: apt-get install ${packages[*]}"
+    say "installing ${packages[*]}"
+    apt-get update -q
+    # apt-get fails where a package's service cannot be started. Only the program is needed, which is looked for below.
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}" ||
+        say "apt-get failed; looking for the programs"
+    mapfile -t packages < <(missing "$@")
+    [ "${#packages[@]}" -eq 0 ] || fail "still missing: ${packages[*]}"
+}
+
+# ws 8, ws 7 and playwright-core, for node.
+install_node_modules() {
+    need node npm
+    if ! NODE_PATH="$peers/node_modules" node -e 'require("ws"); require("ws7"); require("playwright-core")' 2>/dev/null; then
+        say "installing ws 8, ws 7 and playwright-core"
+        mkdir -p "$peers"
+        npm install --prefix "$peers" --no-audit --no-fund --no-save --loglevel=error ws@8 ws7@npm:ws@7 playwright-core@1 ||
+            fail "npm could not install ws and playwright-core"
+    fi
+}
+
+# websockets and aiohttp, for Python.
+install_python_modules() {
+    need python3
+    if ! "$peers/venv/bin/python" -c 'import aiohttp, websockets.asyncio' 2>/dev/null; then
+        install_debian python3-venv
+        say "installing websockets and aiohttp"
+        python3 -m venv --clear "$peers/venv" || fail "python3 could not make an environment"
+        "$peers/venv/bin/pip" install --quiet 'websockets>=14' 'aiohttp>=3.11' ||
+            fail "pip could not install websockets and aiohttp"
+    fi
+}
+
+install_websocat() {
+    need cargo
+    if ! "$peers/websocat/bin/websocat" --version >/dev/null 2>&1; then
+        say "building websocat, which takes about two minutes"
+        cargo install websocat --version 1.14.1 --locked --quiet --root "$peers/websocat" || fail "websocat could not be built"
+    fi
+}
+
+# The tool of Debian's prometheus package alone: the package also has a server, which would be started.
+install_promtool() {
+    local folder
+    if ! "$peers/prometheus/usr/bin/promtool" --version >/dev/null 2>&1; then
+        need apt-get dpkg-deb
+        say "unpacking promtool"
+        folder="$(mktemp -d)"
+        (
+            cd "$folder" || exit
+            apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; }
+        ) || fail "Debian's prometheus could not be downloaded"
+        dpkg-deb -x "$folder"/prometheus_*.deb "$peers/prometheus" || fail "Debian's prometheus could not be unpacked"
+        rm -r "$folder"
+    fi
+}
+
+# A Python 2.7 that has pip.
+python27() {
+    local found
+    for found in "${PY27:-}" "$(type -P python2.7 || true)" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/2.7*/bin/python2.7; do
+        # pyenv has a program of this name in the search path even where no Python 2.7 is chosen.
+        if [ -n "$found" ] && "$found" -c 'import pip, sys; assert sys.version_info[:2] == (2, 7)' 2>/dev/null; then
+            printf '%s\n' "$found"
+            return
+        fi
+    done
+    fail "there is no Python 2.7 with pip: not as \$PY27, not in the search path, not under pyenv ('pyenv install 2.7.18' makes one)"
+}
+
+# The Autobahn test suite, which was never ported to Python 3.
+install_autobahn() {
+    local python folder
+    if ! "$peers/autobahn/bin/wstest" --autobahnversion >/dev/null 2>&1; then
+        python="$(python27)"
+        say "installing the Autobahn test suite with $python"
+        rm -rf "$peers/autobahn"
+        folder="$(mktemp -d)"
+        (
+            export PYTHONWARNINGS=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_PYTHON_VERSION_WARNING=1
+            # The last version that makes environments of Python 2.7; it brings the pip that goes with them.
+            "$python" -m pip install --quiet --no-deps --target "$folder" virtualenv==16.7.12 &&
+                PYTHONPATH="$folder" "$python" -m virtualenv --quiet --no-download "$peers/autobahn" &&
+                "$peers/autobahn/bin/pip" install --quiet --no-deps -r tests/autobahn/requirements.txt
+        ) || fail "the Autobahn test suite could not be installed"
+        rm -r "$folder"
+        "$peers/autobahn/bin/wstest" --autobahnversion >/dev/null || fail "wstest was installed but does not run"
+    fi
+}
+
+# The subcommand `cargo fuzz`, which is then in the search path.
+install_cargo_fuzz() {
+    need cargo
+    PATH="$PATH:$peers/cargo-fuzz/bin"
+    if ! cargo fuzz --version >/dev/null 2>&1; then
+        say "building cargo-fuzz, which takes about a minute"
+        cargo install cargo-fuzz --locked --quiet --root "$peers/cargo-fuzz" || fail "cargo-fuzz could not be built"
+    fi
+}
+
+# Sets $WSPLICE to the release build, unless it names another binary.
+release_build() {
+    need cargo
+    if [ -z "${WSPLICE:-}" ]; then
+        cargo build --release --locked --quiet
+        WSPLICE="${CARGO_TARGET_DIR:-target}/release/wsplice"
+    fi
+}
+
+# Started, not sourced.
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+    set -euo pipefail
+    cd "$(dirname "$0")/.."
+    for wanted in "$@"; do
+        case "$wanted" in
+            debian:*) install_debian "${wanted#debian:}" ;;
+            node_modules | python_modules | websocat | promtool | autobahn | cargo_fuzz) "install_$wanted" ;;
+            *) fail "nothing is called $wanted: debian:PACKAGE, node_modules, python_modules, websocat, promtool, autobahn or cargo_fuzz" ;;
+        esac
+    done
+fi
