@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the image from Dockerfile and runs it as operators do, with podman. Installs what is missing first. Nothing is
-# fetched for the build: in place of the rust image stands one that is almost empty, and the toolchain and the crates of
-# this machine are mounted. Images and containers are kept in a folder of their own, which is removed at the end.
+# Builds the image from Dockerfile and runs it as operators do, with podman. Installs what is missing first. The build
+# downloads nothing: an almost empty image takes the place of the rust image, and the toolchain and the crates of this
+# machine are mounted. Images and containers are kept in a folder of their own, which is removed at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/install.sh
@@ -46,7 +46,7 @@ network_backend = "netavark"
 network_config_dir = "$work/networks"
 END
 
-# The image in place of the rust image: folders and the authorities' certificates, which COPY cannot take from a mount.
+# The image in place of the rust image: folders and the CA certificates, which COPY cannot take from a mount.
 toolchain="$(rustc --print sysroot)"
 crates="${CARGO_HOME:-$HOME/.cargo}"
 builder="$(buildah from scratch)"
@@ -55,7 +55,7 @@ mkdir -p "$root"/{usr,etc/ssl/certs,tmp,var/tmp,proc,sys,dev,run,root}
 chmod 1777 "$root/tmp" "$root/var/tmp"
 ln -s usr/bin usr/lib usr/lib64 usr/sbin "$root/"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
-# The C compiler is found by way of it.
+# Its links lead to the C compiler.
 cp -a /etc/alternatives "$root/etc/"
 buildah config --env PATH="$toolchain/bin:/usr/bin:/bin" --env CARGO_HOME="$crates" --env CARGO_NET_OFFLINE=true "$builder"
 buildah umount "$builder" >/dev/null
@@ -96,17 +96,17 @@ same() {
 eventually() {
     local end=$((SECONDS + 10))
     until "$@" >/dev/null 2>&1; do
-        [ "$SECONDS" -lt "$end" ] || fail "in vain: $*"
+        [ "$SECONDS" -lt "$end" ] || fail "waited in vain for: $*"
         sleep 0.1
     done
 }
 # The host's port of a container's port.
 port() { podman port "$1" "$2/tcp" | sed 's/.*://'; }
-# The health check's timer is systemd's, and where there is none podman complains; the check is run by hand below.
+# podman reports an error where there is no systemd for the health check's timer; the check is run by hand below.
 run() { podman run --rm --no-healthcheck "$@"; }
 # Detached, with its health check, and with 8080 published at a free port.
 serve() { podman run -d -p 127.0.0.1::8080 "$@" >/dev/null 2>"$work/said" || fail "$(cat "$work/said")"; }
-# NAME SIGNAL CODE: ends soon by itself, not by SIGKILL after the time-out.
+# NAME SIGNAL CODE: it ends soon by itself, not by SIGKILL after the time limit.
 ends() {
     local start=$SECONDS
     if [ "$2" = TERM ]; then podman stop --time 10 "$1"; else podman kill --signal "$2" "$1"; fi >/dev/null 2>"$work/said"
@@ -118,7 +118,7 @@ same "it is built for whoever runs it without arguments" \
     '[/usr/local/bin/wsplice] [--broadcast ws-l:0.0.0.0:8080] 65532:65532 SIGTERM map[8080/tcp:{}]' \
     "$(podman image inspect --format '{{.Config.Entrypoint}} {{.Config.Cmd}} {{.Config.User}} {{.Config.StopSignal}} {{.Config.ExposedPorts}}' $image)"
 
-# The room server. Two members from this machine; each sees what both say.
+# The room server. Two members from this machine; each receives the messages of both.
 serve --name rooms --read-only --cap-drop ALL --security-opt no-new-privileges $image
 at="127.0.0.1:$(port rooms 8080)"
 eventually curl -fsS "http://$at/healthz"
@@ -154,27 +154,27 @@ serve --name interrupted $image
 eventually curl -fsS "http://127.0.0.1:$(port interrupted 8080)/healthz"
 ends interrupted INT 130
 
-# What is well, whatever it was told to do. WHAT ARGUMENTS...
-is_well() {
-    local name="well-$1"
+# is_healthy NAME ARGUMENTS...: the health check succeeds, whatever the arguments are.
+is_healthy() {
+    local name="healthy-$1"
     podman run -d --name "$name" "${options[@]}" $image "${@:2}" >/dev/null 2>"$work/said" || fail "$(cat "$work/said")"
     eventually podman healthcheck run "$name"
     podman rm --force --time 0 "$name" >/dev/null 2>&1
-    say "ok: well: ${*:2}"
+    say "ok: healthy: ${*:2}"
 }
 options=()
-is_well port --broadcast ws-l:0.0.0.0:9000
-is_well server -s 0.0.0.0:1234 mirror:
-is_well tls --broadcast wss-l:0.0.0.0:8443 --self-signed
-is_well full --broadcast ws-l:0.0.0.0:9000 --conncap 1 --metrics 9090
-is_well tunnel tcp-l:0.0.0.0:1234 mirror:
+is_healthy port --broadcast ws-l:0.0.0.0:9000
+is_healthy server -s 0.0.0.0:1234 mirror:
+is_healthy tls --broadcast wss-l:0.0.0.0:8443 --self-signed
+is_healthy full --broadcast ws-l:0.0.0.0:9000 --conncap 1 --metrics 9090
+is_healthy tunnel tcp-l:0.0.0.0:1234 mirror:
 options=(--tmpfs /run)
-is_well unix --broadcast ws-u:unix-l:/run/rooms.sock
+is_healthy unix --broadcast ws-u:unix-l:/run/rooms.sock
 options=(--network host -i -t)
 serve --name hub $image
-is_well client "ws://127.0.0.1:$(port hub 8080)/room"
+is_healthy client "ws://127.0.0.1:$(port hub 8080)/room"
 podman rm --force --time 0 hub >/dev/null 2>&1
-# One whose process is stopped answers nobody.
+# A stopped process answers nobody.
 serve --name stopped $image
 eventually podman healthcheck run stopped
 kill -STOP "$(podman inspect --format '{{.State.Pid}}' stopped)"
@@ -194,7 +194,7 @@ code=0
 run --network host $image ws://127.0.0.1:9/ 2>/dev/null </dev/null || code=$?
 same "exit codes come out" 3 "$code"
 ends echo TERM 143
-# Containers find each other by name, as the services of a compose file do.
+# Containers reach each other by name, as the services of a compose file do.
 podman network create services >/dev/null
 podman run -d --no-healthcheck --name server --network services $image -s 0.0.0.0:1234 mirror: >/dev/null 2>"$work/said"
 by_name() { [ "$(echo hi | run -i --network services $image -1 ws://server:1234/)" = hi ]; }
@@ -228,8 +228,8 @@ same "a name of --add-host resolves, and SSL_CERT_FILE is trusted" hi "$(client 
 same "a mounted bundle takes the place of the image's" hi \
     "$(client -v "$work/own-ca.pem:/etc/ssl/certs/ca-certificates.crt:ro" $image -1 "$url")"
 
-# Without a key of a public authority: who has its name is known, and found out by the signature. Who is not known has
-# no signature to compare.
+# The test has no key of a public authority. A certificate with the name of a trusted authority fails at its signature; one
+# with an unknown name fails before that.
 authority forged $'C=US\nO=Internet Security Research Group\nCN=ISRG Root X1'
 for trusted in image built-in own; do
     case "$trusted" in
@@ -243,4 +243,4 @@ for trusted in image built-in own; do
     grep -q "$says" "$work/said" || fail "it says: $(cat "$work/said")"
 done
 
-say "all is well after $SECONDS s"
+say "everything passed after $SECONDS s"

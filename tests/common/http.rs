@@ -1,4 +1,4 @@
-//! The heads of HTTP/1.1 messages, as text. A test sees every header as it was sent, and sends any that it wants.
+//! The heads of HTTP/1.1 messages, as text. A test sees every header as it was sent, and can send any header.
 
 use super::support::{connect, one_connection};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -87,7 +87,7 @@ impl Exchange {
         Self::request(stream, "")
     }
 
-    /// Connects to this port of the machine, sends this request and reads the head of the answer.
+    /// Connects to this port on loopback, sends this request and reads the head of the answer.
     pub fn connect(port: u16, request: &str) -> Self {
         Self::request(connect(port), request)
     }
@@ -134,7 +134,7 @@ impl Exchange {
         self
     }
 
-    /// The connection, and what has been read of what follows the head.
+    /// The connection, and the bytes after the head that have been read already.
     pub fn into_parts(mut self) -> (TcpStream, Vec<u8>) {
         let buffered = self.reader.buffer().to_vec();
         self.reader.consume(buffered.len());

@@ -28,8 +28,8 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.block_on(async { time::timeout(LIMIT, future).await }).expect("the other side is in time")
 }
 
-/// A socket for this role on a connection of which so much has been read. Messages may be of any length, and the buffer is
-/// small, since tests have thousands of peers.
+/// A WebSocket on a connection after its opening handshake; `read` are the bytes that were read already. Messages may be of
+/// any length. The read buffer is small, since tests have thousands of peers.
 pub async fn websocket(stream: std::net::TcpStream, read: Vec<u8>, role: Role) -> WebSocketStream<TcpStream> {
     let config = WebSocketConfig::default().read_buffer_size(16 << 10).max_message_size(None).max_frame_size(None);
     stream.set_nonblocking(true).expect("set an option");
@@ -112,7 +112,7 @@ impl Peer {
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     Some(Ok(message)) => {
                         if message.is_close() {
-                            // The answer stands ready; sending it may end the connection.
+                            // Sends the answer, after which the connection may have ended.
                             let _ = self.socket.flush().await;
                         }
                         return message;

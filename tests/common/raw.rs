@@ -11,7 +11,7 @@ use std::{
     thread::JoinHandle,
 };
 
-/// The bit of a frame's first byte that says that it is the last of its message.
+/// The bit of a frame's first byte that marks the last frame of a message.
 pub const FIN: u8 = 0x80;
 /// First bytes of frames that are the last of their message: FIN and the opcode.
 pub const CONTINUATION: u8 = 0x80;

@@ -12,13 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// After so long without what it waits for a test has failed.
+/// How long a test waits for anything before it fails.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Between two looks at something that reports no change.
+/// The pause between two looks at something that does not report its changes.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Looks again and again until there is something; `what` is for the message of a test that waits in vain.
+/// Calls `look` again and again until it gives something. `what` names that in the message of a test that waits in vain.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + LIMIT;
@@ -52,7 +52,7 @@ impl Finished {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Fails with everything the run said unless the code is right and the one-line error has the text.
+    /// Fails, and shows the whole output, unless the exit code is this and the first line of the error has the text.
     #[track_caller]
     pub fn fails_with(&self, code: i32, text: &str) -> &Self {
         assert_eq!(self.code, code, "exit code; the run said {self:?}");
@@ -84,7 +84,7 @@ pub fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: impl AsRef
     running.finish()
 }
 
-/// A run under way. It is killed when the test drops it.
+/// A running process. It is killed when the test drops it.
 pub struct Running {
     child: Child,
     stdin: Option<std::process::ChildStdin>,
@@ -92,7 +92,7 @@ pub struct Running {
     error_lines: mpsc::Receiver<String>,
     stderr: Option<thread::JoinHandle<String>>,
     started: Instant,
-    /// Lines of standard output that were waited for already.
+    /// Lines of standard output that a test has waited for already.
     seen: Vec<u8>,
 }
 
@@ -115,7 +115,7 @@ impl Running {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("piped");
-        // A test that hands in a standard error of its own reads it itself.
+        // A test that passes its own standard error reads it itself.
         let stderr: Box<dyn Read + Send> = match child.stderr.take() {
             Some(stderr) => Box::new(stderr),
             None => Box::new(std::io::empty()),
@@ -139,7 +139,7 @@ impl Running {
                 if !matches!(reader.read_until(b'\n', &mut text), Ok(1..)) {
                     return String::from_utf8_lossy(&text).into_owned();
                 }
-                // Nobody may wait for lines; all of them are in the text.
+                // A test that does not wait for lines gets them all in the text.
                 let _ = sender.send(String::from_utf8_lossy(&text[start..]).into_owned());
             }
         });
@@ -151,7 +151,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Writes to its standard input. A run that ends early is no failure of the test's.
+    /// Writes to its standard input. It is not an error when the run has ended already.
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         if let Some(stdin) = &mut self.stdin {
             let _ = stdin.write_all(bytes.as_ref()).and_then(|()| stdin.flush());
@@ -189,7 +189,7 @@ impl Running {
         assert!(status.expect("kill runs").success());
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -224,7 +224,7 @@ impl Running {
         }
     }
 
-    /// Kills it for a failing test and returns what it had to say.
+    /// Kills it for a test that fails, and gives its standard output and standard error.
     fn give_up(&mut self) -> (String, String) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -240,7 +240,7 @@ impl Drop for Running {
     }
 }
 
-/// A listener of ours that announced its port.
+/// A listener of ours that has announced its port.
 pub struct Serving {
     pub running: Running,
     pub port: u16,
@@ -263,7 +263,7 @@ impl Serving {
         Self { running, port: port.unwrap_or_else(|| panic!("no port in {line:?}")) }
     }
 
-    /// As [`from_command`](Self::from_command), with a standard error that nobody reads while the second part lives.
+    /// As [`from_command`](Self::from_command), with a standard error that nobody reads as long as the second part exists.
     #[track_caller]
     pub fn with_stuck_stderr(command: Command) -> (Self, impl Sized) {
         let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -282,7 +282,7 @@ impl Serving {
     }
 }
 
-/// A raw connection that gives up after [`LIMIT`].
+/// A TCP connection whose reads and writes fail after [`LIMIT`].
 pub fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
     stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
@@ -290,7 +290,7 @@ pub fn connect(port: u16) -> TcpStream {
     stream
 }
 
-/// A raw server for one connection; gives its port at once and runs `serve` on a thread.
+/// A TCP server for one connection, which runs `serve` on a thread. Gives its port at once.
 pub fn one_connection<T: Send + 'static>(
     serve: impl FnOnce(TcpStream) -> T + Send + 'static,
 ) -> (u16, thread::JoinHandle<T>) {
@@ -305,7 +305,7 @@ pub fn one_connection<T: Send + 'static>(
     (port, thread)
 }
 
-/// A folder of the test's own, removed at the end.
+/// A temporary folder for one test, removed at the end.
 pub struct Folder(PathBuf);
 
 impl Folder {

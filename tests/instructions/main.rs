@@ -18,8 +18,8 @@ use std::{
 use support::{Folder, wsplice};
 use work::WORK;
 
-/// How far system calls may lie above their figure, in percent: how much a read brings is up to the kernel, and so is how
-/// many are needed.
+/// How far system calls may lie above their figure, in percent. It is large, since the kernel decides how much one read
+/// gives.
 const TOLERANCE_OF_CALLS: f64 = 25.0;
 const FIGURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/instructions/figures.txt");
 
@@ -57,9 +57,9 @@ fn no_work_costs_more_than_its_figure() {
     }
 }
 
-/// For one unit of work.
+/// What one unit of work costs.
 struct Cost {
-    /// Without the kernel's.
+    /// In user space.
     instructions: f64,
     calls: f64,
 }
@@ -88,7 +88,7 @@ fn parse(figures: &str) -> (&str, HashMap<&str, Cost>) {
     (made_with.trim_start_matches("# "), rows.collect())
 }
 
-/// The compiler and the counter: others count otherwise.
+/// The versions of the compiler and of valgrind. Other versions give other counts.
 fn tools() -> String {
     let version = |tool: &str| {
         let output = Command::new(tool).arg("--version").output().unwrap_or_else(|_| panic!("{tool} is not there"));
@@ -97,7 +97,7 @@ fn tools() -> String {
     format!("{}, {}", version("rustc"), version("valgrind"))
 }
 
-/// The least of three counts, since what disturbs only adds. One that is within the figure is enough.
+/// The lowest of three counts, since a busy machine only adds. One that is within the figure is enough.
 fn least(work: &work::Work, figure: Option<&Cost>, tolerance: f64) -> Cost {
     let mut least = count(work);
     for _ in 1..3 {

@@ -12,7 +12,7 @@ use std::{
     thread,
 };
 
-/// A piece of work of so many units. There are enough of them for the start to be a small part.
+/// A piece of work of `units`, enough of them for the start of the program to be a small part.
 pub struct Work {
     /// What one unit is.
     pub what: &'static str,
@@ -33,7 +33,7 @@ const ONE_CONNECTION: &[Work] = &[
     Work { what: "an echo of 64 KiB", units: 500, run: echo_large },
 ];
 
-/// The busier the machine is, the longer are their batches.
+/// Batches are longer on a busy machine, so these vary more.
 const ROOMS: &[Work] = &[
     Work { what: "a message of 100 bytes to a room of 10", units: 10_000, run: room_small },
     Work { what: "a message of 16 KiB to a room of 10", units: 1_000, run: room_large },
@@ -72,8 +72,8 @@ fn sent(counter: &Counter, options: &[&str], input: &[u8]) {
     server.join().expect("serve");
 }
 
-/// Reads up to the close frame and answers it. The buffer is large so that the counted side is the slower one: how much its
-/// reads and writes take would vary otherwise.
+/// Reads up to the close frame and answers it. The buffer is large, so that the program under test is the slower
+/// side: otherwise the sizes of its reads and writes would vary.
 fn swallow(mut stream: TcpStream) {
     let mut reader = BufReader::with_capacity(MIB, stream.try_clone().expect("a second handle"));
     while read_frame(&mut reader).is_some_and(|frame| frame.first != CLOSE) {}
@@ -166,7 +166,7 @@ fn room(counter: &Counter, units: usize, size: usize) {
     stop(server);
 }
 
-/// Once for all of them: for each it would cost several times as much.
+/// The room compresses a message once for all members.
 fn room_deflated(counter: &Counter, units: usize) {
     let options = ["-q", "--broadcast", "ws-l:127.0.0.1:0", "--deflate", "on"];
     let server = Serving::from_command(announced(counter, &options));
@@ -200,7 +200,7 @@ fn joins(counter: &Counter, units: usize) {
     let server = Serving::from_command(announced(counter, &["-q", "--broadcast", "ws-l:127.0.0.1:0"]));
     for _ in 0..units {
         let mut member = raw_client(connect(server.port));
-        // Its pong is there when the member has been served.
+        // The pong shows that the member has been served.
         member.write_all(&from_client(PING, "")).expect("ping");
         read_frame(&mut member);
     }

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{fs, net::TcpListener};
 
-/// nginx, which is killed in the end. Its folder lives as long as it.
+/// A running nginx, and its folder. Both are removed at the end.
 pub struct Nginx {
     running: Running,
     pub port: u16,

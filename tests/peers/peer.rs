@@ -40,7 +40,7 @@ pub fn merged<'a>(program: &str, args: impl IntoIterator<Item = &'a str>) -> Com
     command
 }
 
-/// A server that told its port.
+/// A server that has printed its port.
 pub struct Peer {
     pub running: Running,
     pub port: u16,
@@ -79,7 +79,7 @@ impl Peer {
     }
 }
 
-/// What a shell command line did.
+/// How a shell command line ended.
 #[derive(Debug)]
 pub struct Shell {
     pub code: i32,
@@ -109,14 +109,14 @@ pub fn bash(limit: Duration, line: &str) -> Shell {
 }
 
 impl Shell {
-    /// It succeeded, printed this and complained about nothing.
+    /// It succeeded, printed this, and wrote nothing to standard error.
     #[track_caller]
     pub fn prints(&self, out: &str) {
         assert_eq!((self.code, self.out.as_str(), self.stderr.as_str()), (0, out, ""));
     }
 }
 
-/// A file of random bytes, which no layer can shorten.
+/// Makes a file of random bytes, which cannot be compressed.
 pub fn random_file(path: &str, megabytes: u64) {
     use std::io::Read;
     let mut random = fs::File::open("/dev/urandom").expect("open").take(megabytes << 20);
@@ -124,7 +124,7 @@ pub fn random_file(path: &str, megabytes: u64) {
     std::io::copy(&mut random, &mut file).expect("copy");
 }
 
-/// The SHA-256 of everything that can be read, and how much it was.
+/// The length and the SHA-256 of everything that can be read.
 pub fn sha256(mut from: impl std::io::Read) -> (u64, String) {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     let (mut buffer, mut length) = (vec![0; 1 << 16], 0);

@@ -22,7 +22,7 @@ basicConstraints = critical, CA:FALSE
 extendedKeyUsage = clientAuth
 ";
 
-/// An authority, and a server and a client that it vouches for.
+/// A certificate authority, and certificates of it for a server and a client.
 pub struct Pem {
     folder: Folder,
 }
@@ -39,7 +39,7 @@ impl Pem {
         pem
     }
 
-    /// A certificate of nobody that the authority knows.
+    /// A certificate that is not of the authority.
     pub fn make_stranger(&self) {
         self.make("stranger", "client", &[]);
     }

@@ -12,7 +12,7 @@ use crate::{
 use flate2::{Compress, Compression, FlushCompress};
 use std::{io::Write, net::TcpStream};
 
-/// Lines that say long and short messages of both kinds, with the sender's name in them, and how long they are.
+/// The lines with which a member is told to send long and short messages of both kinds, with its name in them.
 fn words(of: &str) -> Vec<String> {
     let noise = |length: usize| -> String { (0..length).map(|_| format!("{:02x}", rand::random::<u8>())).collect() };
     let long = |times: usize| format!("{of}: all work and no play, zwölf ✓ 🦀 ").repeat(times);
@@ -30,7 +30,7 @@ fn words(of: &str) -> Vec<String> {
 
 #[test]
 #[ignore = "needs installed peers: tests/with-peers.sh"]
-fn members_of_every_kind_hear_the_same_in_a_room_that_compresses() {
+fn members_of_every_kind_receive_the_same_in_a_room_that_compresses() {
     let arguments = ["--broadcast", "ws-l:127.0.0.1:0", "--deflate", "on", "--metrics", "127.0.0.1:0"];
     let mut rooms = Serving::start(arguments);
     let metrics = metrics_port(&mut rooms);
@@ -62,7 +62,7 @@ fn members_of_every_kind_hear_the_same_in_a_room_that_compresses() {
     }
     let text = scrape(metrics);
     let [received, sent] = ["received_bytes_total", "sent_bytes_total"].map(|name| metric(&text, name));
-    // Four of five have agreed on it, and nearly all can be compressed to little.
+    // Four of five members have agreed to compression, and nearly all messages compress well.
     assert!(sent < received * 3 / 2, "{received} bytes were said and {sent} sent");
     for (name, mut member) in members {
         member.running.write("close\n");
@@ -75,7 +75,7 @@ fn members_of_every_kind_hear_the_same_in_a_room_that_compresses() {
 const IDLE: usize = 2000;
 const TO_A_ROOM: usize = 10;
 
-/// Kilobytes in memory while members are idle that each have said a message to a small room and have heard all of it.
+/// The memory in KiB while members are idle, each of which has sent a message to a small room and received all of it.
 fn idle_memory(offer: &str) -> u64 {
     let rooms = Serving::start(["--broadcast", "ws-l:127.0.0.1:0", "--deflate", "on"]);
     let plain: Vec<u8> = (0..500_u32).flat_map(|number| (number * 7919 % 1000).to_string().into_bytes()).collect();
@@ -105,10 +105,10 @@ fn idle_memory(offer: &str) -> u64 {
 
 #[test]
 #[ignore = "needs many descriptors: tests/with-peers.sh"]
-fn idle_members_that_agreed_on_compression_hold_no_state_of_it() {
+fn idle_members_that_agreed_on_compression_hold_no_compressor() {
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
     let [plain, deflating] = ["", offer].map(idle_memory);
     println!("{IDLE} idle members: {plain} KiB without compression, {deflating} KiB with it");
-    // The compressors of those that were at work at the same time; a window for each member would be 64 MiB.
+    // The compressors that worked at the same time; a window for each member would be 64 MiB.
     assert!(deflating < plain + (10 << 10), "{plain} KiB without it, {deflating} KiB with it");
 }

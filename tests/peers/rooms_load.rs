@@ -1,4 +1,4 @@
-//! A thousand members at once: nothing is lost, nothing is out of order, and a member that is stuck hinders nobody.
+//! A thousand members: nothing is lost, nothing is out of order, and a stuck member affects nobody else.
 
 use crate::{
     common::peer::websocket,
@@ -36,9 +36,9 @@ use tokio_tungstenite::{
 };
 
 const ROOMS: usize = 50;
-/// Who stay from before the first message until after the last.
+/// Members who stay from before the first message until after the last.
 const RESIDENTS: usize = 900;
-/// Who come and go all the time; with the residents a thousand.
+/// Members who come and go all the time; a thousand together with the residents.
 const VISITORS: usize = 100;
 const SENDERS: usize = 50;
 const DURATION: Duration = Duration::from_secs(60);
@@ -295,7 +295,7 @@ fn a_thousand_members_in_fifty_rooms_miss_nothing_and_agree_on_the_order() {
         let early_memory = memory(pid, "VmRSS:");
         let sent = joined(sending).await;
         let visits: Vec<Visit> = joined(visiting).await.into_iter().flatten().collect();
-        // The residents from here on were no senders, one for each room.
+        // The last residents, one in each room, have sent nothing so far.
         for room in 0..ROOMS {
             let outgoing = senders[RESIDENTS - ROOMS + room].as_mut().expect("no sender");
             outgoing.send(scene.message(LAST, 1)).await;
@@ -346,12 +346,12 @@ fn a_thousand_members_in_fifty_rooms_miss_nothing_and_agree_on_the_order() {
         visits.len(),
         metric(&text, "messages_sent_total"),
     );
-    // What grew with every message or visit would be far beyond this after the other two thirds.
+    // Memory that grew with every message or visit would be far above this after the other two thirds.
     assert!(late_memory < early_memory * 5 / 4 + 2048, "{early_memory} KiB became {late_memory}");
     assert!(peak < 64 * 1024, "{peak} KiB");
 }
 
-/// A thousand in one room, one of whom never reads; with this policy this metric tells when it was too much.
+/// A thousand members of a room, one of whom never reads. With this policy, this metric shows when its backlog was full.
 fn one_is_stuck(policy: &str, event: &str) {
     const MEMBERS: usize = 1000;
     const ROUND: u32 = 10;
@@ -410,20 +410,20 @@ fn one_is_stuck(policy: &str, event: &str) {
 
 #[test]
 #[ignore = "needs many descriptors: tests/with-peers.sh"]
-fn one_of_a_thousand_who_never_reads_is_closed_and_the_others_miss_nothing() {
+fn one_of_a_thousand_that_never_reads_is_closed_and_the_others_miss_nothing() {
     one_is_stuck("disconnect", "slow_disconnects_total");
 }
 
 #[test]
 #[ignore = "needs many descriptors: tests/with-peers.sh"]
-fn one_of_a_thousand_who_never_reads_misses_messages_and_the_others_none() {
+fn one_of_a_thousand_that_never_reads_misses_messages_and_the_others_none() {
     one_is_stuck("drop-oldest", "messages_dropped_total");
     one_is_stuck("drop-newest", "messages_dropped_total");
 }
 
 #[test]
 #[ignore = "moves much: tests/with-peers.sh"]
-fn a_room_goes_on_each_time_that_the_member_it_waits_for_has_caught_up() {
+fn a_room_goes_on_each_time_the_member_that_blocks_it_catches_up() {
     const MEMBERS: usize = 100;
     const SENDERS: usize = 2;
     const MESSAGES: u32 = 5000;
@@ -434,7 +434,7 @@ fn a_room_goes_on_each_time_that_the_member_it_waits_for_has_caught_up() {
         let (mut sending, mut listening) = (Vec::new(), Vec::new());
         for member in 0..MEMBERS {
             let socket = TcpSocket::new_v4().expect("a socket");
-            // So little fits into some connections that their members hold the room up again and again.
+            // The buffers of some connections are so small that their members block the room again and again.
             if member % 10 == 0 {
                 socket.set_recv_buffer_size(4096).expect("set an option");
             }
@@ -452,7 +452,7 @@ fn a_room_goes_on_each_time_that_the_member_it_waits_for_has_caught_up() {
                 for number in 1..=messages {
                     outgoing.send(scene.message(member as u32, number)).await;
                 }
-                // It stays though it outgoing nothing more.
+                // It stays though it sends nothing more.
                 outgoing
             });
         }
@@ -465,7 +465,7 @@ fn a_room_goes_on_each_time_that_the_member_it_waits_for_has_caught_up() {
 
 #[test]
 #[ignore = "is about time: tests/with-peers.sh"]
-fn members_whose_room_waits_for_another_are_not_taken_for_dead() {
+fn members_of_a_blocked_room_are_not_taken_for_dead() {
     const MEMBERS: usize = 20;
     let arguments = ["--broadcast", "ws-l:127.0.0.1:0", "--slow", "block", "--backlog", "4k"];
     let pings = ["--ping-interval", "0.2", "--ping-timeout", "1"];
@@ -482,8 +482,8 @@ fn members_whose_room_waits_for_another_are_not_taken_for_dead() {
             }));
         }
         let stuck = scene.join(0).await;
-        // It neither reads nor answers pings, so it is given up some time after the room has begun to wait for it, and
-        // what was sent until then and is sent at the end goes to all others.
+        // It neither reads nor answers pings, so it is removed some time after the room has begun to wait for it. All others
+        // receive what was sent until then and what is sent at the end.
         let sending = tokio::spawn(async move {
             for number in 1..=1000 {
                 outgoing.send_pong().await;

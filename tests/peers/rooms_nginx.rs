@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What nginx waits for instead of a minute where that is what is tested.
+/// The read timeout of nginx where a test is about it, instead of a minute.
 const SHORT: Duration = Duration::from_secs(2);
 
 /// nginx in front of a room server, and the certificates between it and the clients.
@@ -78,7 +78,7 @@ impl Proxied {
     }
 }
 
-/// The next line that is no ping.
+/// The next line that does not report a ping.
 #[track_caller]
 pub fn heard(member: &mut Peer) -> String {
     loop {
@@ -115,7 +115,7 @@ fn members_with_different_clients_hear_each_other_through_nginx() {
     assert_eq!(heard(&mut python), r#"text "from python""#);
     assert_eq!(heard(&mut python), r#"closed 1000 """#);
     assert_eq!(heard(&mut node), r#"text "from python""#);
-    // In another room nothing of it was heard.
+    // Nothing of it reached another room.
     elsewhere.running.write("text \"elsewhere\"\n");
     assert_eq!(heard(&mut elsewhere), r#"text "elsewhere""#);
     node.running.write("close\n");
@@ -181,7 +181,7 @@ fn members_behind_a_trusted_nginx_are_known_by_their_own_addresses() {
     let mut first = proxied.node_from("127.0.0.2", "", "realm", "joined");
     let line = proxied.rooms.running.error_line("join ");
     assert!(line.contains("peer=127.0.0.2 (through 127.0.0.1:"), "{line}");
-    // What a client says of itself is not believed, so it cannot get around its limit.
+    // The server ignores the address that a client claims, so a client cannot evade its limit.
     proxied.node_from("127.0.0.2", "203.0.113.7", "realm", "refused 503");
     let mut second = proxied.node_from("127.0.0.3", "127.0.0.2", "realm", "joined");
     let line = proxied.rooms.running.error_line("join ");

@@ -1,4 +1,4 @@
-//! The room server beside one on the package ws 7, which it is to equal on the wire.
+//! The room server behaves on the wire as one that is made with the package ws 7.
 
 use crate::{
     peer::{Peer, node},

@@ -1,4 +1,4 @@
-//! Wrong command lines, and the table of addresses held against the parser, the help and itself.
+//! Wrong command lines; and that the table of addresses agrees with the parser and the help.
 
 use crate::support::{Finished, run};
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ fn wrong<const N: usize>(args: [&str; N], message: &str, hint: &str) -> Finished
 }
 
 #[test]
-fn an_unknown_option_is_named_and_a_near_one_suggested() {
+fn an_unknown_option_is_named_and_a_similar_one_suggested() {
     wrong(["--exlpain", "mirror:"], "--exlpain", "--explain");
     wrong(["--qqqqqqqqqq", "mirror:"], "--qqqqqqqqqq", "wsplice --help");
     wrong(["-Z", "mirror:"], "-Z", "wsplice --help");
@@ -128,7 +128,7 @@ fn points_at(text: &str, part: &str, message: &str, advice: &str) {
 }
 
 #[test]
-fn an_unknown_address_is_pointed_at_and_a_near_one_suggested() {
+fn an_unknown_address_is_marked_and_a_similar_one_suggested() {
     points_at("miror:", "miror", "unknown address type `miror`", "did you mean `mirror:`?");
     points_at("tpc:127.0.0.1:80", "tpc", "unknown address type `tpc`", "did you mean `tcp:`?");
     points_at("log:lines:tpc:x:80", "tpc", "unknown address type `tpc`", "did you mean `tcp:`?");
@@ -181,7 +181,7 @@ fn is_absent(entry: &Entry) -> bool {
     matches!(entry.build, Build::Absent { .. })
 }
 
-/// An address of the row, with an argument or an address behind the colon where it wants one.
+/// An address of the row, with an argument or an address after the colon where it needs one.
 fn address(entry: &Entry, name: &str) -> String {
     let behind = match (entry.build.is_overlay(), entry.arg) {
         (true, _) => "tcp:127.0.0.1:7",
@@ -222,7 +222,7 @@ fn every_example_can_be_explained() {
         assert!(!entry.example.is_empty() && !entry.summary.is_empty(), "{entry:?}");
         let used = |word: &str| entry.names.iter().any(|name| word.contains(&format!("{name}:")) || word == *name);
         assert!(entry.example.split(' ').any(used) || entry.names.contains(&"-"), "{entry:?} is not in its example");
-        // --explain in front: --exec-args takes all that is behind it.
+        // --explain comes first: --exec-args takes everything that follows it.
         let args = ["--explain"].into_iter().chain(entry.example.split(' '));
         let finished = run(args, "");
         finished.succeeds();

@@ -1,4 +1,5 @@
-//! Peers, files and children that misbehave: each is one line of error with its exit code, and nothing hangs.
+//! Peers, files and child processes that fail or break the rules: each gives one line of error and its exit code, and
+//! nothing hangs.
 
 use crate::{
     http::{Head, UPGRADE_REQUEST, accept_key, switching_protocols},
@@ -24,7 +25,7 @@ fn client<const N: usize>(args: [&str; N]) -> Finished {
     Running::start(wsplice(args)).finish()
 }
 
-/// A client of ours that gets a good message and then `bytes`: it prints the one, answers the other with the close code,
+/// Sends a good message and then `bytes` to a client of ours: it prints the message, answers the bytes with this close code
 /// and fails with the reason.
 #[track_caller]
 fn client_refuses(bytes: Vec<u8>, code: u16, reason: &str) -> Finished {
@@ -49,7 +50,7 @@ fn client_with_options_refuses<const N: usize>(
     finished
 }
 
-/// The same for a server of ours, which then serves the next client.
+/// The same for a server of ours, which then serves another client.
 #[track_caller]
 fn server_refuses(bytes: Vec<u8>, code: u16, reason: &str) {
     let mut server = Serving::start(["ws-l:0", "-"]);
@@ -79,7 +80,7 @@ fn reserved_bits_from_a_client_are_refused() {
     server_refuses(from_client(BINARY | 0x40, "x"), 1002, "reserved bits");
 }
 
-/// What answers each message is there before the close frame, and nothing follows that.
+/// The answer to the message comes before the close frame, and nothing after it.
 #[track_caller]
 fn is_answered_and_refused(mut stream: TcpStream) {
     let answer = read_frame(&mut stream).expect("an answer");
@@ -104,7 +105,7 @@ fn a_message_that_comes_together_with_a_violation_is_still_answered() {
 }
 
 #[test]
-fn nothing_follows_the_close_frame_that_a_violation_calls_for() {
+fn nothing_follows_the_close_frame_after_a_violation() {
     let server = Serving::start(["--oneshot", "ws-l:0", "sh-c:yes"]);
     let mut stream = raw_client(server.connect());
     read_frame(&mut stream).expect("a message");
@@ -204,13 +205,13 @@ fn text_that_is_not_utf_8_is_refused_with_1007() {
 }
 
 #[test]
-fn a_letter_that_is_cut_off_by_the_end_of_its_message_is_refused() {
+fn a_character_that_is_cut_off_by_the_end_of_its_message_is_refused() {
     let bytes = [from_server(unfinished(TEXT), b"\xc3"), from_server(CONTINUATION, b"x")].concat();
     client_refuses(bytes, 1007, "UTF-8");
 }
 
 #[test]
-fn a_letter_that_is_cut_in_two_by_fragments_is_whole() {
+fn a_character_that_is_split_over_two_fragments_is_accepted() {
     let (url, server) = raw_server(|mut stream| {
         let bytes =
             [from_server(unfinished(TEXT), b"\xc3"), from_server(CONTINUATION, b"\xa4"), from_server(CLOSE, "")]
@@ -288,7 +289,7 @@ fn a_peer_that_dies_in_the_middle_of_a_message_is_a_lost_connection() {
 #[test]
 fn a_connection_that_is_reset_is_a_lost_connection() {
     let (url, server) = raw_server(|mut stream| {
-        // What is unread when a socket is closed makes the system reset the connection.
+        // Closing a socket with unread data resets the connection.
         stream.write_all(&from_server(TEXT, "before")).expect("write");
         stream.peek(&mut [0]).expect("something unread");
     });
@@ -300,7 +301,7 @@ fn a_connection_that_is_reset_is_a_lost_connection() {
 }
 
 #[test]
-fn a_client_that_dies_in_the_middle_of_a_frame_is_told_of_and_others_are_served() {
+fn a_client_that_dies_in_the_middle_of_a_frame_is_reported_and_others_are_served() {
     let mut server = Serving::start(["ws-l:0", "-"]);
     let mut dying = raw_client(server.connect());
     let from = dying.local_addr().expect("an address").to_string();
@@ -322,7 +323,7 @@ fn a_closed_port_is_named_with_a_hint() {
     run([format!("tcp:127.0.0.1:{port}")], "").fails_with(3, "Connection refused");
 }
 
-/// A port where nobody listens: a listener had it a moment ago.
+/// A port where nobody listens: a listener was just closed.
 fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
@@ -340,7 +341,7 @@ fn a_unix_socket_that_is_not_there_is_named() {
         .fails_with(3, &format!("cannot connect to {}: No such file", folder.path("none.sock")));
 }
 
-/// A client of ours that asked for an upgrade and got this answer, after which the server waits for its end.
+/// Answers the opening handshake of a client of ours with this, and waits until the client has ended the connection.
 #[track_caller]
 fn answered_with(answer: &str) -> Finished {
     let answer = answer.to_owned();
@@ -352,7 +353,7 @@ fn answered(answer: impl FnOnce(&Head) -> String + Send + 'static) -> Finished {
     let (port, server) = one_connection(move |mut stream| {
         let request = Head::read(&mut stream);
         stream.write_all(answer(&request).as_bytes()).expect("write");
-        // A server that keeps the connection open must not hold the client up.
+        // A client must not wait for a server that keeps the connection open.
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let finished = client([&format!("ws://127.0.0.1:{port}/chat")]);
@@ -362,7 +363,7 @@ fn answered(answer: impl FnOnce(&Head) -> String + Send + 'static) -> Finished {
 }
 
 #[test]
-fn a_redirect_says_where_to() {
+fn a_redirect_gets_a_hint_with_its_location() {
     let finished =
         answered_with("HTTP/1.1 302 Found\r\nLocation: https://example.com/chat\r\nContent-Length: 5\r\n\r\nMoved");
     finished.fails_with(5, "HTTP 302 Found: Moved").hints("https://example.com/chat");
@@ -370,19 +371,19 @@ fn a_redirect_says_where_to() {
 }
 
 #[test]
-fn a_missing_login_is_hinted_at() {
+fn a_401_gets_a_hint_about_basic_auth() {
     let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 9\r\n\r\nWho\nare\tu";
     answered_with(answer).fails_with(5, "HTTP 401 Unauthorized: Who are u").hints("--basic-auth");
 }
 
 #[test]
-fn a_wrong_path_is_hinted_at() {
+fn a_404_gets_a_hint_about_the_path() {
     let answer = "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nno chat\r\n0\r\n\r\n";
     answered_with(answer).fails_with(5, "HTTP 404 Not Found: no chat").hints("path");
 }
 
 #[test]
-fn an_offer_that_a_server_cannot_bear_is_hinted_at() {
+fn a_refused_extension_offer_gets_a_hint_about_deflate() {
     let body = "Invalid or unacceptable Sec-WebSocket-Extensions header";
     let answer = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     answered_with(&answer).fails_with(5, body).hints("--deflate off");
@@ -483,7 +484,7 @@ fn frames_behind_an_upgrade_request_in_the_same_segment_are_not_lost() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up_on_and_the_phase_is_named() {
+fn a_server_that_sends_nothing_times_out_and_the_phase_is_named() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
     let at = silent.local_addr().expect("an address");
     let finished = client(["--connect-timeout", "0.5", &format!("ws://{at}/")]);
@@ -495,7 +496,7 @@ fn a_server_that_says_nothing_is_given_up_on_and_the_phase_is_named() {
 }
 
 #[test]
-fn half_an_answer_is_given_up_on() {
+fn half_a_response_times_out() {
     let (port, server) = one_connection(|mut stream| {
         Head::read(&mut stream);
         stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: web").expect("write");
@@ -531,7 +532,7 @@ fn a_port_in_use_is_named_with_a_hint() {
 
 #[test]
 fn an_address_of_another_machine_cannot_be_listened_on() {
-    // A documentation address of RFC 5737, which no machine has.
+    // RFC 5737 reserves this address for documentation, so no machine has it.
     run(["ws-l:192.0.2.1:0", "mirror:"], "").fails_with(3, "cannot listen on 192.0.2.1:0").hints("0.0.0.0");
 }
 
@@ -562,7 +563,7 @@ fn unlink_does_not_remove_a_regular_file() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_the_peer_is_let_go() {
+fn a_full_disk_is_reported_and_the_peer_gets_a_close_frame() {
     let (url, server) = raw_server(|mut stream| {
         stream.write_all(&from_server(TEXT, "too much")).expect("write");
         read_close(&mut stream)
@@ -573,7 +574,7 @@ fn a_full_disk_is_told_and_the_peer_is_let_go() {
 }
 
 #[test]
-fn a_full_disk_behind_standard_output_is_told() {
+fn a_full_disk_behind_standard_output_is_reported() {
     let (url, server) = raw_server(|mut stream| {
         stream.write_all(&from_server(TEXT, "too much")).expect("write");
         read_close(&mut stream)
@@ -637,7 +638,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_is_no_connection_that_opens_and_closes() {
+fn a_file_that_cannot_be_opened_refuses_the_handshake() {
     let folder = Folder::new("no-file");
     let server = Serving::start(["ws-l:0", &format!("readfile:{}", folder.path("missing.txt"))]);
     run([server.url()], "").fails_with(5, "HTTP 502 Bad Gateway");
@@ -652,14 +653,14 @@ fn a_child_that_cannot_start_is_named() {
 }
 
 #[test]
-fn a_child_that_fails_is_an_error_and_what_it_said_is_not_lost() {
+fn a_child_that_fails_is_an_error_and_its_output_is_not_lost() {
     let finished = run(["-", "sh-c:echo last words; exit 3"], "");
     finished.fails_with(10, "`echo last words; exit 3` exited with status 3");
     assert_eq!(finished.out(), "last words\n");
 }
 
 #[test]
-fn a_child_that_dies_by_a_signal_is_an_error_and_what_it_said_is_not_lost() {
+fn a_child_that_dies_by_a_signal_is_an_error_and_its_output_is_not_lost() {
     let finished = run(["-", "sh-c:echo last words; kill -KILL $$"], "");
     finished.fails_with(10, "was killed by signal 9 (SIGKILL)");
     assert_eq!(finished.out(), "last words\n");
@@ -676,7 +677,7 @@ fn a_child_of_a_session_that_cannot_start_is_a_502_and_the_server_goes_on() {
 }
 
 #[test]
-fn input_that_is_not_utf_8_is_told_by_line_and_what_came_before_it_is_sent() {
+fn input_that_is_not_utf_8_is_reported_by_line_and_earlier_lines_are_sent() {
     let (url, server) = raw_server(|mut stream| {
         let first = read_frame(&mut stream);
         (first, read_close(&mut stream))
@@ -688,14 +689,14 @@ fn input_that_is_not_utf_8_is_told_by_line_and_what_came_before_it_is_sent() {
 }
 
 #[test]
-fn a_chunk_that_is_not_utf_8_is_told() {
+fn a_chunk_that_is_not_utf_8_is_reported() {
     let (url, server) = raw_server(|mut stream| read_close(&mut stream));
     run(["-t", "chunks:-", &url], b"\xff\xfe").fails_with(1, "standard input is not valid UTF-8").hints("-b");
     assert_eq!(server.join().expect("served"), Some(1011));
 }
 
 #[test]
-fn a_line_over_the_limit_is_told_and_what_came_before_it_is_sent() {
+fn a_line_over_the_limit_is_reported_and_earlier_lines_are_sent() {
     let (url, server) = raw_server(|mut stream| {
         let first = read_frame(&mut stream);
         (first, read_close(&mut stream))
@@ -713,15 +714,15 @@ fn a_line_of_exactly_the_limit_is_sent() {
     assert_eq!(finished.succeeds().out(), "1234567890\n");
 }
 
-/// What a server of ours answers to this request, up to the end of the connection if it ends it.
+/// The head of the answer of a server of ours to this request, and the connection.
 fn server_answers(server: &Serving, request: &[u8]) -> (Head, TcpStream) {
     let mut stream = server.connect();
-    // The server may have answered and gone before it has read all.
+    // The server may answer and close before it has read everything.
     let _ = stream.write_all(request);
     (Head::read(&mut stream), stream)
 }
 
-/// A client of a mirror that works.
+/// A new client gets its message back from a mirror.
 #[track_caller]
 fn is_served(server: &Serving) {
     let mut stream = raw_client(server.connect());
@@ -747,7 +748,7 @@ fn a_request_line_of_a_megabyte_is_refused() {
 }
 
 #[test]
-fn garbage_instead_of_a_request_is_refused_and_told() {
+fn garbage_instead_of_a_request_is_refused_and_reported() {
     let mut server = Serving::start(["ws-l:0", "mirror:"]);
     let (answer, mut stream) = server_answers(&server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n");
     assert_eq!(answer.status(), 400, "{answer:?}");
@@ -769,7 +770,7 @@ fn an_upgrade_by_another_method_or_version_is_refused() {
 }
 
 #[test]
-fn a_plain_request_gets_426_with_a_sentence() {
+fn a_plain_request_gets_426_with_an_explanation() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     for request in [
         "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
@@ -788,7 +789,7 @@ fn a_plain_request_gets_426_with_a_sentence() {
 }
 
 #[test]
-fn another_version_of_the_protocol_is_told_ours() {
+fn another_version_of_the_protocol_gets_426_with_ours() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let (answer, _) = server_answers(&server, UPGRADE_REQUEST.replace("Version: 13", "Version: 8").as_bytes());
     assert_eq!(answer.status(), 426, "{answer:?}");
@@ -808,7 +809,7 @@ fn a_missing_or_wrong_key_is_refused() {
 }
 
 #[test]
-fn a_refused_request_does_not_stand_in_the_way_of_a_good_one_on_the_same_connection() {
+fn a_good_request_can_follow_a_refused_one_on_the_same_connection() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let (answer, mut stream) = server_answers(&server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     let length = answer.get("Content-Length").and_then(|length| length.parse().ok()).expect("a length");
@@ -831,7 +832,7 @@ fn half_a_request_is_closed_after_the_limit() {
 }
 
 #[test]
-fn a_connection_that_says_nothing_is_closed_after_the_limit() {
+fn a_connection_that_sends_nothing_is_closed_after_the_limit() {
     let server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "0.5"]);
     let mut stream = server.connect();
     stream.read_to_end(&mut Vec::new()).expect("the server closes it");
@@ -839,7 +840,7 @@ fn a_connection_that_says_nothing_is_closed_after_the_limit() {
 }
 
 #[test]
-fn clients_that_leave_or_keep_a_connection_are_no_errors() {
+fn clients_that_leave_or_keep_a_connection_cause_no_errors() {
     let folder = Folder::new("no-errors");
     fs::write(folder.path("page.html"), "hello").expect("write");
     let file = format!("/:text/html:{}", folder.path("page.html"));
@@ -850,7 +851,7 @@ fn clients_that_leave_or_keep_a_connection_are_no_errors() {
     drop(gone);
     let (answer, mut kept) = server_answers(&server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(answer.status(), 200, "{answer:?}");
-    // The page, and after the limit the end.
+    // The page comes, and after the limit the end.
     let mut page = String::new();
     kept.read_to_string(&mut page).expect("the server closes it");
     assert_eq!(page, "hello");
@@ -868,7 +869,7 @@ fn two_hundred_silent_connections_do_not_hinder_a_new_client() {
 }
 
 #[test]
-fn a_far_end_that_cannot_be_reached_is_a_502_and_the_server_says_why() {
+fn a_far_end_that_cannot_be_reached_is_a_502_and_the_server_reports_why() {
     let port = closed_port();
     let mut server = Serving::start(["ws-l:0", &format!("tcp:127.0.0.1:{port}")]);
     let (answer, mut stream) = server_answers(&server, UPGRADE_REQUEST.as_bytes());
@@ -890,7 +891,7 @@ fn a_far_end_that_does_not_answer_is_a_502_too() {
 }
 
 #[test]
-fn a_client_that_leaves_while_the_far_end_is_opened_is_no_trouble() {
+fn the_far_end_is_closed_when_its_client_leaves_during_the_handshake() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
     let far = format!("ws://{}/", silent.local_addr().expect("an address"));
     let server = Serving::start(["ws-l:0", &far, "--connect-timeout", "1"]);
@@ -900,7 +901,7 @@ fn a_client_that_leaves_while_the_far_end_is_opened_is_no_trouble() {
     dialled.set_read_timeout(Some(LIMIT)).expect("set a limit");
     Head::read(&mut dialled);
     leaving.shutdown(Shutdown::Both).expect("leave");
-    // Its far end is let go.
+    // The connection to the far end is closed.
     assert_eq!(dialled.read(&mut [0]).expect("the end"), 0);
 }
 
@@ -931,7 +932,7 @@ fn pings_are_answered_in_both_roles_also_between_fragments() {
 }
 
 #[test]
-fn a_flood_of_pings_is_answered_without_holding_messages_up() {
+fn a_flood_of_pings_does_not_delay_messages() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let mut client = raw_client(server.connect());
     let mut writing = client.try_clone().expect("a second handle");
@@ -943,14 +944,14 @@ fn a_flood_of_pings_is_answered_without_holding_messages_up() {
         }
         writing.write_all(&from_client(TEXT, "last")).expect("write");
     });
-    // The peer does not read until it has said everything.
+    // The peer does not read until it has sent everything.
     writer.join().expect("written");
     let last = std::iter::from_fn(|| read_frame(&mut client)).find(|frame| frame.first == TEXT);
     assert_eq!(last.map(|frame| frame.payload), Some(b"last".to_vec()));
 }
 
 #[test]
-fn a_full_disk_is_told_wherever_standard_output_is_written() {
+fn a_full_disk_is_reported_wherever_standard_output_is_written() {
     for args in [&["--help"][..], &["--explain", "mirror:"], &["ws-l:0", "--stdout-announce-listening-ports"]] {
         let full = File::options().write(true).open("/dev/full").expect("a full disk");
         with_stdout(args, full.into()).fails_with(1, "cannot write standard output: No space left on device");

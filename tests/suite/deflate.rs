@@ -23,7 +23,7 @@ pub const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 pub const HEADER: &str = "Sec-WebSocket-Extensions";
 pub const OFFER: &str = "permessage-deflate; client_max_window_bits";
 
-/// The other side's two directions.
+/// The compressor and the decompressor of the other side.
 pub struct Zlib {
     compress: Compress,
     decompress: Decompress,
@@ -48,7 +48,7 @@ impl Zlib {
     }
 }
 
-/// 3000 bytes that can be compressed, but not to nothing.
+/// 3000 bytes that compress well, though not to almost nothing.
 pub fn prose() -> Vec<u8> {
     (0..)
         .flat_map(|n: u32| format!("{} and then {}. ", n * 7919 % 1000, n * 104_729 % 997).into_bytes())
@@ -66,7 +66,7 @@ fn agreeing(request: &Head, extension: &str) -> String {
     switching_protocols(request, &format!("{HEADER}: {extension}\r\n"))
 }
 
-/// A server that agrees to this; its URL.
+/// A server that agrees to this extension; its URL.
 fn server<T: Send + 'static>(
     extension: &'static str,
     serve: impl FnOnce(TcpStream) -> T + Send + 'static,
@@ -79,7 +79,7 @@ fn server<T: Send + 'static>(
     (format!("ws://127.0.0.1:{port}/"), thread)
 }
 
-/// A client that offers this, and what is answered.
+/// A client that offers this, and the extension in the answer.
 #[track_caller]
 pub fn client(port: u16, offer: &str) -> (TcpStream, Option<String>) {
     let mut stream = connect(port);
@@ -180,7 +180,7 @@ fn a_listener_reads_and_writes_compressed_messages() {
     let mut zlib = Zlib::new();
     let mut lengths = Vec::new();
     for first in [DEFLATED_TEXT, DEFLATED_BINARY] {
-        // It asked for messages without context.
+        // The listener asked for messages without context.
         zlib.compress.reset();
         say(&mut stream, from_client(first, zlib.deflate(&prose())));
         let answer = hear(&mut stream);
@@ -208,7 +208,7 @@ fn a_listener_forgets_its_context_when_it_is_asked_to() {
 }
 
 #[test]
-fn a_small_window_is_kept_to() {
+fn a_small_window_is_respected() {
     let mirror = Serving::start(["ws-l:0", "mirror:"]);
     for bits in 8..=15 {
         let (mut stream, _) = client(mirror.port, &format!("permessage-deflate; server_max_window_bits={bits}"));
@@ -216,7 +216,7 @@ fn a_small_window_is_kept_to() {
         let message = [&noise[..], &[0; 600], &noise].concat();
         say(&mut stream, from_client(BINARY, &message));
         let answer = hear(&mut stream);
-        // zlib has no window of 8 bits; then messages stay plain.
+        // zlib has no window of 8 bits, so messages are not compressed.
         assert_eq!(answer.first, if bits == 8 { BINARY } else { DEFLATED_BINARY });
         if bits > 8 {
             let mut decompress = Decompress::new_with_window_bits(false, bits);
@@ -309,7 +309,7 @@ fn compressed_frames_that_come_with_the_handshake_are_read() {
 }
 
 #[test]
-fn an_answer_that_does_not_fit_fails_the_handshake() {
+fn a_response_that_does_not_match_the_offer_fails_the_handshake() {
     for (answer, reason) in [
         ("permessage-deflate; x=1", "extension `permessage-deflate; x=1`: there is no parameter `x`"),
         ("permessage-deflate; client_max_window_bits=16", "value of `client_max_window_bits`"),
@@ -327,7 +327,7 @@ fn an_answer_that_does_not_fit_fails_the_handshake() {
     run(["--deflate-window-bits", "10", &url], "").fails_with(5, "at most 10 was asked for");
 }
 
-/// What a client asks for when it is refused.
+/// The extension that a client offers, and how it ends when the server does not agree to it.
 fn asked(args: &[&str]) -> (Option<String>, Finished) {
     let (port, peer) = one_connection(|mut stream| {
         let request = Head::read(&mut stream);
@@ -353,7 +353,7 @@ fn options_decide_what_a_client_offers() {
 }
 
 #[test]
-fn an_offer_in_a_header_of_the_user_s_is_sent_as_it_is_and_counts() {
+fn an_offer_in_a_header_option_is_sent_unchanged_and_counts() {
     let header = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9";
     let offer = asked(&["-H", header, "--deflate", "off"]).0;
     assert_eq!(offer.as_deref(), Some("permessage-deflate; server_max_window_bits=9"));
@@ -368,7 +368,7 @@ fn an_offer_in_a_header_of_the_user_s_is_sent_as_it_is_and_counts() {
     run(["-H", "Sec-WebSocket-Extensions: x-mine", &url], "").fails_with(5, "extension `x-mine`");
 }
 
-/// How a client sends this line when it may compress.
+/// The message as which a client sends this line when it may compress.
 fn sent(args: &[&str], line: &[u8]) -> Frame {
     let (url, peer) = server("permessage-deflate", |mut stream| {
         let message = hear(&mut stream);
@@ -380,7 +380,7 @@ fn sent(args: &[&str], line: &[u8]) -> Frame {
 }
 
 #[test]
-fn short_messages_and_those_that_do_not_get_shorter_leave_plain() {
+fn short_messages_and_incompressible_ones_are_sent_uncompressed() {
     assert_eq!(sent(&[], &[b'x'; 1023]).first, TEXT);
     assert_eq!(sent(&[], &[b'x'; 1024]).first, DEFLATED_TEXT);
     assert_eq!(sent(&["--deflate-threshold", "0"], b"xxxxxxxxxxxxxxxx").first, DEFLATED_TEXT);
@@ -393,7 +393,7 @@ fn short_messages_and_those_that_do_not_get_shorter_leave_plain() {
 }
 
 #[test]
-fn what_takes_turns_with_noise_is_compressed() {
+fn messages_that_alternate_with_noise_are_compressed() {
     let mirror = Serving::start(["ws-l:0", "mirror:"]);
     let noise: Vec<u8> = (0..3000).map(|_| rand::random()).collect();
     let compressed_of_50 = |first: u8| {
@@ -409,7 +409,7 @@ fn what_takes_turns_with_noise_is_compressed() {
 }
 
 #[test]
-fn a_long_message_leaves_in_compressed_fragments() {
+fn a_long_message_is_sent_in_compressed_fragments() {
     let line: Vec<u8> = prose().into_iter().cycle().take(200_000).collect();
     let (url, peer) = server("permessage-deflate", |mut stream| {
         let frames: Vec<_> = (0..4).map(|_| read_frame(&mut stream).expect("a frame")).collect();
@@ -447,7 +447,7 @@ fn damaged_data_is_refused_with_1007() {
 }
 
 #[test]
-fn final_blocks_behind_a_long_message_cost_no_more_than_in_a_short_one() {
+fn final_blocks_after_a_long_message_cost_no_more_than_after_a_short_one() {
     let mut compress = Compress::new(Compression::new(6), false);
     let mut bytes = Vec::with_capacity(1 << 20);
     compress.compress_vec(&vec![0; 60 << 20], &mut bytes, FlushCompress::Finish).expect("compressed");
@@ -490,7 +490,7 @@ fn reserved_bits_in_the_wrong_place_are_refused_with_1002() {
     }
 }
 
-/// Megabytes that the run has used at most.
+/// The most memory that the run has used, in MiB.
 pub fn peak(running: &Running) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("readable");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a size");
@@ -502,19 +502,19 @@ pub fn bomb() -> Vec<u8> {
     let mut compress = Compress::new(Compression::new(9), false);
     let mut out = Vec::with_capacity(1 << 20);
     compress.compress_vec(&vec![0; 64 << 20], &mut out, FlushCompress::Full).expect("compressed");
-    // What is behind a full flush refers to nothing before it.
+    // What follows a full flush refers to nothing before it.
     out.repeat(160)
 }
 
 #[test]
-fn a_bomb_is_refused_with_1009_before_it_goes_off() {
+fn a_decompression_bomb_is_refused_with_1009_before_it_is_inflated() {
     let bomb = bomb();
     assert!(bomb.len() < 11 << 20);
     let mirror = Serving::start(["ws-l:0", "mirror:", "--max-ws-message-length", "1m"]);
     let before = peak(&mirror.running);
     for _ in 0..3 {
         let (mut stream, _) = client(mirror.port, OFFER);
-        // It stops to read before all of it was written.
+        // The server stops reading before everything has been written.
         let _ = stream.write_all(&from_client(DEFLATED_BINARY, &bomb));
         assert_eq!(read_close(&mut stream), Some(1009));
     }
@@ -531,7 +531,7 @@ fn a_bomb_is_refused_with_1009_before_it_goes_off() {
 }
 
 #[test]
-fn what_is_left_of_a_bomb_is_given_back_though_its_sender_stays() {
+fn the_memory_of_a_decompression_bomb_is_freed_though_its_sender_stays() {
     let bomb = from_client(DEFLATED_BINARY, Zlib::new().deflate(&vec![0; 17 << 20]));
     for args in [&["ws-l:0", "mirror:"][..], &["ws-l:0", "--broadcast", "--deflate", "on"]] {
         let server = Serving::start(args.iter().copied().chain(["--max-ws-message-length", "16m"]));
@@ -550,7 +550,7 @@ fn what_is_left_of_a_bomb_is_given_back_though_its_sender_stays() {
 }
 
 #[test]
-fn the_limit_of_a_message_counts_its_bytes_as_they_are_when_it_is_plain() {
+fn the_limit_of_a_message_counts_uncompressed_bytes() {
     let mirror =
         Serving::start(["ws-l:0", "mirror:", "--max-ws-message-length", "3000", "--max-ws-frame-length", "2999"]);
     let (mut stream, _) = client(mirror.port, OFFER);
@@ -567,7 +567,7 @@ fn fifty_megabytes_pass_between_a_client_and_a_listener_of_ours() {
     let finished = run(["--deflate", "on", &mirror.url()], &line);
     finished.succeeds();
     assert!(finished.stdout == line, "{} bytes came back", finished.stdout.len());
-    // The plain message on both sides, and no second copy of it.
+    // Each side holds the uncompressed message once.
     let peak = peak(&mirror.running);
     assert!(peak < 200, "{peak} MB");
 }
@@ -604,7 +604,7 @@ fn frames_are_shown_as_they_are_on_the_wire() {
     peer.join().expect("served");
 }
 
-/// Kilobytes in memory while 500 clients are idle that have said a message each.
+/// The memory in KiB while 500 clients are idle, each of which has sent a message.
 fn idle_memory(deflate: &str) -> usize {
     let mirror = Serving::start(["ws-l:0", "mirror:", "--deflate", deflate]);
     let clients: Vec<_> = (0..500)

@@ -1,4 +1,4 @@
-//! How a session ends: what is waited for, what the close frames say, what the exit code tells.
+//! How a session ends: what it waits for, its close frames and its exit code.
 
 use crate::{
     peer::{Peer, websocket_server},
@@ -13,12 +13,12 @@ use std::{
     time::Duration,
 };
 
-/// A peer that takes its time. Nothing waits like this for something to happen.
+/// The delay of a slow peer. No test waits for an event with this.
 fn take_time(millis: u64) {
     thread::sleep(Duration::from_millis(millis));
 }
 
-/// Plays the server's part of the answer window: expects the ping and answers it.
+/// Expects the ping that a client sends after the end of its input, and answers it.
 #[track_caller]
 fn answer_ping(peer: &mut RawPeer) {
     let ping = peer.frame().expect("a ping");
@@ -33,12 +33,12 @@ fn read_all(mut stream: impl Read) -> String {
 }
 
 #[test]
-fn the_end_of_the_input_is_told_after_a_ping_has_come_back() {
+fn the_close_frame_after_the_end_of_input_waits_for_a_pong() {
     let (url, server) = raw_peer_server(|mut peer| {
         let (message, ping) = (peer.frame(), peer.frame().expect("a ping"));
         assert_eq!(message.map(|frame| frame.text()), Some("question".into()));
         assert_eq!(ping.first, PING);
-        // Longer than the linger time: only the pong starts it.
+        // Longer than the linger time, which starts with the pong.
         take_time(600);
         peer.send_text("answer");
         peer.send(PONG, ping.payload);
@@ -85,7 +85,7 @@ fn an_answer_that_takes_longer_than_the_pong_is_waited_for_with_linger() {
 }
 
 #[test]
-fn every_answer_starts_the_linger_time_anew() {
+fn every_reply_restarts_the_linger_time() {
     let (url, server) = raw_peer_server(|mut peer| {
         peer.frame();
         answer_ping(&mut peer);
@@ -101,7 +101,7 @@ fn every_answer_starts_the_linger_time_anew() {
 }
 
 #[test]
-fn a_server_that_has_nothing_to_say_is_left_when_its_pong_is_back() {
+fn a_server_that_sends_nothing_is_left_when_its_pong_has_come() {
     let (url, server) = raw_peer_server(|mut peer| {
         peer.frame();
         answer_ping(&mut peer);
@@ -138,13 +138,13 @@ fn a_server_of_ours_answers_after_a_delay_of_its_own() {
 }
 
 #[test]
-fn an_empty_input_still_hears_what_the_server_says_first() {
+fn with_empty_input_the_server_s_first_message_is_still_printed() {
     let server = Serving::start(["ws-l:0", "literal:welcome"]);
     assert_eq!(run([&server.url()], "").succeeds().out(), "welcome\n");
 }
 
 #[test]
-fn the_end_of_a_file_is_told_at_once() {
+fn the_close_frame_follows_the_end_of_a_file_at_once() {
     let folder = Folder::new("file-end");
     let file = folder.path("lines");
     std::fs::write(&file, "a\nb").expect("write");
@@ -160,7 +160,7 @@ fn the_end_of_a_file_is_told_at_once() {
 }
 
 #[test]
-fn what_is_said_after_our_close_frame_still_arrives() {
+fn messages_after_our_close_frame_still_arrive() {
     let (url, server) = raw_peer_server(|mut peer| {
         assert_eq!(peer.receive().payload, b"question");
         let close = peer.frame().expect("a close frame").close();
@@ -179,7 +179,7 @@ fn what_is_said_after_our_close_frame_still_arrives() {
 }
 
 #[test]
-fn a_peer_that_answers_the_close_frame_with_the_end_of_the_connection_is_fine() {
+fn a_peer_may_answer_the_close_frame_by_ending_the_connection() {
     let (url, server) = raw_peer_server(|mut peer| {
         peer.send_text("answer");
         assert_eq!(peer.receive().close().0, 1000);
@@ -190,7 +190,7 @@ fn a_peer_that_answers_the_close_frame_with_the_end_of_the_connection_is_fine() 
 }
 
 #[test]
-fn a_peer_that_never_answers_the_close_frame_is_given_up_after_the_close_timeout() {
+fn a_peer_that_never_answers_the_close_frame_times_out() {
     let (finish, over) = mpsc::channel::<()>();
     let (url, server) = raw_peer_server(move |mut peer| {
         peer.send_text("answer");
@@ -206,7 +206,7 @@ fn a_peer_that_never_answers_the_close_frame_is_given_up_after_the_close_timeout
 }
 
 #[test]
-fn a_peer_that_keeps_talking_after_our_close_frame_is_not_silent() {
+fn messages_after_our_close_frame_restart_the_close_timeout() {
     let (url, server) = raw_peer_server(|mut peer| {
         assert_eq!(peer.receive().close().0, 1000);
         for _ in 0..4 {
@@ -216,7 +216,7 @@ fn a_peer_that_keeps_talking_after_our_close_frame_is_not_silent() {
         peer.close(1000, "");
         peer.ends();
     });
-    // In all longer than the close timeout, which measures silence only.
+    // Longer than the close timeout in all; it measures the time without messages.
     let finished = run([&url, "--linger", "0", "--close-timeout", "1.2"], "");
     assert_eq!(finished.succeeds().out(), "more\nmore\nmore\nmore\n");
     server.join().expect("the server");
@@ -279,7 +279,7 @@ fn with_1_an_empty_input_waits_for_one_message() {
 }
 
 #[test]
-fn with_replies_the_session_ends_when_so_many_have_come() {
+fn with_replies_the_session_ends_after_that_many() {
     let (url, server) = websocket_server(|mut peer| {
         assert_eq!(peer.receive_text(), "go");
         peer.send_text("1");
@@ -315,7 +315,7 @@ fn too_few_replies_are_exit_9() {
 }
 
 #[test]
-fn with_u_nothing_is_printed_and_the_end_of_the_input_is_told_at_once() {
+fn with_u_nothing_is_printed_and_the_close_frame_follows_the_input_at_once() {
     let (url, server) = raw_peer_server(|mut peer| {
         peer.send_text("ignored");
         let opcodes: Vec<_> = (0..2).filter_map(|_| peer.frame()).map(|frame| frame.first).collect();
@@ -340,7 +340,7 @@ fn with_u_the_peer_s_pings_are_answered_and_its_close_frame_ends_the_session() {
 }
 
 #[test]
-fn with_big_u_the_input_is_not_touched() {
+fn with_capital_u_the_input_is_not_read() {
     let (url, server) = websocket_server(|mut peer| {
         peer.send_text("news");
         peer.close(1000, "");
@@ -356,7 +356,7 @@ fn with_big_u_the_input_is_not_touched() {
 }
 
 #[test]
-fn what_a_process_was_given_with_u_is_worked_off() {
+fn with_u_a_process_may_finish_its_input() {
     let folder = Folder::new("worked-off");
     let file = folder.path("out");
     let slow = format!("sh-c:while read line; do sleep 0.1; echo $line >>{file}; done");
@@ -373,7 +373,7 @@ fn the_status_of_a_process_counts_with_u_too() {
 }
 
 #[test]
-fn a_socket_s_unwanted_words_do_not_cost_it_what_it_was_sent() {
+fn with_u_a_socket_that_sends_something_still_gets_all_its_input() {
     let (port, server) = one_connection(|mut stream| {
         stream.write_all(b"unwanted greeting").expect("write");
         read_all(stream)
@@ -396,7 +396,7 @@ fn max_time_ends_the_run_with_exit_124() {
 }
 
 #[test]
-fn a_server_that_accepts_and_says_nothing_is_given_up_after_the_connect_timeout() {
+fn a_server_that_accepts_and_sends_nothing_times_out() {
     let (port, server) = one_connection(read_all);
     let finished = run([format!("ws://127.0.0.1:{port}/"), "--connect-timeout".into(), "0.5".into()], "");
     finished.fails_with(124, "to answer the WebSocket handshake").hints("--connect-timeout");
@@ -433,10 +433,10 @@ fn another_close_code_is_exit_8_and_its_reason_is_shown() {
 }
 
 #[test]
-fn a_peer_that_closes_and_reads_no_more_is_believed() {
+fn the_close_of_a_peer_that_reads_no_more_is_noticed() {
     let (finish, over) = mpsc::channel::<()>();
     let (url, server) = websocket_server(move |mut peer| {
-        // Meanwhile the sockets fill up.
+        // Long enough for the sockets' buffers to fill up.
         take_time(500);
         peer.close(4008, "too much");
         let _ = over.recv_timeout(LIMIT);
@@ -448,7 +448,7 @@ fn a_peer_that_closes_and_reads_no_more_is_believed() {
 }
 
 #[test]
-fn a_client_hears_that_a_server_behind_a_proxy_has_closed_and_reads_no_more() {
+fn the_close_of_a_server_that_reads_no_more_reaches_the_client_of_a_proxy() {
     let (finish, over) = mpsc::channel::<()>();
     let (url, server) = raw_peer_server(move |mut peer| {
         take_time(500);
@@ -465,7 +465,7 @@ fn a_client_hears_that_a_server_behind_a_proxy_has_closed_and_reads_no_more() {
     });
     let close = client.receive();
     assert_eq!(close.close(), (4008, "too much".into()));
-    // It still finishes what it is saying before it answers.
+    // The client may finish its messages before it answers.
     writing.join().expect("the writer");
     client.send(CLOSE, &close.payload);
     assert!(client.ends());
@@ -488,7 +488,7 @@ fn a_connection_lost_without_a_close_frame_is_exit_7_after_all_that_came() {
 }
 
 #[test]
-fn a_process_finishes_what_it_says_before_the_close_is_answered() {
+fn a_process_may_finish_its_output_before_the_close_is_answered() {
     let server = Serving::start(["ws-l:0", "sh-c:sort"]);
     assert_eq!(run([&server.url()], "b\na\n").succeeds().out(), "a\nb\n");
     let mut client = Peer::connect(server.port, "/");
@@ -501,7 +501,7 @@ fn a_process_finishes_what_it_says_before_the_close_is_answered() {
 }
 
 #[test]
-fn a_process_that_says_nothing_more_is_given_the_close_timeout() {
+fn a_process_that_does_not_end_gets_the_close_timeout() {
     let server = Serving::start(["ws-l:0", "sh-c:cat >&2; sleep 60", "--close-timeout", "0.3"]);
     let mut client = Peer::connect(server.port, "/");
     client.close(1000, "");
@@ -518,13 +518,14 @@ fn a_process_that_outlives_its_session_gets_a_hangup() {
     assert_eq!(client.receive_close().0, 1000);
     assert!(client.ends());
     server.running.signal("TERM");
-    // Its standard error is the server's, and ends when both have. What it had started is hung up too, which it may tell.
+    // The process shares the standard error of the server, which ends when both have ended. `sleep` gets the hangup too, and
+    // the shell may report that.
     let finished = server.running.finish();
     assert!(finished.stderr.ends_with("hung up\n"), "{finished:?}");
 }
 
 #[test]
-fn a_tcp_server_behind_a_tunnel_that_answers_only_after_the_end_is_heard() {
+fn a_tcp_server_behind_a_tunnel_may_answer_after_the_end() {
     let (port, server) = one_connection(|mut stream| {
         let mut heard = Vec::new();
         stream.read_to_end(&mut heard).expect("the end arrives");
@@ -542,7 +543,7 @@ fn a_tcp_server_behind_a_tunnel_that_answers_only_after_the_end_is_heard() {
 }
 
 #[test]
-fn a_tcp_server_behind_a_tunnel_that_ends_first_still_hears_the_rest() {
+fn a_tcp_server_behind_a_tunnel_that_ends_first_still_gets_the_rest() {
     let (port, server) = one_connection(|mut stream| {
         stream.write_all(b"greeting").expect("write");
         stream.shutdown(Shutdown::Write).expect("half-close");
@@ -573,11 +574,11 @@ fn bytes_to_bytes_pass_the_half_close_on() {
 }
 
 #[test]
-fn an_answer_is_heard_also_when_the_peer_takes_no_more() {
+fn an_answer_is_printed_even_when_the_peer_reads_no_more() {
     let (port, server) = one_connection(|mut stream| {
         stream.read_exact(&mut [0; 5]).expect("read");
         stream.write_all(b"too much").expect("write");
-        // What it leaves unread makes the system reset the connection.
+        // Closing a socket with unread data resets the connection.
     });
     let input = "x".repeat(8 << 20);
     let finished = run(["-", &format!("tcp:127.0.0.1:{port}")], &input);
@@ -674,14 +675,14 @@ fn a_client_behind_a_proxy_whose_server_is_lost_gets_close_1011() {
 }
 
 #[test]
-fn our_own_close_frame_says_what_the_options_say() {
+fn our_close_frame_has_the_code_and_reason_of_the_options() {
     let (url, server) = websocket_server(|mut peer| peer.receive_close());
     run([&url, "-E", "--close-status-code", "4123", "--close-reason", "that is all"], "").succeeds();
     assert_eq!(server.join().expect("the server"), (4123, "that is all".into()));
 }
 
 #[test]
-fn a_signal_makes_a_client_close_with_1001_and_still_hear_the_last_words() {
+fn a_signal_makes_a_client_close_with_1001_and_still_print_the_last_messages() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let (url, server) = raw_peer_server(|mut peer| {
             peer.send_text("ready");
@@ -721,7 +722,7 @@ fn a_signal_makes_a_server_close_all_its_clients_with_1001() {
 }
 
 #[test]
-fn a_client_that_never_answers_holds_a_server_up_for_the_grace_only() {
+fn a_client_that_never_answers_delays_a_server_s_end_by_the_grace_only() {
     let server = Serving::start(["ws-l:0", "mirror:", "--grace", "0.4"]);
     let mut client = RawPeer::connect(server.port, "/");
     client.send_text("ready");
@@ -780,7 +781,7 @@ fn the_client_of_a_process_that_fails_gets_its_output_and_close_1011() {
 }
 
 #[test]
-fn a_process_that_does_not_read_its_input_is_no_error() {
+fn a_process_that_does_not_read_its_input_causes_no_error() {
     let input = "line\n".repeat(200_000);
     assert_eq!(run(["-", "sh-c:exec <&-; echo hello"], &input).succeeds().out(), "hello\n");
     assert_eq!(run(["-", "exec:head", "--exec-args", "-n", "2"], &input).succeeds().out(), "line\nline\n");
@@ -822,7 +823,7 @@ fn a_slow_reader_of_our_output_loses_nothing() {
     let (url, server) = raw_peer_server(move |mut peer| {
         peer.send_bytes(encode_lines(COUNT));
         peer.close(1000, "");
-        // Several close timeouts, in which nobody reads.
+        // Nobody reads for several close timeouts.
         peer.stream().set_read_timeout(Some(Duration::from_millis(700))).expect("set a limit");
         let early: Option<Frame> = peer.frame();
         told.send(()).expect("the test waits");
@@ -842,7 +843,7 @@ fn a_slow_reader_of_our_output_loses_nothing() {
 }
 
 #[test]
-fn data_that_could_not_be_written_is_no_clean_close_for_its_sender() {
+fn the_sender_of_data_that_could_not_be_written_gets_close_1011() {
     let server = Serving::start(["ws-l:0", "writefile:/dev/full"]);
     run([server.url()], "lost\n").fails_with(8, "1011");
 }

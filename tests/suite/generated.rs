@@ -93,15 +93,13 @@ fn bash_completes_addresses_paths_and_options() {
         ("wsplice --expl", "--explain"),
     ] {
         let script = format!("compopt() {{ :; }}\n{}\n{CALL}", bash());
-        let Ok(output) = Command::new("bash").args(["-c", &script, "bash", typed]).output() else {
-            // A machine without bash has no use for its completion.
-            return;
-        };
+        let output = Command::new("bash").args(["-c", &script, "bash", typed]).output();
+        let output = output.expect("bash is installed, since this is about its completion");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), wanted, "{typed}: {output:?}");
     }
 }
 
-/// What bash does for a TAB behind `$1`.
+/// What bash does when TAB is pressed after `$1`.
 const CALL: &str = r#"
 COMP_LINE="$1" COMP_POINT=${#1}
 COMP_WORDS=($1)
@@ -125,7 +123,7 @@ fn available() -> impl Iterator<Item = &'static Entry> {
     table().filter(|entry| !matches!(entry.build, Build::Absent { .. }))
 }
 
-/// Pieces of text between white space and quotes.
+/// The words of a text, which white space and quotes separate.
 fn words(text: &str) -> Vec<&str> {
     text.split(|c: char| c.is_whitespace() || matches!(c, '\'' | '"')).filter(|word| !word.is_empty()).collect()
 }
@@ -139,7 +137,7 @@ fn manual() -> String {
         .replace("@EXIT@", &exit_codes())
 }
 
-/// The manual with roff's dashes and apostrophes as people write them.
+/// The manual with roff's escapes for dashes and apostrophes replaced.
 fn plain_manual() -> String {
     manual().replace("\\-", "-").replace("\\*(Aq", "'")
 }
@@ -148,7 +146,7 @@ fn options() -> String {
     let mut page = Vec::new();
     Man::new(command()).render_options_section(&mut page).expect("render");
     let mut text = String::from_utf8(page).expect("text");
-    // The headings of --help are parts of OPTIONS here, in the letters of --help.
+    // The headings of --help become subsections of OPTIONS, spelt as in --help.
     let command = command();
     for heading in command.get_arguments().filter_map(clap::Arg::get_help_heading) {
         text = text.replace(&format!("\n.SH \"{}\"\n", heading.to_uppercase()), &format!("\n.SS {heading}\n"));
@@ -157,7 +155,7 @@ fn options() -> String {
     without_prelude(&text)
 }
 
-/// roff starts every piece with a definition of the apostrophe; once is enough for a page.
+/// Without the definition of the apostrophe that every rendered piece starts with; a page needs it once.
 fn without_prelude(text: &str) -> String {
     let is_prelude = |line: &&str| line.contains(".ds Aq");
     text.lines().skip_while(is_prelude).collect::<Vec<_>>().join("\n").trim_end().to_owned()
@@ -216,17 +214,17 @@ fn overlay_names() -> Vec<&'static str> {
     names(available().filter(|entry| entry.build.is_overlay())).collect()
 }
 
-/// Addresses behind which a path stands.
+/// Addresses that take a path.
 fn path_names() -> Vec<&'static str> {
     names(available().filter(|entry| entry.arg.is_some_and(|arg| arg.starts_with("PATH")))).collect()
 }
 
-/// Addresses behind which nothing stands.
+/// Addresses that take no argument.
 fn complete_names() -> Vec<&'static str> {
     names(available().filter(|entry| entry.arg.is_none() && !entry.build.is_overlay())).collect()
 }
 
-/// Options that are followed by a value.
+/// Options that take a value.
 fn options_with_value(command: &clap::Command) -> Vec<String> {
     let with_value = command.get_opts().filter(|arg| arg.get_action().takes_values());
     let short_and_long = |arg: &clap::Arg| {

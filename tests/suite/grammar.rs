@@ -49,7 +49,7 @@ fn explain_shows_how_bytes_are_framed() {
 }
 
 #[test]
-fn explain_shows_that_clients_share_what_exists_once() {
+fn explain_shows_which_ends_clients_share() {
     let plan = explain(&["-s", "0"]);
     assert!(plan.starts_with("for each client of ws-listen:127.0.0.1:0\n"), "{plan}");
     assert!(
@@ -118,7 +118,7 @@ fn a_wrong_argument_gets_a_caret_too() {
 }
 
 #[test]
-fn a_bare_host_with_a_path_is_no_slip_however_much_it_looks_like_one() {
+fn a_bare_host_with_a_path_gets_no_suggestion_however_similar_to_an_address() {
     run(["ws1.invalid:8080/chat"], "").fails_with(3, "cannot resolve `ws1.invalid`");
     assert!(run(["--explain", "ws1:8080/chat"], "").succeeds().out().contains("ws://ws1:8080/chat"));
     run(["ws1:8080"], "").fails_with(2, "unknown address type `ws1`");

@@ -1,8 +1,8 @@
-//! Sockets of a service manager, where there is none. `tests/peers` has those that are there.
+//! Addresses for sockets that a service manager passes, without one. `tests/peers` has the tests with one.
 
 use crate::support::{Finished, Running, run, wsplice};
 
-/// Runs with these variables, and without those of whoever runs the tests.
+/// Runs with these variables in place of those of the environment.
 fn with(variables: &[(&str, &str)], address: &str) -> Finished {
     let mut command = wsplice([address, "mirror:"]);
     command.env_remove("LISTEN_FDS").env_remove("LISTEN_PID").env_remove("LISTEN_FDNAMES");
@@ -21,7 +21,7 @@ fn without_a_service_manager_the_error_says_how_to_start_it() {
 }
 
 #[test]
-fn sockets_of_another_process_are_left_alone() {
+fn sockets_of_another_process_are_not_used() {
     for variables in [&[("LISTEN_FDS", "1"), ("LISTEN_PID", "1")][..], &[("LISTEN_FDS", "1")]] {
         let finished = with(variables, "ws-u:tcp-listen-fd:3");
         finished.fails_with(3, "cannot listen on tcp-listen-fd:3: the sockets are for another process").hints("exec");
@@ -29,7 +29,7 @@ fn sockets_of_another_process_are_left_alone() {
 }
 
 #[test]
-fn numbers_that_are_never_handed_over_are_refused_at_once() {
+fn descriptors_that_are_never_passed_are_refused_at_once() {
     for number in ["0", "1", "2"] {
         let finished = run([format!("tcp-listen-fd:{number}"), "mirror:".into()], "");
         finished.fails_with(2, "start at 3").hints("stdio:");

@@ -1,4 +1,4 @@
-//! The upgrade and what belongs to it: headers, subprotocols, paths, plain requests, pings.
+//! The opening handshake: headers, subprotocols, paths, plain requests. And pings.
 
 use crate::{
     http::{Exchange, Head, http_server, switching_protocols, upgrade_request},
@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-/// The request that a client with these arguments sends.
+/// The opening handshake that a client with these arguments sends.
 #[track_caller]
 fn request_of(path: &str, args: &[&str]) -> Head {
     let (url, server) = websocket_server(|mut peer| {
@@ -41,7 +41,7 @@ fn the_request_is_what_the_rfc_asks_for_and_no_more() {
 }
 
 #[test]
-fn headers_are_one_value_a_flag_and_may_stand_anywhere() {
+fn each_header_option_takes_one_value_and_may_stand_anywhere() {
     let (url, server) = websocket_server(|mut peer| {
         peer.close(1000, "");
         peer.ends();
@@ -121,7 +121,7 @@ fn localhost_finds_a_server_that_listens_on_one_ip_version() {
 }
 
 #[test]
-fn a_ws_c_overlay_asks_for_its_url() {
+fn a_ws_c_overlay_requests_its_url() {
     let (port, server) = one_connection(|stream| {
         let mut peer = Peer::accept(stream);
         peer.close(1000, "");
@@ -186,7 +186,7 @@ fn server_headers_are_in_every_answer() {
 }
 
 #[test]
-fn a_plain_request_gets_426_with_a_sentence_and_the_connection_can_still_be_upgraded() {
+fn a_plain_request_gets_426_with_an_explanation_and_the_connection_can_still_be_upgraded() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let mut plain = Exchange::connect(server.port, "GET /page HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(plain.head.first(), "HTTP/1.1 426 Upgrade Required");
@@ -237,7 +237,7 @@ fn static_files_are_served_beside_the_websocket() {
 }
 
 #[test]
-fn a_client_that_sends_no_request_is_let_go_after_the_connect_timeout() {
+fn a_client_that_sends_no_request_is_closed_after_the_connect_timeout() {
     let server = Serving::start(["ws-l:0", "mirror:", "--connect-timeout", "0.4"]);
     let mut silent = server.connect();
     silent.write_all(b"GET / HT").expect("write");
@@ -263,7 +263,7 @@ fn path_query_and_subprotocol_travel_through_a_proxy() {
 }
 
 #[test]
-fn a_proxy_whose_url_has_a_path_asks_for_that_one() {
+fn a_proxy_whose_url_has_a_path_requests_that_one() {
     let (url, server) = websocket_server(|mut peer| {
         peer.receive_close();
         peer.head
@@ -330,7 +330,7 @@ fn a_peer_that_answers_no_ping_is_lost() {
 #[test]
 fn a_peer_that_answers_pings_is_kept() {
     let (url, server) = raw_peer_server(|mut peer| {
-        // Several ping timeouts.
+        // Longer than the ping timeout.
         for _ in 0..20 {
             let ping = peer.frame().expect("a ping");
             assert_eq!(ping.first, PING);
@@ -352,11 +352,11 @@ fn a_slow_reader_of_our_output_is_not_taken_for_a_lost_peer() {
         let writing = thread::spawn(move || {
             let piece = from_server(BINARY, [b'x'; 100_000]);
             (0..200).for_each(|_| writer.write_all(&piece).expect("write"));
-            // The answer to the ping stands behind all that.
+            // The pong comes after all that.
             writer.write_all(&from_server(PONG, b"")).expect("write");
             writer.write_all(&from_server(CLOSE, 1000_u16.to_be_bytes())).expect("write");
         });
-        // Nobody reads our output, so no pong is read for several ping timeouts.
+        // Nobody reads the client's output, so it reads no pong for more than two ping timeouts.
         thread::sleep(Duration::from_millis(1100));
         told.send(()).expect("the test waits");
         writing.join().expect("the writer");
@@ -443,7 +443,7 @@ fn every_refusal_has_a_content_length() {
 }
 
 #[test]
-fn a_long_message_leaves_in_fragments_in_both_roles() {
+fn a_long_message_is_sent_in_fragments_in_both_roles() {
     let payload = "x".repeat(150_000);
     let fragments = |peer: &mut RawPeer| {
         let frames: Vec<_> = (0..3).map(|_| peer.frame().expect("a frame")).collect();

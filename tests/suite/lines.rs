@@ -80,7 +80,7 @@ fn with_0_a_zero_byte_ends_a_line() {
 }
 
 #[test]
-fn what_a_socket_says_is_binary_unless_told_otherwise() {
+fn what_a_socket_sends_is_binary_unless_options_say_otherwise() {
     for (args, address, expected) in [
         (&[][..], "tcp:", vec![Message::binary("a\nb\n")]),
         (&["-t"], "tcp:", vec![Message::text("a"), Message::text("b")]),
@@ -102,7 +102,7 @@ fn what_a_socket_says_is_binary_unless_told_otherwise() {
 }
 
 #[test]
-fn what_a_socket_is_sent_has_nothing_behind_it_unless_it_is_lines() {
+fn a_socket_gets_messages_without_newlines_unless_it_has_lines() {
     for (address, expected) in [("tcp:", "onetwo\n"), ("lines:tcp:", "one\ntwo\n\n\n")] {
         let (port, server) = one_connection(|mut stream| {
             let mut heard = String::new();
@@ -133,7 +133,7 @@ fn with_one_line_newlines_inside_a_message_become_spaces() {
 }
 
 #[test]
-fn with_b_messages_are_printed_with_nothing_behind_them() {
+fn with_b_messages_are_printed_without_a_newline() {
     assert_eq!(
         printed(
             &["-b"],
@@ -210,7 +210,7 @@ fn messages_of_every_size_stay_whole() {
         let payload: Vec<u8> = (0..size).map(|i: u32| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
         let mut writer = client.writer();
         let bytes = from_client(BINARY, &payload);
-        // From a thread, as the mirror answers while it is still being sent to.
+        // From a thread, since the mirror answers before it has received everything.
         let writing = thread::spawn(move || writer.write_all(&bytes).expect("write"));
         let message = client.receive();
         writing.join().expect("the writer");
@@ -249,7 +249,7 @@ fn a_hundred_thousand_lines_come_back_in_order() {
 }
 
 #[test]
-fn a_long_message_leaves_no_memory_behind_while_its_session_lasts() {
+fn the_memory_of_a_long_message_is_freed_while_its_session_lasts() {
     for how in ["-b", "-t"] {
         let cat = Serving::start([how, "--deflate", "off", "ws-l:0", "exec:cat"]);
         let before = memory(&cat.running);
@@ -259,7 +259,7 @@ fn a_long_message_leaves_no_memory_behind_while_its_session_lasts() {
         while missing > 0 {
             missing -= peer.receive().payload.len();
         }
-        // Code that has run for the first time takes memory too.
+        // Code pages that were used for the first time take memory too.
         until_memory_is_back(&cat.running, before + (4 << 10));
     }
 }

@@ -1,4 +1,4 @@
-//! The room server: who hears what, in which order, and how it begins and ends.
+//! The room server: who receives what, in which order; and how it starts and ends.
 
 use crate::{
     http::{Exchange, Head, upgrade_request},
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// A room server on a free port. It sends no pings unless told to: each would start a peer's time limit anew.
+/// A room server on a free port. Without further options it sends no pings, since each would restart a peer's time limit.
 #[track_caller]
 pub fn rooms(args: &[&str]) -> Serving {
     Serving::start(["--broadcast", "ws-l:127.0.0.1:0", "--ping-interval", "0"].iter().chain(args))
@@ -31,7 +31,7 @@ pub fn measured(args: &[&str]) -> (Serving, u16) {
     (server, port.unwrap_or_else(|| panic!("no port in {line:?}")))
 }
 
-/// What a plain GET answers: head and body.
+/// The head and the body of the answer to a plain GET.
 pub fn get(port: u16, path: &str) -> (String, String) {
     let mut stream = connect(port);
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("ask");
@@ -41,7 +41,7 @@ pub fn get(port: u16, path: &str) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
-/// The value of one metric now.
+/// The current value of a metric.
 #[track_caller]
 pub fn metric(port: u16, name: &str) -> u64 {
     let (_, text) = get(port, "/metrics");
@@ -68,10 +68,10 @@ fn all_receive(members: &mut [Peer], message: &Message) {
     }
 }
 
-// Who hears what.
+// Who receives what.
 
 #[test]
-fn everybody_in_the_room_hears_a_message_the_sender_too() {
+fn all_members_of_a_room_receive_a_message_the_sender_too() {
     let server = rooms(&[]);
     let mut members: Vec<_> = (0..4).map(|_| Peer::connect(server.port, "/room")).collect();
     for sender in 0..4 {
@@ -150,7 +150,7 @@ fn the_room_is_the_request_target_byte_for_byte() {
     for (member, target) in members.iter_mut().zip(targets) {
         member.send_text(target);
     }
-    // Whoever heard another room's message would hear it in front of the second one of its own.
+    // A message of another room would come before the second one of its own.
     for (member, target) in members.iter_mut().zip(targets) {
         assert_eq!(member.receive_text(), target);
         member.send_text("done");
@@ -175,7 +175,8 @@ fn no_echo_leaves_the_sender_out() {
     assert_eq!(members[2].receive_text(), "two");
 }
 
-/// Every sender says so many messages at the same time; what each member heard comes back.
+/// All members send this many messages at the same time. Gives what each has received; `own` tells whether its own are part
+/// of that.
 fn chatter(server: &Serving, members: usize, messages: usize, own: bool) -> Vec<Vec<String>> {
     let start = Arc::new(Barrier::new(members));
     let threads: Vec<_> = (0..members)
@@ -198,7 +199,7 @@ fn chatter(server: &Serving, members: usize, messages: usize, own: bool) -> Vec<
 }
 
 #[test]
-fn all_members_hear_one_order_and_each_sender_keeps_its_own() {
+fn all_members_receive_one_order_and_each_sender_keeps_its_own() {
     let server = rooms(&[]);
     let heard = chatter(&server, 8, 1000, true);
     for (member, other) in heard.iter().enumerate() {
@@ -211,13 +212,13 @@ fn all_members_hear_one_order_and_each_sender_keeps_its_own() {
 }
 
 #[test]
-fn no_echo_leaves_each_sender_out_of_batches_that_many_share() {
+fn no_echo_leaves_each_sender_out_of_shared_batches() {
     let server = rooms(&["--no-echo"]);
     let heard = chatter(&server, 6, 1000, false);
     for (member, texts) in heard.iter().enumerate() {
         assert!(!texts.iter().any(|text| text.starts_with(&format!("{member} "))), "member {member} heard itself");
         for (other, heard_by_other) in heard.iter().enumerate() {
-            // Without their own words, any two members heard the same.
+            // Without the messages of both, any two members received the same.
             let of_both = |texts: &[String]| -> Vec<String> {
                 let is_own = |text: &String, of: usize| text.starts_with(&format!("{of} "));
                 texts.iter().filter(|text| !is_own(text, member) && !is_own(text, other)).cloned().collect()
@@ -228,7 +229,7 @@ fn no_echo_leaves_each_sender_out_of_batches_that_many_share() {
 }
 
 #[test]
-fn whoever_was_upgraded_misses_nothing_that_is_said_afterwards() {
+fn a_member_misses_nothing_that_is_sent_after_its_upgrade() {
     let server = rooms(&[]);
     let mut sender = Peer::connect(server.port, "/");
     for number in 0..300 {
@@ -241,7 +242,7 @@ fn whoever_was_upgraded_misses_nothing_that_is_said_afterwards() {
 }
 
 #[test]
-fn what_was_said_with_the_request_and_before_the_close_is_passed_on() {
+fn messages_sent_with_the_request_and_before_the_close_are_published() {
     let server = rooms(&[]);
     let mut listener = RawPeer::connect(server.port, "/early");
     let mut stream = server.connect();
@@ -284,7 +285,7 @@ fn any_origin_and_subprotocol_is_accepted_and_the_first_offer_chosen() {
 }
 
 #[test]
-fn a_plain_get_is_told_to_upgrade() {
+fn a_plain_get_gets_426() {
     let server = rooms(&[]);
     let (head, _) = get(server.port, "/room");
     assert!(head.starts_with("HTTP/1.1 426 "), "{head}");
@@ -304,7 +305,7 @@ fn pings_are_answered_with_their_payload() {
 // Listeners.
 
 #[test]
-fn it_tells_where_it_listens_also_when_nobody_watches_unless_it_is_to_be_quiet() {
+fn the_address_is_logged_without_v_but_not_with_q() {
     let server = rooms(&[]);
     let port = server.port;
     server.running.signal("TERM");
@@ -373,7 +374,7 @@ fn broadcast_alone_listens_on_port_8080_of_this_machine() {
 // The end.
 
 #[test]
-fn sigterm_tells_everybody_1001_and_ends_with_143() {
+fn sigterm_closes_all_members_with_1001_and_ends_with_143() {
     let server = rooms(&["--grace", "20"]);
     let mut members: Vec<_> = (0..10).map(|room| Peer::connect(server.port, &format!("/{}", room % 3))).collect();
     let port = server.port;
@@ -388,14 +389,14 @@ fn sigterm_tells_everybody_1001_and_ends_with_143() {
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "nobody new is let in");
 }
 
-/// The members' tasks and the one that accepts notice the signal in any order.
+/// Waits until nothing listens: the tasks of the members and of the listener notice a signal in any order.
 #[track_caller]
 fn until_refused(port: u16) {
     wait_for("the end of the listener", || TcpStream::connect(("127.0.0.1", port)).err());
 }
 
 #[test]
-fn while_it_drains_nobody_is_let_in_and_the_grace_ends_it() {
+fn while_it_drains_no_one_can_join_and_the_grace_ends_it() {
     let server = rooms(&["--grace", "1"]);
     let mut silent = RawPeer::connect(server.port, "/");
     let port = server.port;
@@ -408,7 +409,7 @@ fn while_it_drains_nobody_is_let_in_and_the_grace_ends_it() {
 }
 
 #[test]
-fn what_was_said_before_the_signal_is_heard_before_the_close() {
+fn messages_sent_before_the_signal_arrive_before_the_close() {
     let server = rooms(&[]);
     let (mut sender, mut other) = (Peer::connect(server.port, "/"), Peer::connect(server.port, "/"));
     let payload = vec![b'x'; 4 << 20];
@@ -422,7 +423,7 @@ fn what_was_said_before_the_signal_is_heard_before_the_close() {
 }
 
 #[test]
-fn our_own_client_takes_the_end_of_the_server_as_a_clean_end() {
+fn our_own_client_ends_cleanly_when_the_server_shuts_down() {
     let server = rooms(&[]);
     let mut client = Running::start(wsplice([&server.url(), "-v"]));
     client.error_line("HTTP/1.1 101");
@@ -433,7 +434,7 @@ fn our_own_client_takes_the_end_of_the_server_as_a_clean_end() {
 
 #[test]
 fn a_message_longer_than_the_backlog_reaches_all_of_a_large_room() {
-    // More members than tokio lets a task write to in one go.
+    // More members than tokio's cooperative budget lets a task write to in one poll.
     let server = rooms(&["--backlog", "64k"]);
     let mut members: Vec<_> = (0..200).map(|_| Peer::connect(server.port, "/large")).collect();
     let message = "x".repeat(100_000);

@@ -1,4 +1,4 @@
-//! The room server and members that misbehave: it stays up, the others notice nothing, and memory comes back.
+//! Members that break the rules: the room server goes on, other members notice nothing, and memory is freed.
 
 use crate::{
     http::upgrade_request,
@@ -13,21 +13,21 @@ use std::{
     thread,
 };
 
-/// Memory in use, in KiB, as the system sees it.
+/// The resident memory of a run, in KiB.
 pub fn memory(running: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("a status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// Waits until memory is back within a tenth, or 2 MiB, of what it was.
+/// Waits until the memory is at most a tenth, or 2 MiB, above what it was.
 #[track_caller]
 pub fn until_memory_is_back(running: &Running, before: u64) {
     let limit = before + (before / 10).max(2048);
     wait_for(&format!("a memory of {limit} KiB or less"), || (memory(running) <= limit).then_some(()));
 }
 
-/// A room of two that go on talking while a third misbehaves.
+/// Two members of a room who go on sending while a third breaks the rules.
 struct Others(Vec<Peer>);
 
 impl Others {
@@ -81,7 +81,7 @@ fn broken_fragments_and_control_frames_are_answered_with_1002() {
 }
 
 #[test]
-fn text_that_is_not_utf_8_is_answered_with_1007_and_nobody_hears_it() {
+fn text_that_is_not_utf_8_is_answered_with_1007_and_nobody_receives_it() {
     is_closed(&from_client(TEXT, b"\xff\xfe"), 1007);
     is_closed(&from_client(TEXT, b"\xed\xa0\x80"), 1007);
 }
@@ -95,7 +95,7 @@ fn a_frame_of_a_gigabyte_is_refused_at_its_header() {
 }
 
 #[test]
-fn a_gigabyte_in_a_frame_is_refused_and_costs_nothing() {
+fn a_gigabyte_in_a_frame_is_refused_and_takes_no_memory() {
     let server = rooms(&[]);
     let mut others = Others::enter(&server);
     let before = memory(&server.running);
@@ -113,17 +113,17 @@ fn a_gigabyte_in_a_frame_is_refused_and_costs_nothing() {
 }
 
 #[test]
-fn long_messages_cost_no_more_than_a_few_of_them_which_are_given_back() {
+fn long_messages_take_the_memory_of_a_few_which_is_freed() {
     long_messages_are_given_back(8);
 }
 
 #[test]
 #[ignore = "moves a gigabyte: tests/with-peers.sh"]
-fn a_gigabyte_in_messages_costs_no_more_than_a_few_of_them_which_are_given_back() {
+fn a_gigabyte_in_long_messages_takes_the_memory_of_a_few_which_is_freed() {
     long_messages_are_given_back(64);
 }
 
-/// A member sends so many messages of 16 MiB to itself.
+/// A member sends this many messages of 16 MiB to itself.
 #[track_caller]
 fn long_messages_are_given_back(count: usize) {
     let (server, metrics) = measured(&["--backlog", "2g"]);
@@ -148,7 +148,7 @@ fn long_messages_are_given_back(count: usize) {
 }
 
 #[test]
-fn members_that_are_stuck_cost_no_more_than_their_backlog_and_leave_nothing_behind() {
+fn members_that_are_stuck_take_no_more_memory_than_their_backlog_and_it_is_freed() {
     let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "1m", "--no-echo"]);
     let mut others = Others::enter(&server);
     others.0[0].send_text("still here");
@@ -157,7 +157,7 @@ fn members_that_are_stuck_cost_no_more_than_their_backlog_and_leave_nothing_behi
     let stuck: Vec<_> = (0..3).map(|_| RawPeer::connect(server.port, "/busy")).collect();
     let members: Vec<_> = (0..13).map(|_| RawPeer::connect(server.port, "/busy")).collect();
     let streams: Vec<_> = members.into_iter().map(|member| member.writer()).collect();
-    // All but the stuck read all the time, and three of them talk.
+    // All but the stuck members read all the time, and three of them send.
     let readers = streams.iter().map(|stream| {
         let mut stream = stream.try_clone().expect("clone");
         thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()))
@@ -171,7 +171,7 @@ fn members_that_are_stuck_cost_no_more_than_their_backlog_and_leave_nothing_behi
     });
     until_metric(metrics, "messages_received_total", 1 + 3 * 8000);
     assert!(metric(metrics, "messages_dropped_total") > 0, "nobody is stuck");
-    // A member for whom nothing waits takes a whole batch, which is long where the machine is busy; but it is counted.
+    // An empty backlog accepts any batch, and batches are long where the machine is busy; but the metric counts them.
     until_memory_is_back(&server.running, before + metric(metrics, "backlog_bytes") / 1024);
     for stream in streams {
         stream.shutdown(Shutdown::Both).expect("shut down");
@@ -183,7 +183,7 @@ fn members_that_are_stuck_cost_no_more_than_their_backlog_and_leave_nothing_behi
 }
 
 #[test]
-fn announced_messages_that_never_come_cost_nothing() {
+fn announced_messages_that_never_come_take_no_memory() {
     let server = rooms(&[]);
     let mut others = Others::enter(&server);
     others.notice_nothing();
@@ -202,7 +202,7 @@ fn announced_messages_that_never_come_cost_nothing() {
 }
 
 #[test]
-fn half_a_frame_and_then_nothing_more_is_a_member_lost() {
+fn a_member_that_ends_in_the_middle_of_a_frame_is_lost() {
     let (mut server, metrics) = measured(&["-v"]);
     let mut others = Others::enter(&server);
     let bytes = from_client(TEXT, b"never finished");
@@ -223,7 +223,7 @@ fn half_a_frame_and_then_nothing_more_is_a_member_lost() {
 }
 
 #[test]
-fn members_that_die_without_a_close_are_gone() {
+fn members_that_die_without_a_close_are_removed() {
     let (server, metrics) = measured(&[]);
     let mut others = Others::enter(&server);
     for round in 0..50 {
@@ -235,7 +235,7 @@ fn members_that_die_without_a_close_are_gone() {
         if round % 2 == 0 {
             dying.receive_text();
         }
-        // With its own words unread this is a reset.
+        // With its own message unread this resets the connection.
         drop(dying);
     }
     others.notice_nothing();
@@ -247,7 +247,7 @@ fn a_request_line_of_a_megabyte_is_refused() {
     let server = rooms(&[]);
     let mut others = Others::enter(&server);
     let mut stream = server.connect();
-    // It may answer and hang up before it has read it all.
+    // The server may answer and close before it has read everything.
     let _ = stream.write_all(upgrade_request(&format!("/{}", "a".repeat(1 << 20)), "").as_bytes());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
@@ -261,7 +261,7 @@ fn a_request_line_of_a_megabyte_is_refused() {
 }
 
 #[test]
-fn a_thousand_silent_connections_keep_nobody_out_and_are_ended() {
+fn a_thousand_silent_connections_keep_nobody_out_and_are_closed() {
     let server = rooms(&["--connect-timeout", "2"]);
     let mut others = Others::enter(&server);
     others.notice_nothing();
@@ -277,7 +277,7 @@ fn a_thousand_silent_connections_keep_nobody_out_and_are_ended() {
 }
 
 #[test]
-fn a_client_that_does_not_read_its_answer_does_not_stay() {
+fn a_client_that_does_not_read_its_response_is_closed() {
     let folder = Folder::new("room-long-file");
     let path = folder.path("long");
     std::fs::File::create(&path).and_then(|file| file.set_len(1 << 30)).expect("a file");
@@ -290,7 +290,7 @@ fn a_client_that_does_not_read_its_answer_does_not_stay() {
 }
 
 #[test]
-fn a_member_that_pings_for_ever_and_never_reads_costs_a_few_pongs() {
+fn a_member_that_pings_for_ever_and_never_reads_gets_a_few_pongs() {
     let (server, metrics) = measured(&[]);
     let mut others = Others::enter(&server);
     others.notice_nothing();
@@ -301,7 +301,7 @@ fn a_member_that_pings_for_ever_and_never_reads_costs_a_few_pongs() {
         pinging.send_bytes(&pings);
     }
     others.notice_nothing();
-    // Pings are answered while no more than 4 KiB wait; then only the last of them.
+    // Pings are answered while the backlog is at most 4 KiB; after that only the last one is.
     assert!(metric(metrics, "backlog_bytes") <= 4096 + 2 * 127, "{}", metric(metrics, "backlog_bytes"));
     let now = memory(&server.running);
     assert!(now < before + 4096, "{before} KiB before, {now} KiB now");
@@ -310,17 +310,17 @@ fn a_member_that_pings_for_ever_and_never_reads_costs_a_few_pongs() {
 }
 
 #[test]
-fn a_thousand_rooms_opened_and_left_leave_nothing_behind() {
+fn the_memory_of_a_thousand_rooms_is_freed() {
     rooms_leave_nothing_behind(1000);
 }
 
 #[test]
 #[ignore = "needs many descriptors: tests/with-peers.sh"]
-fn ten_thousand_rooms_opened_and_left_leave_nothing_behind() {
+fn the_memory_of_ten_thousand_rooms_is_freed() {
     rooms_leave_nothing_behind(10_000);
 }
 
-/// So many members enter a room each, and leave it.
+/// This many members join a room each, and leave it.
 #[track_caller]
 fn rooms_leave_nothing_behind(count: usize) {
     let (server, metrics) = measured(&[]);

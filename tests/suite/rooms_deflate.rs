@@ -1,4 +1,4 @@
-//! permessage-deflate in rooms: who is sent what, and that nobody suffers from what others agreed on.
+//! permessage-deflate in rooms: who is sent what; and that it does not affect members that have not agreed to it.
 
 use crate::{
     deflate::{
@@ -22,7 +22,7 @@ use std::{
     time::Instant,
 };
 
-/// What is answered to an ordinary offer.
+/// The answer to the offer that browsers send.
 const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn deflating(args: &[&str]) -> Serving {
     rooms(&[&["--deflate", "on"], args].concat())
 }
 
-/// One whole message, inflated without those before it by a peer with a window of so many bits.
+/// A whole message, inflated without those before it, with a window of this many bits.
 #[track_caller]
 fn inflated(deflated: &[u8], bits: u8) -> Vec<u8> {
     let (input, mut out) = ([deflated, &TAIL].concat(), Vec::new());
@@ -45,7 +45,7 @@ fn inflated(deflated: &[u8], bits: u8) -> Vec<u8> {
     out
 }
 
-/// A member, and the window that it agreed on.
+/// A member, and the bits of the window that it agreed on.
 struct Member {
     reader: BufReader<TcpStream>,
     bits: Option<u8>,
@@ -63,7 +63,7 @@ impl Member {
         Self { reader: BufReader::new(stream), bits: Some(15) }.settled()
     }
 
-    /// A member with a window of so many bits.
+    /// A member with a window of this many bits.
     #[track_caller]
     fn limited(server: &Serving, bits: u8) -> Self {
         let (stream, answer) = client(server.port, &format!("permessage-deflate; server_max_window_bits={bits}"));
@@ -71,7 +71,7 @@ impl Member {
         Self { reader: BufReader::new(stream), bits: Some(bits) }.settled()
     }
 
-    /// Its task runs. What is said before, but after the answer to its upgrade, comes plain.
+    /// Waits until its task runs: messages between the answer to its handshake and that come uncompressed.
     #[track_caller]
     fn settled(mut self) -> Self {
         self.say(PING, "");
@@ -92,7 +92,7 @@ impl Member {
         read_frame(&mut self.reader).expect("a frame")
     }
 
-    /// The next message as it was sent and as it is read: rooms cut nothing into fragments.
+    /// The next message as it was sent, which rooms do in one frame, and its payload inflated.
     #[track_caller]
     fn hear(&mut self) -> (Frame, Vec<u8>) {
         let frame = self.frame();
@@ -104,7 +104,7 @@ impl Member {
         (frame, plain)
     }
 
-    /// It is sent a message in this form, which reads as this.
+    /// Expects a message with this first byte and this payload, inflated.
     #[track_caller]
     fn hears(&mut self, first: u8, message: impl AsRef<[u8]>) -> Frame {
         let (frame, plain) = self.hear();
@@ -112,7 +112,7 @@ impl Member {
         frame
     }
 
-    /// It is closed with this code, and answers.
+    /// Expects a close frame with this code, and answers it.
     #[track_caller]
     fn is_closed(&mut self, code: u16) {
         let frame = self.frame();
@@ -122,7 +122,7 @@ impl Member {
     }
 }
 
-/// A room of two, one of whom takes compressed messages, that goes on talking while a third misbehaves.
+/// Two members of a room, one of whom takes compressed messages, who go on sending while a third breaks the rules.
 struct Others([Member; 2]);
 
 impl Others {
@@ -141,7 +141,7 @@ impl Others {
 }
 
 #[test]
-fn rooms_agree_to_it_only_where_they_are_told_to() {
+fn rooms_agree_to_compression_only_with_deflate_on() {
     for args in [&[][..], &["--deflate", "auto"], &["--deflate", "off"]] {
         let server = rooms(args);
         assert_eq!(client(server.port, OFFER).1, None, "{args:?}");
@@ -157,14 +157,14 @@ fn rooms_agree_to_it_only_where_they_are_told_to() {
 }
 
 #[test]
-fn everybody_hears_everything_and_compressed_only_who_agreed_to_it() {
+fn all_members_receive_everything_compressed_only_if_they_agreed_to_it() {
     let server = deflating(&[]);
     let mut plain = [Member::plain(&server), Member::plain(&server)];
     let mut deflating = [Member::deflating(&server), Member::deflating(&server), Member::deflating(&server)];
     let noise: Vec<u8> = (0..3000).map(|_| rand::random()).collect();
     let long = prose().repeat(100);
     let mut bodies = Vec::new();
-    // What is said, and the first byte of its form for those who take it compressed.
+    // The kind and payload of a message, and its first byte for members that take compressed ones.
     let messages = [
         (TEXT, prose(), DEFLATED_TEXT),
         (BINARY, prose(), DEFLATED_BINARY),
@@ -178,7 +178,7 @@ fn everybody_hears_everything_and_compressed_only_who_agreed_to_it() {
         (TEXT, prose(), DEFLATED_TEXT),
     ];
     for (first, message, deflated_first) in &messages {
-        // Said by one who may compress, compressed and plain, and by one who may not.
+        // Sent compressed, sent uncompressed by a member that may compress, and sent by one that may not.
         deflating[0].say(first | 0x40, Zlib::new().deflate(message));
         deflating[1].say(*first, message);
         plain[0].say(*first, message);
@@ -194,7 +194,7 @@ fn everybody_hears_everything_and_compressed_only_who_agreed_to_it() {
 }
 
 #[test]
-fn options_of_compression_hold_in_rooms() {
+fn compression_options_apply_to_rooms() {
     let server = deflating(&["--deflate-threshold", "0", "--deflate-level", "9"]);
     let mut member = Member::deflating(&server);
     member.say(TEXT, [b'x'; 16]);
@@ -225,7 +225,7 @@ fn fragments_of_a_compressed_message_become_one_with_a_ping_answered_in_between(
 }
 
 #[test]
-fn what_was_said_compressed_with_the_request_is_heard() {
+fn a_compressed_message_sent_with_the_request_is_published() {
     let server = deflating(&[]);
     let mut listener = Member::plain(&server);
     let mut stream = connect(server.port);
@@ -236,8 +236,8 @@ fn what_was_said_compressed_with_the_request_is_heard() {
     assert_eq!(read_frame(&mut stream), Some(Frame { first: TEXT, masked: false, payload: "Hello".into() }));
 }
 
-/// Members with and without compression each say so many messages, long ones and short ones, all at the same time. What
-/// each heard comes back.
+/// Members with and without compression each send this many messages, long ones and short ones, all at the same time. Gives
+/// what each has received.
 fn chatter(server: &Serving, members: usize, messages: usize, echo: bool) -> Vec<Vec<String>> {
     let start = Arc::new(Barrier::new(members));
     let threads = (0..members).map(|sender| {
@@ -268,7 +268,7 @@ fn chatter(server: &Serving, members: usize, messages: usize, echo: bool) -> Vec
 }
 
 #[test]
-fn all_hear_one_order_whether_compressed_or_not() {
+fn all_members_receive_one_order_whether_compressed_or_not() {
     let heard = chatter(&deflating(&[]), 6, 300, true);
     for (member, texts) in heard.iter().enumerate() {
         assert!(*texts == heard[0], "member {member} heard another order than member 0");
@@ -296,9 +296,9 @@ fn no_echo_leaves_each_sender_out_whether_compressed_or_not() {
 }
 
 #[test]
-fn a_member_whose_window_is_smaller_is_sent_what_it_can_read() {
+fn a_member_with_a_smaller_window_is_sent_what_it_can_read() {
     let noise: Vec<u8> = (0..600).map(|_| rand::random()).collect();
-    // Compressed with a larger window it would refer back too far for a small one.
+    // Compressed with a large window it refers back further than a small one reaches.
     let message = [&noise[..], &[0; 600], &noise].concat();
     let server = deflating(&[]);
     let mut sender = Member::deflating(&server);
@@ -310,7 +310,7 @@ fn a_member_whose_window_is_smaller_is_sent_what_it_can_read() {
         member.say(DEFLATED_TEXT, HELLO);
         sender.hears(TEXT, "Hello");
     }
-    // Where no window is larger all are sent the same.
+    // Where no window is larger, all members are sent the same.
     let server = deflating(&["--deflate-window-bits", "9"]);
     let mut members = [8, 9].map(|bits| Member::limited(&server, bits));
     members[1].say(BINARY, &message);
@@ -319,7 +319,7 @@ fn a_member_whose_window_is_smaller_is_sent_what_it_can_read() {
 }
 
 #[test]
-fn a_bomb_closes_its_sender_with_1009_and_the_others_notice_nothing() {
+fn a_decompression_bomb_closes_its_sender_with_1009_and_the_others_notice_nothing() {
     let server = deflating(&["--max-ws-message-length", "1m"]);
     let mut others = Others::enter(&server);
     others.notice_nothing();
@@ -330,7 +330,7 @@ fn a_bomb_closes_its_sender_with_1009_and_the_others_notice_nothing() {
         thread::scope(|scope| {
             let mut stream = sender.stream().try_clone().expect("clone");
             let bomb = &bomb;
-            // The connection may end before all of it was read.
+            // The connection may end before everything was read.
             scope.spawn(move || stream.write_all(bomb));
             others.notice_nothing();
             let close = std::iter::from_fn(|| read_frame(&mut sender.reader)).find(|frame| frame.first == CLOSE);
@@ -379,14 +379,14 @@ fn reserved_bits_that_were_not_agreed_on_close_their_sender_with_1002_and_the_ot
         sender.is_closed(1002);
         others.notice_nothing();
     }
-    // An offer alone is no agreement.
+    // An offer that was not accepted does not count.
     let server = rooms(&[]);
     let mut sender = Member { reader: BufReader::new(client(server.port, OFFER).0), bits: None };
     sender.say(DEFLATED_TEXT, HELLO);
     sender.is_closed(1002);
 }
 
-/// A message of 256 KiB of which half is left when it is compressed.
+/// A message of 256 KiB that compresses to half of that.
 fn half_noise() -> Vec<u8> {
     let mut message = vec![0; 256 << 10];
     for chunk in message[..128 << 10].chunks_exact_mut(8) {
@@ -395,7 +395,7 @@ fn half_noise() -> Vec<u8> {
     message
 }
 
-/// A room in which one who takes compressed messages reads nothing.
+/// A room in which a member that takes compressed messages reads nothing.
 struct Stuck {
     server: Serving,
     metrics: u16,
@@ -413,14 +413,14 @@ impl Stuck {
         Self { server, metrics, slow, sender, message: half_noise() }
     }
 
-    /// Checks a message of the sender's and gives its number.
+    /// Checks a message of the sender and gives its number.
     #[track_caller]
     fn checked(&self, plain: &[u8]) -> u32 {
         assert!(plain[4..] == self.message[4..], "{} bytes", plain.len());
         number(plain)
     }
 
-    /// Talks until the metric says that enough has happened; tells how often.
+    /// Sends messages until the metric is at least this; gives how many it sent.
     #[track_caller]
     fn talk_until(&mut self, name: &str, least: u64) -> u32 {
         let (end, mut frame) = (Instant::now() + LIMIT, Numbered::of(&self.message));
@@ -436,7 +436,7 @@ impl Stuck {
         0
     }
 
-    /// What the slow one hears next.
+    /// The number of the next message that the slow member receives.
     #[track_caller]
     fn late(&mut self) -> u32 {
         let (frame, plain) = self.slow.hear();
@@ -444,7 +444,7 @@ impl Stuck {
         self.checked(&plain)
     }
 
-    /// Says one more, which the slow one hears next.
+    /// Sends one more message, which must be the next that the slow member receives.
     #[track_caller]
     fn has_caught_up(mut self) {
         let mut frame = Numbered::of(&self.message);
@@ -482,7 +482,7 @@ fn the_newest_compressed_messages_of_a_slow_member_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_slow_member_is_closed_with_1013_behind_whole_compressed_messages() {
+fn a_slow_member_is_closed_with_1013_after_whole_compressed_messages() {
     let mut room = Stuck::new("disconnect");
     room.talk_until("slow_disconnects_total", 1);
     let mut expected = 0;

@@ -1,4 +1,4 @@
-//! The room server's limits: who may enter, how much may wait for whom, and what is counted and told.
+//! The room server: its limits, who may join, its metrics and its log.
 
 use crate::{
     http::{Exchange, upgrade_request},
@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-/// Sends an opening handshake; gives the status of the answer, and the answer.
+/// Sends an opening handshake. Gives the status of the answer, and the answer.
 fn ask(port: u16, target: &str, headers: &str) -> (u16, Exchange) {
     let answer = Exchange::connect(port, &upgrade_request(target, headers));
     (answer.head.status(), answer)
@@ -28,10 +28,10 @@ fn until_let_in(port: u16, target: &str) -> Peer {
     })
 }
 
-// How many.
+// Numbers.
 
 #[test]
-fn no_more_rooms_than_allowed_and_a_place_is_free_again_when_one_is_empty() {
+fn rooms_are_limited_and_an_empty_one_makes_place_for_another() {
     let server = rooms(&["--max-rooms", "2"]);
     let (first, second) = (Peer::connect(server.port, "/1"), Peer::connect(server.port, "/2"));
     assert_eq!(ask(server.port, "/3", "").0, 503);
@@ -41,7 +41,7 @@ fn no_more_rooms_than_allowed_and_a_place_is_free_again_when_one_is_empty() {
 }
 
 #[test]
-fn no_more_members_of_a_room_than_allowed() {
+fn members_of_a_room_are_limited() {
     let mut server = rooms(&["--max-per-room", "2"]);
     let _members = [Peer::connect(server.port, "/full"), Peer::connect(server.port, "/full")];
     assert_eq!(ask(server.port, "/full", "").0, 503);
@@ -51,7 +51,7 @@ fn no_more_members_of_a_room_than_allowed() {
 }
 
 #[test]
-fn clients_that_come_at_once_do_not_exceed_a_limit_together() {
+fn clients_that_join_at_the_same_time_do_not_exceed_a_limit() {
     let server = rooms(&["--max-per-room", "5", "--max-rooms", "1"]);
     let port = server.port;
     let threads: Vec<_> = (0..40).map(|_| thread::spawn(move || ask(port, "/", ""))).collect();
@@ -61,7 +61,7 @@ fn clients_that_come_at_once_do_not_exceed_a_limit_together() {
 }
 
 #[test]
-fn no_more_members_from_one_address_than_allowed() {
+fn members_from_one_address_are_limited() {
     let server = rooms(&["--max-per-address", "2"]);
     let first = Peer::connect(server.port, "/1");
     let _second = Peer::connect(server.port, "/2");
@@ -103,7 +103,7 @@ fn connections_beyond_the_cap_wait_until_one_ends() {
 }
 
 #[test]
-fn a_message_that_is_too_long_closes_its_sender_with_1009_and_nobody_hears_it() {
+fn a_message_that_is_too_long_closes_its_sender_with_1009_and_nobody_receives_it() {
     let server = rooms(&["--max-ws-message-length", "1000"]);
     let (mut sender, mut other) = (Peer::connect(server.port, "/"), Peer::connect(server.port, "/"));
     sender.send_text(&"x".repeat(1000));
@@ -116,7 +116,7 @@ fn a_message_that_is_too_long_closes_its_sender_with_1009_and_nobody_hears_it() 
 }
 
 #[test]
-fn more_members_than_a_shell_s_descriptors_find_a_place() {
+fn a_soft_limit_on_open_files_does_not_limit_the_members() {
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice")]);
     command.args(["--broadcast", "ws-l:127.0.0.1:0", "--stdout-announce-listening-ports"]);
@@ -129,14 +129,14 @@ fn more_members_than_a_shell_s_descriptors_find_a_place() {
 }
 
 #[test]
-fn limits_that_would_let_nobody_in_are_errors() {
+fn limits_of_zero_are_errors() {
     for option in ["--max-rooms", "--max-per-room", "--max-per-address", "--conncap", "--backlog"] {
         run(["--broadcast", "ws-l:127.0.0.1:0", option, "0"], "").fails_with(2, option);
     }
 }
 
 #[test]
-fn the_health_check_is_answered_beside_the_metrics_when_there_are_all_connections_that_may_be() {
+fn the_health_check_on_the_metrics_port_works_at_the_connection_limit() {
     let (server, metrics) = measured(&["--conncap", "1"]);
     let _member = Peer::connect(server.port, "/");
     let mut waiting = server.connect();
@@ -145,7 +145,7 @@ fn the_health_check_is_answered_beside_the_metrics_when_there_are_all_connection
     run(["--healthcheck", &format!("http://127.0.0.1:{metrics}/healthz")], "").succeeds();
 }
 
-// Where and who.
+// Paths, origins and credentials.
 
 #[test]
 fn only_targets_below_the_prefix_are_rooms() {
@@ -166,7 +166,7 @@ fn only_targets_below_the_prefix_are_rooms() {
 }
 
 #[test]
-fn origins_are_checked_when_asked_for() {
+fn allow_origin_and_same_origin_check_origins() {
     let server = rooms(&["--allow-origin", "https://a.example", "--allow-origin", "https://b.example"]);
     let from = |server: &Serving, origin: &str| ask(server.port, "/", &format!("Origin: {origin}\r\n")).0;
     assert_eq!(from(&server, "https://a.example"), 101);
@@ -181,7 +181,7 @@ fn origins_are_checked_when_asked_for() {
 }
 
 #[test]
-fn an_origin_that_no_browser_sends_is_an_error() {
+fn an_origin_that_no_browser_would_send_is_an_error() {
     for (origin, meant) in [
         ("https://a.example/", "https://a.example"),
         ("a.example:8080", "https://a.example:8080"),
@@ -205,7 +205,7 @@ fn two_origins_and_a_body_are_refused() {
 }
 
 #[test]
-fn a_token_is_not_shown_in_any_header() {
+fn a_token_is_hidden_in_every_logged_header() {
     let folder = Folder::new("room-shown-token");
     let file = folder.path("tokens");
     std::fs::write(&file, "s3cret\n").expect("write");
@@ -224,7 +224,7 @@ fn www_authenticate(answer: &Exchange) -> String {
 }
 
 #[test]
-fn a_password_is_demanded_when_asked_for() {
+fn require_basic_auth_demands_a_password() {
     let folder = Folder::new("room-passwords");
     let file = folder.path("users");
     std::fs::write(&file, "# who may enter\n\nme:secret\nyou:pass:word\n").expect("write");
@@ -240,7 +240,7 @@ fn a_password_is_demanded_when_asked_for() {
 }
 
 #[test]
-fn a_token_is_demanded_when_asked_for_and_is_no_part_of_the_room() {
+fn require_token_demands_a_token_which_is_not_part_of_the_room() {
     let folder = Folder::new("room-tokens");
     let file = folder.path("tokens");
     std::fs::write(&file, "first+token\nsecond\n").expect("write");
@@ -262,7 +262,7 @@ fn a_token_is_demanded_when_asked_for_and_is_no_part_of_the_room() {
 }
 
 #[test]
-fn a_file_of_secrets_that_cannot_be_read_is_an_error_at_the_start() {
+fn a_file_of_secrets_that_cannot_be_read_is_an_error_at_startup() {
     run(["--broadcast", "ws-l:127.0.0.1:0", "--require-token", "/nonexistent/file"], "")
         .fails_with(2, "cannot read /nonexistent/file");
     run(["--broadcast", "ws-l:127.0.0.1:0", "--require-basic-auth", "/dev/null"], "").fails_with(2, "names nobody");
@@ -271,7 +271,7 @@ fn a_file_of_secrets_that_cannot_be_read_is_an_error_at_the_start() {
 // Health and metrics.
 
 #[test]
-fn it_says_that_it_is_well() {
+fn healthz_and_the_health_check_agree() {
     let server = rooms(&["--require-token", "/proc/self/cmdline", "--room-prefix", "/rooms"]);
     let (head, body) = get(server.port, "/healthz");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -285,7 +285,7 @@ fn it_says_that_it_is_well() {
 }
 
 #[test]
-fn the_metrics_count_what_happened() {
+fn the_metrics_count_connections_messages_and_bytes() {
     let (server, metrics) = measured(&[]);
     let mut members: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/a")).collect();
     let mut other = Peer::connect(server.port, "/b");
@@ -318,7 +318,7 @@ fn the_metrics_count_what_happened() {
 }
 
 #[test]
-fn without_an_echo_a_sender_is_not_counted_as_a_hearer() {
+fn with_no_echo_the_sender_is_not_counted_as_a_receiver() {
     let (server, metrics) = measured(&["--no-echo"]);
     let mut members: Vec<_> = (0..3).map(|_| Peer::connect(server.port, "/")).collect();
     members[0].send_text("hello");
@@ -364,7 +364,7 @@ fn the_metrics_are_well_formed() {
 }
 
 #[test]
-fn a_port_of_metrics_that_is_taken_is_an_error_at_the_start() {
+fn a_metrics_port_in_use_is_an_error_at_startup() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
     let port = taken.local_addr().expect("address").port().to_string();
     run(["--broadcast", "ws-l:127.0.0.1:0", "--metrics", &port], "").fails_with(3, "cannot listen");
@@ -373,7 +373,7 @@ fn a_port_of_metrics_that_is_taken_is_an_error_at_the_start() {
 // Log lines.
 
 #[test]
-fn joins_and_leaves_are_told_with_v() {
+fn joins_and_leaves_are_logged_with_v() {
     let mut server = rooms(&["-v"]);
     let mut member = Peer::connect(server.port, "/room?x");
     let peer = member.local_addr();
@@ -387,7 +387,7 @@ fn joins_and_leaves_are_told_with_v() {
 }
 
 #[test]
-fn what_a_client_sends_cannot_steer_the_terminal_that_shows_the_log() {
+fn a_client_cannot_send_control_sequences_to_the_terminal_with_the_log() {
     let mut server = rooms(&["-v"]);
     // U+009B begins a terminal's commands, as ESC [ does.
     let mut member = Peer::connect_with(server.port, "/\u{9b}31m", "Referer: a\tb\u{9b}2J\r\n");
@@ -397,7 +397,7 @@ fn what_a_client_sends_cannot_steer_the_terminal_that_shows_the_log() {
 }
 
 #[test]
-fn every_line_is_json_when_asked_for() {
+fn with_log_format_json_every_line_is_json() {
     for verbose in ["-v", "-vv"] {
         let server = Serving::start([
             "--broadcast",
@@ -470,7 +470,7 @@ fn a_member_that_answers_no_ping_is_dropped_and_one_that_does_stays() {
 }
 
 #[test]
-fn the_limit_of_pings_can_be_set_alone() {
+fn the_ping_timeout_can_be_set_alone_in_rooms() {
     let server = rooms(&["--ping-timeout", "10"]);
     Peer::connect(server.port, "/");
     run(["--ping-timeout", "10", "ws://127.0.0.1:1/"], "").fails_with(2, "--ping-interval");

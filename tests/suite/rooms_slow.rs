@@ -1,4 +1,4 @@
-//! The room server and members that take their messages too slowly, by policy.
+//! Members that read too slowly, under each policy of `--slow`.
 
 use crate::{
     raw::{BINARY, CLOSE, Frame, PING, PONG, RawPeer, close_payload, from_client},
@@ -41,7 +41,7 @@ fn stuck(port: u16, target: &str) -> RawPeer {
     RawPeer::connect(port, target)
 }
 
-/// Says numbered messages of a MiB until the metric says that enough has happened; how many it said.
+/// Sends numbered messages of a MiB until the metric is at least this; gives how many it sent.
 #[track_caller]
 fn talk_until(sender: &mut RawPeer, others: &mut [RawPeer], metrics: u16, name: &str, least: u64) -> u32 {
     let end = Instant::now() + LIMIT;
@@ -68,7 +68,7 @@ pub fn number(payload: &[u8]) -> u32 {
 }
 
 #[test]
-fn a_slow_member_is_closed_with_1013_behind_what_it_can_still_read() {
+fn a_slow_member_is_closed_with_1013_after_what_it_can_still_read() {
     let (mut server, metrics) = measured(&["--backlog", "1m"]);
     let mut slow = stuck(server.port, "/");
     let mut others = [RawPeer::connect(server.port, "/"), RawPeer::connect(server.port, "/")];
@@ -92,7 +92,7 @@ fn a_slow_member_is_closed_with_1013_behind_what_it_can_still_read() {
 }
 
 #[test]
-fn a_member_that_never_reads_at_all_is_gone_soon() {
+fn a_member_that_never_reads_is_soon_removed() {
     let (server, metrics) = measured(&["--backlog", "100k"]);
     let _slow = stuck(server.port, "/");
     let mut sender = RawPeer::connect(server.port, "/");
@@ -101,7 +101,7 @@ fn a_member_that_never_reads_at_all_is_gone_soon() {
 }
 
 #[test]
-fn the_oldest_messages_of_a_slow_member_are_dropped_when_asked_for() {
+fn with_drop_oldest_the_oldest_messages_of_a_slow_member_are_dropped() {
     let (mut server, metrics) = measured(&["--slow", "drop-oldest", "--backlog", "3m"]);
     let mut slow = stuck(server.port, "/");
     let mut sender = RawPeer::connect(server.port, "/");
@@ -119,7 +119,7 @@ fn the_oldest_messages_of_a_slow_member_are_dropped_when_asked_for() {
 }
 
 #[test]
-fn the_newest_messages_of_a_slow_member_are_dropped_when_asked_for() {
+fn with_drop_newest_the_newest_messages_of_a_slow_member_are_dropped() {
     let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "3m"]);
     let mut slow = stuck(server.port, "/");
     let mut sender = RawPeer::connect(server.port, "/");
@@ -134,7 +134,7 @@ fn the_newest_messages_of_a_slow_member_are_dropped_when_asked_for() {
 }
 
 #[test]
-fn a_room_waits_for_its_slow_member_when_asked_to_and_nobody_loses_anything() {
+fn with_block_a_room_waits_for_its_slow_member_and_nothing_is_lost() {
     let (server, metrics) = measured(&["--slow", "block", "--backlog", "1m"]);
     let mut slow = stuck(server.port, "/");
     let mut other = RawPeer::connect(server.port, "/");
@@ -150,7 +150,7 @@ fn a_room_waits_for_its_slow_member_when_asked_to_and_nobody_loses_anything() {
         thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&other.receive().payload), expected))),
         thread::spawn(move || (0..60).for_each(|expected| assert_eq!(number(&sender.receive().payload), expected))),
     ];
-    // It is held up when a MiB waits, and other rooms are not.
+    // The room is blocked when its backlog is over a MiB; other rooms are not.
     until_metric_is_above(metrics, "backlog_bytes", BIG as u64);
     let mut elsewhere = RawPeer::connect(server.port, "/elsewhere");
     elsewhere.send_text("hello");
@@ -165,7 +165,7 @@ fn a_room_waits_for_its_slow_member_when_asked_to_and_nobody_loses_anything() {
 }
 
 #[test]
-fn a_room_goes_on_when_the_member_that_held_it_up_leaves_again_and_again() {
+fn a_room_goes_on_each_time_a_member_that_blocked_it_leaves() {
     let server = rooms(&["--slow", "block", "--backlog", "64k"]);
     let mut sender = RawPeer::connect(server.port, "/");
     let mut saying = sender.writer();
@@ -176,7 +176,7 @@ fn a_room_goes_on_when_the_member_that_held_it_up_leaves_again_and_again() {
         let mut slow = stuck(server.port, "/");
         thread::scope(|scope| {
             scope.spawn(|| (0..2).for_each(|_| saying.write_all(message.with(round)).expect("say")));
-            // Half of them read it all, which ends the wait too.
+            // Half of them read everything, which unblocks the room too.
             if round % 2 == 0 {
                 assert_eq!((number(&slow.receive().payload), number(&slow.receive().payload)), (round, round));
             } else {
@@ -191,12 +191,13 @@ fn a_room_goes_on_when_the_member_that_held_it_up_leaves_again_and_again() {
 }
 
 #[test]
-fn pings_go_on_while_a_room_is_held_up_and_only_the_stuck_member_is_given_up() {
+fn pings_go_on_while_a_room_is_blocked_and_only_the_stuck_member_is_removed() {
     let (server, metrics) =
         measured(&["--slow", "block", "--backlog", "1m", "--ping-interval", "0.1", "--ping-timeout", "2"]);
     let members = [RawPeer::connect(server.port, "/"), RawPeer::connect(server.port, "/")];
     let _stuck = stuck(server.port, "/");
-    // Enough to be held up until the stuck member is given up. Each member writes on one thread, pongs between messages.
+    // Enough messages to block the room until the stuck member is removed. Each member writes on a thread of its own, pongs
+    // between messages.
     let threads = members.into_iter().enumerate().map(|(number, mut member)| {
         let mut writer = member.writer();
         let (pongs, pinged) = mpsc::channel::<Vec<u8>>();
@@ -236,7 +237,7 @@ fn pings_go_on_while_a_room_is_held_up_and_only_the_stuck_member_is_given_up() {
 }
 
 #[test]
-fn drops_are_told_at_most_once_a_second_and_all_of_them() {
+fn drops_are_logged_at_most_once_a_second_and_all_are_counted() {
     let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "1k", "--grace", "1"]);
     let _slow = [stuck(server.port, "/"), stuck(server.port, "/")];
     let mut sender = RawPeer::connect(server.port, "/");
@@ -275,18 +276,18 @@ fn one_stuck_reader_among_many_changes_nothing_for_the_others() {
     assert!(slowest < Duration::from_secs(10), "{slowest:?}");
 }
 
-/// A room that a stuck member holds up.
+/// A room that a stuck member blocks.
 struct HeldUp {
     server: Serving,
     stuck: RawPeer,
-    /// Writes for a member that reads all the time, and gives what that has heard.
+    /// The writing side of a member that reads all the time, and the frames that it reads.
     other: TcpStream,
     heard: mpsc::Receiver<Frame>,
     talking: thread::JoinHandle<()>,
 }
 
 impl HeldUp {
-    /// More than a stuck member's sockets and backlog take.
+    /// More messages than the sockets and the backlog of a stuck member hold.
     const SAID: u32 = 40;
 
     fn new() -> Self {
@@ -303,12 +304,12 @@ impl HeldUp {
             }
             assert_eq!(sender.receive_text(), "last words");
         });
-        // One frame alone may wait however long it is.
+        // An empty backlog accepts any frame, so it takes more than one to be over the limit.
         until_metric_is_above(metrics, "backlog_bytes", BIG as u64 + 10);
         Self { server, stuck, other: writer, heard, talking }
     }
 
-    /// All is heard by those who are left, and what the stuck member said before it went.
+    /// The members that are left receive everything, and what the stuck member sent before it left.
     #[track_caller]
     fn goes_on(self) {
         let mut numbers = Vec::new();
@@ -323,7 +324,7 @@ impl HeldUp {
 }
 
 #[test]
-fn a_room_goes_on_when_the_member_that_holds_it_up_says_goodbye() {
+fn a_room_goes_on_when_the_member_that_blocks_it_closes() {
     let mut room = HeldUp::new();
     room.stuck.send_text("last words");
     room.stuck.close(1000, "");
@@ -331,7 +332,7 @@ fn a_room_goes_on_when_the_member_that_holds_it_up_says_goodbye() {
 }
 
 #[test]
-fn a_room_goes_on_when_the_member_that_holds_it_up_ends_its_side() {
+fn a_room_goes_on_when_the_member_that_blocks_it_ends_its_side() {
     let mut room = HeldUp::new();
     room.stuck.send_text("last words");
     room.stuck.stream().shutdown(Shutdown::Write).expect("shut down");
@@ -339,7 +340,7 @@ fn a_room_goes_on_when_the_member_that_holds_it_up_ends_its_side() {
 }
 
 #[test]
-fn a_member_of_a_room_that_is_held_up_can_leave_it() {
+fn a_member_can_leave_a_blocked_room() {
     let mut room = HeldUp::new();
     room.other.write_all(&from_client(CLOSE, close_payload(4000, "bye"))).expect("close");
     let closed = room.heard.iter().find(|frame| frame.first == CLOSE).expect("its close is answered");

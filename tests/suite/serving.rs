@@ -1,4 +1,4 @@
-//! Listeners: many clients at once, ends that exist once, sockets with a path, connections that come back.
+//! Listeners: many clients, ends that they share, Unix sockets, and connections that are opened again.
 
 use crate::{
     http::{Exchange, upgrade_request},
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// Accepts one connection, with limits.
+/// Accepts one connection and sets its time limits.
 fn accept(listener: &TcpListener) -> TcpStream {
     let (stream, _) = listener.accept().expect("accept");
     stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
@@ -31,7 +31,7 @@ fn stop(server: Serving) -> Finished {
 }
 
 #[test]
-fn the_announcement_names_the_port_that_the_system_chose() {
+fn the_announcement_has_the_port_that_the_kernel_chose() {
     for args in [&["ws-l:0", "mirror:"][..], &["-s", "0", "mirror:"], &["-s", "127.0.0.1:0", "mirror:"]] {
         let server = Serving::start(args);
         assert_ne!(server.port, 0);
@@ -118,7 +118,7 @@ fn all_clients_share_standard_input_and_output() {
 }
 
 #[test]
-fn the_end_of_standard_input_leaves_a_server_serving() {
+fn a_server_goes_on_after_the_end_of_standard_input() {
     let mut server = Serving::start(["ws-l:0"]);
     server.running.close_input();
     for round in ["first\n", "second\n"] {
@@ -153,7 +153,7 @@ fn tcp_clients_share_standard_input_and_output_byte_for_byte() {
 }
 
 #[test]
-fn what_clients_said_before_a_signal_is_still_printed() {
+fn messages_sent_before_a_signal_are_still_printed() {
     const COUNT: usize = 20_000;
     let mut command = wsplice(["ws-l:0", "--stdout-announce-listening-ports", "--grace", "30"]);
     command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped());
@@ -168,7 +168,7 @@ fn what_clients_said_before_a_signal_is_still_printed() {
     let writing = thread::spawn(move || writer.write_all(&frames));
     let signalled = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     assert!(signalled.expect("kill runs").success());
-    // Its close frame asks us to finish; what was written before our answer has been said.
+    // The server's close frame asks the client to finish; everything that it sends before its own counts.
     writing.join().expect("the writer").expect("write");
     assert_eq!(client.receive_close().0, 1001);
     let mut printed = String::new();
@@ -178,7 +178,7 @@ fn what_clients_said_before_a_signal_is_still_printed() {
 }
 
 #[test]
-fn oneshot_serves_one_client_and_tells_how_it_went() {
+fn oneshot_serves_one_client_and_its_exit_code_is_that_session_s() {
     for (code, exit) in [(1000, 0), (4000, 8)] {
         let server = Serving::start(["--oneshot", "ws-l:0", "mirror:"]);
         let mut client = Peer::connect(server.port, "/");
@@ -204,7 +204,7 @@ fn oneshot_answers_plain_requests_until_a_client_comes() {
 }
 
 #[test]
-fn oneshot_with_stdio_answers_like_a_client_does() {
+fn oneshot_with_stdio_waits_for_replies_as_a_client_does() {
     let mut server = Serving::start(["--oneshot", "ws-l:0"]);
     server.running.write("question\n");
     server.running.close_input();
@@ -217,7 +217,7 @@ fn oneshot_with_stdio_answers_like_a_client_does() {
 }
 
 #[test]
-fn beyond_conncap_a_client_waits_until_another_has_left() {
+fn at_the_connection_limit_a_client_waits_until_another_has_left() {
     let server = Serving::start(["--conncap", "1", "ws-l:0", "mirror:"]);
     let mut first = Peer::connect(server.port, "/");
     let mut waiting = server.connect();
@@ -251,7 +251,7 @@ fn a_websocket_passes_a_unix_socket() {
 }
 
 #[test]
-fn a_path_that_was_left_behind_needs_unlink() {
+fn a_stale_unix_socket_needs_unlink() {
     let folder = Folder::new("left-behind");
     let path = folder.path("socket");
     drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
@@ -294,13 +294,13 @@ fn with_reuse_all_clients_share_one_connection() {
             assert_eq!(line, expected);
         }
         reader.get_mut().write_all(b"to all\n").expect("write");
-        // It stays until the clients have heard it.
+        // The connection stays open until the clients have received it.
         reader.read_line(&mut String::new()).expect("read");
     });
     let serving = Serving::start(["ws-l:0", &format!("reuse:lines:tcp:127.0.0.1:{port}")]);
     let (mut a, mut b) = (RawPeer::connect(serving.port, "/"), RawPeer::connect(serving.port, "/"));
     a.send_text("from a");
-    // A ping's answer shows that what was said before it has been taken.
+    // The pong shows that the server has read the message before the ping.
     a.send(PING, "taken?");
     assert_eq!(a.frame().map(|frame| frame.first), Some(PONG));
     b.send_text("from b");
@@ -340,7 +340,7 @@ fn with_reuse_the_close_of_the_shared_end_reaches_all_and_the_next_client_opens_
 }
 
 #[test]
-fn with_reuse_the_loss_of_the_shared_end_is_told_to_all() {
+fn with_reuse_the_loss_of_the_shared_end_closes_all_clients() {
     let (url, server) = websocket_server(|mut peer| {
         peer.send_text("last words");
         assert_eq!(peer.receive_text(), "go");
@@ -361,7 +361,7 @@ fn with_reuse_the_loss_of_the_shared_end_is_told_to_all() {
 fn autoreconnect_comes_back_to_a_server_that_was_restarted() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let at = listener.local_addr().expect("address");
-    // Its errors are waited for too: what is sent before it has noticed a loss is lost.
+    // The test waits for error lines too: messages that are sent before the client notices a loss are lost.
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "exec \"$0\" \"$@\" 2>&1", env!("CARGO_BIN_EXE_wsplice")]);
     shell.args([&format!("autoreconnect:ws://{at}/"), "--autoreconnect-delay-millis", "10"]);
@@ -377,7 +377,7 @@ fn autoreconnect_comes_back_to_a_server_that_was_restarted() {
     let mut peer = Peer::accept(accept(&listener));
     client.write("two\n");
     assert_eq!(peer.receive_text(), "two");
-    // Now nobody listens for a while.
+    // For a while nobody listens.
     drop(listener);
     drop(peer);
     let noticed = client.line();
@@ -441,7 +441,7 @@ fn a_tcp_listener_passes_each_client_to_a_connection_of_its_own() {
 }
 
 #[test]
-fn two_sockets_that_talk_at_once_hear_each_other_whole() {
+fn two_sockets_that_send_at_the_same_time_receive_everything() {
     const LENGTH: usize = 20_000_000;
     fn say_and_hear(mut stream: TcpStream, step: usize) -> Vec<u8> {
         let mut writer = stream.try_clone().expect("clone");
@@ -466,7 +466,7 @@ fn two_sockets_that_talk_at_once_hear_each_other_whole() {
 }
 
 #[test]
-fn what_goes_one_way_only_is_not_heard_the_other_way() {
+fn with_u_nothing_passes_in_the_other_direction() {
     let (port, far) = one_connection(|mut stream| {
         stream.write_all(&[b'x'; 1_000_000]).expect("write");
         let mut heard = String::new();
@@ -484,14 +484,14 @@ fn what_goes_one_way_only_is_not_heard_the_other_way() {
 }
 
 #[test]
-fn sockets_are_joined_also_when_descriptors_are_scarce() {
+fn sockets_are_spliced_even_when_descriptors_are_scarce() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice")]);
     command.args(["tcp-l:127.0.0.1:0", "--stdout-announce-listening-ports"]);
     command.arg(format!("tcp:{}", listener.local_addr().expect("address")));
     let serving = Serving::from_command(command);
-    // With pipes for each of them there would be place for eight.
+    // With pipes for each session the descriptors would suffice for eight.
     let sessions: Vec<_> = (0..20).map(|_| (serving.connect(), accept(&listener))).collect();
     for (mut client, mut far) in sessions {
         client.write_all(b"hello").expect("write");
@@ -502,14 +502,14 @@ fn sockets_are_joined_also_when_descriptors_are_scarce() {
 }
 
 #[test]
-fn a_console_with_a_shared_end_of_its_own_gets_its_answers_and_ends() {
+fn reuse_in_front_of_a_single_client_s_end_changes_nothing() {
     let server = Serving::start(["ws-l:0", "mirror:"]);
     let finished = run([&format!("reuse:{}", server.url())], "one\ntwo\n");
     assert_eq!(finished.succeeds().out(), "one\ntwo\n");
 }
 
 #[test]
-fn a_shared_websocket_answers_pings_while_nobody_shares_it() {
+fn a_shared_websocket_answers_pings_while_it_has_no_clients() {
     let (gone, is_gone) = std::sync::mpsc::channel();
     let (url, upstream) = raw_peer_server(move |mut peer| {
         assert_eq!(peer.receive_text(), "hello");
@@ -530,7 +530,7 @@ fn a_shared_websocket_answers_pings_while_nobody_shares_it() {
 }
 
 #[test]
-fn a_successor_keeps_its_socket_when_its_predecessor_ends() {
+fn a_server_that_took_over_a_socket_keeps_it_when_the_first_ends() {
     let folder = Folder::new("successor");
     let path = folder.path("socket");
     let listener = format!("ws-u:unix-l:{path}");
@@ -542,7 +542,7 @@ fn a_successor_keeps_its_socket_when_its_predecessor_ends() {
 }
 
 #[test]
-fn what_is_no_request_does_not_use_up_oneshot() {
+fn a_connection_without_a_request_does_not_use_up_oneshot() {
     let server = Serving::start(["--oneshot", "ws-l:0", "mirror:"]);
     let mut garbage = server.connect();
     garbage.write_all(b"garbage\r\n\r\n").expect("write");
@@ -552,7 +552,7 @@ fn what_is_no_request_does_not_use_up_oneshot() {
 }
 
 #[test]
-fn a_reader_of_standard_error_that_stops_reading_stops_neither_clients_nor_signals() {
+fn a_blocked_standard_error_blocks_neither_clients_nor_signals() {
     let mut command = wsplice(["ws-l:0", "mirror:"]);
     command.arg("--stdout-announce-listening-ports");
     let (server, _never_read) = Serving::with_stuck_stderr(command);

@@ -1,4 +1,4 @@
-//! Long messages over slow connections: what is on its way is no silence.
+//! Long messages over slow connections: bytes that arrive reset the silence timers.
 
 use crate::{
     raw::{CLOSE, CONTINUATION, PING, PONG, TEXT, raw_peer_server, unfinished},
@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-/// What a slow connection lets through at once arrives this long after the last.
+/// The time between two pieces of a message.
 const PACE: Duration = Duration::from_millis(100);
-/// Longer than the pace, much shorter than the message takes.
+/// Limits that are longer than that and shorter than the whole message takes.
 const PATIENCE: [&str; 4] = ["--linger", "0.4", "--close-timeout", "0.4"];
 
 #[test]
@@ -56,7 +56,7 @@ fn an_answer_in_slow_fragments_is_waited_for_over_a_shared_end() {
 }
 
 #[test]
-fn a_last_word_in_one_slow_frame_is_waited_for_after_the_close_frame() {
+fn a_last_message_in_one_slow_frame_is_waited_for_after_the_close_frame() {
     let (url, server) = raw_peer_server(|mut peer| {
         assert_eq!(peer.frame().map(|frame| frame.text()), Some("question".into()));
         let close = peer.frame().expect("a close frame");
@@ -68,7 +68,7 @@ fn a_last_word_in_one_slow_frame_is_waited_for_after_the_close_frame() {
         }
         peer.send(CLOSE, close.payload);
     });
-    // Any end but standard input: the close frame follows its last byte at once.
+    // For any end other than standard input the close frame follows the last byte at once.
     let (port, asker) = one_connection(|mut stream| {
         stream.write_all(b"question").expect("ask");
         stream.shutdown(Shutdown::Write).expect("end");
@@ -84,10 +84,10 @@ fn a_last_word_in_one_slow_frame_is_waited_for_after_the_close_frame() {
 }
 
 #[test]
-fn pings_of_a_peer_that_never_answers_the_close_frame_do_not_hold_the_end_up() {
+fn pings_of_a_peer_that_never_answers_the_close_frame_do_not_extend_the_close_timeout() {
     let (url, server) = raw_peer_server(|mut peer| {
         let mut pings = 0;
-        // Until the connection is gone; far more often than the run has time for.
+        // Until the connection has ended; far more often than the run has time for.
         while pings < 200 && peer.stream().write_all(&[PING, 0]).is_ok() {
             thread::sleep(PACE);
             pings += 1;

@@ -1,4 +1,4 @@
-//! Certificates: good ones, and each way in which they can be wrong, in words.
+//! Certificates: valid ones, and the error for each way in which they can be invalid.
 
 use crate::{
     http::Head,
@@ -20,11 +20,11 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// An authority with a folder for what it issues.
+/// A certificate authority, and a folder for its certificates.
 struct Authority {
     folder: Folder,
     issuer: Issuer<'static, KeyPair>,
-    /// Its own certificate's file.
+    /// The file of its own certificate.
     file: String,
 }
 
@@ -61,7 +61,7 @@ impl Authority {
         identity
     }
 
-    /// A mirror with a certificate of this authority.
+    /// Starts a mirror with a certificate of this authority.
     #[track_caller]
     fn serves(&self, change: impl FnOnce(&mut CertificateParams)) -> Serving {
         let identity = self.issue("server", change);
@@ -73,7 +73,7 @@ fn url(server: &Serving) -> String {
     format!("wss://127.0.0.1:{}/", server.port)
 }
 
-/// Says hello to the mirror and hears it.
+/// Sends a line to a mirror and gets it back.
 #[track_caller]
 fn echoes<const N: usize>(args: [&str; N]) {
     let finished = run(args, "hello\n");
@@ -108,7 +108,7 @@ fn a_certificate_of_an_unknown_authority_is_refused_unless_any_is_accepted() {
 }
 
 #[test]
-fn a_client_that_refuses_our_certificate_is_told_and_others_are_served() {
+fn a_client_that_refuses_our_certificate_is_reported_and_others_are_served() {
     let authority = Authority::new("refused");
     let mut server = authority.serves(|_| {});
     fails([&url(&server)], "not signed by an authority");
@@ -118,7 +118,7 @@ fn a_client_that_refuses_our_certificate_is_told_and_others_are_served() {
 }
 
 #[test]
-fn an_expired_certificate_says_since_when() {
+fn an_expired_certificate_is_refused_with_its_age() {
     let authority = Authority::new("expired");
     let server = authority.serves(|params| {
         params.not_before = date_time_ymd(2001, 1, 1);
@@ -130,7 +130,7 @@ fn an_expired_certificate_says_since_when() {
 }
 
 #[test]
-fn a_certificate_that_is_not_valid_yet_says_from_when() {
+fn a_certificate_that_is_not_valid_yet_is_refused_with_the_time_left() {
     let authority = Authority::new("not-yet");
     let server = authority.serves(|params| {
         params.not_before = date_time_ymd(4000, 1, 1);
@@ -267,7 +267,7 @@ fn certificate_files_that_cannot_be_used_are_named() {
 }
 
 #[test]
-fn a_folder_is_no_certificate() {
+fn a_folder_instead_of_a_certificate_is_an_error() {
     let folder = Folder::new("certificate-folder");
     run(["wss://127.0.0.1:1/", "--cacert", &folder.path("")], "").fails_with(2, "Is a directory");
 }
@@ -282,7 +282,7 @@ fn a_self_signed_listener_prints_the_fingerprint_of_its_certificate() {
     echoes(["-k", &url(&server)]);
 }
 
-/// The SHA-256 of the certificate that a server shows.
+/// The SHA-256 fingerprint of the certificate that a server sends.
 fn fingerprint(port: u16) -> String {
     use std::sync::{Arc, Mutex};
     use tokio_rustls::rustls::{
@@ -377,7 +377,7 @@ fn a_plain_server_on_a_tls_url_is_recognised() {
 fn a_server_that_hangs_up_in_the_tls_handshake_is_named() {
     let (port, server) = one_connection(|mut stream| {
         stream.read_exact(&mut [0; 5]).expect("the start of a greeting");
-        // All of it, or the system would reset the connection.
+        // Reads everything, since closing a socket with unread data resets the connection.
         stream.set_read_timeout(Some(std::time::Duration::from_millis(1))).expect("set a limit");
         let _ = stream.read_to_end(&mut Vec::new());
     });
@@ -386,7 +386,7 @@ fn a_server_that_hangs_up_in_the_tls_handshake_is_named() {
 }
 
 #[test]
-fn a_client_that_says_nothing_is_given_up_on() {
+fn a_client_that_sends_nothing_times_out() {
     let mut server = Serving::start(["wss-l:127.0.0.1:0", "mirror:", "--self-signed", "--connect-timeout", "0.5"]);
     let mut silent = server.connect();
     assert_eq!(silent.read(&mut [0]).expect("the end"), 0);
@@ -394,7 +394,7 @@ fn a_client_that_says_nothing_is_given_up_on() {
 }
 
 #[test]
-fn garbage_below_an_upgraded_tls_connection_is_told() {
+fn garbage_below_an_upgraded_tls_connection_is_reported() {
     let mut server = Serving::start(["wss-l:127.0.0.1:0", "mirror:", "--self-signed"]);
     let mut garbage = server.connect();
     garbage.write_all(&from_client(0x81, "no TLS")).expect("write");
@@ -405,7 +405,7 @@ fn garbage_below_an_upgraded_tls_connection_is_told() {
 
 #[test]
 fn a_tls_connection_that_is_cut_off_is_lost_for_bytes() {
-    // A proxy that ends the connection without TLS's own end.
+    // A proxy that ends the connection without close_notify.
     let server = Serving::start(["tls-l:127.0.0.1:0", "sh-c:echo before; cat >/dev/null", "--self-signed"]);
     let proxy = TcpListener::bind("127.0.0.1:0").expect("bind");
     let port = proxy.local_addr().expect("an address").port();

@@ -1,4 +1,4 @@
-//! What a run shows on standard error, and how much of it.
+//! What a run writes to standard error, by level.
 
 use crate::{
     peer::{Peer, websocket_server},
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{net::TcpListener, thread};
 
-/// A run that says `hello` to a server that answers `world` and closes.
+/// A run that sends `hello` to a server that answers `world` and closes.
 fn greet(args: &[&str]) -> Finished {
     let (url, server) = websocket_server(|mut peer| {
         assert_eq!(peer.receive_text(), "hello");
@@ -23,7 +23,7 @@ fn greet(args: &[&str]) -> Finished {
     finished
 }
 
-/// The lines stand there in this order, others between them.
+/// The text has lines that start with these, in this order; there may be others between them.
 #[track_caller]
 fn has_lines(text: &str, lines: &[&str]) {
     let mut rest = text.lines();
@@ -33,7 +33,7 @@ fn has_lines(text: &str, lines: &[&str]) {
 }
 
 #[test]
-fn a_run_that_goes_well_says_nothing() {
+fn a_run_without_errors_prints_nothing_to_standard_error() {
     assert_eq!(greet(&["URL"]).stderr, "");
 }
 
@@ -95,7 +95,7 @@ fn a_server_shows_the_same_of_its_clients() {
 }
 
 #[test]
-fn the_errors_of_single_clients_are_told_unless_quiet() {
+fn the_errors_of_single_clients_are_reported_unless_quiet() {
     for (args, is_told) in [(&[][..], true), (&["-q"], false)] {
         let server = Serving::start([args, &["ws-l:0", "mirror:"]].concat());
         let mut client = Peer::connect(server.port, "/");
@@ -110,7 +110,7 @@ fn the_errors_of_single_clients_are_told_unless_quiet() {
 }
 
 #[test]
-fn the_error_that_ends_the_run_is_told_also_when_quiet() {
+fn the_error_that_ends_the_run_is_reported_even_when_quiet() {
     let (url, server) = websocket_server(|mut peer| {
         peer.close(4001, "enough");
         peer.ends();
@@ -198,7 +198,7 @@ fn log_shows_the_pings_of_every_connection_of_autoreconnect() {
 }
 
 #[test]
-fn log_changes_nothing_of_the_answer_window() {
+fn log_does_not_change_the_wait_for_replies() {
     let server = Serving::start(["ws-l:0", "sh-c:sort"]);
     assert_eq!(run(["-", &format!("log:{}", server.url())], "b\na\n").succeeds().out(), "a\nb\n");
 }
