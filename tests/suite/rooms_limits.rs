@@ -390,8 +390,8 @@ fn joins_and_leaves_are_logged_with_v() {
 fn a_client_cannot_send_control_sequences_to_the_terminal_with_the_log() {
     let mut server = rooms(&["-v"]);
     // U+009B begins a terminal's commands, as ESC [ does.
-    let mut member = Peer::connect_with(server.port, "/\u{9b}31m", "Referer: a\tb\u{9b}2J\r\n");
-    let peer = member.stream().local_addr().expect("address");
+    let member = Peer::connect_with(server.port, "/\u{9b}31m", "Referer: a\tb\u{9b}2J\r\n");
+    let peer = member.local_addr();
     assert_eq!(server.running.error_line("Referer"), format!("< Referer: a\\tb\\u{{9b}}2J [{peer}]\n"));
     assert!(server.running.error_line("join").ends_with(" room=/\\u{9b}31m\n"));
 }

@@ -223,8 +223,8 @@ fn two_clients(args: &[&str]) -> (Finished, [String; 2]) {
         let streams = [(); 2].map(|()| far.accept().expect("a connection").0);
         for mut peer in streams.map(Peer::accept) {
             let path = peer.head.first().split(' ').nth(1).expect("a path").to_owned();
-            assert_eq!(peer.hear(), format!("to {path}"));
-            peer.say(&format!("from {path}"));
+            assert_eq!(peer.receive_text(), format!("to {path}"));
+            peer.send_text(&format!("from {path}"));
             peer.close(4001, &format!("at {path}"));
             peer.ends();
         }
@@ -234,10 +234,10 @@ fn two_clients(args: &[&str]) -> (Finished, [String; 2]) {
     let clients = ["/a", "/b"].map(|path| {
         thread::spawn(move || {
             let mut client = Peer::connect(port, path);
-            client.say(&format!("to {path}"));
-            assert_eq!(client.hear(), format!("from {path}"));
-            client.closed();
-            client.stream().local_addr().expect("an address").to_string()
+            client.send_text(&format!("to {path}"));
+            assert_eq!(client.receive_text(), format!("from {path}"));
+            client.receive_close();
+            client.local_addr().to_string()
         })
     });
     let names = clients.map(|client| client.join().expect("a client"));
