@@ -14,7 +14,7 @@ pub enum Error {
         /// What to type instead.
         hint: Option<String>,
     },
-    /// The argument of an address cannot be used; [`Spec::point_at`](crate::spec::Spec::point_at) says where it stands.
+    /// The argument of an address cannot be used; `spec::Address::point_at` adds where it stands.
     #[error("{reason}")]
     Argument {
         /// What is wrong with it.
