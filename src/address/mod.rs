@@ -1,15 +1,15 @@
 //! Every address: a file for each family, a line each in [`TABLE`].
 
 mod file;
-mod handed_over;
-mod later;
 mod literal;
 mod mirror;
 mod process;
+mod socket_activation;
 mod stdio;
 mod tcp;
 mod tls;
 mod unix;
+mod unsupported;
 mod websocket;
 
 pub use stdio::stdio;
@@ -32,8 +32,8 @@ pub static TABLE: &[&Entry] = &[
     &tls::LISTEN,
     &unix::CONNECT,
     &unix::LISTEN,
-    &handed_over::TCP,
-    &handed_over::UNIX,
+    &socket_activation::TCP,
+    &socket_activation::UNIX,
     &process::EXEC,
     &process::SHELL,
     &file::READ,
@@ -42,17 +42,17 @@ pub static TABLE: &[&Entry] = &[
     &mirror::MIRROR,
     &literal::LITERAL,
     &literal::LITERAL_REPLY,
-    &later::HTTP,
-    &later::INETD,
-    &later::INETD_WS,
-    &later::UDP,
-    &later::UNIX_DATAGRAM,
-    &later::ABSTRACT,
-    &later::SEQPACKET,
-    &later::ACCEPT_FROM_FD,
-    &later::OPEN,
-    &later::TOYS,
-    &later::VSOCK,
-    &later::NAMED_PIPE,
-    &later::INTERNAL,
+    &unsupported::HTTP,
+    &unsupported::INETD,
+    &unsupported::INETD_WS,
+    &unsupported::UDP,
+    &unsupported::UNIX_DATAGRAM,
+    &unsupported::ABSTRACT,
+    &unsupported::SEQPACKET,
+    &unsupported::ACCEPT_FROM_FD,
+    &unsupported::OPEN,
+    &unsupported::TOYS,
+    &unsupported::VSOCK,
+    &unsupported::NAMED_PIPE,
+    &unsupported::INTERNAL,
 ];

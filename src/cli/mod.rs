@@ -1,8 +1,8 @@
 //! The command line. [`Cli`] is what was typed; [`Config`] is what it means.
 
 mod config;
+mod errors;
 mod help;
-mod later;
 mod values;
 
 pub use help::{EXIT_CODES, command};
@@ -391,7 +391,7 @@ impl Cli {
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 Ok(Parsed::Show(error.render().to_string()))
             }
-            Err(error) => Err(later::explain(&error)),
+            Err(error) => Err(errors::explain(&error)),
         }
     }
 

@@ -1,13 +1,13 @@
 //! Host names, ports, WebSocket URLs, and connecting to the first address that answers.
 
+mod happy_eyeballs;
 mod host_port;
 mod peer;
-mod race;
 mod url;
 
+pub use happy_eyeballs::connect;
 pub use host_port::HostPort;
 pub use peer::Peer;
-pub use race::connect;
 pub use url::WebSocketUrl;
 
 use std::{io, net::SocketAddr};

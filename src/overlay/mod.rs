@@ -2,11 +2,11 @@
 
 mod autoreconnect;
 mod chunks;
-mod later;
 mod lines;
 mod log;
 mod reuse;
 mod tls;
+mod unsupported;
 mod websocket;
 
 pub use chunks::chunks;
@@ -28,13 +28,13 @@ pub static TABLE: &[&Entry] = &[
     &reuse::REUSE,
     &autoreconnect::AUTORECONNECT,
     &log::LOG,
-    &later::LOW_LEVEL,
-    &later::FRAMINGS,
-    &later::REUSE_RAW,
-    &later::WAIT,
-    &later::MESSAGES,
-    &later::PROXIES,
-    &later::HTTP,
-    &later::METRICS,
-    &later::CRYPTO,
+    &unsupported::LOW_LEVEL,
+    &unsupported::FRAMINGS,
+    &unsupported::REUSE_RAW,
+    &unsupported::WAIT,
+    &unsupported::MESSAGES,
+    &unsupported::PROXIES,
+    &unsupported::HTTP,
+    &unsupported::METRICS,
+    &unsupported::CRYPTO,
 ];

@@ -1,14 +1,14 @@
 //! rustls configurations for both sides, and its errors in words.
 
 mod files;
+mod insecure;
+mod messages;
 mod options;
 mod roots;
 mod self_signed;
-mod verify;
-mod words;
 
+pub use messages::{Peer, alert_in_words, in_words};
 pub use options::{Identity, ServerCertificate, TlsOptions, Trust};
-pub use words::{Peer, alert_in_words, in_words};
 
 use crate::{error::Error, report};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, Error> {
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Setup(error.into()))?;
     let builder = match &options.trust {
-        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(verify::anybody(provider())),
+        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(insecure::anybody(provider())),
         Trust::File(path) => builder.with_root_certificates(files::roots(path)?),
         Trust::System => builder.with_root_certificates(roots::system_or_built_in()),
     };
