@@ -32,7 +32,7 @@ impl Secrets {
     /// Reads a file: a secret a line; empty lines and those that start with # do not count.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path)
-            .map_err(|error| anyhow::anyhow!("{}", crate::error::plain(&error)))
+            .map_err(|error| anyhow::anyhow!("{}", crate::error::io_message(&error)))
             .with_context(|| format!("cannot read {}", path.display()))
             .map_err(Error::Setup)?;
         let hashes: Vec<_> = text
@@ -54,7 +54,7 @@ impl Secrets {
     }
 
     /// Whether one of them was given. Looks at all of them in any case.
-    fn holds(&self, given: &[u8]) -> bool {
+    fn contains(&self, given: &[u8]) -> bool {
         let given = digest::digest(&digest::SHA256, given);
         let found = self.0.iter().fold(Choice::from(0), |found, known| found | known.as_ref().ct_eq(given.as_ref()));
         found.into()
@@ -98,7 +98,7 @@ pub struct AccessOptions {
 
 /// Why a client is not let in.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Denied {
+pub enum AccessDenied {
     /// 403.
     Origin,
     /// 401, with the scheme for `WWW-Authenticate`.
@@ -107,25 +107,25 @@ pub enum Denied {
 
 impl AccessOptions {
     /// Decides on an upgrade request with these headers and this query.
-    pub fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), Denied> {
+    pub fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), AccessDenied> {
         let origin = headers.get(header::ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         if let Some(origin) = origin {
             let is_listed = self.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(&origin));
             let is_same = self.same_origin && is_same_host(&origin, headers);
             if (self.same_origin || !self.origins.is_empty()) && !is_listed && !is_same {
-                return Err(Denied::Origin);
+                return Err(AccessDenied::Origin);
             }
         }
         if let Some(known) = &self.basic_auth {
             let given = credentials(headers, "basic").and_then(|value| BASE64_STANDARD.decode(value).ok());
-            if !given.is_some_and(|given| known.holds(&given)) {
-                return Err(Denied::Credentials("Basic realm=\"wsplice\", charset=\"UTF-8\""));
+            if !given.is_some_and(|given| known.contains(&given)) {
+                return Err(AccessDenied::Credentials("Basic realm=\"wsplice\", charset=\"UTF-8\""));
             }
         }
         if let Some(known) = &self.tokens {
             let given = credentials(headers, "bearer").or_else(|| query.and_then(token_of_query));
-            if !given.is_some_and(|given| known.holds(given.as_bytes())) {
-                return Err(Denied::Credentials("Bearer"));
+            if !given.is_some_and(|given| known.contains(given.as_bytes())) {
+                return Err(AccessDenied::Credentials("Bearer"));
             }
         }
         Ok(())
@@ -235,8 +235,8 @@ mod tests {
         let check = |origin: &str| options.check(&headers(&[("host", "b.example:8080"), ("origin", origin)]), None);
         assert_eq!(check("https://a.example"), Ok(()));
         assert_eq!(check("http://b.example:8080"), Ok(()));
-        assert_eq!(check("http://b.example"), Err(Denied::Origin));
-        assert_eq!(check("null"), Err(Denied::Origin));
+        assert_eq!(check("http://b.example"), Err(AccessDenied::Origin));
+        assert_eq!(check("null"), Err(AccessDenied::Origin));
         assert_eq!(options.check(&headers(&[]), None), Ok(()), "no browser");
     }
 

@@ -216,12 +216,12 @@ impl RequestPath {
     }
 
     /// Whether a request's path is this one.
-    pub fn is(&self, path: &str) -> bool {
+    pub fn matches(&self, path: &str) -> bool {
         self.0 == path
     }
 
     /// Whether a request's path is this one or below it: `/rooms` holds `/rooms` and `/rooms/a`, but not `/rooms-b`.
-    pub fn holds(&self, path: &str) -> bool {
+    pub fn contains(&self, path: &str) -> bool {
         let rest = path.strip_prefix(self.0.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !self.0.ends_with('/')))
     }
@@ -245,7 +245,7 @@ mod tests {
             ("/", "/", true),
         ] {
             let prefix = RequestPath::parse(prefix).expect("a path");
-            assert_eq!(prefix.holds(path), expected, "{path} below {prefix:?}");
+            assert_eq!(prefix.contains(path), expected, "{path} below {prefix:?}");
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum Error {
         reason: String,
     },
     /// Nobody answers at an address.
-    #[error("cannot connect to {to}: {}", plain(.source))]
+    #[error("cannot connect to {to}: {}", io_message(.source))]
     Connect {
         /// `host:port` or a path.
         to: String,
@@ -42,7 +42,7 @@ pub enum Error {
         source: io::Error,
     },
     /// An address cannot be listened on.
-    #[error("cannot listen on {on}: {}", plain(.source))]
+    #[error("cannot listen on {on}: {}", io_message(.source))]
     Listen {
         /// `host:port` or a path.
         on: String,
@@ -56,7 +56,7 @@ pub enum Error {
     Tls {
         /// The peer.
         with: String,
-        /// In words, from `crate::tls::in_words`.
+        /// In words, from `crate::tls::handshake_error`.
         reason: String,
         /// What to type next.
         hint: Option<String>,
@@ -171,7 +171,7 @@ pub enum Error {
         hint: &'static str,
     },
     /// Any other input or output error.
-    #[error("{at}: {}", plain(.source))]
+    #[error("{at}: {}", io_message(.source))]
     Io {
         /// The address.
         at: String,
@@ -280,7 +280,7 @@ impl From<Error> for io::Error {
 }
 
 /// An I/O error's text without Rust's ` (os error N)`.
-pub fn plain(error: &io::Error) -> String {
+pub fn io_message(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error") {
         Some(at) => text[..at].to_owned(),

@@ -7,10 +7,10 @@ use crate::{
     flow::ByteStream,
     http::{
         HEALTH_PATH,
-        client::{Driven, explain, refusal},
+        client::{Driven, explain, unexpected_response},
     },
     net::{self, HostPort},
-    plan::First,
+    plan::FirstAddress,
     tls::{self, TlsOptions, Trust},
 };
 use http_body_util::Empty;
@@ -31,55 +31,55 @@ use url::Url;
 /// How long a health check may take.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Where a room server is that was not told otherwise.
-const USUAL: HostPort = HostPort { host: String::new(), port: 8080 };
+const DEFAULT_SERVER: HostPort = HostPort { host: String::new(), port: 8080 };
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum Target {
     Tcp(HostPort),
     Unix(String),
 }
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Question {
-    place: Place,
+struct HealthCheck {
+    target: Target,
     is_tls: bool,
     path: String,
     /// Only a 200 is a good answer; else any answer is, since any shows that the server serves.
-    wants_ok: bool,
+    requires_ok: bool,
 }
 
 /// Asks the URL; without one the server that is process 1, as in a container.
 pub fn check(url: Option<&str>) -> Result<(), Error> {
-    let question = match url {
-        Some(url) => Some(of_url(url).map_err(|reason| Error::usage(format!("--healthcheck {url}: {reason}")))?),
-        None => of_process(&fs::read("/proc/1/cmdline").unwrap_or_default()),
+    let check = match url {
+        Some(url) => Some(from_url(url).map_err(|reason| Error::usage(format!("--healthcheck {url}: {reason}")))?),
+        None => from_process(&fs::read("/proc/1/cmdline").unwrap_or_default()),
     };
     // What serves nothing over HTTP is well as long as it runs.
-    let Some(question) = question else { return Ok(()) };
+    let Some(check) = check else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::io("cannot start", source))?;
     runtime.block_on(async {
-        timeout(LIMIT, ask(&question)).await.unwrap_or_else(|_| {
-            let doing = format!("waiting for {}", question.name());
+        timeout(LIMIT, send(&check)).await.unwrap_or_else(|_| {
+            let doing = format!("waiting for {}", check.name());
             Err(Error::TimedOut { doing, limit: LIMIT, option: "" })
         })
     })
 }
 
-fn of_url(url: &str) -> Result<Question, String> {
+fn from_url(url: &str) -> Result<HealthCheck, String> {
     let parsed = Url::parse(url).map_err(|error| error.to_string())?;
     if parsed.scheme() != "http" {
         return Err("the scheme must be http".into());
     }
     let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let place = Place::Tcp(HostPort { host, port: parsed.port_or_known_default().unwrap_or(80) });
-    Ok(Question { place, is_tls: false, path: parsed.path().into(), wants_ok: true })
+    let target = Target::Tcp(HostPort { host, port: parsed.port_or_known_default().unwrap_or(80) });
+    Ok(HealthCheck { target, is_tls: false, path: parsed.path().into(), requires_ok: true })
 }
 
-/// Of a process's arguments, each with a zero byte behind it; the usual place where it is no process of ours.
-fn of_process(cmdline: &[u8]) -> Option<Question> {
+/// Of a process's arguments, each with a zero byte behind it; the usual target where it is no process of ours.
+fn from_process(cmdline: &[u8]) -> Option<HealthCheck> {
     let words = cmdline.strip_suffix(b"\0").unwrap_or(cmdline).split(|byte| *byte == 0);
     let mut words: Vec<_> = words.map(|word| OsString::from_vec(word.to_vec())).collect();
     // An init of Docker's or podman's starts what follows.
@@ -90,43 +90,43 @@ fn of_process(cmdline: &[u8]) -> Option<Question> {
     let is_own =
         own.as_deref().and_then(Path::file_name) == words.first().and_then(|first| Path::new(first).file_name());
     match Cli::parse_args(words) {
-        Ok(Parsed::Run(cli)) if is_own => of_command_line(&cli),
+        Ok(Parsed::Run(cli)) if is_own => from_options(&cli),
         _ => {
-            let place = Place::Tcp(reachable(USUAL)?);
-            Some(Question { place, is_tls: false, path: HEALTH_PATH.into(), wants_ok: true })
+            let target = Target::Tcp(reachable(DEFAULT_SERVER)?);
+            Some(HealthCheck { target, is_tls: false, path: HEALTH_PATH.into(), requires_ok: true })
         }
     }
 }
 
-fn of_command_line(cli: &Cli) -> Option<Question> {
+fn from_options(cli: &Cli) -> Option<HealthCheck> {
     let is_full = cli.serving.conncap.is_some() || cli.serving.oneshot;
-    let wants_ok = cli.rooms.broadcast;
-    let (place, is_tls) = match &cli.rooms.metrics {
+    let requires_ok = cli.rooms.broadcast;
+    let (target, is_tls) = match &cli.rooms.metrics {
         // Where the server may have all connections that are allowed, it answers there.
-        Some(at) if is_full => (Place::Tcp(reachable(at.clone())?), false),
+        Some(at) if is_full => (Target::Tcp(reachable(at.clone())?), false),
         _ if is_full => return None,
         _ => listener(cli)?,
     };
     // Without a certificate nothing is answered.
-    let may_ask = !is_tls || cli.tls.client_ca.is_none();
-    may_ask.then(|| Question { place, is_tls, path: HEALTH_PATH.into(), wants_ok })
+    let is_possible = !is_tls || cli.tls.client_ca.is_none();
+    is_possible.then(|| HealthCheck { target, is_tls, path: HEALTH_PATH.into(), requires_ok })
 }
 
 /// Where a command line serves WebSockets, and whether over TLS.
-fn listener(cli: &Cli) -> Option<(Place, bool)> {
+fn listener(cli: &Cli) -> Option<(Target, bool)> {
     let (first, second) = cli.addresses().ok()?;
     let first = match &first {
-        First::Listener(at) => return Some((Place::Tcp(reachable(at.clone())?), false)),
-        First::Typed(first) => Some(first),
+        FirstAddress::Listener(at) => return Some((Target::Tcp(reachable(at.clone())?), false)),
+        FirstAddress::Typed(first) => Some(first),
     };
     let listening = [first, second.as_ref()].into_iter().flatten().filter_map(|spec| spec.listens());
     let (Listens { at, tls, .. }, arg) = listening.into_iter().find(|(listens, _)| listens.http)?;
-    let place = match at {
-        ListensAt::Port => Place::Tcp(reachable(HostPort::parse_listen(arg).ok()?)?),
-        ListensAt::Path => Place::Unix(arg.to_owned()),
+    let target = match at {
+        ListensAt::Port => Target::Tcp(reachable(HostPort::parse_listen(arg).ok()?)?),
+        ListensAt::Path => Target::Unix(arg.to_owned()),
         ListensAt::Descriptor => return None,
     };
-    Some((place, tls))
+    Some((target, tls))
 }
 
 /// An address that is listened on, from this machine; none where the system chose the port.
@@ -140,51 +140,53 @@ fn reachable(at: HostPort) -> Option<HostPort> {
     (at.port != 0).then_some(HostPort { host, port: at.port })
 }
 
-impl Question {
+impl HealthCheck {
     fn name(&self) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
-        match &self.place {
-            Place::Tcp(at) => format!("{scheme}://{at}{}", self.path),
-            Place::Unix(path) => format!("{scheme}+unix://{path}"),
+        match &self.target {
+            Target::Tcp(at) => format!("{scheme}://{at}{}", self.path),
+            Target::Unix(path) => format!("{scheme}+unix://{path}"),
         }
     }
 
     /// The `Host` header.
     fn host(&self) -> String {
-        match &self.place {
-            Place::Tcp(at) => at.to_string(),
-            Place::Unix(_) => "localhost".into(),
+        match &self.target {
+            Target::Tcp(at) => at.to_string(),
+            Target::Unix(_) => "localhost".into(),
         }
     }
 }
 
-async fn ask(question: &Question) -> Result<(), Error> {
-    let name = question.name();
-    let mut socket: ByteStream = match &question.place {
-        Place::Tcp(at) => net::connect(at).await?.into(),
-        Place::Unix(path) => {
+async fn send(check: &HealthCheck) -> Result<(), Error> {
+    let name = check.name();
+    let mut socket: ByteStream = match &check.target {
+        Target::Tcp(at) => net::connect(at).await?.into(),
+        Target::Unix(path) => {
             let connected = UnixStream::connect(path).await;
             connected.map_err(|source| Error::Connect { to: path.clone(), source })?.into()
         }
     };
-    if question.is_tls {
+    if check.is_tls {
         // It is this machine, whatever name its certificate is for.
-        let connector =
-            TlsConnector::from(tls::client_config(&TlsOptions { trust: Trust::Anybody, ..TlsOptions::default() })?);
+        let connector = TlsConnector::from(tls::client_config(&TlsOptions {
+            trust: Trust::AnyCertificate,
+            ..TlsOptions::default()
+        })?);
         let server = ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));
         let connected = connector.connect(server, socket).await;
-        socket = ByteStream::other(connected.map_err(|error| tls::in_words(&name, tls::Peer::Server, &error))?);
+        socket = ByteStream::other(connected.map_err(|error| tls::handshake_error(&name, tls::Peer::Server, &error))?);
     }
     let lost = |error: hyper::Error| explain(&name, &error);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(lost)?;
     let mut connection = Driven::new(connection);
-    let request = Request::get(&question.path).header(header::HOST, question.host()).body(Empty::<Bytes>::new());
+    let request = Request::get(&check.path).header(header::HOST, check.host()).body(Empty::<Bytes>::new());
     let request = request.map_err(|error| Error::usage(format!("--healthcheck {name}: {error}")))?;
     let response = connection.drive(sender.send_request(request)).await.map_err(lost)?;
     match response.status() {
         StatusCode::OK => Ok(()),
-        _ if !question.wants_ok => Ok(()),
-        _ => Err(connection.drive(refusal(&name, response)).await),
+        _ if !check.requires_ok => Ok(()),
+        _ => Err(connection.drive(unexpected_response(&name, response)).await),
     }
 }
 
@@ -198,13 +200,13 @@ mod tests {
         format!("/usr/local/bin/{}", own.to_string_lossy())
     }
 
-    fn of(line: &str) -> Option<Question> {
+    fn check_for(line: &str) -> Option<HealthCheck> {
         let line = line.replace("wsplice", &own_path());
-        of_process(format!("{line} ").replace(' ', "\0").as_bytes())
+        from_process(format!("{line} ").replace(' ', "\0").as_bytes())
     }
 
-    fn asked(line: &str) -> Option<(String, bool)> {
-        of(line).map(|question| (question.name(), question.wants_ok))
+    fn url_and_status(line: &str) -> Option<(String, bool)> {
+        check_for(line).map(|check| (check.name(), check.requires_ok))
     }
 
     fn word() -> impl Strategy<Value = Vec<u8>> {
@@ -237,9 +239,9 @@ mod tests {
         ) {
             let first = is_own.then(|| own_path().into_bytes());
             let line: Vec<Vec<u8>> = first.into_iter().chain(words).collect();
-            if let Some(question) = of_process(&line.join(&0)) {
-                prop_assert!(Url::parse(&question.name()).is_ok(), "{}", question.name());
-                let has_port = !matches!(question.place, Place::Tcp(HostPort { port: 0, .. }));
+            if let Some(check) = from_process(&line.join(&0)) {
+                prop_assert!(Url::parse(&check.name()).is_ok(), "{}", check.name());
+                let has_port = !matches!(check.target, Target::Tcp(HostPort { port: 0, .. }));
                 prop_assert!(has_port);
             }
         }
@@ -259,7 +261,7 @@ mod tests {
             ("wsplice --broadcast ws-l::80 --conncap 5 --metrics 0.0.0.0:9090", "http://127.0.0.1:9090/healthz"),
             ("/sbin/docker-init -- wsplice --broadcast ws-l:9000", "http://127.0.0.1:9000/healthz"),
         ] {
-            assert_eq!(asked(line), Some((url.into(), true)), "{line}");
+            assert_eq!(url_and_status(line), Some((url.into(), true)), "{line}");
         }
     }
 
@@ -270,7 +272,7 @@ mod tests {
             ("wsplice -t - ws-l:0.0.0.0:1234", "http://127.0.0.1:1234/healthz"),
             ("wsplice ws-u:log:tcp-l:0.0.0.0:1234 tcp:db:5432", "http://127.0.0.1:1234/healthz"),
         ] {
-            assert_eq!(asked(line), Some((url.into(), false)), "{line}");
+            assert_eq!(url_and_status(line), Some((url.into(), false)), "{line}");
         }
     }
 
@@ -283,14 +285,14 @@ mod tests {
             "wsplice -s 1234 --conncap 1",
             "wsplice --broadcast wss-l:1234 --cert c --key k --client-ca ca",
         ] {
-            assert_eq!(of(line), None, "{line}");
+            assert_eq!(check_for(line), None, "{line}");
         }
     }
 
     #[test]
     fn beside_another_process_1_it_is_the_usual_place() {
         for line in ["/sbin/init splash", "", "sh -c wsplice"] {
-            assert_eq!(asked(line), Some(("http://127.0.0.1:8080/healthz".into(), true)), "{line}");
+            assert_eq!(url_and_status(line), Some(("http://127.0.0.1:8080/healthz".into(), true)), "{line}");
         }
     }
 }

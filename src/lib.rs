@@ -54,7 +54,7 @@ use tokio::runtime::{Builder, Runtime};
 /// Runs a parsed command line to its end, tells its error if there is one, and gives the exit code.
 pub fn run(cli: Cli) -> u8 {
     report::init(cli.output.verbose, cli.output.quiet, cli.output.log_format);
-    conclude(execute(cli))
+    finish(execute(cli))
 }
 
 fn execute(cli: Cli) -> Result<(), Error> {
@@ -102,7 +102,7 @@ async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
 }
 
 /// The exit code of a finished run, after its error, if any, was told.
-pub fn conclude(result: Result<(), Error>) -> u8 {
+pub fn finish(result: Result<(), Error>) -> u8 {
     let code = match result {
         Ok(()) => 0,
         Err(error) => {

@@ -7,8 +7,8 @@ use std::{
 use wsplice::{
     Parsed,
     cli::Cli,
-    conclude,
     error::Error,
+    finish,
     report::{self, LogFormat},
     run,
 };
@@ -19,15 +19,15 @@ fn main() -> ExitCode {
         Ok(Parsed::Show(text)) => match std::io::stdout().write_all(text.as_bytes()) {
             // A pager that is closed early is no error.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,
-            shown => refuse(shown.map_err(|error| Error::io("cannot write standard output", error))),
+            shown => finish_early(shown.map_err(|error| Error::io("cannot write standard output", error))),
         },
-        Err(error) => refuse(Err(error)),
+        Err(error) => finish_early(Err(error)),
     };
     ExitCode::from(code)
 }
 
 /// The end of a run that never began, so nothing is known of how it would report.
-fn refuse(result: Result<(), Error>) -> u8 {
+fn finish_early(result: Result<(), Error>) -> u8 {
     report::init(0, false, LogFormat::Text);
-    conclude(result)
+    finish(result)
 }

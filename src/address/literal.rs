@@ -59,7 +59,7 @@ struct LiteralReply {
 
 impl Dial<MessageEnd> for LiteralReply {
     fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
-        let io = Replies { text: self.text.clone(), owed: 0, ended: false, reader: None, writer: None };
+        let io = Replies { text: self.text.clone(), pending: 0, ended: false, reader: None, writer: None };
         Box::pin(async { Ok(MessageEnd::new(io, self.kind(), "literalreply")) })
     }
 
@@ -69,11 +69,11 @@ impl Dial<MessageEnd> for LiteralReply {
 }
 
 /// Maximum number of pending replies. Beyond it no more messages are accepted, which stops a peer that never reads.
-const MOST_OWED: u64 = 1024;
+const MAX_PENDING: u64 = 1024;
 
 struct Replies {
     text: Bytes,
-    owed: u64,
+    pending: u64,
     ended: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -81,8 +81,8 @@ struct Replies {
 
 impl MessageStream for Replies {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
-        if self.owed > 0 {
-            self.owed -= 1;
+        if self.pending > 0 {
+            self.pending -= 1;
             self.writer.take().into_iter().for_each(Waker::wake);
             return Poll::Ready(Ok(Incoming::Message(Message { kind: Kind::Text, payload: self.text.clone() })));
         }
@@ -94,7 +94,7 @@ impl MessageStream for Replies {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.owed < MOST_OWED {
+        if self.pending < MAX_PENDING {
             return Poll::Ready(Ok(()));
         }
         self.writer = Some(cx.waker().clone());
@@ -102,7 +102,7 @@ impl MessageStream for Replies {
     }
 
     fn start_send(&mut self, _: Message) -> Result<(), Error> {
-        self.owed += 1;
+        self.pending += 1;
         self.reader.take().into_iter().for_each(Waker::wake);
         Ok(())
     }

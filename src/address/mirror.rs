@@ -25,7 +25,7 @@ struct Mirror;
 
 impl Dial<MessageEnd> for Mirror {
     fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
-        Box::pin(async { Ok(MessageEnd::new(Reflection::default(), self.kind(), "mirror")) })
+        Box::pin(async { Ok(MessageEnd::new(Echo::default(), self.kind(), "mirror")) })
     }
 
     fn kind(&self) -> EndKind {
@@ -34,13 +34,13 @@ impl Dial<MessageEnd> for Mirror {
 }
 
 /// Maximum number of queued messages: enough to answer a burst with few writes, and a bound on memory.
-const MOST_HELD: usize = 256;
+const MAX_QUEUED: usize = 256;
 /// The same in bytes. A single message may be longer.
-const MOST_BYTES: usize = 256 * 1024;
+const MAX_QUEUED_BYTES: usize = 256 * 1024;
 
 #[derive(Default)]
-struct Reflection {
-    held: VecDeque<Message>,
+struct Echo {
+    queue: VecDeque<Message>,
     bytes: usize,
     ended: bool,
     close: Option<Close>,
@@ -48,9 +48,9 @@ struct Reflection {
     writer: Option<Waker>,
 }
 
-impl MessageStream for Reflection {
+impl MessageStream for Echo {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
-        if let Some(message) = self.held.pop_front() {
+        if let Some(message) = self.queue.pop_front() {
             self.bytes -= message.payload.len();
             self.writer.take().into_iter().for_each(Waker::wake);
             return Poll::Ready(Ok(Incoming::Message(message)));
@@ -63,7 +63,7 @@ impl MessageStream for Reflection {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.held.len() < MOST_HELD && self.bytes < MOST_BYTES {
+        if self.queue.len() < MAX_QUEUED && self.bytes < MAX_QUEUED_BYTES {
             return Poll::Ready(Ok(()));
         }
         self.writer = Some(cx.waker().clone());
@@ -72,7 +72,7 @@ impl MessageStream for Reflection {
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         self.bytes += message.payload.len();
-        self.held.push_back(message);
+        self.queue.push_back(message);
         self.reader.take().into_iter().for_each(Waker::wake);
         Ok(())
     }

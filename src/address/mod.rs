@@ -51,7 +51,7 @@ pub static TABLE: &[&Entry] = &[
     &unsupported::SEQPACKET,
     &unsupported::ACCEPT_FROM_FD,
     &unsupported::OPEN,
-    &unsupported::TOYS,
+    &unsupported::FOR_TESTS,
     &unsupported::VSOCK,
     &unsupported::NAMED_PIPE,
     &unsupported::INTERNAL,

@@ -2,7 +2,7 @@
 
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
-    error::{Error, plain},
+    error::{Error, io_message},
     flow::{BoxFuture, ByteEnd, EndKind},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -63,7 +63,7 @@ impl Dial<ByteEnd> for Spawn {
                 .stdout(Stdio::piped())
                 .process_group(0)
                 .spawn()
-                .map_err(|error| failed(&format!("cannot start: {}", plain(&error))))?;
+                .map_err(|error| failed(&format!("cannot start: {}", io_message(&error))))?;
             let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
                 return Err(failed("has no pipes"));
             };

@@ -4,7 +4,7 @@
 use super::{tcp, unix};
 use crate::{
     endpoint::{Accept, Bind, Build, ByteEndpoint, Endpoint, Entry, Listening, Listens, ListensAt},
-    error::{Error, plain},
+    error::{Error, io_message},
     flow::{BoxFuture, ByteEnd},
 };
 use listenfd::ListenFd;
@@ -43,14 +43,14 @@ enum Kind {
     Unix,
 }
 
-/// Which of the sockets.
-enum Which {
+/// Which socket, by the number of its descriptor or by its name.
+enum Selector {
     Number(usize),
     Name(String),
 }
 
 /// The number of the first descriptor that is handed over (`SD_LISTEN_FDS_START`).
-const FIRST: usize = 3;
+const FIRST_DESCRIPTOR: usize = 3;
 
 /// Where such a socket listens is not on the command line.
 const PLAIN: Listens = Listens { at: ListensAt::Descriptor, tls: false, http: false };
@@ -61,22 +61,22 @@ fn listen(kind: Kind, arg: &str) -> Result<Endpoint<Listening>, Error> {
         Kind::Unix => format!("unix-listen-fd:{arg}"),
     };
     let which = match arg.parse() {
-        Ok(number) if number < FIRST => {
+        Ok(number) if number < FIRST_DESCRIPTOR => {
             return Err(Error::usage_hint(
-                format!("wrong address `{title}`: descriptors that are handed over start at {FIRST}"),
+                format!("wrong address `{title}`: descriptors that are handed over start at {FIRST_DESCRIPTOR}"),
                 "3 is the first socket, 4 the second; stdio: is standard input and output",
             ));
         }
-        Ok(number) => Which::Number(number),
-        Err(_) => Which::Name(arg.to_owned()),
+        Ok(number) => Selector::Number(number),
+        Err(_) => Selector::Name(arg.to_owned()),
     };
     // Takes the variables out of the environment, which is safe only as long as there is one thread.
-    LazyLock::force(&HANDED_OVER);
-    Ok(ByteEndpoint::listen(title.clone(), HandedOver { kind, which, title }).into())
+    LazyLock::force(&SOCKETS);
+    Ok(ByteEndpoint::listen(title.clone(), Activated { kind, which, title }).into())
 }
 
 /// What the service manager handed over, once for the process: a descriptor has one owner.
-static HANDED_OVER: LazyLock<Mutex<Result<Sockets, Refusal>>> = LazyLock::new(|| Mutex::new(Sockets::from_env()));
+static SOCKETS: LazyLock<Mutex<Result<Sockets, Unavailable>>> = LazyLock::new(|| Mutex::new(Sockets::from_env()));
 
 struct Sockets {
     sockets: ListenFd,
@@ -85,23 +85,23 @@ struct Sockets {
 
 /// Why a socket cannot be had, and what to do about it.
 #[derive(Clone)]
-struct Refusal {
+struct Unavailable {
     reason: String,
     hint: &'static str,
 }
 
 impl Sockets {
-    fn from_env() -> Result<Self, Refusal> {
+    fn from_env() -> Result<Self, Unavailable> {
         let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
         if number("LISTEN_FDS").is_none_or(|count| count == 0) {
-            return Err(Refusal {
+            return Err(Unavailable {
                 reason: "no socket was handed over (LISTEN_FDS is not set)".into(),
                 hint: "start it by a systemd socket unit, or try it with systemd-socket-activate -l 8080 wsplice …",
             });
         }
         // Whoever inherits the variables from another program has not inherited its sockets with the same numbers.
         if number("LISTEN_PID") != Some(process::id()) {
-            return Err(Refusal {
+            return Err(Unavailable {
                 reason: format!("the sockets are for another process: LISTEN_PID is not {}", process::id()),
                 hint: "what starts wsplice must exec it, so that it keeps the process id",
             });
@@ -110,12 +110,12 @@ impl Sockets {
         Ok(Self { sockets: ListenFd::from_env(), names: names.split(':').map(str::to_owned).collect() })
     }
 
-    fn index(&self, which: &Which) -> Result<usize, Refusal> {
+    fn index(&self, which: &Selector) -> Result<usize, Unavailable> {
         let (index, what) = match which {
-            Which::Number(number) => (Some(number - FIRST), format!("descriptor {number}")),
-            Which::Name(name) => (self.names.iter().position(|known| known == name), format!("socket named {name}")),
+            Selector::Number(number) => (Some(number - FIRST_DESCRIPTOR), format!("descriptor {number}")),
+            Selector::Name(name) => (self.names.iter().position(|known| known == name), format!("socket named {name}")),
         };
-        index.filter(|index| *index < self.sockets.len()).ok_or_else(|| Refusal {
+        index.filter(|index| *index < self.sockets.len()).ok_or_else(|| Unavailable {
             reason: format!("there is no {what}; {}", self.list()),
             hint: "FileDescriptorName= in the socket unit names a socket",
         })
@@ -124,19 +124,22 @@ impl Sockets {
     /// What there is, for whoever asked for something else.
     fn list(&self) -> String {
         let shown = (0..self.sockets.len()).map(|index| match self.names.get(index).map(String::as_str) {
-            None | Some("") => (index + FIRST).to_string(),
-            Some(name) => format!("{} ({name})", index + FIRST),
+            None | Some("") => (index + FIRST_DESCRIPTOR).to_string(),
+            Some(name) => format!("{} ({name})", index + FIRST_DESCRIPTOR),
         });
         format!("handed over: {}", shown.collect::<Vec<_>>().join(", "))
     }
 
-    fn take(&mut self, which: &Which, kind: Kind) -> Result<Box<dyn Accept<ByteEnd>>, Refusal> {
+    fn take(&mut self, which: &Selector, kind: Kind) -> Result<Box<dyn Accept<ByteEnd>>, Unavailable> {
         let index = self.index(which)?;
         match kind {
             Kind::Tcp => accepting(self.sockets.take_tcp_listener(index), tcp::accepting),
             Kind::Unix => accepting(self.sockets.take_unix_listener(index), unix::accepting),
         }
-        .map_err(|refusal| Refusal { reason: format!("descriptor {}: {}", index + FIRST, refusal.reason), ..refusal })
+        .map_err(|unavailable| Unavailable {
+            reason: format!("descriptor {}: {}", index + FIRST_DESCRIPTOR, unavailable.reason),
+            ..unavailable
+        })
     }
 }
 
@@ -144,37 +147,37 @@ impl Sockets {
 fn accepting<L: AsFd>(
     taken: io::Result<Option<L>>,
     make: impl FnOnce(L) -> io::Result<Box<dyn Accept<ByteEnd>>>,
-) -> Result<Box<dyn Accept<ByteEnd>>, Refusal> {
-    let socket = taken.map_err(|_| Refusal {
+) -> Result<Box<dyn Accept<ByteEnd>>, Unavailable> {
+    let socket = taken.map_err(|_| Unavailable {
         reason: "it is another kind of socket, or none".into(),
         hint: "tcp-listen-fd: is for ListenStream=PORT, unix-listen-fd: for ListenStream=/PATH",
     })?;
     let socket = socket
-        .ok_or_else(|| Refusal { reason: "it is in use already".into(), hint: "each socket can be named once" })?;
+        .ok_or_else(|| Unavailable { reason: "it is in use already".into(), hint: "each socket can be named once" })?;
     if !socket_acceptconn(&socket).unwrap_or(false) {
-        return Err(Refusal {
+        return Err(Unavailable {
             reason: "it is a connection and does not listen".into(),
             hint: "the socket unit must have Accept=no",
         });
     }
-    make(socket).map_err(|error| Refusal { reason: plain(&error), hint: "" })
+    make(socket).map_err(|error| Unavailable { reason: io_message(&error), hint: "" })
 }
 
-struct HandedOver {
+struct Activated {
     kind: Kind,
-    which: Which,
+    which: Selector,
     title: String,
 }
 
-impl Bind<ByteEnd> for HandedOver {
+impl Bind<ByteEnd> for Activated {
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
         Box::pin(async {
-            let mut handed_over = HANDED_OVER.lock().unwrap_or_else(PoisonError::into_inner);
-            let taken = match &mut *handed_over {
+            let mut sockets = SOCKETS.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = match &mut *sockets {
                 Ok(sockets) => sockets.take(&self.which, self.kind),
-                Err(refusal) => Err(refusal.clone()),
+                Err(unavailable) => Err(unavailable.clone()),
             };
-            taken.map_err(|Refusal { reason, hint }| Error::Listen {
+            taken.map_err(|Unavailable { reason, hint }| Error::Listen {
                 on: self.title.clone(),
                 source: io::Error::other(reason),
                 hint: (!hint.is_empty()).then(|| hint.to_owned()),

@@ -3,16 +3,16 @@
 
 use crate::endpoint::{Build, Entry};
 
-const fn absent(names: &'static [&'static str], summary: &'static str, why: &'static str) -> Entry {
-    let build = Build::Absent { why, overlay: false };
+const fn unsupported(names: &'static [&'static str], summary: &'static str, why: &'static str) -> Entry {
+    let build = Build::Unsupported { why, overlay: false };
     Entry { names, arg: None, summary, details: "", example: "", flags: &[], build }
 }
 
-pub(super) static HTTP: Entry = absent(&["http-client"], "An HTTP request", "use curl");
-pub(super) static INETD: Entry = absent(&["inetd"], "A socket on standard input", "not supported yet: use stdio:");
+pub(super) static HTTP: Entry = unsupported(&["http-client"], "An HTTP request", "use curl");
+pub(super) static INETD: Entry = unsupported(&["inetd"], "A socket on standard input", "not supported yet: use stdio:");
 pub(super) static INETD_WS: Entry =
-    absent(&["inetd-ws", "ws-inetd"], "A WebSocket on standard input", "not supported yet: use ws-u:stdio:");
-pub(super) static UDP: Entry = absent(
+    unsupported(&["inetd-ws", "ws-inetd"], "A WebSocket on standard input", "not supported yet: use ws-u:stdio:");
+pub(super) static UDP: Entry = unsupported(
     &[
         "udp",
         "udp-connect",
@@ -28,12 +28,12 @@ pub(super) static UDP: Entry = absent(
     "UDP",
     "not supported yet: use `exec:socat --exec-args - UDP:HOST:PORT`",
 );
-pub(super) static UNIX_DATAGRAM: Entry = absent(
+pub(super) static UNIX_DATAGRAM: Entry = unsupported(
     &["unix-dgram", "abstract-dgram"],
     "Unix datagram sockets",
     "not supported yet: use `exec:socat --exec-args - UNIX-SENDTO:PATH`",
 );
-pub(super) static ABSTRACT: Entry = absent(
+pub(super) static ABSTRACT: Entry = unsupported(
     &[
         "abstract",
         "abstract-connect",
@@ -49,7 +49,7 @@ pub(super) static ABSTRACT: Entry = absent(
     "Abstract unix sockets",
     "use unix:@NAME or unix-l:@NAME",
 );
-pub(super) static SEQPACKET: Entry = absent(
+pub(super) static SEQPACKET: Entry = unsupported(
     &[
         "seqpacket",
         "seqpacket-connect",
@@ -64,24 +64,25 @@ pub(super) static SEQPACKET: Entry = absent(
     "Unix seqpacket sockets",
     "not supported yet",
 );
-pub(super) static ACCEPT_FROM_FD: Entry = absent(
+pub(super) static ACCEPT_FROM_FD: Entry = unsupported(
     &["accept-from-fd"],
     "A listening socket from the service manager",
     "use tcp-listen-fd:N or unix-listen-fd:N",
 );
-pub(super) static OPEN: Entry = absent(
+pub(super) static OPEN: Entry = unsupported(
     &["open-async", "open-fd", "async-fd"],
     "An open file descriptor",
     "use readfile: or writefile: with /dev/fd/N",
 );
-pub(super) static TOYS: Entry = absent(
+pub(super) static FOR_TESTS: Entry = unsupported(
     &["clogged", "random", "zero", "null", "devnull", "empty", "assert", "assert2", "literal-base64"],
     "Addresses for tests",
     "use readfile: or writefile: with /dev/zero, /dev/urandom or /dev/null",
 );
-pub(super) static VSOCK: Entry = absent(&["vsock", "vsock-listen"], "VM sockets (vsock)", "not supported yet");
-pub(super) static NAMED_PIPE: Entry = absent(&["namedpipe"], "Windows named pipes", "wsplice does not run on Windows");
-pub(super) static INTERNAL: Entry = absent(
+pub(super) static VSOCK: Entry = unsupported(&["vsock", "vsock-listen"], "VM sockets (vsock)", "not supported yet");
+pub(super) static NAMED_PIPE: Entry =
+    unsupported(&["namedpipe"], "Windows named pipes", "wsplice does not run on Windows");
+pub(super) static INTERNAL: Entry = unsupported(
     &["registry-stream-listen", "registry-stream-connect", "mock_stream_socket", "dummy"],
     "Internals of websocat",
     "websocat uses them for its own tests only",

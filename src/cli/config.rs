@@ -136,7 +136,7 @@ impl Config {
                     None => ServerCertificate::Missing,
                 },
                 trust: match tls.cacert {
-                    _ if tls.insecure => Trust::Anybody,
+                    _ if tls.insecure => Trust::AnyCertificate,
                     Some(path) => Trust::File(path),
                     None => Trust::System,
                 },

@@ -4,7 +4,7 @@ use crate::error::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of websocat and wscat that this version lacks, and what to do instead.
-const NOT_YET: &[(&[&str], &str)] = &[
+const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--socks5", "--socks5-destination", "--socks5-user-pass", "--proxy"], "proxies are not supported yet"),
     (&["--pkcs12-der", "--pkcs12-passwd"], "convert it with openssl pkcs12 -nodes and use --cert and --key"),
     (
@@ -83,7 +83,7 @@ const NOT_YET: &[(&[&str], &str)] = &[
 pub fn explain(error: &clap::Error) -> Error {
     if let (ErrorKind::UnknownArgument, Some(ContextValue::String(arg))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
-        && let Some((_, advice)) = NOT_YET.iter().find(|(names, _)| names.contains(&arg.as_str()))
+        && let Some((_, advice)) = UNSUPPORTED.iter().find(|(names, _)| names.contains(&arg.as_str()))
     {
         return Error::usage_hint(format!("the option {arg} is not available"), *advice);
     }

@@ -70,7 +70,7 @@ fn addresses() -> String {
 }
 
 fn is_available(entry: &Entry) -> bool {
-    !matches!(entry.build, Build::Absent { .. })
+    !matches!(entry.build, Build::Unsupported { .. })
 }
 
 fn aliases(entry: &Entry) -> String {

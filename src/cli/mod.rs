@@ -12,7 +12,7 @@ use crate::{
     config::{Config, RequestPath, SlowPolicy, StaticFile},
     error::Error,
     net::{HostPort, WebSocketUrl},
-    plan::First,
+    plan::FirstAddress,
     report::LogFormat,
     spec::Spec,
 };
@@ -399,14 +399,14 @@ impl Cli {
     ///
     /// # Errors
     /// When one of them is missing or cannot be parsed.
-    pub fn addresses(&self) -> Result<(First, Option<Spec>), Error> {
+    pub fn addresses(&self) -> Result<(FirstAddress, Option<Spec>), Error> {
         let parse = |text: &Option<String>| text.as_deref().map(Spec::parse).transpose();
         let (first, second) = (parse(&self.first)?, parse(&self.second)?);
         match (&self.server, first, second) {
-            (None, None, _) if self.rooms.broadcast => Ok((First::Listener(ROOM_LISTENER.into()), None)),
+            (None, None, _) if self.rooms.broadcast => Ok((FirstAddress::Listener(ROOM_LISTENER.into()), None)),
             (Some(_), _, Some(_)) => Err(Error::usage("-s is the first address already; one more can follow")),
-            (Some(at), second, None) => Ok((First::Listener(at.clone()), second)),
-            (None, Some(first), second) => Ok((First::Typed(first), second)),
+            (Some(at), second, None) => Ok((FirstAddress::Listener(at.clone()), second)),
+            (None, Some(first), second) => Ok((FirstAddress::Typed(first), second)),
             (None, None, _) => Err(Error::usage_hint(
                 "an address is missing",
                 "wsplice ws://HOST/PATH connects, wsplice -s PORT serves, wsplice --help lists everything",

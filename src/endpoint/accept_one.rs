@@ -13,26 +13,30 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 /// Puts layers around an accepted connection; a client that waits for an answer is accepted.
-trait Dress<E: Send + 'static>: Send + Sync {
+trait ApplyLayers<E: Send + 'static>: Send + Sync {
     /// What passes through the outermost.
     type Out;
 
     /// Puts them around it.
-    fn dress<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<Self::Out, Error>>;
+    fn apply_layers<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<Self::Out, Error>>;
 }
 
-impl<E: Send + 'static> Dress<E> for Layers<E> {
+impl<E: Send + 'static> ApplyLayers<E> for Layers<E> {
     type Out = E;
 
-    fn dress<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<E, Error>> {
+    fn apply_layers<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<E, Error>> {
         Box::pin(self.apply(end, context))
     }
 }
 
-impl Dress<ByteEnd> for Framed {
+impl ApplyLayers<ByteEnd> for Framed {
     type Out = MessageEnd;
 
-    fn dress<'a>(&'a self, end: ByteEnd, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
+    fn apply_layers<'a>(
+        &'a self,
+        end: ByteEnd,
+        context: &'a mut ConnectContext,
+    ) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         Box::pin(async { self.open(end, context).await?.finish(context).await })
     }
 }
@@ -74,7 +78,7 @@ impl<E, L> AcceptOne<E, L> {
     }
 }
 
-impl<E: Send + 'static, L: Dress<E>> Dial<L::Out> for AcceptOne<E, L> {
+impl<E: Send + 'static, L: ApplyLayers<E>> Dial<L::Out> for AcceptOne<E, L> {
     fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<L::Out, Error>> {
         Box::pin(async move {
             loop {
@@ -88,10 +92,10 @@ impl<E: Send + 'static, L: Dress<E>> Dial<L::Out> for AcceptOne<E, L> {
                 };
                 let mut own = ConnectContext::new(peer, context.limit);
                 own.request.clone_from(&context.request);
-                match self.layers.dress(end, &mut own).await {
+                match self.layers.apply_layers(end, &mut own).await {
                     // A request for a file or a health check is no session.
                     Err(Error::NoUpgrade { .. }) => {}
-                    dressed => return dressed,
+                    applied => return applied,
                 }
             }
         })

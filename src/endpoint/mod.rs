@@ -13,7 +13,7 @@ mod stack;
 pub use context::{ConnectContext, UpgradeRequest};
 pub use layer::{Framing, Layer, Layers, Overlay, PendingUpgrade, Receive, Redial, Transform};
 pub use listen::{Accept, Bind, listen};
-pub use open::{Asked, Begin, Opening};
+pub use open::{Begin, Opening, PendingMessageEnd};
 pub use stack::{
     About, AnyEndpoint, ByteEndpoint, Dial, Dialled, Endpoint, Framed, LayerNote, Listening, MessageEndpoint,
     MessageStack, Origin,
@@ -67,7 +67,7 @@ pub enum Build {
     /// Wraps the address behind it.
     Overlay(OverlayRow),
     /// Known, but not in this build: help and errors still name it.
-    Absent {
+    Unsupported {
         /// Why, and what to use instead.
         why: &'static str,
         /// Whether an address follows its colon.
@@ -78,7 +78,7 @@ pub enum Build {
 impl Build {
     /// Whether an address follows the colon.
     pub fn is_overlay(&self) -> bool {
-        matches!(self, Self::Overlay(_) | Self::Absent { overlay: true, .. })
+        matches!(self, Self::Overlay(_) | Self::Unsupported { overlay: true, .. })
     }
 }
 

@@ -16,16 +16,16 @@ pub enum Opening<'a> {
     /// It is open.
     Ready(MessageEnd),
     /// Its client waits for the answer to its opening handshake.
-    Asked(Asked<'a>),
+    Pending(PendingMessageEnd<'a>),
 }
 
 /// A client that waits for an answer, and the layers that stand around its connection then.
-pub struct Asked<'a> {
+pub struct PendingMessageEnd<'a> {
     upgrade: Box<dyn PendingUpgrade>,
     messages: &'a Layers<MessageEnd>,
 }
 
-impl Asked<'_> {
+impl PendingMessageEnd<'_> {
     /// What it asked for.
     pub fn request(&self) -> &Arc<UpgradeRequest> {
         self.upgrade.request()
@@ -56,7 +56,7 @@ impl Opening<'_> {
     pub(super) async fn finish(self, context: &mut ConnectContext) -> Result<MessageEnd, Error> {
         match self {
             Self::Ready(end) => Ok(end),
-            Self::Asked(asked) => asked.accept(None, context).await,
+            Self::Pending(pending) => pending.accept(None, context).await,
         }
     }
 }
@@ -76,7 +76,7 @@ impl Framed {
             Framing::Upgrade(framing) => {
                 let upgrade = framing.receive(end, &context.peer).await?;
                 context.request = Some(upgrade.request().clone());
-                Ok(Opening::Asked(Asked { upgrade, messages: &self.messages }))
+                Ok(Opening::Pending(PendingMessageEnd { upgrade, messages: &self.messages }))
             }
         }
     }

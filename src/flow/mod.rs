@@ -138,7 +138,7 @@ impl ByteEnd {
                     let reason = match source.kind() {
                         // rustls's own text is three lines long.
                         UnexpectedEof => "it ended without TLS's close_notify, so data may be missing".into(),
-                        _ => crate::error::plain(&source),
+                        _ => crate::error::io_message(&source),
                     };
                     Error::Lost { with: self.name.to_string(), reason }
                 }

@@ -7,7 +7,7 @@ pub use crate::ws::fuzzing::{extensions, frame_log, inflate, reader};
 use crate::{
     cli::{Cli, Parsed},
     config::Config,
-    plan::{First, Plan},
+    plan::{FirstAddress, Plan},
     spec::Spec,
 };
 pub use http::{access, headers};
@@ -35,7 +35,7 @@ pub fn address(text: &str) {
     }
     let mut specs = specs.into_iter();
     if let Some(first) = specs.next() {
-        match Plan::new(&First::Typed(first), specs.next().as_ref(), &config()) {
+        match Plan::new(&FirstAddress::Typed(first), specs.next().as_ref(), &config()) {
             Ok(plan) => assert!(!plan.to_string().is_empty()),
             Err(error) => check(&error),
         }

@@ -27,9 +27,9 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// How much of a refusal's body is shown, in bytes.
+/// How much of the body of an unexpected response is shown, in bytes.
 const BODY_SHOWN: usize = 300;
-/// How long a refusal's body is waited for.
+/// Maximum wait for that body.
 const BODY_WAIT: Duration = Duration::from_secs(1);
 
 /// Sends the opening handshake on a fresh connection. Gives the subprotocol that the server chose, too.
@@ -59,7 +59,7 @@ pub async fn upgrade(
     report::handshake('<', format_args!("{:?} {}", response.version(), response.status()));
     show_headers('<', response.headers());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(connection.drive(refusal(&name, response)).await);
+        return Err(connection.drive(unexpected_response(&name, response)).await);
     }
     let (subprotocol, deflate) =
         check(response.headers(), &handshake.key, &handshake.subprotocols, &handshake.extensions)
@@ -224,7 +224,7 @@ pub(crate) fn check(
 }
 
 /// The error for an answer that is no 101: its status, where it points, and the start of what it says.
-pub async fn refusal(name: &str, response: Response<Incoming>) -> Error {
+pub async fn unexpected_response(name: &str, response: Response<Incoming>) -> Error {
     let status = response.status();
     let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = response.into_body();
@@ -279,7 +279,7 @@ pub fn explain(name: &str, error: &hyper::Error) -> Error {
                 Error::Tls { with: with.clone(), reason: reason.clone(), hint: hint.clone() }
             }
             Some(Error::Child { program, reason }) => Error::Child { program: program.clone(), reason: reason.clone() },
-            _ => lost(&crate::error::plain(io)),
+            _ => lost(&crate::error::io_message(io)),
         },
         None => lost(&error.to_string()),
     }

@@ -2,7 +2,7 @@
 
 use super::{has_token, list};
 use crate::{
-    access::Denied,
+    access::AccessDenied,
     config::{ServerOptions, StaticFile},
     endpoint::UpgradeRequest,
     flow::{EndKind, MessageEnd},
@@ -31,9 +31,9 @@ pub enum Route<'a> {
     /// A plain GET or HEAD of a static file.
     File(&'a StaticFile),
     /// The health check of the room server.
-    Healthy,
+    HealthCheck,
     /// An upgrade request that may not enter; the scheme for `WWW-Authenticate` is for those who may log in.
-    Deny(Denied),
+    Deny(AccessDenied),
     /// Anything else, with a sentence for whoever sent it.
     Refuse(StatusCode, String),
 }
@@ -44,12 +44,12 @@ pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route
     let path = head.uri.path();
     if !has_token(headers, header::UPGRADE, "websocket") {
         if matches!(head.method, Method::GET | Method::HEAD)
-            && let Some(file) = options.files.iter().find(|file| file.uri.is(path))
+            && let Some(file) = options.files.iter().find(|file| file.uri.matches(path))
         {
             return Route::File(file);
         }
         if options.healthz && path == HEALTH_PATH {
-            return Route::Healthy;
+            return Route::HealthCheck;
         }
         return Route::Refuse(
             StatusCode::UPGRADE_REQUIRED,
@@ -57,10 +57,10 @@ pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route
         );
     }
     let refuse = |text: &str| Route::Refuse(StatusCode::BAD_REQUEST, text.into());
-    if options.restrict_uri.as_ref().is_some_and(|only| !only.is(path)) {
+    if options.restrict_uri.as_ref().is_some_and(|only| !only.matches(path)) {
         return Route::Refuse(StatusCode::NOT_FOUND, format!("There is no WebSocket at {path}."));
     }
-    if options.room_prefix.as_ref().is_some_and(|prefix| !prefix.holds(path)) {
+    if options.room_prefix.as_ref().is_some_and(|prefix| !prefix.contains(path)) {
         return Route::Refuse(StatusCode::NOT_FOUND, format!("There is no room at {path}."));
     }
     if head.method != Method::GET || head.version != Version::HTTP_11 {

@@ -7,7 +7,7 @@ use super::{
     write_timeout::{self, WriteTimeout},
 };
 use crate::{
-    access::{Denied, without_token},
+    access::{AccessDenied, without_token},
     config::Config,
     endpoint::{Accept, UpgradeRequest},
     error::Error,
@@ -136,7 +136,7 @@ impl PendingUpgrade {
             Error::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "There is no place left here."),
             _ => (StatusCode::BAD_GATEWAY, "The other end cannot be reached."),
         };
-        let mut response = sentence(status, text);
+        let mut response = text_response(status, text);
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         let _ = self.received.answer.send(response);
         if let Ok((mut io, _)) = self.connection.await {
@@ -182,11 +182,11 @@ impl Service {
         show_headers('<', request.headers());
         let (head, _) = request.into_parts();
         let mut response = match route(&head, &self.peer, options) {
-            Route::Refuse(status, text) => sentence(status, &text),
+            Route::Refuse(status, text) => text_response(status, &text),
             Route::File(file) => {
-                files::serve(file).await.unwrap_or_else(|status| sentence(status, "The file cannot be read."))
+                files::serve(file).await.unwrap_or_else(|status| text_response(status, "The file cannot be read."))
             }
-            Route::Healthy => sentence(StatusCode::OK, HEALTHY),
+            Route::HealthCheck => text_response(StatusCode::OK, HEALTHY),
             Route::Deny(denied) => deny(&denied),
             Route::Upgrade { key, request } => {
                 if request.peer != self.peer.name {
@@ -217,17 +217,17 @@ impl Service {
         let is_taken = upgrade.is_some_and(|upgrade| upgrade.send(received).is_ok());
         match answered.await {
             Ok(response) if is_taken => response,
-            _ => sentence(StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down."),
+            _ => text_response(StatusCode::SERVICE_UNAVAILABLE, "The server is shutting down."),
         }
     }
 }
 
 /// The answer for those who may not enter.
-fn deny(denied: &Denied) -> Response<Body> {
+fn deny(denied: &AccessDenied) -> Response<Body> {
     match denied {
-        Denied::Origin => sentence(StatusCode::FORBIDDEN, "Pages of this origin may not connect here."),
-        Denied::Credentials(scheme) => {
-            let mut response = sentence(StatusCode::UNAUTHORIZED, "Log in to connect here.");
+        AccessDenied::Origin => text_response(StatusCode::FORBIDDEN, "Pages of this origin may not connect here."),
+        AccessDenied::Credentials(scheme) => {
+            let mut response = text_response(StatusCode::UNAUTHORIZED, "Log in to connect here.");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
             response
         }
@@ -254,9 +254,9 @@ pub async fn serve_text(
                 let asked = request.uri().path();
                 let mut response = match asked {
                     // Here it is answered also when the server itself has all the connections that it may have.
-                    HEALTH_PATH => sentence(StatusCode::OK, HEALTHY),
-                    _ if asked == path => sentence(StatusCode::OK, text().trim_end()),
-                    _ => sentence(StatusCode::NOT_FOUND, &format!("Only {path} and {HEALTH_PATH} are here.")),
+                    HEALTH_PATH => text_response(StatusCode::OK, HEALTHY),
+                    _ if asked == path => text_response(StatusCode::OK, text().trim_end()),
+                    _ => text_response(StatusCode::NOT_FOUND, &format!("Only {path} and {HEALTH_PATH} are here.")),
                 };
                 if asked == path {
                     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -273,7 +273,7 @@ pub async fn serve_text(
 }
 
 /// An answer of one sentence.
-fn sentence(status: StatusCode, text: &str) -> Response<Body> {
+fn text_response(status: StatusCode, text: &str) -> Response<Body> {
     let body = Full::from(format!("{text}\n")).map_err(|never| match never {});
     let mut response = Response::new(UnsyncBoxBody::new(body));
     *response.status_mut() = status;

@@ -8,7 +8,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
 /// The "Connection Attempt Delay" that RFC 8305 section 5 recommends.
-const HEAD_START: Duration = Duration::from_millis(250);
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// A connected socket with `TCP_NODELAY`.
 pub async fn connect(at: &HostPort) -> Result<TcpStream, Error> {
@@ -24,7 +24,7 @@ pub async fn connect(at: &HostPort) -> Result<TcpStream, Error> {
         }
         // Without further addresses the attempts under way have all the time they need.
         let ended = if more {
-            match timeout(HEAD_START, attempts.join_next()).await {
+            match timeout(ATTEMPT_DELAY, attempts.join_next()).await {
                 Ok(ended) => ended,
                 Err(_) => continue,
             }

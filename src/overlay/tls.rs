@@ -101,9 +101,9 @@ impl Transform<ByteEnd, ByteEnd> for Connect {
             match TlsConnector::from(self.config.clone()).connect(self.name.clone(), inner.io).await {
                 Ok(stream) => {
                     report::handshake('*', format_args!("TLS {}", tls::describe(stream.get_ref().1)));
-                    Ok(ByteEnd::new(Worded { stream, name: name.clone(), peer: tls::Peer::Server }, kind, name))
+                    Ok(ByteEnd::new(MapTlsErrors { stream, name: name.clone(), peer: tls::Peer::Server }, kind, name))
                 }
-                Err(error) => Err(tls::in_words(&name, tls::Peer::Server, &error)),
+                Err(error) => Err(tls::handshake_error(&name, tls::Peer::Server, &error)),
             }
         })
     }
@@ -120,9 +120,9 @@ impl Transform<ByteEnd, ByteEnd> for Accept {
             let (kind, name) = (inner.kind, inner.name);
             match timeout(self.limit, TlsAcceptor::from(self.config.clone()).accept(inner.io)).await {
                 Ok(Ok(stream)) => {
-                    Ok(ByteEnd::new(Worded { stream, name: name.clone(), peer: tls::Peer::Client }, kind, name))
+                    Ok(ByteEnd::new(MapTlsErrors { stream, name: name.clone(), peer: tls::Peer::Client }, kind, name))
                 }
-                Ok(Err(error)) => Err(tls::in_words(&name, tls::Peer::Client, &error)),
+                Ok(Err(error)) => Err(tls::handshake_error(&name, tls::Peer::Client, &error)),
                 Err(_) => Err(Error::TimedOut {
                     doing: format!("waiting for {name} in the TLS handshake"),
                     limit: self.limit,
@@ -134,38 +134,38 @@ impl Transform<ByteEnd, ByteEnd> for Accept {
 }
 
 /// A TLS stream whose own errors, which may come long after the handshake, are in words and have their exit code.
-struct Worded<S> {
+struct MapTlsErrors<S> {
     stream: S,
     name: Arc<str>,
     peer: tls::Peer,
 }
 
-impl<S> Worded<S> {
-    fn worded<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        result.map_err(|error| tls::alert_in_words(&self.name, self.peer, &error).map_or(error, io::Error::from))
+impl<S> MapTlsErrors<S> {
+    fn map_error<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        result.map_err(|error| tls::tls_error(&self.name, self.peer, &error).map_or(error, io::Error::from))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Worded<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MapTlsErrors<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.worded(read)
+        self.map_error(read)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Worded<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MapTlsErrors<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.worded(written)
+        self.map_error(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.worded(flushed)
+        self.map_error(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.worded(shut)
+        self.map_error(shut)
     }
 }

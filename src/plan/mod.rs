@@ -66,7 +66,7 @@ pub struct RoomServer {
 }
 
 /// The first address of a command line.
-pub enum First {
+pub enum FirstAddress {
     /// As it was typed.
     Typed(Spec),
     /// A WebSocket listener: `-s`, or `--broadcast` alone.
@@ -78,10 +78,10 @@ impl Plan {
     ///
     /// # Errors
     /// When a row cannot be built, for example for want of a file that an option names, or the ends do not fit.
-    pub fn new(first: &First, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
+    pub fn new(first: &FirstAddress, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
         let first = match first {
-            First::Typed(spec) => build(spec, config)?,
-            First::Listener(at) => AnyEndpoint::Listening(address::websocket_listener(at, config)),
+            FirstAddress::Typed(spec) => build(spec, config)?,
+            FirstAddress::Listener(at) => AnyEndpoint::Listening(address::websocket_listener(at, config)),
         };
         match &config.rooms {
             None => Splice::new(first, second, config).map(Self::Splice),

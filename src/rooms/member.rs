@@ -408,7 +408,7 @@ impl MemberTask {
     }
 
     fn lost(&self, error: &io::Error) -> Error {
-        Error::Lost { with: self.member.outbox().name().to_string(), reason: crate::error::plain(error) }
+        Error::Lost { with: self.member.outbox().name().to_string(), reason: crate::error::io_message(error) }
     }
 }
 

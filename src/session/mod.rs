@@ -63,17 +63,17 @@ async fn open_far(
     right: &MessageEndpoint<Dialled>,
     context: &mut ConnectContext,
 ) -> Result<Session, Error> {
-    let asked = match left {
+    let pending = match left {
         Opening::Ready(left) => return Ok(Session::Messages(left, right.open(context).await?)),
-        Opening::Asked(asked) => asked,
+        Opening::Pending(pending) => pending,
     };
     match right.open(context).await {
         Ok(right) => {
-            let left: MessageEnd = asked.accept(Some(&right), context).await?;
+            let left: MessageEnd = pending.accept(Some(&right), context).await?;
             Ok(Session::Messages(left, right))
         }
         Err(error) => {
-            asked.refuse(&error).await;
+            pending.refuse(&error).await;
             Err(error)
         }
     }

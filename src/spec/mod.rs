@@ -76,7 +76,7 @@ impl SpecError {
 }
 
 /// More than anybody needs in front of an address.
-const MOST_OVERLAYS: usize = 32;
+const MAX_OVERLAYS: usize = 32;
 
 /// Where rows are looked up by name.
 type Find = fn(&str) -> Option<&'static Entry>;
@@ -98,8 +98,8 @@ impl Spec {
     fn parse_at(find: Find, text: &str, at: usize, bare: &str) -> Result<Self, SpecError> {
         let rest = &text[at..];
         // Each overlay is a call of this, and a stack ends.
-        if text[..at].matches(':').count() > MOST_OVERLAYS {
-            let message = format!("there are more than {MOST_OVERLAYS} overlays");
+        if text[..at].matches(':').count() > MAX_OVERLAYS {
+            let message = format!("there are more than {MAX_OVERLAYS} overlays");
             let letter = rest.chars().next().map_or(0, char::len_utf8);
             return Err(SpecError { message, span: at..at + letter, advice: None });
         }
@@ -121,7 +121,7 @@ impl Spec {
         }
         let name_span = at..at + name.len();
         let build = match &entry.build {
-            Build::Absent { why, .. } => {
+            Build::Unsupported { why, .. } => {
                 let message = format!("`{name}:` is not available");
                 return Err(SpecError { message, span: name_span, advice: Some((*why).into()) });
             }
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn the_overlay_too_many_may_be_a_letter_of_more_than_one_byte() {
         assert!(hint(&format!("{}é", "log:".repeat(40))).ends_with('^'));
-        assert!(hint(&format!("{}é:80", "log:".repeat(MOST_OVERLAYS + 1))).contains('^'));
+        assert!(hint(&format!("{}é:80", "log:".repeat(MAX_OVERLAYS + 1))).contains('^'));
     }
 
     /// As it would be typed with each row's first name.

@@ -5,7 +5,7 @@ use crate::{endpoint::Build, registry};
 /// The name in the table that is at most two typing slips away, if there is one.
 pub fn nearest(name: &str) -> Option<&'static str> {
     registry::table()
-        .filter(|entry| !matches!(entry.build, Build::Absent { .. }))
+        .filter(|entry| !matches!(entry.build, Build::Unsupported { .. }))
         .flat_map(|entry| entry.names)
         .copied()
         .map(|known| (strsim::osa_distance(known, name), known))

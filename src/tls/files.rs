@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
 fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
     match error.kind() {
         io::ErrorKind::InvalidData => anyhow!("{} is no correct PEM file", path.display()),
-        _ => anyhow!("cannot read {}: {}", path.display(), crate::error::plain(error)),
+        _ => anyhow!("cannot read {}: {}", path.display(), crate::error::io_message(error)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What rustls says, in words that a person can act on.
 
-use crate::error::{Error, plain};
+use crate::error::{Error, io_message};
 use std::{io, time::Duration};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError, InvalidMessage, pki_types::UnixTime};
 
@@ -14,11 +14,11 @@ pub enum Peer {
 }
 
 /// The error of a failed handshake with the peer of this name.
-pub fn in_words(name: &str, peer: Peer, error: &io::Error) -> Error {
-    alert_in_words(name, peer, error).unwrap_or_else(|| {
+pub fn handshake_error(name: &str, peer: Peer, error: &io::Error) -> Error {
+    tls_error(name, peer, error).unwrap_or_else(|| {
         let reason = match error.kind() {
             io::ErrorKind::UnexpectedEof => "the connection ended during the handshake".into(),
-            _ => plain(error),
+            _ => io_message(error),
         };
         Error::Tls { with: name.to_owned(), reason, hint: None }
     })
@@ -26,7 +26,7 @@ pub fn in_words(name: &str, peer: Peer, error: &io::Error) -> Error {
 
 /// The error of TLS itself, if it is one and not one of the connection below. In TLS 1.3 the client has finished the
 /// handshake before the server has seen its certificate, so a refusal arrives with the first data.
-pub fn alert_in_words(name: &str, peer: Peer, error: &io::Error) -> Option<Error> {
+pub fn tls_error(name: &str, peer: Peer, error: &io::Error) -> Option<Error> {
     let cause = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let (reason, hint) = match (cause, peer) {
         (rustls::Error::InvalidCertificate(reason), Peer::Server) => server_certificate(reason),

@@ -7,7 +7,7 @@ mod options;
 mod roots;
 mod self_signed;
 
-pub use messages::{Peer, alert_in_words, in_words};
+pub use messages::{Peer, handshake_error, tls_error};
 pub use options::{Identity, ServerCertificate, TlsOptions, Trust};
 
 use crate::{error::Error, report};
@@ -27,7 +27,9 @@ pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, Error> {
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Setup(error.into()))?;
     let builder = match &options.trust {
-        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(insecure::anybody(provider())),
+        Trust::AnyCertificate => {
+            builder.dangerous().with_custom_certificate_verifier(insecure::accept_any_certificate(provider()))
+        }
         Trust::File(path) => builder.with_root_certificates(files::roots(path)?),
         Trust::System => builder.with_root_certificates(roots::system_or_built_in()),
     };

@@ -47,5 +47,5 @@ pub enum Trust {
     /// Those that an authority in this file has signed.
     File(PathBuf),
     /// Any.
-    Anybody,
+    AnyCertificate,
 }

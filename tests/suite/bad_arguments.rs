@@ -178,7 +178,7 @@ fn a_tls_listener_without_a_certificate_says_what_to_give() {
 }
 
 fn is_absent(entry: &Entry) -> bool {
-    matches!(entry.build, Build::Absent { .. })
+    matches!(entry.build, Build::Unsupported { .. })
 }
 
 /// An address of the row, with an argument or an address after the colon where it needs one.
@@ -233,7 +233,7 @@ fn every_example_can_be_explained() {
 #[test]
 fn every_absent_row_is_named_and_says_what_to_use() {
     for entry in table() {
-        let Build::Absent { why, .. } = entry.build else { continue };
+        let Build::Unsupported { why, .. } = entry.build else { continue };
         assert!(!why.is_empty(), "{entry:?}");
         for name in entry.names {
             let error = Spec::parse(&address(entry, name)).expect_err(name);

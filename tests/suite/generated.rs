@@ -120,7 +120,7 @@ fn is_committed(path: &str, fresh: &str) {
 }
 
 fn available() -> impl Iterator<Item = &'static Entry> {
-    table().filter(|entry| !matches!(entry.build, Build::Absent { .. }))
+    table().filter(|entry| !matches!(entry.build, Build::Unsupported { .. }))
 }
 
 /// The words of a text, which white space and quotes separate.
