@@ -42,7 +42,7 @@ impl Secrets {
             .map(|line| digest::digest(&digest::SHA256, line.as_bytes()))
             .collect();
         if hashes.is_empty() {
-            return Err(Error::Setup(anyhow::anyhow!("{} names nobody: it needs a line each", path.display())));
+            return Err(Error::Setup(anyhow::anyhow!("{} has no entries; write one per line", path.display())));
         }
         Ok(Self(hashes))
     }

@@ -61,34 +61,44 @@ pub enum Error {
         /// What to type next.
         hint: Option<String>,
     },
-    /// The server answered the upgrade request with something other than a correct 101.
-    #[error("{from} refused the WebSocket handshake: {reason}")]
-    Refused {
+    /// The server's response to the opening handshake is not a valid 101.
+    #[error("WebSocket handshake with {with} failed: {reason}")]
+    Handshake {
         /// The URL.
-        from: String,
-        /// The HTTP status and the start of the body, or what was wrong with the answer.
+        with: String,
+        /// The HTTP status and the start of the body, or the rule that the response violates.
         reason: String,
-        /// What to type next.
+        /// What to try instead.
         hint: Option<String>,
     },
-    /// A client sent a listener something that cannot be read as a request.
-    #[error("wrong request from {from}: {reason}")]
+    /// A server is not healthy (`--healthcheck`).
+    #[error("health check of {url} failed: {reason}")]
+    Unhealthy {
+        /// The URL.
+        url: String,
+        /// The HTTP status and the start of the body.
+        reason: String,
+        /// What to try instead.
+        hint: Option<String>,
+    },
+    /// A listener received data that is not an HTTP request.
+    #[error("invalid request from {from}: {reason}")]
     BadRequest {
         /// The client's address.
         from: String,
-        /// What is wrong with it.
+        /// What is wrong with the request.
         reason: String,
-        /// What to type next.
+        /// What to try instead.
         hint: Option<&'static str>,
     },
-    /// A client asked a listener for plain HTTP only; it was answered.
-    #[error("{from} asked for no WebSocket")]
+    /// A client sent no opening handshake to a listener; its plain HTTP requests have been answered.
+    #[error("{from} did not request a WebSocket")]
     NoUpgrade {
         /// The client's address.
         from: String,
     },
-    /// A limit keeps a client out of a room.
-    #[error("no place in {target}: {reason}")]
+    /// A client cannot join a room, because a limit is reached.
+    #[error("cannot join room {target}: {reason}")]
     Full {
         /// The room.
         target: String,
@@ -146,9 +156,9 @@ pub enum Error {
         reason: String,
     },
     /// A time limit ran out.
-    #[error("timed out after {} {doing}", seconds(*.limit))]
+    #[error("timed out{}", reached(.doing, *.limit, .option))]
     TimedOut {
-        /// "connecting to …", "waiting for …".
+        /// What took too long, such as "connecting to …"; empty for the whole run.
         doing: String,
         /// The limit.
         limit: Duration,
@@ -217,7 +227,11 @@ impl Error {
             Self::Usage { .. } | Self::Argument { .. } | Self::Setup(_) => 2,
             Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
-            Self::Refused { .. } | Self::BadRequest { .. } | Self::NoUpgrade { .. } | Self::Full { .. } => 5,
+            Self::Handshake { .. }
+            | Self::Unhealthy { .. }
+            | Self::BadRequest { .. }
+            | Self::NoUpgrade { .. }
+            | Self::Full { .. } => 5,
             Self::Protocol { .. } | Self::TooLong { .. } => 6,
             Self::Lost { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
@@ -234,7 +248,8 @@ impl Error {
             Self::Usage { hint, .. }
             | Self::Listen { hint, .. }
             | Self::Tls { hint, .. }
-            | Self::Refused { hint, .. } => hint.clone(),
+            | Self::Handshake { hint, .. }
+            | Self::Unhealthy { hint, .. } => hint.clone(),
             Self::TooLong { .. } => Some("--max-ws-message-length and --max-ws-frame-length set the limits".into()),
             Self::Input { hint, .. } => Some((*hint).into()),
             Self::BadRequest { hint, .. } => hint.map(str::to_owned),
@@ -255,7 +270,7 @@ impl Error {
             | Self::Protocol { with: peer, .. }
             | Self::Lost { with: peer, .. }
             | Self::ClosedByPeer { with: peer, .. }
-            | Self::Refused { from: peer, .. }
+            | Self::Handshake { with: peer, .. }
             | Self::BadRequest { from: peer, .. }
             | Self::NoUpgrade { from: peer } => Some(peer),
             _ => None,
@@ -288,6 +303,8 @@ pub fn io_message(error: &io::Error) -> String {
     }
 }
 
-fn seconds(limit: Duration) -> String {
-    format!("{} s", limit.as_secs_f64())
+/// The limit that was reached: ` after 5 s connecting to …`, or `: --max-time 5 s reached` for the whole run.
+fn reached(doing: &str, limit: Duration, option: &str) -> String {
+    let seconds = limit.as_secs_f64();
+    if doing.is_empty() { format!(": `{option}` {seconds} s reached") } else { format!(" after {seconds} s {doing}") }
 }

@@ -7,7 +7,7 @@ use crate::{
     flow::ByteStream,
     http::{
         HEALTH_PATH,
-        client::{Driven, explain, unexpected_response},
+        client::{Driven, describe_unexpected, explain},
     },
     net::{self, HostPort},
     plan::FirstAddress,
@@ -177,7 +177,10 @@ async fn send(check: &HealthCheck) -> Result<(), Error> {
         let connected = connector.connect(server, socket).await;
         socket = ByteStream::other(connected.map_err(|error| tls::handshake_error(&name, tls::Peer::Server, &error))?);
     }
-    let lost = |error: hyper::Error| explain(&name, &error);
+    let lost = |error: hyper::Error| match explain(&name, &error) {
+        Error::Handshake { reason, .. } => Error::Unhealthy { url: name.clone(), reason, hint: None },
+        other => other,
+    };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(lost)?;
     let mut connection = Driven::new(connection);
     let request = Request::get(&check.path).header(header::HOST, check.host()).body(Empty::<Bytes>::new());
@@ -186,7 +189,10 @@ async fn send(check: &HealthCheck) -> Result<(), Error> {
     match response.status() {
         StatusCode::OK => Ok(()),
         _ if !check.requires_ok => Ok(()),
-        _ => Err(connection.drive(unexpected_response(&name, response)).await),
+        _ => {
+            let (reason, hint) = connection.drive(describe_unexpected(StatusCode::OK, response)).await;
+            Err(Error::Unhealthy { url: name, reason, hint })
+        }
     }
 }
 

@@ -94,7 +94,7 @@ async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
     match config.max_time {
         None => running.await,
         Some(limit) => tokio::time::timeout(limit, running).await.unwrap_or(Err(Error::TimedOut {
-            doing: "of the whole run".into(),
+            doing: String::new(),
             limit,
             option: "--max-time",
         })),

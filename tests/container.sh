@@ -235,7 +235,7 @@ for trusted in image built-in own; do
     case "$trusted" in
         image) file=/etc/ssl/certs/ca-certificates.crt says='the signature of the server' ;;
         built-in) file=/nothing says='the signature of the server' ;;
-        own) file=/ca.pem says='not signed by an authority that is trusted here' ;;
+        own) file=/ca.pem says='not signed by a trusted CA' ;;
     esac
     code=0
     client -e SSL_CERT_FILE="$file" $image -1 "wss://rooms.example:$(tls forged)/" 2>"$work/said" || code=$?

@@ -63,7 +63,7 @@ fn listen(kind: Kind, arg: &str) -> Result<Endpoint<Listening>, Error> {
     let which = match arg.parse() {
         Ok(number) if number < FIRST_DESCRIPTOR => {
             return Err(Error::usage_hint(
-                format!("wrong address `{title}`: descriptors that are handed over start at {FIRST_DESCRIPTOR}"),
+                format!("invalid address `{title}`: descriptors from the service manager start at {FIRST_DESCRIPTOR}"),
                 "3 is the first socket, 4 the second; stdio: is standard input and output",
             ));
         }
@@ -95,15 +95,15 @@ impl Sockets {
         let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
         if number("LISTEN_FDS").is_none_or(|count| count == 0) {
             return Err(Unavailable {
-                reason: "no socket was handed over (LISTEN_FDS is not set)".into(),
-                hint: "start it by a systemd socket unit, or try it with systemd-socket-activate -l 8080 wsplice …",
+                reason: "the service manager passed no socket (LISTEN_FDS is not set)".into(),
+                hint: "use a systemd socket unit, or for a test systemd-socket-activate -l 8080 wsplice …",
             });
         }
         // Whoever inherits the variables from another program has not inherited its sockets with the same numbers.
         if number("LISTEN_PID") != Some(process::id()) {
             return Err(Unavailable {
                 reason: format!("the sockets are for another process: LISTEN_PID is not {}", process::id()),
-                hint: "what starts wsplice must exec it, so that it keeps the process id",
+                hint: "the program that starts wsplice must exec it, so that the process ID stays the same",
             });
         }
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -127,7 +127,7 @@ impl Sockets {
             None | Some("") => (index + FIRST_DESCRIPTOR).to_string(),
             Some(name) => format!("{} ({name})", index + FIRST_DESCRIPTOR),
         });
-        format!("handed over: {}", shown.collect::<Vec<_>>().join(", "))
+        format!("passed: {}", shown.collect::<Vec<_>>().join(", "))
     }
 
     fn take(&mut self, which: &Selector, kind: Kind) -> Result<Box<dyn Accept<ByteEnd>>, Unavailable> {
@@ -149,14 +149,14 @@ fn accepting<L: AsFd>(
     make: impl FnOnce(L) -> io::Result<Box<dyn Accept<ByteEnd>>>,
 ) -> Result<Box<dyn Accept<ByteEnd>>, Unavailable> {
     let socket = taken.map_err(|_| Unavailable {
-        reason: "it is another kind of socket, or none".into(),
+        reason: "not a socket of this type".into(),
         hint: "tcp-listen-fd: is for ListenStream=PORT, unix-listen-fd: for ListenStream=/PATH",
     })?;
     let socket = socket
-        .ok_or_else(|| Unavailable { reason: "it is in use already".into(), hint: "each socket can be named once" })?;
+        .ok_or_else(|| Unavailable { reason: "already in use".into(), hint: "each socket can be used only once" })?;
     if !socket_acceptconn(&socket).unwrap_or(false) {
         return Err(Unavailable {
-            reason: "it is a connection and does not listen".into(),
+            reason: "not a listening socket".into(),
             hint: "the socket unit must have Accept=no",
         });
     }

@@ -100,7 +100,7 @@ impl Bind<ByteEnd> for Listen {
                         Some("ports below 1024 need privileges; choose a higher one".into())
                     }
                     std::io::ErrorKind::AddrNotAvailable => {
-                        Some("this machine does not have that address; 0.0.0.0 means all it has".into())
+                        Some("this machine does not have that address; 0.0.0.0 listens on all addresses".into())
                     }
                     _ => None,
                 };

@@ -99,7 +99,7 @@ impl Bind<ByteEnd> for Listen {
                 match std::fs::symlink_metadata(&path) {
                     // A mistyped path must not cost a file.
                     Ok(found) if !found.file_type().is_socket() => {
-                        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is no socket");
+                        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket");
                         return Err(failed(source, Some("--unlink removes sockets only; choose another path".into())));
                     }
                     Ok(_) => std::fs::remove_file(&path).map_err(|error| failed(error, None))?,
@@ -109,10 +109,9 @@ impl Bind<ByteEnd> for Listen {
             let listener = UnixListener::bind(&path).map_err(|error| {
                 let hint = match error.kind() {
                     io::ErrorKind::AddrInUse if is_abstract => Some("another program listens there".into()),
-                    io::ErrorKind::AddrInUse => Some(format!(
-                        "if no other program listens there it was left behind: --unlink removes {} first",
-                        self.path
-                    )),
+                    io::ErrorKind::AddrInUse => {
+                        Some(format!("if no program listens there, --unlink removes {} first", self.path))
+                    }
                     _ => None,
                 };
                 failed(error, hint)

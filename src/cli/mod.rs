@@ -404,7 +404,7 @@ impl Cli {
         let (first, second) = (parse(&self.first)?, parse(&self.second)?);
         match (&self.server, first, second) {
             (None, None, _) if self.rooms.broadcast => Ok((FirstAddress::Listener(ROOM_LISTENER.into()), None)),
-            (Some(_), _, Some(_)) => Err(Error::usage("-s is the first address already; one more can follow")),
+            (Some(_), _, Some(_)) => Err(Error::usage("-s is the first address; only one more may follow")),
             (Some(at), second, None) => Ok((FirstAddress::Listener(at.clone()), second)),
             (None, Some(first), second) => Ok((FirstAddress::Typed(first), second)),
             (None, None, _) => Err(Error::usage_hint(

@@ -74,20 +74,21 @@ pub fn any_size(text: &str) -> Result<usize, String> {
         _ => (&lower[..], 0),
     };
     let number: usize = number.parse().map_err(|_| "not a number of bytes".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "must fit in memory".into())
+    number.checked_mul(1 << shift).ok_or_else(|| "is too large".into())
 }
 
 /// `Name: value`.
 pub fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or("a header is written as `Name: value`")?;
+    let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
     let (name, value) = (name.trim(), value.trim());
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))?;
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header name"))?;
     Ok((parsed, header_value(value)?))
 }
 
 /// The value of a header, such as an `Origin`.
 pub fn header_value(text: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(text).map_err(|_| "a header value has visible ASCII characters only".to_owned())
+    HeaderValue::from_str(text)
+        .map_err(|_| "a header value may contain only visible ASCII characters and spaces".to_owned())
 }
 
 /// An origin as browsers send it: a scheme, a host and, unless it is the scheme's own, a port (RFC 6454 section 6.2). Pages
@@ -97,11 +98,11 @@ pub fn origin(text: &str) -> Result<String, String> {
         return Ok(text.into());
     }
     if text == "*" {
-        return Err("any origin may connect when the option is left out".into());
+        return Err("to allow any origin, omit this option".into());
     }
     let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let Some(url) = Url::parse(&whole).ok().filter(Url::has_host) else {
-        return Err("an origin is written as https://HOST or https://HOST:PORT".into());
+        return Err("expected https://HOST or https://HOST:PORT".into());
     };
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
@@ -112,7 +113,7 @@ pub fn origin(text: &str) -> Result<String, String> {
 /// A subprotocol: an HTTP token (RFC 6455 section 4.1, RFC 9110 section 5.6.2).
 pub fn subprotocol(text: &str) -> Result<HeaderValue, String> {
     if text.is_empty() || !text.bytes().all(crate::ws::is_token) {
-        return Err(format!("`{text}` is no subprotocol: letters, digits and -._+ without spaces"));
+        return Err(format!("`{text}` is not a subprotocol (letters, digits and -._+)"));
     }
     header_value(text)
 }
@@ -141,10 +142,10 @@ pub fn static_file(text: &str) -> Result<StaticFile, String> {
     let mut parts = text.splitn(3, ':');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(uri), Some(content_type), Some(path)) if uri.starts_with('/') && !path.is_empty() => {
-            let content_type = HeaderValue::from_str(content_type).map_err(|_| "wrong content type".to_owned())?;
+            let content_type = HeaderValue::from_str(content_type).map_err(|_| "invalid content type".to_owned())?;
             Ok(StaticFile { uri: RequestPath::parse(uri)?, content_type, path: path.into() })
         }
-        _ => Err("written as /URI:CONTENT-TYPE:FILE, for example /index.html:text/html:page.html".into()),
+        _ => Err("expected /URI:CONTENT-TYPE:FILE, for example /index.html:text/html:page.html".into()),
     }
 }
 
@@ -158,14 +159,14 @@ pub fn close_code(text: &str) -> Result<u16, String> {
 
 /// At most 123 bytes: a control frame's 125 less the code (RFC 6455 section 5.5).
 pub fn close_reason(text: &str) -> Result<String, String> {
-    if text.len() <= 123 { Ok(text.into()) } else { Err(format!("is {} bytes long; 123 fit", text.len())) }
+    if text.len() <= 123 { Ok(text.into()) } else { Err(format!("is {} bytes long; the maximum is 123", text.len())) }
 }
 
 /// `10.0.0.0/8`, or a single address.
 pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
     match text.parse::<std::net::IpAddr>() {
         Ok(address) => Ok(address.into()),
-        Err(_) => text.parse().map_err(|_| "written as an address or as ADDRESS/BITS, for example 10.0.0.0/8".into()),
+        Err(_) => text.parse().map_err(|_| "expected an address or ADDRESS/BITS, for example 10.0.0.0/8".into()),
     }
 }
 
@@ -218,7 +219,7 @@ mod tests {
             ("https://a.example:443", "https://a.example"),
             ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
             ("https://me@a.example", "https://a.example"),
-            ("*", "left out"),
+            ("*", "omit this option"),
             ("", "HOST"),
             ("https://", "HOST"),
             ("a b", "HOST"),

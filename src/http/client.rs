@@ -35,7 +35,7 @@ const BODY_WAIT: Duration = Duration::from_secs(1);
 /// Sends the opening handshake on a fresh connection. Gives the subprotocol that the server chose, too.
 ///
 /// # Errors
-/// [`Error::Refused`] when the answer is not a correct 101, and the connection's own.
+/// [`Error::Handshake`] when the answer is not a correct 101, and the connection's own.
 pub async fn upgrade(
     end: ByteEnd,
     url: &WebSocketUrl,
@@ -48,7 +48,7 @@ pub async fn upgrade(
     report::handshake('>', format_args!("GET {} HTTP/1.1", request.uri()));
     show_headers('>', request.headers());
 
-    let refused = |reason: String, hint: Option<String>| Error::Refused { from: name.to_string(), reason, hint };
+    let failed = |reason: String, hint: Option<String>| Error::Handshake { with: name.to_string(), reason, hint };
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .title_case_headers(true)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
@@ -59,14 +59,15 @@ pub async fn upgrade(
     report::handshake('<', format_args!("{:?} {}", response.version(), response.status()));
     show_headers('<', response.headers());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(connection.drive(unexpected_response(&name, response)).await);
+        let (reason, hint) = connection.drive(describe_unexpected(StatusCode::SWITCHING_PROTOCOLS, response)).await;
+        return Err(failed(reason, hint));
     }
     let (subprotocol, deflate) =
         check(response.headers(), &handshake.key, &handshake.subprotocols, &handshake.extensions)
-            .map_err(|reason| refused(format!("it answered 101, but {reason}"), None))?;
+            .map_err(|reason| failed(format!("invalid 101 response: {reason}"), None))?;
     if deflate.is_none() && handshake.extensions.is_required() {
-        let reason = "it does not compress messages (permessage-deflate)".into();
-        return Err(refused(reason, Some("--deflate on insists on it; --deflate auto does without".into())));
+        let reason = "the server does not support compression (permessage-deflate)".into();
+        return Err(failed(reason, Some("--deflate on requires it, --deflate auto does not".into())));
     }
     let parts = connection.end().await.map_err(|error| explain(&name, &error))?;
     let end = ByteEnd { io: parts.io.into_inner(), kind, name };
@@ -143,7 +144,7 @@ impl Handshake {
             if !subprotocols.is_empty() {
                 let list: Vec<_> = subprotocols.iter().map(HeaderValue::as_bytes).collect();
                 let list = HeaderValue::from_bytes(&list.join(&b", "[..]));
-                subprotocol_header = Some(list.map_err(|error| Error::usage(format!("wrong subprotocol: {error}")))?);
+                subprotocol_header = Some(list.map_err(|error| Error::usage(format!("invalid subprotocol: {error}")))?);
             }
         }
         let deflate = &config.websocket.deflate;
@@ -153,7 +154,7 @@ impl Handshake {
             written => (Offers::written(written.iter().copied(), deflate), None),
         };
         let key =
-            HeaderValue::from_str(&generate_key()).map_err(|error| Error::usage(format!("wrong key: {error}")))?;
+            HeaderValue::from_str(&generate_key()).map_err(|error| Error::usage(format!("invalid key: {error}")))?;
         let target = url.target.as_ref().or(request.map(|request| &request.target)).cloned();
         Ok(Self {
             target: target.map_or(Uri::from_static("/"), Uri::from),
@@ -203,28 +204,28 @@ pub(crate) fn check(
     extensions: &Offers,
 ) -> Result<(Option<String>, Option<Agreed>), String> {
     if !has_token(headers, header::UPGRADE, "websocket") {
-        return Err("without `Upgrade: websocket`".into());
+        return Err("no `Upgrade: websocket` header".into());
     }
     if !has_token(headers, header::CONNECTION, "upgrade") {
-        return Err("without `Connection: Upgrade`".into());
+        return Err("no `Connection: Upgrade` header".into());
     }
     match headers.get(header::SEC_WEBSOCKET_ACCEPT) {
         Some(accept) if accept.as_bytes() == derive_accept_key(key.as_bytes()).as_bytes() => {}
-        Some(_) => return Err("its Sec-WebSocket-Accept does not fit our key".into()),
-        None => return Err("without Sec-WebSocket-Accept".into()),
+        Some(_) => return Err("Sec-WebSocket-Accept does not match the key sent".into()),
+        None => return Err("no Sec-WebSocket-Accept header".into()),
     }
     let deflate = extensions.check(lines(headers, header::SEC_WEBSOCKET_EXTENSIONS))?;
     let mut chosen = list(headers, header::SEC_WEBSOCKET_PROTOCOL);
     match (chosen.next(), chosen.next()) {
         (None, _) => Ok((None, deflate)),
         (Some(name), None) if offered.iter().any(|offer| offer == name) => Ok((Some(name.to_owned()), deflate)),
-        (Some(name), None) => Err(format!("with the subprotocol `{name}`, which was not offered")),
-        _ => Err("with more than one subprotocol".into()),
+        (Some(name), None) => Err(format!("subprotocol `{name}`, which was not offered")),
+        _ => Err("more than one subprotocol".into()),
     }
 }
 
-/// The error for an answer that is no 101: its status, where it points, and the start of what it says.
-pub async fn unexpected_response(name: &str, response: Response<Incoming>) -> Error {
+/// The reason of an error for a response with another status than the expected one, with the start of its body, and a hint.
+pub async fn describe_unexpected(expected: StatusCode, response: Response<Incoming>) -> (String, Option<String>) {
     let status = response.status();
     let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = response.into_body();
@@ -240,20 +241,20 @@ pub async fn unexpected_response(name: &str, response: Response<Incoming>) -> Er
     .await;
     start.truncate(BODY_SHOWN);
     let text = String::from_utf8_lossy(&start).split_whitespace().collect::<Vec<_>>().join(" ");
-    let said = if text.is_empty() { String::new() } else { format!(": {}", without_controls(&text)) };
+    let body = if text.is_empty() { String::new() } else { format!(": {}", without_controls(&text)) };
     let hint = match (status.as_u16(), location) {
-        (300..=399, Some(location)) => Some(format!("it points to {location}: use that address, as ws:// or wss://")),
-        (401, _) => Some("--basic-auth USER:PASSWORD or -H 'Authorization: …' logs in".into()),
-        (403, _) => Some("it may want another --origin, or a login".into()),
+        (300..=399, Some(location)) => Some(format!("redirected to {location}: use that address with ws:// or wss://")),
+        (401, _) => Some("log in with --basic-auth USER:PASSWORD or -H 'Authorization: …'".into()),
+        (403, _) => Some("the server may require another --origin, or a login".into()),
         (404, _) => Some("check the path".into()),
-        (200..=299, _) => Some("it is a plain HTTP server, or this path is no WebSocket".into()),
+        (200..=299, _) => Some("it is a plain HTTP server, or there is no WebSocket at this path".into()),
         (400, _) if text.contains("HTTPS") => Some("it speaks TLS: use wss://".into()),
         (400, _) if text.contains("Sec-WebSocket-Extensions") => {
-            Some("it may want another --deflate-window-bits, or --deflate off, which offers nothing".into())
+            Some("try another --deflate-window-bits, or --deflate off".into())
         }
         _ => None,
     };
-    Error::Refused { from: name.to_owned(), reason: format!("HTTP {status}{said}"), hint }
+    (format!("expected {}, got {status}{body}", expected.as_u16()), hint)
 }
 
 /// A server's words must not move the cursor of the user's terminal.
@@ -265,12 +266,12 @@ fn without_controls(text: &str) -> String {
 pub fn explain(name: &str, error: &hyper::Error) -> Error {
     let lost = |reason: &str| Error::Lost { with: name.to_owned(), reason: reason.to_owned() };
     if error.is_parse() {
-        let reason = "the answer is not HTTP".to_owned();
-        let hint = "if the server speaks TLS, use wss://; else it is no WebSocket server".to_owned();
-        return Error::Refused { from: name.to_owned(), reason, hint: Some(hint) };
+        let reason = "the response is not HTTP".to_owned();
+        let hint = "if the server speaks TLS, use wss://; otherwise it is not a WebSocket server".to_owned();
+        return Error::Handshake { with: name.to_owned(), reason, hint: Some(hint) };
     }
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        return lost("it ended before it answered the WebSocket handshake");
+        return lost("the server closed it before it sent a response");
     }
     match error.source().and_then(|source| source.downcast_ref::<std::io::Error>()) {
         Some(io) => match io.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {

@@ -64,7 +64,7 @@ pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route
         return Route::Refuse(StatusCode::NOT_FOUND, format!("There is no room at {path}."));
     }
     if head.method != Method::GET || head.version != Version::HTTP_11 {
-        return refuse("A WebSocket handshake is a GET request of HTTP/1.1.");
+        return refuse("A WebSocket handshake must be an HTTP/1.1 GET request.");
     }
     if !has_token(headers, header::CONNECTION, "upgrade") {
         return refuse("The header `Connection: Upgrade` is missing.");
@@ -73,11 +73,11 @@ pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route
         return Route::Refuse(StatusCode::UPGRADE_REQUIRED, "The only supported Sec-WebSocket-Version is 13.".into());
     }
     if headers.get_all(header::ORIGIN).iter().count() > 1 {
-        return refuse("There is more than one Origin header.");
+        return refuse("The request has more than one Origin header.");
     }
     if has_body(headers) {
         // Its bytes would be taken for frames.
-        return refuse("A WebSocket handshake has no body.");
+        return refuse("A WebSocket handshake must not have a body.");
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).into_iter();
     match (keys.next(), keys.next()) {
@@ -87,7 +87,7 @@ pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route
             }
             let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
             let Ok(target) = PathAndQuery::try_from(options.access.room(target)) else {
-                return refuse("The path cannot be read.");
+                return refuse("The path is invalid.");
             };
             let protocols = list(headers, header::SEC_WEBSOCKET_PROTOCOL);
             let protocols = protocols.filter_map(|protocol| HeaderValue::from_str(protocol).ok()).collect();
@@ -99,7 +99,7 @@ pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route
             Route::Upgrade { key: key.clone(), request: UpgradeRequest { target, protocols, peer, client } }
         }
         (None, _) => refuse("The header Sec-WebSocket-Key is missing."),
-        _ => refuse("Sec-WebSocket-Key must be 16 bytes in base64, once."),
+        _ => refuse("There must be one Sec-WebSocket-Key header, with 16 bytes in base64."),
     }
 }
 

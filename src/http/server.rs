@@ -133,7 +133,9 @@ impl PendingUpgrade {
     /// Answers with the status that tells of this error, and ends the connection.
     pub async fn refuse(self, error: &Error) {
         let (status, text) = match error {
-            Error::Full { .. } => (StatusCode::SERVICE_UNAVAILABLE, "There is no place left here."),
+            Error::Full { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "A limit on rooms, members or connections is reached.")
+            }
             _ => (StatusCode::BAD_GATEWAY, "The other end cannot be reached."),
         };
         let mut response = text_response(status, text);
@@ -150,17 +152,17 @@ impl PendingUpgrade {
 fn explain(name: &str, error: &hyper::Error, config: &Config) -> Error {
     let from = name.to_owned();
     if error.is_parse_too_large() {
-        let reason = format!("its head is longer than {} KiB", MAX_HEAD / 1024);
+        let reason = format!("the request head is longer than {} KiB", MAX_HEAD / 1024);
         return Error::BadRequest { from, reason, hint: None };
     }
     if error.is_parse() {
-        let hint = "a client that speaks TLS needs a listener that does: wss-l: or tls-a:";
-        return Error::BadRequest { from, reason: "it is not HTTP".into(), hint: Some(hint) };
+        let hint = "clients that speak TLS need a TLS listener: wss-l: or tls-a:";
+        return Error::BadRequest { from, reason: "the data is not HTTP".into(), hint: Some(hint) };
     }
     let event = if error.is_timeout() {
         format!("no request for {} s", config.connect_timeout.as_secs_f64())
     } else {
-        format!("gone before it was upgraded ({error})")
+        format!("disconnected before the opening handshake ({error})")
     };
     report::event(event);
     Error::NoUpgrade { from }
@@ -225,9 +227,9 @@ impl Service {
 /// The answer for those who may not enter.
 fn deny(denied: &AccessDenied) -> Response<Body> {
     match denied {
-        AccessDenied::Origin => text_response(StatusCode::FORBIDDEN, "Pages of this origin may not connect here."),
+        AccessDenied::Origin => text_response(StatusCode::FORBIDDEN, "This origin is not allowed."),
         AccessDenied::Credentials(scheme) => {
-            let mut response = text_response(StatusCode::UNAUTHORIZED, "Log in to connect here.");
+            let mut response = text_response(StatusCode::UNAUTHORIZED, "Authentication is required.");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
             response
         }
@@ -256,7 +258,7 @@ pub async fn serve_text(
                     // Here it is answered also when the server itself has all the connections that it may have.
                     HEALTH_PATH => text_response(StatusCode::OK, HEALTHY),
                     _ if asked == path => text_response(StatusCode::OK, text().trim_end()),
-                    _ => text_response(StatusCode::NOT_FOUND, &format!("Only {path} and {HEALTH_PATH} are here.")),
+                    _ => text_response(StatusCode::NOT_FOUND, &format!("There are only {path} and {HEALTH_PATH}.")),
                 };
                 if asked == path {
                     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

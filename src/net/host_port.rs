@@ -15,19 +15,19 @@ impl HostPort {
     /// `host:port` or `[v6]:port`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => rest.split_once("]:").ok_or("an IPv6 address is written as [::1]:PORT")?,
+            Some(rest) => rest.split_once("]:").ok_or("write an IPv6 address as [::1]:PORT")?,
             None => text.rsplit_once(':').ok_or("the port is missing: write HOST:PORT")?,
         };
         if host.is_empty() {
             return Err("the host is missing: write HOST:PORT".into());
         }
         if host.contains(':') && !text.starts_with('[') {
-            return Err("an IPv6 address is written as [::1]:PORT".into());
+            return Err("write an IPv6 address as [::1]:PORT".into());
         }
         if host.contains(|c: char| c.is_whitespace() || c == '/') {
-            return Err(format!("`{host}` is no host name"));
+            return Err(format!("`{host}` is not a host name"));
         }
-        let port = port.parse().map_err(|_| format!("`{port}` is no port: a number from 0 to 65535"))?;
+        let port = port.parse().map_err(|_| format!("`{port}` is not a port number (0 to 65535)"))?;
         Ok(Self { host: host.into(), port })
     }
 
@@ -76,9 +76,9 @@ mod tests {
             ("host", "port is missing"),
             (":80", "host is missing"),
             ("::1:80", "[::1]:PORT"),
-            ("host:99999", "no port"),
-            ("host:", "no port"),
-            ("a b:1", "no host name"),
+            ("host:99999", "not a port"),
+            ("host:", "not a port"),
+            ("a b:1", "not a host name"),
         ] {
             assert!(HostPort::parse(text).is_err_and(|error| error.contains(part)), "{text}");
         }

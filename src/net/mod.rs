@@ -30,5 +30,5 @@ pub async fn resolve(at: &HostPort) -> Result<Vec<SocketAddr>, crate::error::Err
         failed(text.rsplit(": ").next().unwrap_or(&text).to_owned())
     })?;
     let found: Vec<_> = found.collect();
-    if found.is_empty() { Err(failed("it has no address".into())) } else { Ok(found) }
+    if found.is_empty() { Err(failed("the name has no address".into())) } else { Ok(found) }
 }

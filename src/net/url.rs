@@ -35,11 +35,11 @@ impl WebSocketUrl {
             return Err("the host is missing".into());
         }
         if url.port() == Some(0) {
-            return Err("port 0 cannot be connected to".into());
+            return Err("cannot connect to port 0".into());
         }
         if url.fragment().is_some() {
             // RFC 6455 section 3.
-            return Err("a WebSocket URL has no fragment; write %23 for #".into());
+            return Err("a WebSocket URL must not have a fragment; write %23 for #".into());
         }
         let host = url.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
         let host = HeaderValue::from_str(&host).map_err(|_| format!("`{name}` is not a host name"))?;
@@ -78,7 +78,7 @@ fn target_of(url: &Url) -> Result<PathAndQuery, String> {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
     };
-    PathAndQuery::try_from(target).map_err(|error| format!("the path cannot be requested: {error}"))
+    PathAndQuery::try_from(target).map_err(|error| format!("invalid path: {error}"))
 }
 
 fn credentials_of(url: &Url) -> Option<BasicAuth> {

@@ -73,7 +73,7 @@ pub type ByteLayer = Box<dyn Transform<ByteEnd, ByteEnd>>;
 pub fn tls_connect(host: Option<&str>, config: &Config) -> Result<ByteLayer, Error> {
     let host = config.tls.domain.as_deref().or(host).unwrap_or("localhost");
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
-        Error::usage_hint(format!("`{host}` is no name that a certificate could have"), "--tls-domain NAME sets it")
+        Error::usage_hint(format!("`{host}` is not a valid TLS server name"), "--tls-domain NAME sets it")
     })?;
     let layer = Connect { config: tls::client_config(&config.tls)?, name };
     Ok(Box::new(layer))

@@ -86,7 +86,7 @@ impl Plan {
         match &config.rooms {
             None => Splice::new(first, second, config).map(Self::Splice),
             Some(_) if second.is_some() => {
-                Err(Error::usage("--broadcast joins the clients of one listener: it takes no second address"))
+                Err(Error::usage("--broadcast takes no second address: it connects the clients of one listener"))
             }
             Some(options) => RoomServer::new(first, options).map(Self::Rooms),
         }
@@ -116,11 +116,8 @@ impl RoomServer {
         };
         match about.layers.last() {
             Some(outermost) if !messages.is_empty() => Err(Error::usage_hint(
-                format!(
-                    "--broadcast serves `{}` itself: `{}:` cannot stand in front of it",
-                    about.title, outermost.name
-                ),
-                "a member sees all that is said in its room: wsplice log:ws://HOST:PORT/ROOM",
+                format!("--broadcast does not support `{}:` in front of `{}`", outermost.name, about.title),
+                "to see the messages of a room, join it: wsplice log:ws://HOST:PORT/ROOM",
             )),
             _ => Ok(Self { about, origin, layers: bytes, options: options.clone() }),
         }
@@ -213,8 +210,8 @@ fn put(
         }
         (Overlay::OnDial(_), AnyEndpoint::Listening(endpoint)) => {
             return Err(Error::usage_hint(
-                format!("`{name}:` opens what is behind it, but `{}` is a listener", endpoint.about().title),
-                "listeners need no such overlay: each client gets a session of its own",
+                format!("`{name}:` cannot open `{}`: it is a listener", endpoint.about().title),
+                "a listener does not need it: each client gets a session of its own",
             ));
         }
     })
@@ -233,7 +230,7 @@ fn around<O: Origin>(
         (Layer::OnMessages(layer), endpoint) => framed(endpoint, options, name).layer(name, layer).into(),
         (Layer::OnBytes(_) | Layer::Framing(_), Endpoint::Messages(endpoint)) => {
             return Err(Error::usage_hint(
-                format!("`{name}:` wraps bytes, but `{}` gives messages", endpoint.about.title),
+                format!("`{name}:` needs a byte stream, but `{}` carries messages", endpoint.about.title),
                 "put it nearer to the socket, or leave it out",
             ));
         }

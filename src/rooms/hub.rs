@@ -95,15 +95,15 @@ impl Hub {
         if let Some((room, most)) = room.zip(self.options.max_per_room)
             && room.len() >= most as usize
         {
-            return Err(full(format!("the room has its {most} members")));
+            return Err(full(format!("it has {most} members, the maximum (--max-per-room)")));
         }
         if let Some(most) = self.options.max_rooms.filter(|most| room.is_none() && rooms.len() >= *most as usize) {
-            return Err(full(format!("there are {most} rooms already")));
+            return Err(full(format!("there are {most} rooms, the maximum (--max-rooms)")));
         }
         if let Some((client, most)) = client.zip(self.options.max_per_address) {
             let mut addresses = self.addresses();
             if addresses.get(&client).is_some_and(|count| *count >= most) {
-                return Err(full(format!("{client} has its {most} connections")));
+                return Err(full(format!("{client} has {most} connections, the maximum (--max-per-address)")));
             }
             *addresses.entry(client).or_default() += 1;
         }

@@ -69,7 +69,7 @@ impl SpecError {
         let width = text[self.span.clone()].chars().count().max(1);
         let advice = self.advice.map(|advice| format!(" {advice}")).unwrap_or_default();
         Error::usage_hint(
-            format!("wrong address `{text}`: {}", self.message),
+            format!("invalid address `{text}`: {}", self.message),
             format!("\n  {text}\n  {}{}{advice}", " ".repeat(before), "^".repeat(width)),
         )
     }
@@ -129,7 +129,7 @@ impl Spec {
                 check_argument(name, row.argument, argument, at..at + word.len())?;
                 if arg.is_empty() {
                     return Err(SpecError {
-                        message: format!("the overlay `{name}:` needs an address behind it"),
+                        message: format!("the overlay `{name}:` needs an address after it"),
                         span: behind - 1..behind,
                         advice: Some(format!("for example `{}`", entry.example)),
                     });
@@ -144,12 +144,12 @@ impl Spec {
         check_argument(name, None, argument, at..at + word.len())?;
         match entry.arg {
             None if !arg.is_empty() => Err(SpecError {
-                message: format!("`{name}:` takes nothing behind its colon"),
+                message: format!("`{name}:` takes no argument"),
                 span: behind..text.len(),
                 advice: None,
             }),
             Some(wanted) if arg.is_empty() && !wanted.starts_with('[') => Err(SpecError {
-                message: format!("`{name}:` needs {wanted} behind its colon"),
+                message: format!("`{name}:` needs {wanted} after its colon"),
                 span: behind - 1..behind,
                 advice: Some(format!("for example `{}`", entry.example)),
             }),
@@ -226,7 +226,7 @@ impl Spec {
             }
             None => "wsplice --help lists the addresses".into(),
         };
-        SpecError { message: format!("`{rest}` is no address"), span, advice: Some(advice) }
+        SpecError { message: format!("`{rest}` is not an address"), span, advice: Some(advice) }
     }
 
     fn unknown(name: &str, at: usize, arg: &str) -> SpecError {
@@ -258,9 +258,9 @@ impl Address {
 
 /// Whether an overlay has the argument that it wants, as in `name=ARG:`.
 fn check_argument(name: &str, wanted: Option<&str>, given: Option<&str>, span: Range<usize>) -> Result<(), SpecError> {
-    let advice = wanted.map(|wanted| format!("written as `{name}={wanted}:`"));
+    let advice = wanted.map(|wanted| format!("write `{name}={wanted}:`"));
     let message = match (wanted, given) {
-        (None, Some(_)) => format!("`{name}:` takes no argument in front of its colon"),
+        (None, Some(_)) => format!("`{name}:` takes no argument before its colon"),
         (Some(wanted), None | Some("")) => format!("`{name}:` needs {wanted}"),
         _ => return Ok(()),
     };

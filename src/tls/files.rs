@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{
 /// What is wrong with a file: rustls-pemfile calls damaged base64 `InvalidCharacter(45)`.
 fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
     match error.kind() {
-        io::ErrorKind::InvalidData => anyhow!("{} is no correct PEM file", path.display()),
+        io::ErrorKind::InvalidData => anyhow!("{} is not a valid PEM file", path.display()),
         _ => anyhow!("cannot read {}: {}", path.display(), crate::error::io_message(error)),
     }
 }

@@ -36,10 +36,10 @@ pub fn tls_error(name: &str, peer: Peer, error: &io::Error) -> Option<Error> {
     Some(Error::Tls { with: name.to_owned(), reason, hint: hint.map(str::to_owned) })
 }
 
-const NAME: &str = "use the name that it is for, or --tls-domain NAME to expect that one";
+const NAME: &str = "connect to a name in the certificate, or set one with --tls-domain NAME";
 
 fn server_certificate(error: &CertificateError) -> (String, Option<&'static str>) {
-    const TRUST: &str = "--cacert FILE trusts the authority that signed it, -k accepts any certificate";
+    const TRUST: &str = "--cacert FILE trusts the CA that signed it, -k accepts any certificate";
     match error {
         CertificateError::Expired => ("the server's certificate has expired".into(), Some(TRUST)),
         CertificateError::ExpiredContext { time, not_after } => {
@@ -55,18 +55,18 @@ fn server_certificate(error: &CertificateError) -> (String, Option<&'static str>
         CertificateError::NotValidForName => ("the server's certificate is for another name".into(), Some(NAME)),
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names = presented.iter().map(|name| readable_name(name)).collect::<Vec<_>>().join(", ");
-            let names = if names.is_empty() { "no name at all".into() } else { names };
+            let names = if names.is_empty() { "no name".into() } else { names };
             (format!("the server's certificate is for {names}, not for {}", expected.to_str()), Some(NAME))
         }
         CertificateError::UnknownIssuer => {
-            ("the server's certificate is not signed by an authority that is trusted here".into(), Some(TRUST))
+            ("the server's certificate is not signed by a trusted CA".into(), Some(TRUST))
         }
         CertificateError::Revoked => ("the server's certificate was revoked".into(), None),
-        CertificateError::BadSignature => ("the signature of the server's certificate is wrong".into(), None),
+        CertificateError::BadSignature => ("the signature of the server's certificate is invalid".into(), None),
         CertificateError::BadEncoding => ("the server's certificate cannot be read".into(), Some("-k accepts it")),
         other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
-            "the server's certificate is an authority's own, which may not be used by a server".into(),
-            Some("make one with `basicConstraints=CA:FALSE`, or use -k"),
+            "the server's certificate is a CA certificate, which a server must not use".into(),
+            Some("create one with `basicConstraints=CA:FALSE`, or use -k"),
         ),
         other => (format!("the server's certificate is not acceptable: {other}"), Some("-k accepts any certificate")),
     }
@@ -84,10 +84,9 @@ fn client_certificate(error: &CertificateError) -> (String, Option<&'static str>
             format!("{whose} becomes valid in {}", in_days(*not_before, *time)),
             Some("check the clock of this machine"),
         ),
-        CertificateError::UnknownIssuer => (
-            format!("{whose} is not signed by an authority that is trusted here"),
-            Some("--client-ca FILE names the authorities whose certificates are let in"),
-        ),
+        CertificateError::UnknownIssuer => {
+            (format!("{whose} is not signed by a trusted CA"), Some("--client-ca FILE lists the trusted CAs"))
+        }
         other => (format!("{whose} is not acceptable: {other}"), None),
     }
 }
@@ -95,37 +94,36 @@ fn client_certificate(error: &CertificateError) -> (String, Option<&'static str>
 fn explain(error: &rustls::Error, peer: Peer) -> (String, Option<&'static str>) {
     match error {
         rustls::Error::NoCertificatesPresented => {
-            ("the client showed no certificate, which --client-ca demands".into(), None)
+            ("the client sent no certificate, which --client-ca requires".into(), None)
         }
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => (
-            "the other side does not speak TLS".into(),
-            Some("without TLS the address is ws:// or tcp:; a listener without TLS is ws-l: or tcp-l:"),
+            "the peer does not speak TLS".into(),
+            Some("for connections without TLS use ws:// or tcp:, for listeners ws-l: or tcp-l:"),
         ),
         rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::CertificateRequired => (
-                "the server demands a client certificate".into(),
-                Some("--client-cert FILE --client-key FILE shows one"),
-            ),
+            AlertDescription::CertificateRequired => {
+                ("the server requires a client certificate".into(), Some("use --client-cert FILE --client-key FILE"))
+            }
             AlertDescription::UnknownCA => (
-                "the other side does not trust our certificate's authority".into(),
+                "the peer does not trust the CA of our certificate".into(),
                 Some(match peer {
-                    Peer::Server => "it must be told to; a listener of ours with --client-ca",
-                    Peer::Client => "it must be told to, for example with --cacert",
+                    Peer::Server => "add the CA to those that the server trusts (wsplice: --client-ca)",
+                    Peer::Client => "add the CA to those that the client trusts (wsplice: --cacert)",
                 }),
             ),
             AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateExpired
             | AlertDescription::UnsupportedCertificate => {
-                (format!("the other side does not accept our certificate ({alert:?})"), None)
+                (format!("the peer does not accept our certificate ({alert:?})"), None)
             }
             AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => {
-                ("the two sides have no TLS version or cipher in common (here: 1.2 and 1.3)".into(), None)
+                ("no TLS version or cipher suite in common (wsplice supports TLS 1.2 and 1.3)".into(), None)
             }
             AlertDescription::UnrecognisedName => {
-                ("the server does not know the name that was asked for".into(), Some(NAME))
+                ("the server does not recognize the requested name".into(), Some(NAME))
             }
-            other => (format!("the other side ended the handshake ({other:?})"), None),
+            other => (format!("the peer ended the handshake ({other:?})"), None),
         },
         other => (other.to_string(), None),
     }

@@ -17,7 +17,7 @@ pub struct SelfSigned {
 
 /// Makes one.
 pub fn make() -> Result<SelfSigned, Error> {
-    let failed = |error: rcgen::Error| Error::Setup(anyhow::Error::new(error).context("cannot make a certificate"));
+    let failed = |error: rcgen::Error| Error::Setup(anyhow::Error::new(error).context("cannot generate a certificate"));
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut params = CertificateParams::new(names).map_err(failed)?;
     let mut subject = DistinguishedName::new();

@@ -119,7 +119,7 @@ fn is_refused(options: &[&str], args: &[&str], reason: &str) {
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn what_was_not_handed_over_is_named_with_what_was() {
     for (wanted, what) in [("4", "descriptor 4"), ("room", "socket named room")] {
-        let reason = format!("tcp-listen-fd:{wanted}: there is no {what}; handed over: 3 (rooms)");
+        let reason = format!("tcp-listen-fd:{wanted}: there is no {what}; passed: 3 (rooms)");
         is_refused(&["--fdname=rooms"], &[&format!("ws-u:tcp-listen-fd:{wanted}"), "mirror:"], &reason);
     }
 }
@@ -127,8 +127,8 @@ fn what_was_not_handed_over_is_named_with_what_was() {
 #[test]
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn a_socket_of_another_kind_is_refused() {
-    let reason = "unix-listen-fd:3: descriptor 3: it is another kind of socket, or none";
+    let reason = "unix-listen-fd:3: descriptor 3: not a socket of this type";
     is_refused(&[], &["ws-u:unix-listen-fd:3", "mirror:"], reason);
-    let reason = "tcp-listen-fd:3: descriptor 3: it is a connection and does not listen";
+    let reason = "tcp-listen-fd:3: descriptor 3: not a listening socket";
     is_refused(&["--accept"], &["ws-u:tcp-listen-fd:3", "mirror:"], reason);
 }

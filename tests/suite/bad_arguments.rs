@@ -48,12 +48,12 @@ fn a_wrong_value_is_named_with_its_option_and_the_reason() {
         ("--deflate-window-bits", "8", "9..=15"),
         ("--deflate-threshold", "x", "not a number of bytes"),
         ("--header", "no colon", "Name: value"),
-        ("--header", "b@d: x", "no header name"),
+        ("--header", "b@d: x", "not a header name"),
         ("--header", "x: a\nb", "visible ASCII"),
         ("--origin", "a\r\nEvil: yes", "visible ASCII"),
         ("--ua", "a\nb", "visible ASCII"),
-        ("--protocol", "chat,super chat", "`super chat` is no subprotocol"),
-        ("--server-protocol", "", "no subprotocol"),
+        ("--protocol", "chat,super chat", "`super chat` is not a subprotocol"),
+        ("--server-protocol", "", "not a subprotocol"),
         ("--restrict-uri", "chat", "must start with a slash: /chat"),
         ("--replies", "0", "--replies"),
         ("--conncap", "0", "--conncap"),
@@ -66,7 +66,7 @@ fn a_wrong_value_is_named_with_its_option_and_the_reason() {
         assert_eq!(finished.stderr.lines().filter(|line| line.starts_with("wsplice: ")).count(), 1, "{finished:?}");
     }
     let reason = "x".repeat(124);
-    wrong(["--close-reason", &reason, "mirror:"], "123 fit", "wsplice --help");
+    wrong(["--close-reason", &reason, "mirror:"], "the maximum is 123", "wsplice --help");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn too_few_and_too_many_addresses_are_refused() {
 #[track_caller]
 fn points_at(text: &str, part: &str, message: &str, advice: &str) {
     let finished = run([text], "");
-    finished.fails_with(2, message).fails_with(2, &format!("wrong address `{text}`")).hints(advice);
+    finished.fails_with(2, message).fails_with(2, &format!("invalid address `{text}`")).hints(advice);
     let lines: Vec<_> = finished.stderr.lines().collect();
     let [.., shown, carets] = lines[..] else { panic!("no caret in {finished:?}") };
     assert_eq!(shown.trim_start(), text);
@@ -135,11 +135,11 @@ fn an_unknown_address_is_marked_and_a_similar_one_suggested() {
     points_at("qqqqqq:x", "qqqqqq", "unknown address type `qqqqqq`", "wsplice --help");
     points_at("http://example.com/", "http", "unknown address type `http`", "did you mean `ws://example.com/`?");
     points_at("mirror", "mirror", "the colon is missing", "did you mean `mirror:`?");
-    points_at("example.com/chat", "example.com/chat", "is no address", "did you mean `ws://example.com/chat`?");
-    points_at("tls:example.com", "example.com", "is no address", "did you mean `example.com:443`?");
-    points_at("8080", "8080", "is no address", "did you mean `-s 8080`?");
-    points_at("mirror:x", "x", "takes nothing behind its colon", "mirror:x");
-    points_at("log:", ":", "needs an address behind it", "for example");
+    points_at("example.com/chat", "example.com/chat", "is not an address", "did you mean `ws://example.com/chat`?");
+    points_at("tls:example.com", "example.com", "is not an address", "did you mean `example.com:443`?");
+    points_at("8080", "8080", "is not an address", "did you mean `-s 8080`?");
+    points_at("mirror:x", "x", "takes no argument", "mirror:x");
+    points_at("log:", ":", "needs an address after it", "for example");
     points_at("tcp:", ":", "needs HOST:PORT", "for example");
 }
 
@@ -153,11 +153,11 @@ fn an_address_with_a_wrong_argument_says_what_is_wrong_with_it() {
         ("ws://[::1/", "IPv6"),
         ("wss://ho st/", "domain name"),
         ("tcp:host", "port is missing"),
-        ("tcp:host:http", "no port"),
+        ("tcp:host:http", "not a port"),
         ("tcp:::1:80", "[::1]:PORT"),
         ("tcp::80", "host is missing"),
         ("ws-l:nowhere", "port is missing"),
-        ("ws-l:127.0.0.1:70000", "no port"),
+        ("ws-l:127.0.0.1:70000", "not a port"),
     ] {
         run([address, "mirror:"], "").fails_with(2, reason).fails_with(2, address.split_once(':').expect("a colon").1);
     }
@@ -165,8 +165,8 @@ fn an_address_with_a_wrong_argument_says_what_is_wrong_with_it() {
 
 #[test]
 fn overlays_that_do_not_fit_say_so() {
-    run(["ws-c:ws://127.0.0.1:1/"], "").fails_with(2, "wraps bytes").hints("leave it out");
-    run(["tls:mirror:"], "").fails_with(2, "wraps bytes").hints("leave it out");
+    run(["ws-c:ws://127.0.0.1:1/"], "").fails_with(2, "needs a byte stream").hints("leave it out");
+    run(["tls:mirror:"], "").fails_with(2, "needs a byte stream").hints("leave it out");
     run(["autoreconnect:ws-l:0", "mirror:"], "").fails_with(2, "is a listener").hints("session of its own");
 }
 

@@ -366,20 +366,20 @@ fn answered(answer: impl FnOnce(&Head) -> String + Send + 'static) -> Finished {
 fn a_redirect_gets_a_hint_with_its_location() {
     let finished =
         answered_with("HTTP/1.1 302 Found\r\nLocation: https://example.com/chat\r\nContent-Length: 5\r\n\r\nMoved");
-    finished.fails_with(5, "HTTP 302 Found: Moved").hints("https://example.com/chat");
+    finished.fails_with(5, "expected 101, got 302 Found: Moved").hints("https://example.com/chat");
     finished.hints("wss://");
 }
 
 #[test]
 fn a_401_gets_a_hint_about_basic_auth() {
     let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nContent-Length: 9\r\n\r\nWho\nare\tu";
-    answered_with(answer).fails_with(5, "HTTP 401 Unauthorized: Who are u").hints("--basic-auth");
+    answered_with(answer).fails_with(5, "expected 101, got 401 Unauthorized: Who are u").hints("--basic-auth");
 }
 
 #[test]
 fn a_404_gets_a_hint_about_the_path() {
     let answer = "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nno chat\r\n0\r\n\r\n";
-    answered_with(answer).fails_with(5, "HTTP 404 Not Found: no chat").hints("path");
+    answered_with(answer).fails_with(5, "expected 101, got 404 Not Found: no chat").hints("path");
 }
 
 #[test]
@@ -393,7 +393,7 @@ fn a_refused_extension_offer_gets_a_hint_about_deflate() {
 fn a_server_error_shows_the_start_of_its_body() {
     let body = "x".repeat(100_000);
     let finished = answered_with(&format!("HTTP/1.1 500 Oh No\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
-    finished.fails_with(5, "HTTP 500 Internal Server Error: xxx");
+    finished.fails_with(5, "expected 101, got 500 Internal Server Error: xxx");
     assert!(finished.stderr.len() < 1000, "all of the body is shown: {finished:?}");
 }
 
@@ -401,33 +401,33 @@ fn a_server_error_shows_the_start_of_its_body() {
 fn a_plain_http_server_is_recognised() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n<html>\n\x1b[2J!";
     let finished = answered_with(answer);
-    finished.fails_with(5, "HTTP 200 OK: <html>").hints("plain HTTP server");
+    finished.fails_with(5, "expected 101, got 200 OK: <html>").hints("plain HTTP server");
     assert!(!finished.stderr.contains('\x1b'), "it can move the terminal's cursor: {finished:?}");
 }
 
 #[test]
 fn a_body_without_an_end_is_not_waited_for() {
     let finished = answered_with("HTTP/1.1 200 OK\r\n\r\nand then");
-    finished.fails_with(5, "HTTP 200 OK: and then");
+    finished.fails_with(5, "expected 101, got 200 OK: and then");
 }
 
 #[test]
 fn a_refusal_of_our_own_server_reads_well() {
     let server = Serving::start(["ws-l:0", "mirror:", "--restrict-uri", "/chat"]);
-    run([server.url()], "").fails_with(5, "HTTP 404 Not Found: There is no WebSocket at /.").hints("path");
+    run([server.url()], "").fails_with(5, "expected 101, got 404 Not Found: There is no WebSocket at /.").hints("path");
 }
 
 #[test]
 fn an_answer_that_is_not_http_is_named() {
     for answer in ["SSH-2.0-OpenSSH_9.2\r\n", "\x15\x03\x03\x00\x02\x02\x16", "-ERR unknown command\r\n"] {
-        answered_with(answer).fails_with(5, "the answer is not HTTP").hints("wss://");
+        answered_with(answer).fails_with(5, "the response is not HTTP").hints("wss://");
     }
 }
 
 #[test]
 fn a_server_that_hangs_up_before_it_answers_is_a_lost_connection() {
     let (port, server) = one_connection(|mut stream| drop(Head::read(&mut stream)));
-    client([&format!("ws://127.0.0.1:{port}/")]).fails_with(7, "before it answered the WebSocket handshake");
+    client([&format!("ws://127.0.0.1:{port}/")]).fails_with(7, "before it sent a response");
     server.join().expect("served");
 }
 
@@ -514,7 +514,7 @@ fn the_whole_run_can_be_limited() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let finished = client(["--max-time", "1", &url]);
-    finished.fails_with(124, "whole run").hints("--max-time");
+    finished.fails_with(124, "timed out: `--max-time` ").hints("--max-time");
     assert_eq!(finished.out(), "before\n");
     server.join().expect("served");
 }
@@ -557,7 +557,7 @@ fn unlink_does_not_remove_a_regular_file() {
     let path = folder.path("precious.txt");
     fs::write(&path, "precious").expect("write");
     run([&format!("unix-l:{path}"), "mirror:", "--unlink"], "")
-        .fails_with(3, &format!("cannot listen on {path}: it exists and is no socket"))
+        .fails_with(3, &format!("cannot listen on {path}: it exists and is not a socket"))
         .hints("another path");
     assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
 }
@@ -641,7 +641,7 @@ fn a_file_that_cannot_be_read_is_named() {
 fn a_file_that_cannot_be_opened_refuses_the_handshake() {
     let folder = Folder::new("no-file");
     let server = Serving::start(["ws-l:0", &format!("readfile:{}", folder.path("missing.txt"))]);
-    run([server.url()], "").fails_with(5, "HTTP 502 Bad Gateway");
+    run([server.url()], "").fails_with(5, "expected 101, got 502 Bad Gateway");
     let mut running = server.running;
     running.error_line("missing.txt: No such file");
 }
@@ -670,7 +670,7 @@ fn a_child_that_dies_by_a_signal_is_an_error_and_its_output_is_not_lost() {
 fn a_child_of_a_session_that_cannot_start_is_a_502_and_the_server_goes_on() {
     let server = Serving::start(["ws-l:0", "exec:/nonexistent/program"]);
     for _ in 0..2 {
-        run([server.url()], "").fails_with(5, "HTTP 502 Bad Gateway");
+        run([server.url()], "").fails_with(5, "expected 101, got 502 Bad Gateway");
     }
     let mut running = server.running;
     running.error_line("`/nonexistent/program` cannot start");
@@ -754,7 +754,7 @@ fn garbage_instead_of_a_request_is_refused_and_reported() {
     assert_eq!(answer.status(), 400, "{answer:?}");
     assert_eq!(stream.read_to_end(&mut Vec::new()).ok(), Some(0));
     let line = server.running.error_line("not HTTP");
-    assert!(line.starts_with("wsplice: wrong request from 127.0.0.1:"), "{line}");
+    assert!(line.starts_with("wsplice: invalid request from 127.0.0.1:"), "{line}");
     is_served(&server);
 }
 
@@ -886,7 +886,7 @@ fn a_far_end_that_does_not_answer_is_a_502_too() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("bind");
     let far = format!("ws://{}/", silent.local_addr().expect("an address"));
     let mut server = Serving::start(["ws-l:0", &far, "--connect-timeout", "0.5"]);
-    run([server.url()], "").fails_with(5, "HTTP 502 Bad Gateway");
+    run([server.url()], "").fails_with(5, "expected 101, got 502 Bad Gateway");
     server.running.error_line("to answer the WebSocket handshake");
 }
 

@@ -349,7 +349,7 @@ fn options_decide_what_a_client_offers() {
     assert_eq!(offer.as_deref(), Some(limited));
     let (offer, finished) = asked(&["--deflate", "on"]);
     assert_eq!(offer.as_deref(), Some(OFFER));
-    finished.fails_with(5, "it does not compress messages").hints("--deflate auto");
+    finished.fails_with(5, "the server does not support compression").hints("--deflate auto");
 }
 
 #[test]

@@ -90,28 +90,28 @@ fn a_bare_host_and_port_connects_to_a_websocket() {
 #[test]
 fn a_wrong_address_gets_a_caret_and_a_suggestion() {
     run(["ws-l:0", "lines:tpc:127.0.0.1:80"], "")
-        .fails_with(2, "wrong address `lines:tpc:127.0.0.1:80`: unknown address type `tpc`")
+        .fails_with(2, "invalid address `lines:tpc:127.0.0.1:80`: unknown address type `tpc`")
         .hints("lines:tpc:127.0.0.1:80\n        ^^^ did you mean `tcp:`?");
     run(["https://example.com/x"], "").fails_with(2, "`https`").hints("did you mean `wss://example.com/x`?");
     run(["mirror"], "").fails_with(2, "the colon is missing").hints("did you mean `mirror:`?");
-    run(["example.com"], "").fails_with(2, "`example.com` is no address").hints("did you mean `ws://example.com`?");
-    run(["8080"], "").fails_with(2, "`8080` is no address").hints("did you mean `-s 8080`?");
-    run(["ws-u:"], "").fails_with(2, "needs an address behind it").hints("for example");
-    run(["ws://h/#top"], "").fails_with(2, "no fragment");
+    run(["example.com"], "").fails_with(2, "`example.com` is not an address").hints("did you mean `ws://example.com`?");
+    run(["8080"], "").fails_with(2, "`8080` is not an address").hints("did you mean `-s 8080`?");
+    run(["ws-u:"], "").fails_with(2, "needs an address after it").hints("for example");
+    run(["ws://h/#top"], "").fails_with(2, "must not have a fragment");
     run(["-s", "0", "mirror:", "mirror:"], "").fails_with(2, "-s is the first address");
     run::<&str>([], "").fails_with(2, "an address is missing");
 }
 
 #[test]
 fn an_overlay_in_the_wrong_place_says_so() {
-    run(["-", "ws-c:ws://h/"], "").fails_with(2, "`ws-connect:` wraps bytes").hints("nearer to the socket");
+    run(["-", "ws-c:ws://h/"], "").fails_with(2, "`ws-connect:` needs a byte stream").hints("nearer to the socket");
     run(["autoreconnect:ws-l:0", "-"], "").fails_with(2, "is a listener");
 }
 
 #[test]
 fn a_wrong_argument_gets_a_caret_too() {
     run(["ws-l:70000", "mirror:"], "")
-        .fails_with(2, "`70000` is no port")
+        .fails_with(2, "`70000` is not a port")
         .hints("ws-l:70000\n       ^^^^^ for example `0.0.0.0:8080`");
     run(["lines:tcp:127.0.0.1"], "").fails_with(2, "the port is missing").hints("            ^^^^^^^^^ for example");
     run(["ws://h:99999/"], "").fails_with(2, "invalid port number").hints("     ^^^^^^^^^^ for example");

@@ -14,10 +14,11 @@ fn with(variables: &[(&str, &str)], address: &str) -> Finished {
 fn without_a_service_manager_the_error_says_how_to_start_it() {
     for address in ["ws-u:tcp-listen-fd:3", "unix-listen-fd:3", "tcp-listen-fd:rooms"] {
         let finished = with(&[], address);
-        finished.fails_with(3, "no socket was handed over").hints("systemd-socket-activate");
+        finished.fails_with(3, "the service manager passed no socket").hints("systemd-socket-activate");
     }
-    with(&[("LISTEN_FDS", "0"), ("LISTEN_PID", "1")], "tcp-listen-fd:3").fails_with(3, "no socket was handed over");
-    with(&[("LISTEN_FDS", "many")], "tcp-listen-fd:3").fails_with(3, "no socket was handed over");
+    with(&[("LISTEN_FDS", "0"), ("LISTEN_PID", "1")], "tcp-listen-fd:3")
+        .fails_with(3, "the service manager passed no socket");
+    with(&[("LISTEN_FDS", "many")], "tcp-listen-fd:3").fails_with(3, "the service manager passed no socket");
 }
 
 #[test]

@@ -360,7 +360,7 @@ fn rooms_are_served_on_a_unix_socket() {
 #[test]
 fn an_overlay_in_front_of_the_listener_is_named_in_the_error() {
     run(["--broadcast", "log:ws-l:127.0.0.1:0"], "")
-        .fails_with(2, "`log:` cannot stand in front")
+        .fails_with(2, "does not support `log:`")
         .hints("wsplice log:ws://");
     run(["--broadcast", "tcp-l:127.0.0.1:0"], "").fails_with(2, "`tcp-listen:127.0.0.1:0` is not").hints("ws-l:");
 }

@@ -285,7 +285,7 @@ fn a_client_that_does_not_read_its_response_is_closed() {
     let mut server = rooms(&["--connect-timeout", "1", "--conncap", "1", "-v", "-F", &file]);
     let mut stream = server.connect();
     stream.write_all(b"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("ask");
-    server.running.error_line("gone before it was upgraded");
+    server.running.error_line("disconnected before the opening handshake");
     Peer::connect(server.port, "/");
 }
 

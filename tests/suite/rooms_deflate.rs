@@ -544,5 +544,5 @@ fn our_own_clients_talk_to_each_other_in_compressed_messages() {
     assert_eq!(listener.line(), format!("{line}\n"));
 
     let server = rooms(&[]);
-    run([&server.url(), "--deflate", "on"], "").fails_with(5, "it does not compress messages");
+    run([&server.url(), "--deflate", "on"], "").fails_with(5, "the server does not support compression");
 }

@@ -45,7 +45,7 @@ fn members_of_a_room_are_limited() {
     let mut server = rooms(&["--max-per-room", "2"]);
     let _members = [Peer::connect(server.port, "/full"), Peer::connect(server.port, "/full")];
     assert_eq!(ask(server.port, "/full", "").0, 503);
-    let line = server.running.error_line("no place in /full");
+    let line = server.running.error_line("cannot join room /full");
     assert!(line.contains("2 members"), "{line}");
     assert_eq!(ask(server.port, "/other", "").0, 101);
 }
@@ -185,7 +185,7 @@ fn an_origin_that_no_browser_would_send_is_an_error() {
     for (origin, meant) in [
         ("https://a.example/", "https://a.example"),
         ("a.example:8080", "https://a.example:8080"),
-        ("*", "left out"),
+        ("*", "omit this option"),
         ("//", "https://HOST"),
     ] {
         run(["--broadcast", "ws-l:127.0.0.1:0", "--allow-origin", origin], "").fails_with(2, meant);
@@ -265,7 +265,7 @@ fn require_token_demands_a_token_which_is_not_part_of_the_room() {
 fn a_file_of_secrets_that_cannot_be_read_is_an_error_at_startup() {
     run(["--broadcast", "ws-l:127.0.0.1:0", "--require-token", "/nonexistent/file"], "")
         .fails_with(2, "cannot read /nonexistent/file");
-    run(["--broadcast", "ws-l:127.0.0.1:0", "--require-basic-auth", "/dev/null"], "").fails_with(2, "names nobody");
+    run(["--broadcast", "ws-l:127.0.0.1:0", "--require-basic-auth", "/dev/null"], "").fails_with(2, "has no entries");
 }
 
 // Health and metrics.
@@ -442,7 +442,7 @@ fn the_error_of_a_client_behind_a_trusted_proxy_names_the_client() {
         let mut server = rooms(&[&limits, verbose].concat());
         let _member = Peer::connect(server.port, "/full");
         assert_eq!(ask(server.port, "/full", "X-Forwarded-For: 192.0.2.7\r\n").0, 503);
-        let line = server.running.error_line("no place in /full");
+        let line = server.running.error_line("cannot join room /full");
         let line: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
         assert!(line["peer"].as_str().is_some_and(|peer| peer.starts_with("192.0.2.7 (through 127.0.0.1:")), "{line}");
     }

@@ -267,7 +267,7 @@ fn unlink_removes_no_file() {
     let folder = Folder::new("no-file");
     let path = folder.path("precious");
     std::fs::write(&path, "data").expect("write");
-    run(["--unlink", &format!("unix-l:{path}"), "mirror:"], "").fails_with(3, "no socket").hints("sockets only");
+    run(["--unlink", &format!("unix-l:{path}"), "mirror:"], "").fails_with(3, "not a socket").hints("sockets only");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "data");
 }
 

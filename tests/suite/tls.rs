@@ -101,9 +101,9 @@ fn a_certificate_of_a_given_authority_is_accepted() {
 fn a_certificate_of_an_unknown_authority_is_refused_unless_any_is_accepted() {
     let authority = Authority::new("unknown");
     let server = authority.serves(|_| {});
-    fails([&url(&server)], "not signed by an authority that is trusted here").hints("--cacert");
+    fails([&url(&server)], "not signed by a trusted CA").hints("--cacert");
     let other = Authority::new("other");
-    fails(["--cacert", &other.file, &url(&server)], "not signed by an authority").hints("-k");
+    fails(["--cacert", &other.file, &url(&server)], "not signed by a trusted CA").hints("-k");
     echoes(["-k", &url(&server)]);
 }
 
@@ -111,8 +111,8 @@ fn a_certificate_of_an_unknown_authority_is_refused_unless_any_is_accepted() {
 fn a_client_that_refuses_our_certificate_is_reported_and_others_are_served() {
     let authority = Authority::new("refused");
     let mut server = authority.serves(|_| {});
-    fails([&url(&server)], "not signed by an authority");
-    let line = server.running.error_line("does not trust our certificate's authority");
+    fails([&url(&server)], "not signed by a trusted CA");
+    let line = server.running.error_line("does not trust the CA of our certificate");
     assert!(line.starts_with("wsplice: TLS with 127.0.0.1:"), "{line}");
     echoes(["--cacert", &authority.file, &url(&server)]);
 }
@@ -157,7 +157,7 @@ fn a_certificate_for_another_host_names_both() {
 fn an_authority_s_own_certificate_is_not_a_server_s() {
     let authority = Authority::new("ca-as-server");
     let server = authority.serves(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    fails(["--cacert", &authority.file, &url(&server)], "authority's own").hints("CA:FALSE");
+    fails(["--cacert", &authority.file, &url(&server)], "a CA certificate").hints("CA:FALSE");
 }
 
 #[test]
@@ -181,17 +181,17 @@ fn a_listener_can_demand_a_client_certificate() {
         &authority.file,
     ]);
     let trust = ["--cacert", authority.file.as_str()];
-    fails([trust[0], trust[1], &url(&server)], "demands a client certificate").hints("--client-cert");
-    server.running.error_line("the client showed no certificate");
+    fails([trust[0], trust[1], &url(&server)], "requires a client certificate").hints("--client-cert");
+    server.running.error_line("the client sent no certificate");
     echoes([trust[0], trust[1], "--client-cert", &theirs.cert, "--client-key", &theirs.key, &url(&server)]);
 
     let other = Authority::new("stranger");
     let stranger = other.issue("client", |_| {});
     fails(
         [trust[0], trust[1], "--client-cert", &stranger.cert, "--client-key", &stranger.key, &url(&server)],
-        "does not trust our certificate's authority",
+        "does not trust the CA of our certificate",
     );
-    let line = server.running.error_line("certificate is not signed by an authority that is trusted here");
+    let line = server.running.error_line("certificate is not signed by a trusted CA");
     assert!(line.contains("the client's certificate"), "{line}");
 
     let expired = authority.issue("expired", |params| {
@@ -222,7 +222,7 @@ fn a_refused_client_certificate_is_a_tls_error_below_bytes_too() {
     let mut running =
         Running::start(wsplice(["--cacert", &authority.file, "-", &format!("tls:127.0.0.1:{}", server.port)]));
     running.write("hello\n");
-    running.finish().fails_with(4, "demands a client certificate").hints("--client-cert");
+    running.finish().fails_with(4, "requires a client certificate").hints("--client-cert");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn certificate_files_that_cannot_be_used_are_named() {
         (&cert, &missing, &missing, "No such file"),
         (&empty, &key, &empty, "has no certificate"),
         (&key, &key, &key, "has no certificate"),
-        (&noise, &key, &noise, "is no correct PEM file"),
+        (&noise, &key, &noise, "is not a valid PEM file"),
         (&cert, &empty, &empty, "has no private key"),
         (&cert, &cert, &cert, "has no private key"),
         (&cert, &encrypted, &encrypted, "is encrypted; decrypt it with `openssl pkey"),
@@ -346,7 +346,7 @@ fn fingerprint(port: u16) -> String {
 fn a_tls_server_on_a_plain_url_is_recognised() {
     let mut server = Serving::start(["wss-l:127.0.0.1:0", "mirror:", "--self-signed"]);
     run([format!("ws://127.0.0.1:{}/", server.port)], "hello\n")
-        .fails_with(5, "the answer is not HTTP")
+        .fails_with(5, "the response is not HTTP")
         .hints("wss://");
     let line = server.running.error_line("does not speak TLS");
     assert!(line.starts_with("wsplice: TLS with 127.0.0.1:"), "{line}");
@@ -361,7 +361,7 @@ fn a_tls_server_that_answers_400_in_plain_text_is_recognised() {
         let body = "The plain HTTP request was sent to HTTPS port";
         write!(stream, "HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("write");
     });
-    run([format!("ws://127.0.0.1:{port}/")], "").fails_with(5, "HTTP 400 Bad Request").hints("wss://");
+    run([format!("ws://127.0.0.1:{port}/")], "").fails_with(5, "expected 101, got 400 Bad Request").hints("wss://");
     server.join().expect("served");
 }
 

@@ -176,7 +176,7 @@ impl Offers {
         match &members[..] {
             [] => Ok(None),
             [extension] if extension.name != NAME || self.offers.is_empty() => {
-                Err(format!("with the extension `{extension}`, which was not offered"))
+                Err(format!("extension `{extension}`, which was not offered"))
             }
             [extension] => {
                 let answer = Parameters::of(extension);
@@ -185,7 +185,7 @@ impl Offers {
                     let first = verdicts.next().unwrap_or(Err(String::new()));
                     first.or_else(|reason| verdicts.find_map(Result::ok).ok_or(reason))
                 });
-                agreed.map(Some).map_err(|reason| format!("with the extension `{extension}`: {reason}"))
+                agreed.map(Some).map_err(|reason| format!("extension `{extension}`: {reason}"))
             }
             _ => Err("with more extensions than were offered".into()),
         }
