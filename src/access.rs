@@ -1,4 +1,5 @@
-//! Who may enter: origins, passwords, tokens, and whom a proxy speaks for. Pure, except for [`Secrets::read`].
+//! Access control for listeners: origins, passwords, tokens, and the client addresses that trusted proxies report. No I/O,
+//! except in [`Secrets::read`].
 
 use crate::error::Error;
 use anyhow::Context;
@@ -17,8 +18,8 @@ use std::{
 use subtle::{Choice, ConstantTimeEq};
 use url::Url;
 
-/// Passwords or tokens, one a line of a file. Only their hashes are kept, so that they have one length and comparing them
-/// takes the same time whatever was guessed.
+/// Passwords or tokens from a file. Only their hashes are kept, which all have one length, so that a comparison takes constant
+/// time.
 #[derive(Clone)]
 pub struct Secrets(Vec<digest::Digest>);
 
@@ -29,7 +30,10 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Reads a file: a secret a line; empty lines and those that start with # do not count.
+    /// Reads a file with one secret per line. Skips empty lines and lines that start with `#`.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] if the file cannot be read or has no secrets.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path)
             .map_err(|error| anyhow::anyhow!("{}", crate::error::io_message(&error)))
@@ -47,13 +51,13 @@ impl Secrets {
         Ok(Self(hashes))
     }
 
-    /// One that is known beforehand.
+    /// A single secret.
     #[cfg(any(fuzzing, test))]
     pub fn one(secret: &str) -> Self {
         Self(vec![digest::digest(&digest::SHA256, secret.as_bytes())])
     }
 
-    /// Whether one of them was given. Looks at all of them in any case.
+    /// Whether `given` is one of them. Always compares it with all of them.
     fn contains(&self, given: &[u8]) -> bool {
         let given = digest::digest(&digest::SHA256, given);
         let found = self.0.iter().fold(Choice::from(0), |found, known| found | known.as_ref().ct_eq(given.as_ref()));
@@ -61,15 +65,16 @@ impl Secrets {
     }
 }
 
-/// A user's name and password as the value of an `Authorization` header (RFC 7617). Without `Debug`, so that it cannot be logged.
+/// A user name and a password as the value of an `Authorization` header (RFC 7617). It has no `Debug`, so that it cannot be
+/// logged.
 #[derive(Clone)]
 pub struct BasicAuth(HeaderValue);
 
 impl BasicAuth {
-    /// From `user:password` in clear text.
+    /// Encodes `user:password`.
     pub fn new(user_and_password: &str) -> Self {
         let encoded = format!("Basic {}", BASE64_STANDARD.encode(user_and_password));
-        // Base64 has visible ASCII characters only.
+        // Always valid: base64 consists of visible ASCII characters.
         let mut value = HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""));
         value.set_sensitive(true);
         Self(value)
@@ -81,32 +86,35 @@ impl BasicAuth {
     }
 }
 
-/// What a client must show.
+/// Which clients a listener accepts.
 #[derive(Clone, Debug, Default)]
 pub struct AccessOptions {
-    /// `Origin` headers that are let in; empty: any. A request without one is no browser's and is let in.
+    /// Accepted `Origin` headers; empty: all. Requests without the header are accepted, since they do not come from browsers.
     pub origins: Vec<String>,
-    /// The origin must be the host that was asked for.
+    /// Whether the origin must have the host and port of the `Host` header.
     pub same_origin: bool,
-    /// `user:password` pairs.
+    /// Accepted `user:password` pairs for Basic authentication.
     pub basic_auth: Option<Secrets>,
-    /// Bearer tokens.
+    /// Accepted bearer tokens.
     pub tokens: Option<Secrets>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Networks of proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// Why a client is not let in.
+/// Why a client is rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AccessDenied {
-    /// 403.
+    /// Its origin is not accepted: 403.
     Origin,
-    /// 401, with the scheme for `WWW-Authenticate`.
+    /// Its credentials are missing or wrong: 401, with this `WWW-Authenticate` header.
     Credentials(&'static str),
 }
 
 impl AccessOptions {
-    /// Decides on an upgrade request with these headers and this query.
+    /// Checks the headers and the query of an opening handshake.
+    ///
+    /// # Errors
+    /// If the client is rejected.
     pub fn check(&self, headers: &HeaderMap, query: Option<&str>) -> Result<(), AccessDenied> {
         let origin = headers.get(header::ORIGIN).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         if let Some(origin) = origin {
@@ -131,17 +139,17 @@ impl AccessOptions {
         Ok(())
     }
 
-    /// The client behind trusted proxies: the last address of `X-Forwarded-For` that is none of theirs. Each proxy
-    /// appends whom it heard from, so what stands further left may be invented.
+    /// The address of the client: behind trusted proxies the last address in `X-Forwarded-For` that is not a trusted proxy.
+    /// Each proxy appends the address of its peer, so addresses before that one can be forged.
     pub fn client_behind(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         let trusts = |address: IpAddr| self.trusted_proxies.iter().any(|net| net.contains(&address));
         let peer = peer.map(|peer| peer.to_canonical());
-        // A peer without an address came over a unix socket, as proxies on the same machine do.
+        // A peer without an address is connected over a unix socket, so it is a proxy on the same machine.
         let mut client = peer;
         if self.trusted_proxies.is_empty() || peer.is_some_and(|peer| !trusts(peer)) {
             return client;
         }
-        // Split as bytes: what a client sent to the left must not hide what a proxy has appended.
+        // Split the bytes, not a string: invalid bytes from a client must not hide the address that a proxy appended.
         let lines = headers.get_all("x-forwarded-for").into_iter().map(|line| line.as_bytes());
         let hops: Vec<_> = lines.flat_map(|line| line.split(|byte| *byte == b',')).collect();
         for hop in hops.iter().rev() {
@@ -154,8 +162,8 @@ impl AccessOptions {
         client
     }
 
-    /// The room that a target names: the target itself, without the token that let the client in, which would otherwise
-    /// give every client a room of its own.
+    /// The room for a request target: the target without the access token. With the token, each client would get a room of its
+    /// own.
     pub fn room(&self, target: &str) -> String {
         match (target.split_once('?'), &self.tokens) {
             (Some((path, query)), Some(_)) => {
@@ -167,22 +175,22 @@ impl AccessOptions {
     }
 }
 
-/// The address that a proxy names: `192.0.2.1`, `2001:db8::1`, `[2001:db8::1]`, or one of them with a port.
+/// Parses an address in `X-Forwarded-For`: `192.0.2.1`, `2001:db8::1`, `[2001:db8::1]`, or one of them with a port.
 fn address_of(hop: &str) -> Option<IpAddr> {
     let with_port = || hop.parse::<SocketAddr>().map(|at| at.ip());
     let address = hop.trim_matches(['[', ']']).parse().or_else(|_| with_port()).ok()?;
     Some(IpAddr::to_canonical(&address))
 }
 
-/// RFC 6750 section 2.3: for browsers, whose WebSockets cannot send headers.
+/// RFC 6750 section 2.3. Browsers need it, since their WebSocket API cannot set headers.
 const TOKEN_PARAMETER: &str = "access_token=";
 
-/// A request target, or any text that may hold one, as it may be logged.
+/// Replaces access tokens in a text that may contain request targets, so that it can be logged.
 pub fn without_token(text: &str) -> String {
     let mut parts = text.split(TOKEN_PARAMETER);
     let mut shown = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        // A token ends where the parameter, or the URL, does.
+        // A token ends at the end of the parameter or of the URL.
         let end = part.find(['&', '#', ' ', '"', '\'', '<', '>', ',', ';']).unwrap_or(part.len());
         shown.push_str(TOKEN_PARAMETER);
         shown.push_str("(hidden)");
@@ -237,7 +245,7 @@ mod tests {
         assert_eq!(check("http://b.example:8080"), Ok(()));
         assert_eq!(check("http://b.example"), Err(AccessDenied::Origin));
         assert_eq!(check("null"), Err(AccessDenied::Origin));
-        assert_eq!(options.check(&headers(&[]), None), Ok(()), "no browser");
+        assert_eq!(options.check(&headers(&[]), None), Ok(()), "not a browser");
     }
 
     #[test]
@@ -254,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_the_query_is_no_part_of_the_room() {
+    fn a_token_in_the_query_is_not_part_of_the_room() {
         let tokens = AccessOptions { tokens: secrets("x"), ..AccessOptions::default() };
         assert_eq!(tokens.room("/a?access_token=x"), "/a");
         assert_eq!(tokens.room("/a?b=1&access_token=x&c"), "/a?b=1&c");
@@ -262,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_hidden_wherever_they_stand() {
+    fn tokens_are_hidden_in_any_position() {
         for (text, shown) in [
             ("/a?b=1&access_token=secret", "/a?b=1&access_token=(hidden)"),
             ("/a?access_token=secret&b", "/a?access_token=(hidden)&b"),
@@ -276,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_s_word_counts_and_only_its_own() {
+    fn only_addresses_that_trusted_proxies_append_are_used() {
         let net = |text: &str| text.parse().expect("a network");
         let options = AccessOptions { trusted_proxies: vec![net("10.0.0.0/8")], ..AccessOptions::default() };
         let ip = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));

@@ -1,4 +1,4 @@
-//! Single steps for the benches in `benches/load`; not part of the interface.
+//! Functions for the benchmarks in `benches/load`. Not part of the public interface.
 
 pub use crate::rooms::bench::Fanout;
 use crate::{
@@ -10,12 +10,12 @@ use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll, Waker};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// Appends a binary message as a frame: masked as from a client, or unmasked as for the members of a room.
+/// Appends a binary message as one frame: masked, as clients send it, or unmasked, as servers do.
 pub fn encode(out: &mut BytesMut, masked: bool, payload: &[u8]) {
     append_frame(out, OpCode::Data(Data::Binary), true, masked, payload);
 }
 
-/// Counts the lines of an end that is always ready.
+/// Counts the lines of `end`, which must always be ready to read.
 pub fn count_lines(end: ByteEnd) -> usize {
     let framing = FramingOptions { kind: None, separator: b'\n', one_line: false, max_length: usize::MAX };
     let mut lines = LineStream::frame(end, framing);
@@ -27,7 +27,7 @@ pub fn count_lines(end: ByteEnd) -> usize {
     count
 }
 
-/// Counts the messages in frames from clients.
+/// Counts the messages in `frames`, which are masked.
 pub fn count_messages(mut frames: &[u8]) -> usize {
     let limits = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
     let mut reader = Reader::new(Role::Server, &limits, Vec::new(), None);
@@ -46,7 +46,7 @@ pub struct Deflate {
 }
 
 impl Deflate {
-    /// As rooms do, at this level, 1 to 9.
+    /// Compresses as rooms do, at `level` 1 to 9.
     pub fn new(level: u8) -> Self {
         let options = DeflateOptions { accepts: true, level, window_bits: 15, no_context: true, ..Default::default() };
         let agreed = accept_deflate([&b"permessage-deflate"[..]], &options).map(|(agreed, _)| agreed);
@@ -57,12 +57,12 @@ impl Deflate {
         Self { deflater, inflater }
     }
 
-    /// The compressed form, if it is shorter.
+    /// Compresses a message. `None` if that does not make it shorter.
     pub fn deflate(&self, payload: &[u8]) -> Option<Bytes> {
         self.deflater.deflate(payload)
     }
 
-    /// The message of a compressed form.
+    /// Inflates a compressed message. Empty if that fails.
     pub fn inflate(&mut self, deflated: &[u8]) -> Vec<u8> {
         let mut message = Vec::new();
         let limit = usize::MAX >> 1;

@@ -1,4 +1,4 @@
-//! What the options mean.
+//! The configuration of a run: what the options mean.
 
 use crate::{
     access::{AccessOptions, BasicAuth},
@@ -12,53 +12,53 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// Everything that a run depends on besides its addresses.
 pub struct Config {
-    /// When sessions end.
+    /// Directions, and when sessions end.
     pub session: SessionOptions,
-    /// How bytes become messages.
+    /// How byte streams are split into messages.
     pub framing: FramingOptions,
-    /// The upgrade request.
+    /// The opening handshake that clients send.
     pub client: ClientOptions,
     /// Listeners.
     pub server: ServerOptions,
-    /// `--broadcast`.
+    /// The room server; `None` without `--broadcast`.
     pub rooms: Option<RoomOptions>,
-    /// Both sides of a WebSocket.
+    /// Both client and server WebSockets.
     pub websocket: WebSocketOptions,
-    /// Certificates and trust.
+    /// Certificates, and trusted CAs.
     pub tls: TlsOptions,
     /// Arguments of `exec:`.
     pub exec_args: Vec<OsString>,
-    /// The first pause of `autoreconnect:`.
+    /// Initial reconnect delay of `autoreconnect:`.
     pub reconnect_delay: Duration,
-    /// From the name look-up to the finished upgrade.
+    /// Maximum time from the name lookup to the end of the opening handshake.
     pub connect_timeout: Duration,
-    /// For the whole run.
+    /// Maximum time for the whole run.
     pub max_time: Option<Duration>,
 }
 
 /// Which directions a session has and when it ends.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// Which way messages are copied.
+    /// The directions in which messages are copied.
     pub directions: Directions,
-    /// What follows the end of an end's input.
+    /// What to do when one end has no more input.
     pub after_eof: AfterEof,
-    /// `-1`: how many messages ADDR1 may send.
+    /// Maximum number of messages from ADDR1 (`-1`); `None`: no maximum.
     pub max_sent: Option<u64>,
-    /// Whether a number of messages from ADDR2 ends the session.
+    /// The number of messages from ADDR2 that ends the session.
     pub replies: Replies,
-    /// `--linger`.
+    /// After the end of standard input: the time without a message after which the session ends.
     pub linger: Duration,
-    /// `--close-timeout`.
+    /// Maximum silence in one direction of a WebSocket session after the other direction has ended.
     pub close_timeout: Duration,
-    /// `--grace`.
+    /// Maximum time for sessions to end after SIGINT or SIGTERM.
     pub grace: Duration,
 }
 
-/// Which way messages are copied.
+/// The directions in which messages are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directions {
-    /// Both ways.
+    /// Both directions.
     Both,
     /// `-u`: from ADDR1 to ADDR2.
     Forward,
@@ -73,25 +73,25 @@ impl Directions {
     }
 }
 
-/// What follows the end of an end's input.
+/// What to do when one end has no more input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterEof {
-    /// Replies are waited for, then the connection is closed.
+    /// Wait for replies, then close the connection.
     Close,
-    /// `-E`: the session ends.
+    /// End the session (`-E`).
     End,
-    /// `-n`: no close frame is sent.
+    /// Send no close frame (`-n`).
     KeepOpen,
 }
 
-/// How many messages of ADDR2 end the session.
+/// The number of messages from ADDR2 that ends the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replies {
-    /// No number does.
+    /// Any number; it ends for another reason.
     Any,
-    /// `-1`: one does; none is fine too.
+    /// One (`-1`); it is not an error if none arrives.
     One,
-    /// `--replies N`: so many do; fewer are an error.
+    /// This many (`--replies N`); fewer are an error.
     Exactly(u64),
 }
 
@@ -106,39 +106,39 @@ impl Replies {
     }
 }
 
-/// The upgrade request.
+/// The opening handshake that clients send.
 pub struct ClientOptions {
-    /// In the order given; they replace headers of ours with the same name.
+    /// Additional headers, in the order given; they replace default headers with the same name.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The subprotocols that are offered, in order of preference.
+    /// The subprotocols to offer, in order of preference.
     pub protocols: Vec<HeaderValue>,
-    /// `Authorization`.
+    /// The `Authorization` header, unless the URL has credentials.
     pub basic_auth: Option<BasicAuth>,
-    /// What `ws-c:` requests.
+    /// The URL that `ws-c:` requests.
     pub ws_c_uri: WebSocketUrl,
 }
 
 /// Listeners.
 pub struct ServerOptions {
-    /// Serve one connection.
+    /// Serve one connection, then exit.
     pub oneshot: bool,
-    /// At most so many at once.
+    /// Maximum number of concurrent connections.
     pub conncap: Option<u32>,
-    /// Print websocat's `LISTEN` line.
+    /// Print a `LISTEN` line on standard output when a listener is ready, as websocat does.
     pub announce: bool,
-    /// Remove a unix socket's path first.
+    /// Remove an existing socket at the path of a unix socket before listening.
     pub unlink: bool,
-    /// The subprotocol to choose.
+    /// The subprotocol to select if the client offers it.
     pub protocol: Option<HeaderValue>,
-    /// Added to every response.
+    /// Headers to add to every response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The only path where WebSockets are accepted.
     pub restrict_uri: Option<RequestPath>,
-    /// Files for plain requests.
+    /// Files to serve to plain requests.
     pub files: Vec<StaticFile>,
-    /// Who may enter.
+    /// Which clients are accepted.
     pub access: AccessOptions,
-    /// The path that every room's target begins with.
+    /// The path at or below which rooms are served.
     pub room_prefix: Option<RequestPath>,
     /// Whether `GET /healthz` is answered.
     pub healthz: bool,
@@ -158,24 +158,24 @@ pub struct StaticFile {
 /// The room server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomOptions {
-    /// Whether a sender hears itself.
+    /// Whether a message is also sent back to its sender.
     pub echo: bool,
-    /// What happens to members for which more than `backlog` bytes wait.
+    /// What to do with a member whose backlog is full.
     pub slow: SlowPolicy,
-    /// In bytes.
+    /// Maximum number of bytes that are queued for one member.
     pub backlog: usize,
-    /// At most so many rooms at once.
+    /// Maximum number of rooms.
     pub max_rooms: Option<u32>,
-    /// At most so many members each.
+    /// Maximum number of members per room.
     pub max_per_room: Option<u32>,
-    /// At most so many members from one address.
+    /// Maximum number of members per client address.
     pub max_per_address: Option<u32>,
-    /// Where metrics are served.
+    /// The address where metrics are served.
     pub metrics: Option<HostPort>,
 }
 
 impl Default for RoomOptions {
-    /// What `--broadcast` means without other options.
+    /// The options of `--broadcast` alone.
     fn default() -> Self {
         Self {
             echo: true,
@@ -189,38 +189,38 @@ impl Default for RoomOptions {
     }
 }
 
-/// What happens to a member for which more than `--backlog` bytes wait.
+/// What to do with a member whose backlog is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlowPolicy {
-    /// It is closed with code 1013
+    /// Close it with code 1013.
     Disconnect,
-    /// It misses the oldest messages
+    /// Drop the oldest messages in its backlog.
     DropOldest,
-    /// It misses the newest messages
+    /// Drop new messages.
     DropNewest,
-    /// Its room waits for it
+    /// Pause its room until the backlog has shrunk.
     Block,
 }
 
-/// The path of a request; it begins with a slash.
+/// The path of a request. It starts with a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath(String);
 
 impl RequestPath {
-    /// Checks that it begins with a slash.
+    /// Checks that the path starts with a slash.
     ///
     /// # Errors
-    /// The path as it should be written.
+    /// A message with the corrected path, if it does not.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('/') { Ok(Self(text.into())) } else { Err(format!("must start with a slash: /{text}")) }
     }
 
-    /// Whether a request's path is this one.
+    /// Whether `path` equals this path.
     pub fn matches(&self, path: &str) -> bool {
         self.0 == path
     }
 
-    /// Whether a request's path is this one or below it: `/rooms` holds `/rooms` and `/rooms/a`, but not `/rooms-b`.
+    /// Whether `path` equals this path or is below it: `/rooms` contains `/rooms` and `/rooms/a`, but not `/rooms-b`.
     pub fn contains(&self, path: &str) -> bool {
         let rest = path.strip_prefix(self.0.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.starts_with('/') || (rest.is_empty() && !self.0.ends_with('/')))
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_holds_itself_and_what_is_below() {
+    fn a_path_contains_itself_and_the_paths_below_it() {
         for (path, prefix, expected) in [
             ("/a", "/a", true),
             ("/a/", "/a", true),

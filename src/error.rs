@@ -1,54 +1,54 @@
-//! What can go wrong, by stage. Every error knows its exit code and, where one exists, what to type next.
+//! Errors, by stage. Each has an exit code and, where one is known, a hint.
 
 use crate::message::Close;
 use std::{fmt, io, process::ExitStatus, time::Duration};
 
-/// A failed run or session. `Display` is one line that names the stage, the place and the reason.
+/// The error of a run or a session. `Display` is one line that names the stage, the address and the reason.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The command line asks for something that cannot be done.
+    /// The command line is not valid.
     #[error("{message}")]
     Usage {
         /// What is wrong.
         message: String,
-        /// What to type instead.
+        /// What to try instead.
         hint: Option<String>,
     },
-    /// The argument of an address cannot be used; `spec::Address::point_at` adds where it stands.
+    /// The argument of an address is not valid; `spec::Address::point_at` adds its position.
     #[error("{reason}")]
     Argument {
-        /// What is wrong with it.
+        /// What is wrong.
         reason: String,
-        /// A correct address.
+        /// A valid address.
         example: String,
     },
-    /// A file that the command line names could not be used (a certificate, a header file).
+    /// A file that an option names cannot be used, such as a certificate.
     #[error("{0:#}")]
     Setup(anyhow::Error),
     /// A host name has no address.
     #[error("cannot resolve `{host}`: {reason}")]
     Resolve {
-        /// The name that was looked up.
+        /// The host name.
         host: String,
-        /// The resolver's words.
+        /// The resolver's error.
         reason: String,
     },
-    /// Nobody answers at an address.
+    /// Connecting failed.
     #[error("cannot connect to {to}: {}", io_message(.source))]
     Connect {
         /// `host:port` or a path.
         to: String,
-        /// The last attempt's error.
+        /// The error of the first attempt that failed.
         source: io::Error,
     },
-    /// An address cannot be listened on.
+    /// Listening failed.
     #[error("cannot listen on {on}: {}", io_message(.source))]
     Listen {
         /// `host:port` or a path.
         on: String,
         /// The system's error.
         source: io::Error,
-        /// What to type next.
+        /// What to try instead.
         hint: Option<String>,
     },
     /// The TLS handshake failed.
@@ -56,9 +56,9 @@ pub enum Error {
     Tls {
         /// The peer.
         with: String,
-        /// In words, from `crate::tls::handshake_error`.
+        /// The cause, from `crate::tls::handshake_error`.
         reason: String,
-        /// What to type next.
+        /// What to try instead.
         hint: Option<String>,
     },
     /// The server's response to the opening handshake is not a valid 101.
@@ -102,18 +102,18 @@ pub enum Error {
     Full {
         /// The room.
         target: String,
-        /// Which limit.
+        /// The limit.
         reason: String,
     },
-    /// Either side broke RFC 6455; the peer has been sent a close frame that says so.
+    /// The peer violated RFC 6455; it has been sent a close frame with the reason.
     #[error("protocol violation from {with}: {reason}")]
     Protocol {
         /// The peer.
         with: String,
-        /// Which rule.
+        /// The rule that it violated.
         reason: String,
     },
-    /// The peer sent a message or a frame above the limit; it has been sent a close frame that says so.
+    /// The peer sent a message or a frame that is longer than the limit; it has been sent close code 1009.
     #[error("message from {with} is too long: {size} bytes, the limit is {limit}")]
     TooLong {
         /// The peer.
@@ -128,7 +128,7 @@ pub enum Error {
     Lost {
         /// The peer.
         with: String,
-        /// End of file, reset, …
+        /// Such as the end of the stream, or a reset.
         reason: String,
     },
     /// The peer closed with a code other than 1000, 1001 or 1005.
@@ -139,23 +139,23 @@ pub enum Error {
         /// Its code and reason.
         close: Close,
     },
-    /// `--replies` was not fulfilled.
+    /// The session ended before the messages of `--replies` had arrived.
     #[error("the session ended after {got} of {wanted} replies")]
     Replies {
         /// `--replies N`.
         wanted: u64,
-        /// Those that came.
+        /// The number of messages that arrived.
         got: u64,
     },
     /// A child process could not start, or ended with a status other than 0.
     #[error("`{program}` {reason}")]
     Child {
-        /// As on the command line.
+        /// The program, as on the command line.
         program: String,
-        /// Why.
+        /// What happened, such as "cannot start: …".
         reason: String,
     },
-    /// A time limit ran out.
+    /// A time limit was reached.
     #[error("timed out{}", reached(.doing, *.limit, .option))]
     TimedOut {
         /// What took too long, such as "connecting to …"; empty for the whole run.
@@ -168,16 +168,16 @@ pub enum Error {
     /// SIGINT or SIGTERM ended the run.
     #[error("stopped by signal {0}")]
     Signal(i32),
-    /// What was read cannot be sent as the message that it should become.
+    /// Input cannot be sent as a message.
     #[error("{what} from {from} {reason}")]
     Input {
-        /// `line 5`, or what it is.
+        /// The part of the input, such as `line 5`.
         what: String,
         /// The address.
         from: String,
-        /// Why.
+        /// Why it cannot be sent.
         reason: String,
-        /// The option that sends it all the same.
+        /// The option that allows it.
         hint: &'static str,
     },
     /// Any other input or output error.
@@ -196,12 +196,12 @@ impl Error {
         Self::Usage { message: message.into(), hint: None }
     }
 
-    /// The same error with a hint to print below it.
+    /// A usage error with a hint, which is printed below it.
     pub fn usage_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Usage { message: message.into(), hint: Some(hint.into()) }
     }
 
-    /// An I/O error at an address. An [`Error`] that travelled inside an `io::Error` comes out again.
+    /// An I/O error at an address. If `source` contains an [`Error`], this is that error.
     pub fn io(at: impl fmt::Display, source: io::Error) -> Self {
         match source.downcast::<Self>() {
             Ok(inner) => inner,
@@ -209,11 +209,11 @@ impl Error {
         }
     }
 
-    /// `program` ended with `status`.
+    /// The error of a `program` that ended with `status`.
     pub fn child(program: &str, status: ExitStatus) -> Self {
         let reason = match status.code() {
             Some(code) => format!("exited with status {code}"),
-            // The system's words are "signal: 9 (SIGKILL)", with a remark if it left a core file.
+            // std prints "signal: 9 (SIGKILL)", and adds a note if there is a core dump.
             None => format!("was killed by {}", status.to_string().replacen("signal: ", "signal ", 1)),
         };
         Self::Child { program: program.to_owned(), reason }
@@ -242,7 +242,7 @@ impl Error {
         }
     }
 
-    /// What to type or look at next, where that is known.
+    /// What the user can try, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. }
@@ -263,7 +263,7 @@ impl Error {
         }
     }
 
-    /// The other side that the message names, if it names one.
+    /// The peer that the message names, if it names one.
     pub fn peer(&self) -> Option<&str> {
         match self {
             Self::Tls { with: peer, .. }
@@ -277,8 +277,7 @@ impl Error {
         }
     }
 
-    /// Whether there is nothing to tell: whoever read our standard output has gone away (`| head -1`), or a signal
-    /// that the user sent.
+    /// Whether nothing is printed: the reader of standard output is gone (`| head -1`), or the user sent a signal.
     pub fn is_silent(&self) -> bool {
         match self {
             Self::Io { source, .. } => source.kind() == io::ErrorKind::BrokenPipe,
@@ -294,7 +293,7 @@ impl From<Error> for io::Error {
     }
 }
 
-/// An I/O error's text without Rust's ` (os error N)`.
+/// The text of an I/O error, without the ` (os error N)` that std appends.
 pub fn io_message(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rfind(" (os error") {

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let code = match Cli::parse_args(std::env::args_os()) {
         Ok(Parsed::Run(cli)) => run(*cli),
         Ok(Parsed::Show(text)) => match std::io::stdout().write_all(text.as_bytes()) {
-            // A pager that is closed early is no error.
+            // Closing a pager early is not an error.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             shown => finish_early(shown.map_err(|error| Error::io("cannot write standard output", error))),
         },
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The end of a run that never began, so nothing is known of how it would report.
+/// Ends a run before its options are known, so errors are reported with the default settings.
 fn finish_early(result: Result<(), Error>) -> u8 {
     report::init(0, false, LogFormat::Text);
     finish(result)

@@ -84,7 +84,7 @@ impl Dial<ByteEnd> for Open {
     }
 }
 
-/// A file that is either read or written; the other direction is a void.
+/// A file that is either read or written. Data for a file that is read is discarded; a file that is written gives none.
 struct OneWay {
     file: File,
     mode: Mode,

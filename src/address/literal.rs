@@ -68,7 +68,7 @@ impl Dial<MessageEnd> for LiteralReply {
     }
 }
 
-/// Maximum number of pending replies. Beyond it no more messages are accepted, which stops a peer that never reads.
+/// Maximum number of pending replies. At the maximum no more messages are accepted, which stops a peer that never reads.
 const MAX_PENDING: u64 = 1024;
 
 struct Replies {

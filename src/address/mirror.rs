@@ -1,4 +1,4 @@
-//! `mirror:`: an echo.
+//! `mirror:`: sends each message back.
 
 use crate::{
     endpoint::{Build, ConnectContext, Dial, Entry, MessageEndpoint},
@@ -33,9 +33,9 @@ impl Dial<MessageEnd> for Mirror {
     }
 }
 
-/// Maximum number of queued messages: enough to answer a burst with few writes, and a bound on memory.
+/// Maximum number of queued messages: enough to answer a burst with few writes, and few enough to limit memory.
 const MAX_QUEUED: usize = 256;
-/// The same in bytes. A single message may be longer.
+/// Maximum number of queued bytes. A single message may be longer.
 const MAX_QUEUED_BYTES: usize = 256 * 1024;
 
 #[derive(Default)]

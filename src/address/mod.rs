@@ -1,4 +1,4 @@
-//! Every address: a file for each family, a line each in [`TABLE`].
+//! All addresses. Each family is a file; each address is a line in [`TABLE`].
 
 mod file;
 mod literal;

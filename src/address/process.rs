@@ -77,7 +77,7 @@ impl Dial<ByteEnd> for Spawn {
     }
 }
 
-/// A running child. It has ended when its output has ended and its status is known.
+/// A running child process. Its output ends when the pipe is closed and the exit status is known.
 struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -104,7 +104,7 @@ impl AsyncWrite for Process {
             return Poll::Ready(Ok(buf.len()));
         };
         match ready!(Pin::new(stdin).poll_write(cx, buf)) {
-            // A child that does not read to the end, such as `head`, is not an error; what it says still counts.
+            // It is not an error if a child does not read all input, as `head` does. Its output is still read.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.stdin = None;
                 Poll::Ready(Ok(buf.len()))
@@ -121,7 +121,7 @@ impl AsyncWrite for Process {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Dropping the pipe closes it, which is the end of the child's input.
+        // Dropping the pipe closes it, which ends the child's input.
         self.stdin = None;
         Poll::Ready(Ok(()))
     }
@@ -129,11 +129,11 @@ impl AsyncWrite for Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // As when a terminal is closed: programs end, and those that want to go on ignore it.
+        // SIGHUP, as when a terminal is closed: it ends programs that do not ignore it.
         if let Ok(None) = self.child.try_wait()
             && let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
         {
-            // The group, so that what a shell has started does not outlive it.
+            // Signal the process group, so that processes that a shell started end too.
             let _ = kill_process_group(pid, Signal::HUP);
         }
     }

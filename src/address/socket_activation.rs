@@ -1,5 +1,5 @@
-//! `tcp-listen-fd:` and `unix-listen-fd:`: listening sockets that a service manager opened and handed over, by systemd's
-//! protocol (sd_listen_fds(3)).
+//! `tcp-listen-fd:` and `unix-listen-fd:`: listening sockets that the service manager opened and passed to wsplice, as systemd's
+//! socket activation does (sd_listen_fds(3)).
 
 use super::{tcp, unix};
 use crate::{
@@ -49,10 +49,10 @@ enum Selector {
     Name(String),
 }
 
-/// The number of the first descriptor that is handed over (`SD_LISTEN_FDS_START`).
+/// The number of the first descriptor that the service manager passes (`SD_LISTEN_FDS_START`).
 const FIRST_DESCRIPTOR: usize = 3;
 
-/// Where such a socket listens is not on the command line.
+/// The command line does not say where the socket listens.
 const PLAIN: Listens = Listens { at: ListensAt::Descriptor, tls: false, http: false };
 
 fn listen(kind: Kind, arg: &str) -> Result<Endpoint<Listening>, Error> {
@@ -70,12 +70,12 @@ fn listen(kind: Kind, arg: &str) -> Result<Endpoint<Listening>, Error> {
         Ok(number) => Selector::Number(number),
         Err(_) => Selector::Name(arg.to_owned()),
     };
-    // Takes the variables out of the environment, which is safe only as long as there is one thread.
+    // This removes variables from the environment, which is safe only while there is one thread.
     LazyLock::force(&SOCKETS);
     Ok(ByteEndpoint::listen(title.clone(), Activated { kind, which, title }).into())
 }
 
-/// What the service manager handed over, once for the process: a descriptor has one owner.
+/// The sockets from the service manager. One value for the process, since a descriptor must have one owner.
 static SOCKETS: LazyLock<Mutex<Result<Sockets, Unavailable>>> = LazyLock::new(|| Mutex::new(Sockets::from_env()));
 
 struct Sockets {
@@ -83,7 +83,7 @@ struct Sockets {
     names: Vec<String>,
 }
 
-/// Why a socket cannot be had, and what to do about it.
+/// Why a socket cannot be used, and a hint.
 #[derive(Clone)]
 struct Unavailable {
     reason: String,
@@ -99,7 +99,7 @@ impl Sockets {
                 hint: "use a systemd socket unit, or for a test systemd-socket-activate -l 8080 wsplice …",
             });
         }
-        // Whoever inherits the variables from another program has not inherited its sockets with the same numbers.
+        // A program may inherit the variables from its parent without the sockets.
         if number("LISTEN_PID") != Some(process::id()) {
             return Err(Unavailable {
                 reason: format!("the sockets are for another process: LISTEN_PID is not {}", process::id()),
@@ -121,7 +121,7 @@ impl Sockets {
         })
     }
 
-    /// What there is, for whoever asked for something else.
+    /// Lists the sockets, for errors.
     fn list(&self) -> String {
         let shown = (0..self.sockets.len()).map(|index| match self.names.get(index).map(String::as_str) {
             None | Some("") => (index + FIRST_DESCRIPTOR).to_string(),
@@ -133,8 +133,8 @@ impl Sockets {
     fn take(&mut self, which: &Selector, kind: Kind) -> Result<Box<dyn Accept<ByteEnd>>, Unavailable> {
         let index = self.index(which)?;
         match kind {
-            Kind::Tcp => accepting(self.sockets.take_tcp_listener(index), tcp::accepting),
-            Kind::Unix => accepting(self.sockets.take_unix_listener(index), unix::accepting),
+            Kind::Tcp => to_listener(self.sockets.take_tcp_listener(index), tcp::from_listening),
+            Kind::Unix => to_listener(self.sockets.take_unix_listener(index), unix::from_listening),
         }
         .map_err(|unavailable| Unavailable {
             reason: format!("descriptor {}: {}", index + FIRST_DESCRIPTOR, unavailable.reason),
@@ -143,8 +143,8 @@ impl Sockets {
     }
 }
 
-/// Makes a listener of a socket that was taken.
-fn accepting<L: AsFd>(
+/// Makes a listener of a socket that was taken from [`Sockets`].
+fn to_listener<L: AsFd>(
     taken: io::Result<Option<L>>,
     make: impl FnOnce(L) -> io::Result<Box<dyn Accept<ByteEnd>>>,
 ) -> Result<Box<dyn Accept<ByteEnd>>, Unavailable> {

@@ -1,4 +1,4 @@
-//! `-`, `stdio:`: this process's own standard input and output.
+//! `-`, `stdio:`: standard input and output of this process.
 
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
@@ -19,7 +19,7 @@ pub(super) static STDIO: Entry = Entry {
     build: Build::Dial(|_, _| Ok(stdio())),
 };
 
-/// This process's own standard input and output.
+/// Standard input and output of this process.
 pub fn stdio() -> Endpoint<Dialled> {
     ByteEndpoint::dial("stdio:", Stdio).into()
 }

@@ -37,12 +37,12 @@ fn parse(arg: &str) -> Result<HostPort, Error> {
     HostPort::parse(arg).map_err(|reason| Error::Argument { reason, example: "tcp:127.0.0.1:7".into() })
 }
 
-/// `[ADDR:]PORT` behind the colon of a listener.
+/// Parses `[ADDR:]PORT`, the argument of a listener.
 pub(super) fn parse_listen(arg: &str) -> Result<HostPort, Error> {
     HostPort::parse_listen(arg).map_err(|reason| Error::Argument { reason, example: "0.0.0.0:8080".into() })
 }
 
-/// A listener whose clients speak whatever they like.
+/// A listener that adds no protocol of its own.
 const PLAIN: Listens = Listens { at: ListensAt::Port, tls: false, http: false };
 
 /// A TCP connection to `at`.
@@ -85,7 +85,7 @@ struct Listen {
     at: HostPort,
 }
 
-/// How many connections may wait to be accepted; the kernel caps it at `net.core.somaxconn` (4096 on Linux).
+/// Length of the listen backlog. The kernel limits it to `net.core.somaxconn` (4096 by default).
 const BACKLOG: u32 = 4096;
 
 impl Bind<ByteEnd> for Listen {
@@ -123,14 +123,17 @@ impl Bind<ByteEnd> for Listen {
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
-    // A restarted server may use the port again while old connections are in TIME_WAIT.
+    // Lets a restarted server listen while old connections are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// A socket that listens already.
-pub(super) fn accepting(listener: std::net::TcpListener) -> std::io::Result<Box<dyn Accept<ByteEnd>>> {
+/// A listener from a socket that already listens.
+///
+/// # Errors
+/// If the socket cannot be registered with the runtime.
+pub(super) fn from_listening(listener: std::net::TcpListener) -> std::io::Result<Box<dyn Accept<ByteEnd>>> {
     listener.set_nonblocking(true)?;
     let local = listener.local_addr()?;
     Ok(Box::new(Socket { listener: TcpListener::from_std(listener)?, local }))
@@ -147,7 +150,7 @@ impl Accept<ByteEnd> for Socket {
             loop {
                 match self.listener.accept().await {
                     Ok((socket, from)) => {
-                        // Fails only when the connection is gone already, which its first read will tell.
+                        // Fails only if the connection is already closed; then the first read fails too.
                         let _ = socket.set_nodelay(true);
                         let peer = Peer::from(from);
                         return Ok((ByteEnd::socket(socket, peer.name.as_str()), peer));

@@ -1,4 +1,4 @@
-//! `tls-l:`, and the TLS below `wss:` and `wss-l:`. `tls:` itself is an overlay, which takes a bare `HOST:PORT` too.
+//! `tls-l:`, and TLS for `wss:` and `wss-l:`. `tls:` is an overlay, which also takes a bare `HOST:PORT`.
 
 use super::tcp;
 use crate::{
@@ -23,6 +23,9 @@ pub(super) static LISTEN: Entry = Entry {
 };
 
 /// TLS over a TCP connection.
+///
+/// # Errors
+/// As [`overlay::tls_connect`].
 pub(super) fn connect(at: &HostPort, config: &Config) -> Result<ByteEndpoint<Dialled>, Error> {
     let tcp = tcp::connect(at);
     let layer = overlay::tls_connect(tcp.about.host.as_deref(), config)?;
@@ -30,6 +33,9 @@ pub(super) fn connect(at: &HostPort, config: &Config) -> Result<ByteEndpoint<Dia
 }
 
 /// TLS over a TCP listener.
+///
+/// # Errors
+/// As [`overlay::tls_accept`].
 pub(super) fn listen(at: &HostPort, config: &Config) -> Result<ByteEndpoint<Listening>, Error> {
     Ok(tcp::listen(at).layer("tls-accept", overlay::tls_accept(config)?))
 }

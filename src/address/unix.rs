@@ -42,7 +42,7 @@ pub(super) fn connect(path: &str) -> ByteEndpoint<Dialled> {
     ByteEndpoint::dial(format_args!("unix:{path}"), Connect { path: path.into() })
 }
 
-/// A listener whose clients speak whatever they like.
+/// A listener that adds no protocol of its own.
 const PLAIN: Listens = Listens { at: ListensAt::Path, tls: false, http: false };
 
 /// A listening unix socket.
@@ -51,7 +51,7 @@ pub(super) fn listen(path: &str, config: &Config) -> ByteEndpoint<Listening> {
     ByteEndpoint::listen(format_args!("unix-listen:{path}"), origin)
 }
 
-/// What the system calls a path on the command line: `@name` is abstract, which starts with a zero byte.
+/// The path for the system calls: `@name` is in the abstract namespace, where names start with a zero byte.
 fn system_path(path: &str) -> PathBuf {
     match path.strip_prefix('@') {
         Some(name) => format!("\0{name}").into(),
@@ -97,7 +97,7 @@ impl Bind<ByteEnd> for Listen {
             let is_abstract = self.path.starts_with('@');
             if self.unlink && !is_abstract {
                 match std::fs::symlink_metadata(&path) {
-                    // A mistyped path must not cost a file.
+                    // A wrong path must not delete a file.
                     Ok(found) if !found.file_type().is_socket() => {
                         let source = io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket");
                         return Err(failed(source, Some("--unlink removes sockets only; choose another path".into())));
@@ -116,14 +116,17 @@ impl Bind<ByteEnd> for Listen {
                 };
                 failed(error, hint)
             })?;
-            let made = if is_abstract { None } else { identity(&self.path) };
-            Ok(Box::new(Socket { listener, path: self.path.clone(), made }) as Box<dyn Accept<ByteEnd>>)
+            let created = if is_abstract { None } else { identity(&self.path) };
+            Ok(Box::new(Socket { listener, path: self.path.clone(), created }) as Box<dyn Accept<ByteEnd>>)
         })
     }
 }
 
-/// A socket that listens already, at a path that is left as it is.
-pub(super) fn accepting(listener: std::os::unix::net::UnixListener) -> io::Result<Box<dyn Accept<ByteEnd>>> {
+/// A listener from a socket that already listens. Its path is not removed at exit.
+///
+/// # Errors
+/// If the socket cannot be registered with the runtime.
+pub(super) fn from_listening(listener: std::os::unix::net::UnixListener) -> io::Result<Box<dyn Accept<ByteEnd>>> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let path = match address.as_pathname() {
@@ -131,10 +134,10 @@ pub(super) fn accepting(listener: std::os::unix::net::UnixListener) -> io::Resul
         // `"name" (abstract)`, or `(unnamed)`.
         None => format!("{address:?}"),
     };
-    Ok(Box::new(Socket { listener: UnixListener::from_std(listener)?, path, made: None }))
+    Ok(Box::new(Socket { listener: UnixListener::from_std(listener)?, path, created: None }))
 }
 
-/// Device and inode of what is at a path.
+/// Device and inode of the file at a path.
 fn identity(path: &str) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
@@ -142,9 +145,9 @@ fn identity(path: &str) -> Option<(u64, u64)> {
 struct Socket {
     listener: UnixListener,
     path: String,
-    /// What was made at the path, so that it is removed at the end if it is still the same: a successor may have put its
-    /// own there.
-    made: Option<(u64, u64)>,
+    /// Device and inode of the socket that was created. At the end the path is removed only if they are the same, since another
+    /// process may have replaced the socket.
+    created: Option<(u64, u64)>,
 }
 
 impl Accept<ByteEnd> for Socket {
@@ -174,7 +177,7 @@ impl Accept<ByteEnd> for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.made.is_some() && self.made == identity(&self.path) {
+        if self.created.is_some() && self.created == identity(&self.path) {
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,4 +1,4 @@
-//! `ws://`, `wss://` and the WebSocket listeners: a transport with `ws-c:` or `ws-u:` around it.
+//! `ws://`, `wss://` and the WebSocket listeners. Each is a transport with the overlay `ws-c:` or `ws-u:`.
 
 use super::{tcp, tls, unix};
 use crate::{

@@ -1,6 +1,6 @@
-//! Racing connects ("happy eyeballs", RFC 8305): the addresses of both IP versions are tried in turn, each a little
-//! after the one before, and the first that answers is taken. So `localhost` works on a server that listens on one
-//! version only, and a dead IPv6 route costs a quarter of a second rather than minutes.
+//! Happy Eyeballs (RFC 8305): connection attempts to the addresses of both IP versions start one after another, a short delay
+//! apart, and the first that succeeds is used. So `localhost` works with a server that listens on one IP version only, and a
+//! broken IPv6 route costs a quarter of a second instead of minutes.
 
 use super::{HostPort, resolve};
 use crate::error::Error;
@@ -10,7 +10,10 @@ use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 /// The "Connection Attempt Delay" that RFC 8305 section 5 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// A connected socket with `TCP_NODELAY`.
+/// Connects to a host, and sets `TCP_NODELAY`.
+///
+/// # Errors
+/// [`Error::Resolve`] if the host has no address, [`Error::Connect`] if no address accepts the connection.
 pub async fn connect(at: &HostPort) -> Result<TcpStream, Error> {
     let failed = |source| Error::Connect { to: at.to_string(), source };
     let mut waiting = alternate(resolve(at).await?).into_iter();
@@ -22,7 +25,7 @@ pub async fn connect(at: &HostPort) -> Result<TcpStream, Error> {
         if let Some(address) = next {
             attempts.spawn(TcpStream::connect(address));
         }
-        // Without further addresses the attempts under way have all the time they need.
+        // After the last address there is no delay: wait for the pending attempts.
         let ended = if more {
             match timeout(ATTEMPT_DELAY, attempts.join_next()).await {
                 Ok(ended) => ended,
@@ -36,7 +39,7 @@ pub async fn connect(at: &HostPort) -> Result<TcpStream, Error> {
                 socket.set_nodelay(true).map_err(failed)?;
                 return Ok(socket);
             }
-            // The first failure tells more than those of the fallbacks.
+            // Report the first failure, which is that of the preferred address.
             Some(Ok(Err(error))) => _ = first_failure.get_or_insert(error),
             Some(Err(panic)) => _ = first_failure.get_or_insert(io::Error::other(panic)),
             None => {
@@ -46,7 +49,7 @@ pub async fn connect(at: &HostPort) -> Result<TcpStream, Error> {
     }
 }
 
-/// The resolver's order, with the two IP versions taking turns (RFC 8305 section 4).
+/// The addresses in the order of the resolver, but alternating between the IP versions (RFC 8305 section 4).
 fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
@@ -65,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ip_versions_take_turns() {
+    fn the_ip_versions_alternate() {
         let parse =
             |texts: &[&str]| texts.iter().map(|text| text.parse().expect("an address")).collect::<Vec<SocketAddr>>();
         let mixed = alternate(parse(&["[::1]:1", "[::2]:1", "1.1.1.1:1", "[::3]:1"]));

@@ -1,4 +1,4 @@
-//! `host:port` as it is written on the command line.
+//! `HOST:PORT` as written on the command line.
 
 use std::{fmt, net::SocketAddr};
 
@@ -12,7 +12,10 @@ pub struct HostPort {
 }
 
 impl HostPort {
-    /// `host:port` or `[v6]:port`.
+    /// Parses `HOST:PORT` or `[IPV6]:PORT`.
+    ///
+    /// # Errors
+    /// A message that says what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => rest.split_once("]:").ok_or("write an IPv6 address as [::1]:PORT")?,
@@ -31,7 +34,10 @@ impl HostPort {
         Ok(Self { host: host.into(), port })
     }
 
-    /// The same; a port alone means this machine only, `:PORT` every IPv4 address.
+    /// Parses the address of a listener: as [`parse`](Self::parse), or `PORT` for 127.0.0.1, or `:PORT` for all IPv4 addresses.
+    ///
+    /// # Errors
+    /// A message that says what is wrong.
     pub fn parse_listen(text: &str) -> Result<Self, String> {
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             return Self::parse(&format!("127.0.0.1:{text}"));
@@ -64,14 +70,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ip_versions_and_names_are_read() {
+    fn addresses_of_both_ip_versions_and_names_are_parsed() {
         for text in ["127.0.0.1:80", "[::1]:80", "example.com:0"] {
             assert_eq!(HostPort::parse(text).map(|at| at.to_string()), Ok(text.into()));
         }
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_say_what_is_wrong() {
         for (text, part) in [
             ("host", "port is missing"),
             (":80", "host is missing"),

@@ -1,4 +1,4 @@
-//! Host names, ports, WebSocket URLs, and connecting to the first address that answers.
+//! Host names, ports, WebSocket URLs, and connecting with Happy Eyeballs.
 
 mod happy_eyeballs;
 mod host_port;
@@ -12,8 +12,8 @@ pub use url::WebSocketUrl;
 
 use std::{io, net::SocketAddr};
 
-/// Whether a socket's error concerns one connection and not the listener: `accept` reports what happened to a
-/// connection before it was taken (accept(2), "Error handling").
+/// Whether an error of `accept` concerns one connection and not the listener: `accept` also returns errors of the new connection
+/// (accept(2), "Error handling").
 pub fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -21,11 +21,14 @@ pub fn is_connection_error(error: &io::Error) -> bool {
     )
 }
 
-/// The addresses of a name, or the reason why there are none.
+/// Looks up the addresses of a host.
+///
+/// # Errors
+/// [`Error::Resolve`](crate::error::Error::Resolve) if the lookup fails or finds no address.
 pub async fn resolve(at: &HostPort) -> Result<Vec<SocketAddr>, crate::error::Error> {
     let failed = |reason: String| crate::error::Error::Resolve { host: at.host.clone(), reason };
     let found = tokio::net::lookup_host((at.host.as_str(), at.port)).await.map_err(|error| {
-        // glibc's words come with a prefix of std's: "failed to lookup address information: …".
+        // std puts "failed to lookup address information: " in front of the error of the resolver.
         let text = error.to_string();
         failed(text.rsplit(": ").next().unwrap_or(&text).to_owned())
     })?;

@@ -1,18 +1,18 @@
-//! The other side of a connection.
+//! The peer of a connection.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The other side of a connection that a listener accepted.
+/// The peer of a connection that a listener accepted.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// What logs and errors call it.
+    /// Its name in logs and errors.
     pub name: String,
-    /// Its address; `None` over a unix socket. An IPv4 address is never written as an IPv6 one.
+    /// Its address; `None` over a unix socket. IPv4-mapped IPv6 addresses are converted to IPv4.
     pub ip: Option<IpAddr>,
 }
 
 impl Peer {
-    /// One that is known by a name only.
+    /// A peer without an IP address.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ip: None }
     }

@@ -1,4 +1,4 @@
-//! URLs of WebSockets.
+//! WebSocket URLs.
 
 use super::HostPort;
 use crate::access::BasicAuth;
@@ -9,22 +9,22 @@ use url::Url;
 /// A `ws://` or `wss://` URL (RFC 6455 section 3). `Display` hides the password.
 #[derive(Clone)]
 pub struct WebSocketUrl {
-    /// Where the server is.
+    /// The host and port to connect to.
     pub at: HostPort,
-    /// The `Host` header.
+    /// The value of the `Host` header.
     pub host: HeaderValue,
-    /// Path and query; `None` where the URL ends behind the host, without even a slash.
+    /// Path and query; `None` if the URL has neither, not even a slash after the host.
     pub target: Option<PathAndQuery>,
-    /// `USER:PASSWORD@`.
+    /// From `USER:PASSWORD@`.
     pub credentials: Option<BasicAuth>,
     shown: String,
 }
 
 impl WebSocketUrl {
-    /// Parses it.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// A reason without the URL.
+    /// A message that says what is wrong. It does not contain the URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| error.to_string())?;
         if !matches!(url.scheme(), "ws" | "wss") {
@@ -59,7 +59,7 @@ impl WebSocketUrl {
         self
     }
 
-    /// The same URL under another name, such as the path of a unix socket.
+    /// The same URL, which `Display` shows as `shown`, such as the path of a unix socket.
     #[must_use]
     pub fn shown_as(mut self, shown: impl Into<String>) -> Self {
         self.shown = shown.into();

@@ -1,5 +1,4 @@
-//! Overlays of other tools that this version lacks. They stay in the table so that errors know their names and say
-//! what to use instead.
+//! Overlays of other tools that wsplice does not support. They are in the table so that errors can say what to use instead.
 
 use crate::endpoint::{Build, Entry};
 
