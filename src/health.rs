@@ -1,4 +1,4 @@
-//! `--healthcheck`: asks a server whether it is well.
+//! `--healthcheck`: checks the health of a running server.
 
 use crate::{
     cli::{Cli, Parsed},
@@ -28,9 +28,9 @@ use tokio::{net::UnixStream, time::timeout};
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use url::Url;
 
-/// How long a health check may take.
+/// Maximum time for a health check.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Where a room server is that was not told otherwise.
+/// The server to check if process 1 is not wsplice: a room server at its default port on this machine.
 const DEFAULT_SERVER: HostPort = HostPort { host: String::new(), port: 8080 };
 
 /// Where a server listens.
@@ -40,23 +40,26 @@ enum Target {
     Unix(String),
 }
 
-/// What is asked.
+/// A health check: where to connect, what to request and what to expect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct HealthCheck {
     target: Target,
     is_tls: bool,
     path: String,
-    /// Only a 200 is a good answer; else any answer is, since any shows that the server serves.
+    /// Whether the status must be 200. Otherwise any response shows that the server works.
     requires_ok: bool,
 }
 
-/// Asks the URL; without one the server that is process 1, as in a container.
+/// Checks the server at `url`, or without a URL the server that is process 1, as in a container.
+///
+/// # Errors
+/// If the URL is not valid, the server cannot be reached, or it is not healthy.
 pub fn check(url: Option<&str>) -> Result<(), Error> {
     let check = match url {
         Some(url) => Some(from_url(url).map_err(|reason| Error::usage(format!("--healthcheck {url}: {reason}")))?),
         None => from_process(&fs::read("/proc/1/cmdline").unwrap_or_default()),
     };
-    // What serves nothing over HTTP is well as long as it runs.
+    // Without an HTTP listener there is nothing to request: running means healthy.
     let Some(check) = check else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Error::io("cannot start", source))?;
@@ -78,11 +81,11 @@ fn from_url(url: &str) -> Result<HealthCheck, String> {
     Ok(HealthCheck { target, is_tls: false, path: parsed.path().into(), requires_ok: true })
 }
 
-/// Of a process's arguments, each with a zero byte behind it; the usual target where it is no process of ours.
+/// From the arguments of process 1, each terminated by a zero byte. If that is not wsplice, the default server.
 fn from_process(cmdline: &[u8]) -> Option<HealthCheck> {
     let words = cmdline.strip_suffix(b"\0").unwrap_or(cmdline).split(|byte| *byte == 0);
     let mut words: Vec<_> = words.map(|word| OsString::from_vec(word.to_vec())).collect();
-    // An init of Docker's or podman's starts what follows.
+    // The init process of Docker or podman: its command line is followed by that of the server.
     if words.get(1).is_some_and(|word| word == "--") {
         words.drain(..2);
     }
@@ -102,17 +105,17 @@ fn from_options(cli: &Cli) -> Option<HealthCheck> {
     let is_full = cli.serving.conncap.is_some() || cli.serving.oneshot;
     let requires_ok = cli.rooms.broadcast;
     let (target, is_tls) = match &cli.rooms.metrics {
-        // Where the server may have all connections that are allowed, it answers there.
+        // The listener may have its maximum number of connections; the metrics are served in any case.
         Some(at) if is_full => (Target::Tcp(reachable(at.clone())?), false),
         _ if is_full => return None,
         _ => listener(cli)?,
     };
-    // Without a certificate nothing is answered.
+    // The server requires a client certificate, so a health check is not possible.
     let is_possible = !is_tls || cli.tls.client_ca.is_none();
     is_possible.then(|| HealthCheck { target, is_tls, path: HEALTH_PATH.into(), requires_ok })
 }
 
-/// Where a command line serves WebSockets, and whether over TLS.
+/// The address of the WebSocket listener on a command line, and whether it uses TLS.
 fn listener(cli: &Cli) -> Option<(Target, bool)> {
     let (first, second) = cli.addresses().ok()?;
     let first = match &first {
@@ -129,7 +132,7 @@ fn listener(cli: &Cli) -> Option<(Target, bool)> {
     Some((target, tls))
 }
 
-/// An address that is listened on, from this machine; none where the system chose the port.
+/// The address to connect to a listener from this machine; `None` if the kernel selected the port.
 fn reachable(at: HostPort) -> Option<HostPort> {
     let host = match at.host.parse::<IpAddr>() {
         Ok(address) if !address.is_unspecified() => at.host,
@@ -168,7 +171,7 @@ async fn send(check: &HealthCheck) -> Result<(), Error> {
         }
     };
     if check.is_tls {
-        // It is this machine, whatever name its certificate is for.
+        // The server is on this machine, so its certificate is not verified.
         let connector = TlsConnector::from(tls::client_config(&TlsOptions {
             trust: Trust::AnyCertificate,
             ..TlsOptions::default()
@@ -240,7 +243,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
         #[test]
-        fn from_any_command_line_follows_a_url_or_nothing(
+        fn any_command_line_gives_a_url_or_nothing(
             is_own in prop::bool::weighted(0.8), words in prop::collection::vec(word(), 0..5)
         ) {
             let first = is_own.then(|| own_path().into_bytes());
@@ -254,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_server_is_asked_where_it_listens() {
+    fn a_room_server_is_checked_at_its_listener() {
         for (line, url) in [
             ("wsplice --broadcast ws-l:0.0.0.0:8080", "http://127.0.0.1:8080/healthz"),
             ("wsplice --broadcast", "http://127.0.0.1:8080/healthz"),
@@ -272,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn other_servers_are_well_when_they_answer_at_all() {
+    fn other_servers_are_healthy_if_they_respond() {
         for (line, url) in [
             ("wsplice -s 0.0.0.0:1234", "http://127.0.0.1:1234/healthz"),
             ("wsplice -t - ws-l:0.0.0.0:1234", "http://127.0.0.1:1234/healthz"),
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_serves_nothing_over_http_is_well_while_it_runs() {
+    fn servers_without_http_are_healthy_while_they_run() {
         for line in [
             "wsplice wss://example.com/chat",
             "wsplice tcp-l:0.0.0.0:1 ws://example.com/",
@@ -296,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_another_process_1_it_is_the_usual_place() {
+    fn if_process_1_is_another_program_the_default_server_is_checked() {
         for line in ["/sbin/init splash", "", "sh -c wsplice"] {
             assert_eq!(url_and_status(line), Some(("http://127.0.0.1:8080/healthz".into(), true)), "{line}");
         }

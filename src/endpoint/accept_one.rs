@@ -1,4 +1,4 @@
-//! A listener that is used like an address that is dialled, as on the right of a session.
+//! A listener as an endpoint that is dialled, such as the right end of sessions.
 
 use super::{
     About, Accept, Bind, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Framed, Layers, Listening,
@@ -12,12 +12,12 @@ use crate::{
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// Puts layers around an accepted connection; a client that waits for an answer is accepted.
+/// Applies layers to an accepted connection. The opening handshake of a client is accepted.
 trait ApplyLayers<E: Send + 'static>: Send + Sync {
-    /// What passes through the outermost.
+    /// The end with all layers.
     type Out;
 
-    /// Puts them around it.
+    /// Applies the layers to `end`.
     fn apply_layers<'a>(&'a self, end: E, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<Self::Out, Error>>;
 }
 
@@ -42,8 +42,8 @@ impl ApplyLayers<ByteEnd> for Framed {
 }
 
 impl Endpoint<Listening> {
-    /// A listener as an end that is dialled: each time it is opened it takes one connection. It starts to listen when it is
-    /// opened first.
+    /// Makes an endpoint that is dialled of a listener: dialling it accepts one connection. It starts to listen when it is first
+    /// dialled.
     #[must_use]
     pub fn accept_one(self, config: &Arc<Config>) -> Endpoint<Dialled> {
         match self {
@@ -93,7 +93,7 @@ impl<E: Send + 'static, L: ApplyLayers<E>> Dial<L::Out> for AcceptOne<E, L> {
                 let mut own = ConnectContext::new(peer, context.limit);
                 own.request.clone_from(&context.request);
                 match self.layers.apply_layers(end, &mut own).await {
-                    // A request for a file or a health check is no session.
+                    // A request for a file or a health check is not a session: accept the next connection.
                     Err(Error::NoUpgrade { .. }) => {}
                     applied => return applied,
                 }

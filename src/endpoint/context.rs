@@ -1,39 +1,39 @@
-//! What is known while the ends of a session are opened.
+//! The state while the ends of a session are opened.
 
 use crate::net::Peer;
 use hyper::{header::HeaderValue, http::uri::PathAndQuery};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-/// What a client asked a listening WebSocket for.
+/// The opening handshake that a WebSocket listener received.
 #[derive(Clone, Debug)]
 pub struct UpgradeRequest {
-    /// The request target, path and query, as it was sent; without the access token where one is required.
+    /// The request target (path and query) as it was sent, but without the access token if one is required.
     pub target: PathAndQuery,
-    /// The subprotocols that it offers, in its order.
+    /// The subprotocols that the client offers, in its order.
     pub protocols: Vec<HeaderValue>,
-    /// The client's name, for logs and errors: with the proxy through which it came, if that is trusted.
+    /// The name of the client in logs and errors; it names the proxy too, if that is trusted.
     pub peer: String,
-    /// Its address, or the one that a trusted proxy names; `None` over a unix socket.
+    /// The address of the client, which a trusted proxy may report; `None` over a unix socket.
     pub client: Option<IpAddr>,
 }
 
 /// The state of opening one end.
 ///
-/// The left end of a session comes first. If it is a listening WebSocket, its client's request is known before the right
-/// end is dialled, so that this can ask for the same path and subprotocol.
+/// The left end of a session is opened first. If it is a WebSocket listener, the request of its client is known before the right
+/// end is dialled, which can then request the same path and subprotocol.
 pub struct ConnectContext {
-    /// The other side of the left end.
+    /// The peer of the left end.
     pub peer: Peer,
-    /// The request that the left end received; `None` until then, or where there is none.
+    /// The request that the left end received; `None` before that, and if the left end is not a WebSocket listener.
     pub request: Option<Arc<UpgradeRequest>>,
-    /// What is being waited for, for the error of [`limit`](Self::limit). Each phase sets it.
+    /// The current phase, such as "connecting to …", for the error when [`limit`](Self::limit) is reached.
     pub stage: String,
-    /// How long connecting and the handshakes may take together (`--connect-timeout`).
+    /// Maximum time for connecting and all handshakes together (`--connect-timeout`).
     pub limit: Duration,
 }
 
 impl ConnectContext {
-    /// For a session with this peer on its left.
+    /// The context of a session whose left end is connected to `peer`.
     pub fn new(peer: Peer, limit: Duration) -> Self {
         Self { peer, request: None, stage: String::new(), limit }
     }

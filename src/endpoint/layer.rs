@@ -8,18 +8,21 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// A step around a live end, from `In` to `Out`.
+/// A layer around a live end: makes an `Out` of an `In`.
 pub trait Transform<In, Out>: Send + Sync {
-    /// Wraps it; may exchange a handshake with the peer first.
+    /// Wraps an end, after a handshake with the peer if the protocol has one.
+    ///
+    /// # Errors
+    /// If the handshake fails.
     fn apply<'a>(&'a self, inner: In, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<Out, Error>>;
 
-    /// How the result ends a session, given how the wrapped end does.
+    /// The kind of the wrapped end, given the kind of the inner end.
     fn kind(&self, inner: EndKind) -> EndKind {
         inner
     }
 }
 
-/// Any number of steps that keep the flow, from the inside to the outside.
+/// Layers that keep the flow, innermost first.
 pub struct Layers<E>(Vec<Box<dyn Transform<E, E>>>);
 
 impl<E> Default for Layers<E> {
@@ -29,20 +32,20 @@ impl<E> Default for Layers<E> {
 }
 
 impl<E: Send> Layers<E> {
-    /// Adds one at the outside.
+    /// Adds an outermost layer.
     pub fn push(&mut self, layer: Box<dyn Transform<E, E>>) {
         self.0.push(layer);
     }
 
-    /// Whether there are none.
+    /// Whether there are no layers.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Puts all of them around an end.
+    /// Applies all layers to an end.
     ///
     /// # Errors
-    /// When the handshake of one of them fails.
+    /// If the handshake of a layer fails.
     pub async fn apply(&self, mut end: E, context: &mut ConnectContext) -> Result<E, Error> {
         for layer in &self.0 {
             end = layer.apply(end, context).await?;
@@ -51,16 +54,16 @@ impl<E: Send> Layers<E> {
     }
 }
 
-/// The step from bytes to messages.
+/// A layer that makes messages of bytes.
 pub enum Framing {
-    /// At once, or after a handshake that we begin: `lines:`, `chunks:`, a WebSocket client.
+    /// One that is applied in one phase: `lines:`, `chunks:`, a WebSocket client.
     Direct(Box<dyn Transform<ByteEnd, MessageEnd>>),
-    /// A WebSocket server, which answers its client when the other end of the session is known.
+    /// A WebSocket server. Its handshake has two phases: it responds when the other end of the session is open.
     Upgrade(Box<dyn Receive>),
 }
 
 impl Framing {
-    /// How the result ends a session, given how the byte end does.
+    /// The kind of the message end, given the kind of the byte end.
     pub fn kind(&self, inner: EndKind) -> EndKind {
         match self {
             Self::Direct(layer) => layer.kind(inner),
@@ -71,24 +74,30 @@ impl Framing {
 
 /// The first phase of a server's opening handshake.
 pub trait Receive: Send + Sync {
-    /// Serves HTTP on a connection until a request for a WebSocket comes.
+    /// Serves HTTP on a connection until the client requests a WebSocket.
+    ///
+    /// # Errors
+    /// If the connection ends without such a request, or the data is not HTTP.
     fn receive<'a>(&'a self, inner: ByteEnd, peer: &'a Peer) -> BoxFuture<'a, Result<Box<dyn PendingUpgrade>, Error>>;
 }
 
-/// The second phase: a client waits for the answer to its opening handshake.
+/// The second phase of a server's opening handshake: the client waits for the response.
 pub trait PendingUpgrade: Send {
-    /// What it asked for.
+    /// What the client requests.
     fn request(&self) -> &Arc<UpgradeRequest>;
 
-    /// Answers 101. `far` is the end that the client is connected with, where there is one; if that is a WebSocket too,
-    /// its subprotocol is passed on.
+    /// Responds with 101. `far` is the other end of the session, if there is one; if it is a WebSocket, its subprotocol is
+    /// selected for the client.
+    ///
+    /// # Errors
+    /// If the client has disconnected.
     fn accept(self: Box<Self>, far: Option<&MessageEnd>) -> BoxFuture<'static, Result<MessageEnd, Error>>;
 
-    /// Answers with the HTTP status that tells of this error.
+    /// Responds with the HTTP status for `error`, and closes the connection.
     fn refuse<'a>(self: Box<Self>, error: &'a Error) -> BoxFuture<'a, ()>;
 }
 
-/// One layer: what it wants and what it gives follow from the variant.
+/// A layer, by its input and output.
 pub enum Layer {
     /// Bytes to bytes, such as TLS.
     OnBytes(Box<dyn Transform<ByteEnd, ByteEnd>>),
@@ -99,7 +108,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// What must be behind it.
+    /// The flow that it needs.
     pub fn wants(&self) -> Flow {
         match self {
             Self::OnBytes(_) | Self::Framing(_) => Flow::Bytes,
@@ -108,22 +117,22 @@ impl Layer {
     }
 }
 
-/// What an overlay does with the end behind it.
+/// An overlay, after it was built.
 pub enum Overlay {
-    /// It stands around each live end.
+    /// A layer around each live end.
     Around(Layer),
-    /// It decides when the end is dialled, and wants messages: a reconnect, a shared connection.
+    /// A layer around the dialling, which decides when the inner endpoint is dialled: `autoreconnect:`, `reuse:`. It needs messages.
     OnDial(Box<dyn Redial>),
 }
 
 /// A layer around the dialling.
 pub trait Redial: Send + Sync {
-    /// How its ends end a session, given how those behind it do.
+    /// The kind of its ends, given the kind of the inner ends.
     fn kind(&self, inner: EndKind) -> EndKind;
 
-    /// Whether its end exists before there is a connection, which it then reports by itself.
+    /// Whether an end exists before it is connected. Such a layer logs its connections itself.
     fn connects_later(&self) -> bool;
 
-    /// Makes a dialler of what is behind it.
+    /// Wraps the inner endpoint.
     fn wrap(self: Box<Self>, inner: MessageEndpoint<Dialled>) -> Box<dyn Dial<MessageEnd>>;
 }

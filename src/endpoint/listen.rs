@@ -1,4 +1,4 @@
-//! Listening.
+//! Traits of listeners.
 
 use crate::{
     config::Config,
@@ -9,12 +9,15 @@ use crate::{
 };
 use std::io::Write;
 
-/// Something that can be listened on; its connections are byte or message ends.
+/// An address to listen on. Connections are ends of type `E`.
 pub trait Bind<E>: Send + Sync {
     /// Starts listening.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] or [`Error::Resolve`].
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept<E>>, Error>>;
 
-    /// How its connections end a session.
+    /// The kind of its connections.
     fn kind(&self) -> EndKind {
         EndKind::Peer
     }
@@ -22,22 +25,23 @@ pub trait Bind<E>: Send + Sync {
 
 /// A listening socket.
 pub trait Accept<E>: Send + Sync {
-    /// The next connection. Errors of a single connection are handled inside; an error here concerns the listener itself
-    /// and may pass, such as a lack of descriptors.
+    /// Waits for the next connection. Skips connections that have failed already.
+    ///
+    /// # Errors
+    /// An error of the listener. It may be temporary, such as a lack of file descriptors.
     fn accept(&mut self) -> BoxFuture<'_, Result<(E, Peer), Error>>;
 
-    /// What `--stdout-announce-listening-ports` prints behind `LISTEN `.
+    /// The text after `LISTEN ` for `--stdout-announce-listening-ports`.
     fn announcement(&self) -> String;
 
-    /// For people: `127.0.0.1:8080`.
+    /// The local address for logs, such as `127.0.0.1:8080`.
     fn local(&self) -> String;
 }
 
-/// Starts listening and reports it.
+/// Starts listening and logs it.
 ///
 /// # Errors
-/// When the address cannot be listened on, or standard output cannot be written with
-/// `--stdout-announce-listening-ports`.
+/// If listening fails, or with `--stdout-announce-listening-ports` if writing to standard output fails.
 pub async fn listen<E>(origin: &dyn Bind<E>, title: &str, config: &Config) -> Result<Box<dyn Accept<E>>, Error> {
     let listener = origin.bind().await?;
     if config.server.announce {
@@ -49,7 +53,7 @@ pub async fn listen<E>(origin: &dyn Bind<E>, title: &str, config: &Config) -> Re
     let scheme = title.split(':').next().unwrap_or_default();
     let listening = format_args!("listening: {scheme}:{}", listener.local());
     match config.rooms {
-        // A service's log shows when it is up.
+        // Log it without `-v`: the log of a service shows when it is ready.
         Some(_) => report::notice(listening),
         None => report::event(listening),
     }

@@ -1,7 +1,7 @@
-//! What rows of the table are made of: how ends are dialled and listened on, and the layers around them.
+//! Endpoints: how ends are dialled and listened on, the layers around them, and the entries of the table that build them.
 //!
-//! A row of [`crate::registry`] builds an [`Endpoint`], which is dialled or listens. Overlays put layers around it: byte
-//! layers, then at most one step from bytes to messages, then message layers. The types allow no other order.
+//! An entry of [`crate::registry`] builds an [`Endpoint`], which is dialled or listens. Overlays add layers to it: byte layers,
+//! then at most one framing (from bytes to messages), then message layers. The types allow no other order.
 
 mod accept_one;
 mod context;
@@ -13,7 +13,7 @@ mod stack;
 pub use context::{ConnectContext, UpgradeRequest};
 pub use layer::{Framing, Layer, Layers, Overlay, PendingUpgrade, Receive, Redial, Transform};
 pub use listen::{Accept, Bind, listen};
-pub use open::{Begin, Opening, PendingMessageEnd};
+pub use open::{BeginOpening, Opening, PendingMessageEnd};
 pub use stack::{
     About, AnyEndpoint, ByteEndpoint, Dial, Dialled, Endpoint, Framed, LayerNote, Listening, MessageEndpoint,
     MessageStack, Origin,
@@ -22,21 +22,21 @@ pub use stack::{
 use crate::{config::Config, error::Error, flow::Flow};
 use std::{fmt, sync::Arc};
 
-/// A row: everything that is known of an address or overlay.
+/// A row of the table: an address or an overlay.
 pub struct Entry {
-    /// The first is canonical, the rest are aliases. All are used with a colon behind them.
+    /// The canonical name, followed by aliases. On the command line each is followed by a colon.
     pub names: &'static [&'static str],
-    /// What follows the colon, for the reader; `None`: nothing, or for an overlay any address.
+    /// The argument after the colon, for help; `None`: none, or for an overlay any address.
     pub arg: Option<&'static str>,
-    /// One line, without a full stop.
+    /// One line for `--help`, without a full stop.
     pub summary: &'static str,
-    /// A paragraph.
+    /// A paragraph for the man page.
     pub details: &'static str,
-    /// A command's arguments; a test parses each of its addresses.
+    /// The arguments of a command line; a test runs it with `--explain`.
     pub example: &'static str,
-    /// The long options that belong to this row, without dashes.
+    /// The long options that affect it, without dashes.
     pub flags: &'static [&'static str],
-    /// What it is and how it is built.
+    /// The kind of the entry, and the function that builds it.
     pub build: Build,
 }
 
@@ -53,99 +53,99 @@ impl Entry {
     }
 }
 
-/// Builds an end that is dialled from the text behind the colon.
+/// Builds an endpoint that is dialled from the argument after the colon.
 pub type BuildDial = fn(&str, &Arc<Config>) -> Result<Endpoint<Dialled>, Error>;
-/// Builds a listener from the text behind the colon.
+/// Builds a listener from the argument after the colon.
 pub type BuildListen = fn(&str, &Arc<Config>) -> Result<Endpoint<Listening>, Error>;
 
-/// What a row is and how it is built.
+/// The kind of an entry, and how it is built.
 pub enum Build {
-    /// An end that is opened when a session needs it.
+    /// An address that is dialled for each session.
     Dial(BuildDial),
-    /// A listener, each of whose connections is a session.
+    /// A listener; each connection becomes a session.
     Listen(BuildListen, Listens),
-    /// Wraps the address behind it.
+    /// An overlay, which wraps the address after it.
     Overlay(OverlayRow),
-    /// Known, but not in this build: help and errors still name it.
+    /// Not supported; errors say what to use instead.
     Unsupported {
-        /// Why, and what to use instead.
+        /// The reason, or what to use instead.
         why: &'static str,
-        /// Whether an address follows its colon.
+        /// Whether it is an overlay.
         overlay: bool,
     },
 }
 
 impl Build {
-    /// Whether an address follows the colon.
+    /// Whether it is an overlay.
     pub fn is_overlay(&self) -> bool {
         matches!(self, Self::Overlay(_) | Self::Unsupported { overlay: true, .. })
     }
 }
 
-/// Where a listener listens and what its clients speak, for the health check of a running server.
+/// Where a listener listens and which protocols it expects, for `--healthcheck`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listens {
-    /// What the row's argument names.
+    /// The meaning of the argument.
     pub at: ListensAt,
-    /// Whether its clients speak TLS.
+    /// Whether it expects TLS.
     pub tls: bool,
-    /// Whether its clients speak HTTP.
+    /// Whether it expects HTTP.
     pub http: bool,
 }
 
-/// What the argument of a listener's row names.
+/// The meaning of the argument of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListensAt {
     /// `[ADDR:]PORT`.
     Port,
     /// The path of a unix socket.
     Path,
-    /// A descriptor of the service manager; where that listens is not known.
+    /// A file descriptor from the service manager; its address is not known.
     Descriptor,
 }
 
-/// How an overlay is built.
+/// How an overlay is parsed and built.
 #[derive(Debug)]
 pub struct OverlayRow {
-    /// Builds it for what stands behind it.
+    /// Builds it around an inner endpoint.
     pub build: fn(&Inner<'_>, &Arc<Config>) -> Result<Overlay, Error>,
-    /// What may stand between its name and the colon, as in `name=ARG:`; `None`: nothing.
+    /// The argument before the colon, as in `name=ARG:`, for help; `None`: none.
     pub argument: Option<&'static str>,
-    /// What a bare `HOST:PORT` behind it means.
+    /// The meaning of a bare `HOST:PORT` after it.
     pub bare: Bare,
-    /// What it adds to a listener behind it, for the health check of a running server.
+    /// The protocol that it adds to a listener, for `--healthcheck`.
     pub adds: Option<Adds>,
 }
 
 impl OverlayRow {
-    /// An overlay without an argument, in front of any address.
+    /// An overlay without an argument.
     pub const fn new(build: fn(&Inner<'_>, &Arc<Config>) -> Result<Overlay, Error>) -> Self {
         Self { build, argument: None, bare: Bare::Inherited, adds: None }
     }
 
-    /// The same, with a bare `HOST:PORT` behind it as a TCP address.
+    /// The same overlay, with a bare `HOST:PORT` after it as a TCP address.
     #[must_use]
     pub const fn over_tcp(self) -> Self {
         Self { bare: Bare::Tcp, ..self }
     }
 
-    /// The same, for one that adds TLS or HTTP to a listener.
+    /// The same overlay, which adds TLS or HTTP to a listener.
     #[must_use]
     pub const fn adding(self, adds: Adds) -> Self {
         Self { adds: Some(adds), ..self }
     }
 }
 
-/// What a bare `HOST:PORT` means.
+/// The meaning of a bare `HOST:PORT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bare {
-    /// What it means in front of the overlay; at the front of a specifier, a WebSocket URL without its scheme.
+    /// The same as in place of the overlay; at the start of a specifier, a WebSocket URL without its scheme.
     Inherited,
     /// A TCP address.
     Tcp,
 }
 
-/// What an overlay adds to what the clients of a listener speak.
+/// A protocol that an overlay adds to a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adds {
     /// TLS.
@@ -154,12 +154,12 @@ pub enum Adds {
     Http,
 }
 
-/// What stands behind an overlay while it is built.
+/// The endpoint inside an overlay, while the overlay is built.
 pub struct Inner<'a> {
-    /// The overlay's own argument.
+    /// The argument of the overlay.
     pub argument: Option<&'a str>,
-    /// What it wraps.
+    /// The description of the inner endpoint.
     pub about: &'a About,
-    /// What passes through that.
+    /// What flows through the inner endpoint.
     pub flow: Flow,
 }

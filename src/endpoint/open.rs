@@ -1,4 +1,4 @@
-//! Opening endpoints: dialling, handshakes, and the point where a client waits for its answer.
+//! Opening endpoints: dialling and handshakes, in two phases for WebSocket listeners.
 
 use super::{
     ByteEndpoint, ConnectContext, Dialled, Framed, Framing, Layers, MessageEndpoint, MessageStack, PendingUpgrade,
@@ -11,48 +11,48 @@ use crate::{
 use std::{future::Future, sync::Arc};
 use tokio::time::timeout;
 
-/// A message end that is open, or waits for its answer.
+/// A message end, either open or between the two phases of its opening handshake.
 pub enum Opening<'a> {
     /// It is open.
     Ready(MessageEnd),
-    /// Its client waits for the answer to its opening handshake.
+    /// The client waits for the response to its opening handshake.
     Pending(PendingMessageEnd<'a>),
 }
 
-/// A client that waits for an answer, and the layers that stand around its connection then.
+/// A client that waits for the response to its opening handshake, and the layers to apply after it.
 pub struct PendingMessageEnd<'a> {
     upgrade: Box<dyn PendingUpgrade>,
     messages: &'a Layers<MessageEnd>,
 }
 
 impl PendingMessageEnd<'_> {
-    /// What it asked for.
+    /// What the client requests.
     pub fn request(&self) -> &Arc<UpgradeRequest> {
         self.upgrade.request()
     }
 
-    /// Answers 101; see [`PendingUpgrade::accept`].
+    /// Responds with 101 (see [`PendingUpgrade::accept`]) and applies the layers.
     ///
     /// # Errors
-    /// When the connection fails meanwhile, or the handshake of a layer above does.
+    /// If the client has disconnected, or the handshake of a layer fails.
     pub fn accept(
         self,
         far: Option<&MessageEnd>,
         context: &mut ConnectContext,
     ) -> impl Future<Output = Result<MessageEnd, Error>> + Send {
-        // Not in the future: a message end cannot be shared between threads.
+        // Called before the future is created: a reference to a message end is not `Send`.
         let accepted = self.upgrade.accept(far);
         async move { self.messages.apply(accepted.await?, context).await }
     }
 
-    /// Answers with an HTTP error.
+    /// Responds with the HTTP status for `error`, and closes the connection.
     pub async fn refuse(self, error: &Error) {
         self.upgrade.refuse(error).await;
     }
 }
 
 impl Opening<'_> {
-    /// Answers a client that waits without asking anybody.
+    /// Accepts the client if it waits.
     pub(super) async fn finish(self, context: &mut ConnectContext) -> Result<MessageEnd, Error> {
         match self {
             Self::Ready(end) => Ok(end),
@@ -62,10 +62,10 @@ impl Opening<'_> {
 }
 
 impl Framed {
-    /// Puts the layers around a byte stream, up to the point where a client must be answered.
+    /// Applies the layers to a byte stream, up to the end of the first phase of an opening handshake.
     ///
     /// # Errors
-    /// When a handshake fails, or the client asked for no WebSocket.
+    /// If a handshake fails, or the client does not request a WebSocket.
     pub async fn open(&self, end: ByteEnd, context: &mut ConnectContext) -> Result<Opening<'_>, Error> {
         let end = self.bytes.apply(end, context).await?;
         match &self.framing {
@@ -82,8 +82,8 @@ impl Framed {
     }
 }
 
-/// Opens `origin`, then `$around`s it. What waits for a peer has the time limit: reaching a remote origin, and the
-/// handshakes of the layers around any. A macro, for a closure that borrows the context cannot be sent to another thread.
+/// Dials `$origin` and evaluates `$around` with its end. The time limit applies to dialling a remote origin, and to the handshakes
+/// of the layers in any case. This is a macro since a closure that borrows the context is not `Send`.
 macro_rules! within_limit {
     ($origin:expr, $context:expr, |$end:ident| $around:expr) => {{
         let local = if $origin.is_remote() { None } else { Some($origin.dial($context).await?) };
@@ -102,9 +102,9 @@ macro_rules! within_limit {
     }};
 }
 
-/// The layers around an accepted connection of a message listener.
-pub trait Begin<E: Send + 'static>: Send + Sync {
-    /// Puts them around it, up to the point where a client must be answered.
+/// The layers of a message listener.
+pub trait BeginOpening<E: Send + 'static>: Send + Sync {
+    /// Applies the layers to a connection, up to the end of the first phase of an opening handshake.
     fn begin<'s: 'c, 'c>(
         &'s self,
         end: E,
@@ -112,7 +112,7 @@ pub trait Begin<E: Send + 'static>: Send + Sync {
     ) -> BoxFuture<'c, Result<Opening<'s>, Error>>;
 }
 
-impl Begin<ByteEnd> for Framed {
+impl BeginOpening<ByteEnd> for Framed {
     fn begin<'s: 'c, 'c>(
         &'s self,
         end: ByteEnd,
@@ -122,7 +122,7 @@ impl Begin<ByteEnd> for Framed {
     }
 }
 
-impl Begin<MessageEnd> for Layers<MessageEnd> {
+impl BeginOpening<MessageEnd> for Layers<MessageEnd> {
     fn begin<'s: 'c, 'c>(
         &'s self,
         end: MessageEnd,
@@ -133,10 +133,10 @@ impl Begin<MessageEnd> for Layers<MessageEnd> {
 }
 
 impl ByteEndpoint<Dialled> {
-    /// Opens it.
+    /// Opens the endpoint.
     ///
     /// # Errors
-    /// When it cannot be reached, a handshake fails, or the time limit is reached.
+    /// If it cannot be reached, a handshake fails, or the time limit is reached.
     pub async fn open(&self, context: &mut ConnectContext) -> Result<ByteEnd, Error> {
         context.stage = format!("opening {}", self.about.title);
         within_limit!(self.origin, context, |end| self.layers.apply(end, context).await)
@@ -144,7 +144,7 @@ impl ByteEndpoint<Dialled> {
 }
 
 impl MessageEndpoint<Dialled> {
-    /// Opens it, up to the point where a client must be answered.
+    /// Opens the endpoint, up to the end of the first phase of an opening handshake.
     ///
     /// # Errors
     /// As [`ByteEndpoint::open`].
@@ -161,7 +161,7 @@ impl MessageEndpoint<Dialled> {
         }
     }
 
-    /// Opens it; a client that waits for an answer is accepted.
+    /// Opens the endpoint, and accepts the client if it waits.
     ///
     /// # Errors
     /// As [`ByteEndpoint::open`].

@@ -7,30 +7,33 @@ use crate::{
 };
 use std::fmt;
 
-/// Something that can be opened, again and again.
+/// An address to dial, any number of times.
 pub trait Dial<E>: Send + Sync {
-    /// Opens it. Each phase names itself in `context.stage`, for the time limit's error.
+    /// Opens a new end. Each phase sets `context.stage`, for the error when the time limit is reached.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
     fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<E, Error>>;
 
-    /// How its ends end a session.
+    /// The kind of its ends.
     fn kind(&self) -> EndKind;
 
-    /// Whether opening it waits for a peer, so that `--connect-timeout` applies.
+    /// Whether dialling connects to a peer, so that `--connect-timeout` applies.
     fn is_remote(&self) -> bool {
         false
     }
 }
 
-/// Where live ends come from: they are dialled, or accepted by a listener.
+/// The origin of live ends: they are dialled, or accepted by a listener.
 pub trait Origin {
-    /// What gives ends of type `E`.
+    /// The trait object that gives ends of type `E`.
     type Of<E>: Send + Sync;
 }
 
-/// Ends that are dialled.
+/// The ends are dialled.
 pub enum Dialled {}
 
-/// Ends that a listener accepts.
+/// A listener accepts the ends.
 pub enum Listening {}
 
 impl Origin for Dialled {
@@ -41,33 +44,33 @@ impl Origin for Listening {
     type Of<E> = Box<dyn Bind<E>>;
 }
 
-/// What an end is called and how it behaves, known before it is opened.
+/// The description of an endpoint, known before it is opened.
 #[derive(Clone, Debug)]
 pub struct About {
-    /// What errors and `--explain` call it.
+    /// Its name in errors and in `--explain`.
     pub title: String,
-    /// The host that it connects to, which a TLS server must prove.
+    /// The host that it connects to, for which a TLS server needs a certificate.
     pub host: Option<String>,
-    /// How it ends a session.
+    /// The kind of its ends, for the rules by which a session ends.
     pub kind: EndKind,
-    /// There is one of it in a process, so that sessions must share it.
+    /// Whether a process has only one, as with standard input, so that all sessions must share it.
     pub exists_once: bool,
-    /// It exists before there is a connection, which it then reports by itself.
+    /// Whether its ends exist before they are connected. Such an endpoint logs its connections itself.
     pub connects_later: bool,
-    /// The overlays, from the inside to the outside, for `--explain`.
+    /// The overlays for `--explain`, innermost first.
     pub layers: Vec<LayerNote>,
 }
 
-/// An overlay as `--explain` shows it.
+/// An overlay in the output of `--explain`.
 #[derive(Clone, Debug)]
 pub struct LayerNote {
     /// Its canonical name.
     pub name: &'static str,
-    /// Why the plan inserted it; `None` when it was typed or belongs to the address.
+    /// Why the plan inserted it; `None` if it was typed or belongs to the address.
     pub because: Option<String>,
 }
 
-/// An address with its overlays, by what passes through the outermost.
+/// An address with its overlays, by the flow of its ends.
 pub enum Endpoint<O: Origin> {
     /// Bytes.
     Bytes(ByteEndpoint<O>),
@@ -75,7 +78,7 @@ pub enum Endpoint<O: Origin> {
     Messages(MessageEndpoint<O>),
 }
 
-/// An endpoint of either origin.
+/// An endpoint that is dialled or listens.
 pub enum AnyEndpoint {
     /// It is dialled.
     Dialled(Endpoint<Dialled>),
@@ -83,44 +86,44 @@ pub enum AnyEndpoint {
     Listening(Endpoint<Listening>),
 }
 
-/// A byte stream and layers that leave it one.
+/// An endpoint of byte streams: an origin and byte layers.
 pub struct ByteEndpoint<O: Origin> {
-    /// What is known of it.
+    /// Its description.
     pub about: About,
-    /// Where byte streams come from.
+    /// The origin of byte streams.
     pub origin: O::Of<ByteEnd>,
-    /// What stands around each.
+    /// The layers around each byte stream.
     pub layers: Layers<ByteEnd>,
 }
 
-/// A stream of messages.
+/// An endpoint of message streams.
 pub struct MessageEndpoint<O: Origin> {
-    /// What is known of it.
+    /// Its description.
     pub about: About,
-    /// How it is opened.
+    /// Its origin and layers.
     pub stack: MessageStack<O>,
 }
 
-/// Messages that are made of bytes, or messages by nature.
+/// The origin and the layers of a message endpoint.
 pub enum MessageStack<O: Origin> {
-    /// Made of bytes.
+    /// An origin of bytes with a framing.
     Framed(O::Of<ByteEnd>, Framed),
-    /// Messages from the origin on.
+    /// An origin of messages.
     Native(O::Of<MessageEnd>, Layers<MessageEnd>),
 }
 
-/// What stands around a byte stream whose bytes become messages.
+/// The layers around a byte stream that make it a message stream.
 pub struct Framed {
-    /// Below the framing.
+    /// The layers below the framing.
     pub bytes: Layers<ByteEnd>,
-    /// From bytes to messages.
+    /// The framing.
     pub framing: Framing,
-    /// Above the framing.
+    /// The layers above the framing.
     pub messages: Layers<MessageEnd>,
 }
 
 impl ByteEndpoint<Dialled> {
-    /// A byte stream that is dialled. `title` is what errors call it.
+    /// An endpoint of byte streams that are dialled. `title` is its name in errors.
     pub fn dial(title: impl fmt::Display, origin: impl Dial<ByteEnd> + 'static) -> Self {
         let about = About::new(title, origin.kind());
         Self { about, origin: Box::new(origin), layers: Layers::default() }
@@ -128,7 +131,7 @@ impl ByteEndpoint<Dialled> {
 }
 
 impl ByteEndpoint<Listening> {
-    /// A listener of byte streams. `title` is what errors call it.
+    /// A listener for byte streams. `title` is its name in errors.
     pub fn listen(title: impl fmt::Display, origin: impl Bind<ByteEnd> + 'static) -> Self {
         let about = About::new(title, origin.kind());
         Self { about, origin: Box::new(origin), layers: Layers::default() }
@@ -144,7 +147,7 @@ impl<O: Origin> ByteEndpoint<O> {
         self
     }
 
-    /// Makes messages of its bytes.
+    /// Adds a framing.
     #[must_use]
     pub fn frame(mut self, note: impl Into<LayerNote>, framing: Framing) -> MessageEndpoint<O> {
         self.about.add(note.into(), framing.kind(self.about.kind));
@@ -161,14 +164,14 @@ impl<O: Origin> ByteEndpoint<O> {
 }
 
 impl MessageEndpoint<Dialled> {
-    /// A message stream that is dialled. `title` is what errors call it.
+    /// An endpoint of message streams that are dialled. `title` is its name in errors.
     pub fn dial(title: impl fmt::Display, origin: impl Dial<MessageEnd> + 'static) -> Self {
         let about = About::new(title, origin.kind());
         let origin: Box<dyn Dial<MessageEnd>> = Box::new(origin);
         Self { about, stack: MessageStack::Native(origin, Layers::default()) }
     }
 
-    /// Puts a layer around the dialling.
+    /// Adds a layer around the dialling.
     #[must_use]
     pub fn redial(self, note: impl Into<LayerNote>, redial: Box<dyn Redial>) -> Self {
         let mut about = self.about.clone();
@@ -194,7 +197,7 @@ impl<O: Origin> MessageEndpoint<O> {
 }
 
 impl<O: Origin> Endpoint<O> {
-    /// What is known of it.
+    /// Its description.
     pub fn about(&self) -> &About {
         match self {
             Self::Bytes(endpoint) => &endpoint.about,
@@ -202,7 +205,7 @@ impl<O: Origin> Endpoint<O> {
         }
     }
 
-    /// What passes through it.
+    /// What flows through its ends.
     pub fn flow(&self) -> Flow {
         match self {
             Self::Bytes(_) => Flow::Bytes,
@@ -210,7 +213,7 @@ impl<O: Origin> Endpoint<O> {
         }
     }
 
-    /// Calls it by another name, such as the URL behind a TCP connection.
+    /// Sets its title, such as a URL in place of the address of the TCP connection.
     #[must_use]
     pub fn titled(mut self, title: impl fmt::Display) -> Self {
         match &mut self {
@@ -223,7 +226,7 @@ impl<O: Origin> Endpoint<O> {
 }
 
 impl AnyEndpoint {
-    /// What is known of it.
+    /// Its description.
     pub fn about(&self) -> &About {
         match self {
             Self::Dialled(endpoint) => endpoint.about(),
@@ -231,7 +234,7 @@ impl AnyEndpoint {
         }
     }
 
-    /// What passes through it.
+    /// What flows through its ends.
     pub fn flow(&self) -> Flow {
         match self {
             Self::Dialled(endpoint) => endpoint.flow(),

@@ -1,4 +1,4 @@
-//! The upgrade request (RFC 6455 section 4.1).
+//! The opening handshake of a client (RFC 6455 section 4.1).
 
 use super::{has_token, lines, list, members, show_headers};
 use crate::{
@@ -32,10 +32,10 @@ const BODY_SHOWN: usize = 300;
 /// Maximum wait for that body.
 const BODY_WAIT: Duration = Duration::from_secs(1);
 
-/// Sends the opening handshake on a fresh connection. Gives the subprotocol that the server chose, too.
+/// Performs the opening handshake on a new connection. Also returns the subprotocol that the server selected.
 ///
 /// # Errors
-/// [`Error::Handshake`] when the answer is not a correct 101, and the connection's own.
+/// [`Error::Handshake`] if the response is not a valid 101, [`Error::Lost`] or [`Error::Tls`] if the connection fails.
 pub async fn upgrade(
     end: ByteEnd,
     url: &WebSocketUrl,
@@ -74,19 +74,19 @@ pub async fn upgrade(
     Ok((Upgraded { end, early: parts.read_buf.into(), deflate }, subprotocol))
 }
 
-/// A connection that moves along while something else waits for what comes on it.
+/// A connection of hyper together with its result. It makes progress only while [`drive`](Self::drive) is awaited.
 pub struct Driven<F: Future> {
     connection: Pin<Box<F>>,
     ended: Option<F::Output>,
 }
 
 impl<F: Future> Driven<F> {
-    /// Of hyper's connection.
+    /// Wraps the future of a connection.
     pub fn new(connection: F) -> Self {
         Self { connection: Box::pin(connection), ended: None }
     }
 
-    /// Waits for `work`. Errors of the connection reach it by themselves.
+    /// Awaits `work`, and polls the connection meanwhile. `work` also receives the errors of the connection.
     pub async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|cx| {
@@ -97,7 +97,7 @@ impl<F: Future> Driven<F> {
                 && let Poll::Ready(ended) = self.connection.as_mut().poll(cx)
             {
                 self.ended = Some(ended);
-                // What the connection has read last is there now.
+                // The last data that the connection has read may complete the work.
                 return work.as_mut().poll(cx);
             }
             Poll::Pending
@@ -105,7 +105,7 @@ impl<F: Future> Driven<F> {
         .await
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the connection.
     async fn end(self) -> F::Output {
         match self.ended {
             Some(ended) => ended,
@@ -114,21 +114,22 @@ impl<F: Future> Driven<F> {
     }
 }
 
-/// What we offer in the opening handshake.
+/// What the client requests and offers in the opening handshake.
 struct Handshake {
     target: Uri,
     key: HeaderValue,
     subprotocols: Vec<HeaderValue>,
-    /// The line of our own, unless the user wrote one.
+    /// `None` if there are no subprotocols, or if the user set the header.
     subprotocol_header: Option<HeaderValue>,
     extensions: Offers,
+    /// `None` if there are no extensions, or if the user set the header.
     extension_header: Option<HeaderValue>,
 }
 
 impl Handshake {
-    /// Of the options, where the user said something, else of what the client of the session's left end asked for.
+    /// Uses the options that the user gave, and otherwise the request that the left end of the session received.
     fn new(url: &WebSocketUrl, config: &Config, request: Option<&UpgradeRequest>) -> Result<Self, Error> {
-        // `-H` replaces what the other options say.
+        // Headers of `-H` replace those of other options.
         let written = |name: HeaderName| {
             let headers = config.client.headers.iter().filter(move |(written, _)| *written == name);
             headers.map(|(_, value)| value)
@@ -182,7 +183,7 @@ impl Handshake {
             ),
         ];
         headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?.clone()))));
-        // `extend` replaces a header of ours and keeps several of the user's own.
+        // `extend` replaces default headers, and keeps repeated headers of the user.
         headers.extend(config.client.headers.iter().cloned().collect::<HeaderMap>());
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = self.target.clone();
@@ -195,8 +196,11 @@ fn parsed(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(text).ok()
 }
 
-/// What RFC 6455 section 4.1 demands of a 101. Gives the subprotocol that the server chose, and what it says about
-/// permessage-deflate.
+/// Checks the headers of a 101 response (RFC 6455 section 4.1). Returns the subprotocol that the server selected, and the agreed
+/// parameters of permessage-deflate.
+///
+/// # Errors
+/// The requirement that the response does not meet.
 pub(crate) fn check(
     headers: &HeaderMap,
     key: &HeaderValue,
@@ -257,12 +261,12 @@ pub async fn describe_unexpected(expected: StatusCode, response: Response<Incomi
     (format!("expected {}, got {status}{body}", expected.as_u16()), hint)
 }
 
-/// A server's words must not move the cursor of the user's terminal.
+/// Removes control characters, which could move the cursor of the terminal.
 fn without_controls(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
-/// hyper's errors in words.
+/// Converts an error of hyper.
 pub fn explain(name: &str, error: &hyper::Error) -> Error {
     let lost = |reason: &str| Error::Lost { with: name.to_owned(), reason: reason.to_owned() };
     if error.is_parse() {
@@ -275,7 +279,7 @@ pub fn explain(name: &str, error: &hyper::Error) -> Error {
     }
     match error.source().and_then(|source| source.downcast_ref::<std::io::Error>()) {
         Some(io) => match io.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            // hyper does not let go of it, so it is made again.
+            // hyper keeps its error, so this one is copied.
             Some(Error::Tls { with, reason, hint }) => {
                 Error::Tls { with: with.clone(), reason: reason.clone(), hint: hint.clone() }
             }
@@ -315,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_offered_fails_the_handshake() {
+    fn an_extension_or_subprotocol_that_was_not_offered_fails_the_handshake() {
         for extra in [("sec-websocket-extensions", "permessage-deflate"), ("sec-websocket-protocol", "chat")] {
             let answer = answer(&[&GOOD[..], &[extra]].concat());
             assert!(

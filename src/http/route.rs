@@ -1,4 +1,4 @@
-//! What a request asks a listener for. Pure: a request's head in, a decision out.
+//! Decides how a listener responds to a request. No I/O.
 
 use super::{has_token, list};
 use crate::{
@@ -15,30 +15,30 @@ use hyper::{
     http::{request::Parts, uri::PathAndQuery},
 };
 
-/// Where a room server says that it is well.
+/// The path of the health check of a room server.
 pub const HEALTH_PATH: &str = "/healthz";
 
-/// The decision.
+/// How to respond to a request.
 #[derive(Debug)]
 pub enum Route<'a> {
-    /// A correct upgrade request.
+    /// It is a valid opening handshake.
     Upgrade {
         /// `Sec-WebSocket-Key`.
         key: HeaderValue,
-        /// What the client asks for.
+        /// What the client requests.
         request: UpgradeRequest,
     },
-    /// A plain GET or HEAD of a static file.
+    /// It is a plain GET or HEAD request for a static file.
     File(&'a StaticFile),
-    /// The health check of the room server.
+    /// It is a health check.
     HealthCheck,
-    /// An upgrade request that may not enter; the scheme for `WWW-Authenticate` is for those who may log in.
+    /// It is an opening handshake of a client that is not accepted.
     Deny(AccessDenied),
-    /// Anything else, with a sentence for whoever sent it.
+    /// It is anything else; respond with this status and text.
     Refuse(StatusCode, String),
 }
 
-/// Decides what to do with a request of this peer (RFC 6455 section 4.2.1).
+/// Decides how to respond to a request from `peer` (RFC 6455 section 4.2.1).
 pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route<'a> {
     let headers = &head.headers;
     let path = head.uri.path();
@@ -76,7 +76,7 @@ pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route
         return refuse("The request has more than one Origin header.");
     }
     if has_body(headers) {
-        // Its bytes would be taken for frames.
+        // The body would be read as frames.
         return refuse("A WebSocket handshake must not have a body.");
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).into_iter();
@@ -109,8 +109,9 @@ fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || lengths.iter().any(|length| length.as_bytes() != b"0")
 }
 
-/// The subprotocol of the answer: what the far server chose, else the one that the command line names if it is offered,
-/// else the first offer. Browsers give a connection up when none of their offers is chosen.
+/// The subprotocol to select. With `--server-protocol`, that one if the client offers it. Otherwise the one that the WebSocket
+/// server on the other side selected or, if the other side is not a WebSocket, the first that the client offers: browsers close
+/// the connection if they offer subprotocols and none is selected.
 pub fn choose_protocol(
     request: &UpgradeRequest,
     far: Option<&MessageEnd>,
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn each_missing_header_is_refused() {
+    fn a_missing_header_is_refused() {
         for (missing, _) in GOOD.into_iter().take(4) {
             let headers: Vec<_> = GOOD.into_iter().filter(|(name, _)| *name != missing).collect();
             assert!(matches!(decide("/ws", &headers, &options()), Route::Refuse(..)), "without {missing}");
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn another_path_than_the_only_one_is_not_found() {
+    fn paths_other_than_restrict_uri_are_not_found() {
         assert!(matches!(decide("/other", &GOOD, &options()), Route::Refuse(StatusCode::NOT_FOUND, _)));
     }
 }

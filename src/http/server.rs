@@ -1,4 +1,4 @@
-//! The front of every listening WebSocket: reads requests until one is a correct upgrade.
+//! The HTTP server of WebSocket listeners: responds to requests until one is a valid opening handshake.
 
 use super::{
     files,
@@ -34,22 +34,22 @@ use std::{
 };
 use tokio::{io::AsyncWriteExt, sync::oneshot, time::sleep};
 
-/// The body of any answer.
+/// The body of a response.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// What the health check answers.
+/// The body of the response to a health check.
 const HEALTHY: &str = "ok";
-/// How long to wait when the system has no descriptor for another connection.
+/// Pause after `accept` has failed because no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a scraper may take to send its request, and to read any of the answer.
+/// Maximum time for a client of [`serve_text`] to send its request, and maximum time without progress in reading the response.
 const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest request head that is read, in bytes; a longer one gets 431 (or 414).
+/// Maximum length of the head of a request, in bytes; a longer one gets 431 (or 414).
 const MAX_HEAD: usize = 64 * 1024;
 
-/// The first phase of an opening handshake: serves HTTP on a connection until a request for a WebSocket comes.
+/// The first phase of an opening handshake: serves HTTP on a connection until a client requests a WebSocket.
 ///
 /// # Errors
-/// [`Error::NoUpgrade`] when the connection ends without one, and [`Error::BadRequest`] when what came is not HTTP.
+/// [`Error::NoUpgrade`] if the connection ends without such a request, [`Error::BadRequest`] if the data is not HTTP.
 pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<PendingUpgrade, Error> {
     let ByteEnd { io, kind, name } = end;
     let (sender, mut receiver) = oneshot::channel();
@@ -59,7 +59,7 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
         .timer(TokioTimer::new())
         .header_read_timeout(config.connect_timeout)
         .max_buf_size(MAX_HEAD)
-        // `nc -N` and such end their direction behind the request and still want the answer.
+        // Clients such as `nc -N` close their direction after the request and still read the response.
         .half_close(true)
         .title_case_headers(true)
         .serve_connection(
@@ -69,7 +69,7 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
                 async move { Ok::<_, Infallible>(service.answer(request).await) }
             }),
         );
-    // On the heap, for its type cannot be written down.
+    // Boxed, since its type cannot be named.
     let mut connection: Connection = Box::pin(async move {
         let parts = connection.without_shutdown().await?;
         Ok((parts.io.into_inner(), parts.read_buf))
@@ -89,10 +89,10 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
     }
 }
 
-/// A connection that is served; it ends with the raw stream and what was read of it beyond the last request.
+/// The future of a connection. It returns the stream, and the bytes that were read after the last request.
 type Connection = Pin<Box<dyn Future<Output = hyper::Result<(WriteTimeout, Bytes)>> + Send>>;
 
-/// A request for a WebSocket, and the way to answer it.
+/// An opening handshake, and the channel for the response.
 struct Received {
     key: HeaderValue,
     request: Arc<UpgradeRequest>,
@@ -111,26 +111,26 @@ pub struct PendingUpgrade {
 }
 
 impl PendingUpgrade {
-    /// What the client asked for.
+    /// What the client requests.
     pub fn request(&self) -> &Arc<UpgradeRequest> {
         &self.received.request
     }
 
-    /// Answers 101 with this subprotocol.
+    /// Responds with 101 and this subprotocol.
     ///
     /// # Errors
-    /// [`Error::NoUpgrade`] when the client is gone.
+    /// [`Error::NoUpgrade`] if the client has disconnected.
     pub async fn accept(self, protocol: Option<HeaderValue>) -> Result<Upgraded, Error> {
         let Self { received: Received { key, extensions, answer, .. }, connection, kind, name, config } = self;
         let offers = extensions.iter().map(HeaderValue::as_bytes);
         let (deflate, extension) = accept_deflate(offers, &config.websocket.deflate).unzip();
-        // Where nobody takes it the connection has ended, and says so.
+        // Sending fails only if the connection has ended; then awaiting it returns the error.
         let _ = answer.send(switching_protocols(&key, protocol, extension.as_deref()));
         let (io, early) = connection.await.map_err(|error| explain(&name, &error, &config))?;
         Ok(Upgraded { end: ByteEnd { io: write_timeout::lift(io), kind, name }, early: early.into(), deflate })
     }
 
-    /// Answers with the status that tells of this error, and ends the connection.
+    /// Responds with the HTTP status for `error`, and closes the connection.
     pub async fn refuse(self, error: &Error) {
         let (status, text) = match error {
             Error::Full { .. } => {
@@ -147,8 +147,8 @@ impl PendingUpgrade {
     }
 }
 
-/// Why a connection ended before it was upgraded. What is not even HTTP is an error; a client that leaves or falls silent
-/// is none, for browsers connect ahead and keep connections, and health checks hang up.
+/// Converts an error of a connection that ended before an opening handshake. Only data that is not HTTP is reported as an error:
+/// browsers open connections in advance and keep them, and health checks disconnect.
 fn explain(name: &str, error: &hyper::Error, config: &Config) -> Error {
     let from = name.to_owned();
     if error.is_parse_too_large() {
@@ -168,11 +168,11 @@ fn explain(name: &str, error: &hyper::Error, config: &Config) -> Error {
     Error::NoUpgrade { from }
 }
 
-/// Answers the requests of one connection.
+/// Responds to the requests of one connection.
 struct Service {
     peer: Peer,
     config: Arc<Config>,
-    /// Takes the request for a WebSocket. It is the last of its connection.
+    /// Receives the opening handshake, which is the last request of its connection.
     upgrade: Mutex<Option<oneshot::Sender<Received>>>,
 }
 
@@ -206,7 +206,7 @@ impl Service {
         response
     }
 
-    /// Waits for whoever decides on the request.
+    /// Passes on an opening handshake, and waits for the response to it.
     async fn answer_upgrade(
         &self,
         key: HeaderValue,
@@ -224,7 +224,7 @@ impl Service {
     }
 }
 
-/// The answer for those who may not enter.
+/// The response to a client that is not accepted.
 fn deny(denied: &AccessDenied) -> Response<Body> {
     match denied {
         AccessDenied::Origin => text_response(StatusCode::FORBIDDEN, "This origin is not allowed."),
@@ -236,7 +236,7 @@ fn deny(denied: &AccessDenied) -> Response<Body> {
     }
 }
 
-/// Serves a text at one path of a listener of its own, and the health check, until the process ends.
+/// Serves a text at `path`, and the health check, on a listener until the process ends.
 pub async fn serve_text(
     mut listener: Box<dyn Accept<ByteEnd>>,
     path: &'static str,
@@ -246,21 +246,21 @@ pub async fn serve_text(
     let text = Arc::new(text);
     loop {
         let Ok((end, _)) = listener.accept().await else {
-            // Out of descriptors, which passes.
+            // No free file descriptor; that may pass.
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let text = text.clone();
         tokio::spawn(async move {
             let answer = |request: Request<Incoming>| {
-                let asked = request.uri().path();
-                let mut response = match asked {
-                    // Here it is answered also when the server itself has all the connections that it may have.
+                let requested = request.uri().path();
+                let mut response = match requested {
+                    // Works also while the main listener has its maximum number of connections.
                     HEALTH_PATH => text_response(StatusCode::OK, HEALTHY),
-                    _ if asked == path => text_response(StatusCode::OK, text().trim_end()),
+                    _ if requested == path => text_response(StatusCode::OK, text().trim_end()),
                     _ => text_response(StatusCode::NOT_FOUND, &format!("There are only {path} and {HEALTH_PATH}.")),
                 };
-                if asked == path {
+                if requested == path {
                     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
                 }
                 async { Ok::<_, Infallible>(response) }
@@ -274,7 +274,7 @@ pub async fn serve_text(
     }
 }
 
-/// An answer of one sentence.
+/// A response with a text of one line.
 fn text_response(status: StatusCode, text: &str) -> Response<Body> {
     let body = Full::from(format!("{text}\n")).map_err(|never| match never {});
     let mut response = Response::new(UnsyncBoxBody::new(body));
@@ -290,7 +290,7 @@ fn text_response(status: StatusCode, text: &str) -> Response<Body> {
     response
 }
 
-/// The 101 (RFC 6455 section 4.2.2).
+/// The 101 response (RFC 6455 section 4.2.2).
 fn switching_protocols(key: &HeaderValue, protocol: Option<HeaderValue>, extension: Option<&str>) -> Response<Body> {
     let mut response = Response::new(UnsyncBoxBody::new(Full::default().map_err(|never| match never {})));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

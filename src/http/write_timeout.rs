@@ -1,24 +1,24 @@
-//! A time limit for peers that do not read. hyper limits only the time that the head of a request takes.
+//! A time limit for writes to peers that do not read. hyper limits only the time to read the head of a request.
 
 use crate::flow::ByteStream;
 use std::{mem, pin::Pin, time::Duration};
 use tokio::io::empty;
 use tokio_io_timeout::TimeoutWriter;
 
-/// A connection that fails when a write, a flush or a shutdown makes no progress within the limit. It is pinned on the
-/// heap, since hyper wants connections that can be moved and the library's timer cannot.
+/// A connection that fails if a write, a flush or a shutdown makes no progress within the limit. It is pinned on the heap, since
+/// hyper requires connections that are `Unpin`, and the timer is not.
 pub type WriteTimeout = Pin<Box<TimeoutWriter<ByteStream>>>;
 
-/// Sets the limit.
+/// Adds the time limit to a connection.
 pub fn limit(io: ByteStream, limit: Duration) -> WriteTimeout {
     let mut limited = TimeoutWriter::new(io);
     limited.set_timeout(Some(limit));
     Box::pin(limited)
 }
 
-/// Takes the connection back, without the limit.
+/// Removes the time limit.
 pub fn lift(mut limited: WriteTimeout) -> ByteStream {
-    // What is pinned cannot be moved out, so something that allocates nothing takes its place.
+    // The connection cannot be moved out of the pin, so replace it with a placeholder, which allocates nothing.
     mem::replace(&mut *limited.as_mut().get_pin_mut(), ByteStream::other(empty()))
 }
 
@@ -32,7 +32,7 @@ mod tests {
     };
 
     #[test]
-    fn a_peer_that_does_not_read_is_given_up_on_and_one_that_reads_is_not() {
+    fn writing_times_out_if_the_peer_does_not_read() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         runtime.block_on(async {
             let (near, far) = duplex(10);

@@ -1,4 +1,4 @@
-//! `chunks:`: what was read is a message. Also how two byte ends are joined.
+//! `chunks:`: each read becomes one message.
 
 use crate::{
     endpoint::{Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, Transform},
@@ -19,7 +19,7 @@ pub(super) static CHUNKS: Entry = Entry {
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(chunks(&config.framing).1))))),
 };
 
-/// The framing and its name.
+/// The framing `chunks:`, and its name.
 pub fn chunks(options: &FramingOptions) -> (&'static str, Framing) {
     (CHUNKS.name(), Framing::Direct(Box::new(Chunks { kind: options.kind.unwrap_or(Kind::Binary) })))
 }

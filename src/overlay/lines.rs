@@ -1,4 +1,4 @@
-//! `lines:`: a line is a message.
+//! `lines:`: each line becomes one message.
 
 use crate::{
     endpoint::{Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, Transform},
@@ -19,7 +19,7 @@ pub(super) static LINES: Entry = Entry {
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(lines(&config.framing).1))))),
 };
 
-/// The framing and its name.
+/// The framing `lines:`, and its name.
 pub fn lines(options: &FramingOptions) -> (&'static str, Framing) {
     (LINES.name(), Framing::Direct(Box::new(Lines(*options))))
 }

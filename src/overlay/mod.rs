@@ -1,4 +1,4 @@
-//! Every overlay: a file each, a line each in [`TABLE`].
+//! All overlays. Each is a file and a line in [`TABLE`].
 
 mod autoreconnect;
 mod chunks;

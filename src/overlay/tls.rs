@@ -1,4 +1,4 @@
-//! `tls:` and `tls-a:`: TLS around any byte stream.
+//! `tls:` and `tls-a:`: TLS over any byte stream.
 
 use crate::{
     config::Config,
@@ -63,13 +63,13 @@ pub(super) static ACCEPT: Entry = Entry {
     ),
 };
 
-/// A step around a byte stream.
+/// A layer around a byte stream.
 pub type ByteLayer = Box<dyn Transform<ByteEnd, ByteEnd>>;
 
-/// TLS as the client of this host.
+/// TLS, client side, for a server at `host`.
 ///
 /// # Errors
-/// When the host is not a valid TLS server name, or the files that the options name cannot be used.
+/// If the host is not a valid TLS server name, or a file that an option names cannot be used.
 pub fn tls_connect(host: Option<&str>, config: &Config) -> Result<ByteLayer, Error> {
     let host = config.tls.domain.as_deref().or(host).unwrap_or("localhost");
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
@@ -79,10 +79,10 @@ pub fn tls_connect(host: Option<&str>, config: &Config) -> Result<ByteLayer, Err
     Ok(Box::new(layer))
 }
 
-/// TLS as the server.
+/// TLS, server side.
 ///
 /// # Errors
-/// When there is no certificate, or the files that the options name cannot be used.
+/// If there is no certificate, or a file that an option names cannot be used.
 pub fn tls_accept(config: &Config) -> Result<ByteLayer, Error> {
     let layer = Accept { config: tls::server_config(&config.tls)?, limit: config.connect_timeout };
     Ok(Box::new(layer))
@@ -133,7 +133,7 @@ impl Transform<ByteEnd, ByteEnd> for Accept {
     }
 }
 
-/// A TLS stream whose own errors, which may come long after the handshake, are in words and have their exit code.
+/// A TLS stream that converts errors of TLS, which may also occur after the handshake, to [`Error::Tls`].
 struct MapTlsErrors<S> {
     stream: S,
     name: Arc<str>,

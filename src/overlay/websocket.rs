@@ -1,4 +1,4 @@
-//! `ws-c:` and `ws-u:`: the WebSocket protocol over any byte stream.
+//! `ws-c:` and `ws-u:`: WebSocket over any byte stream.
 
 use crate::{
     config::Config,

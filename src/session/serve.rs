@@ -4,7 +4,8 @@ use super::{Session, Shutdown, finish, open_far};
 use crate::{
     config::Config,
     endpoint::{
-        Accept, Begin, ByteEndpoint, ConnectContext, Dialled, Layers, Listening, MessageEndpoint, MessageStack, listen,
+        Accept, BeginOpening, ByteEndpoint, ConnectContext, Dialled, Layers, Listening, MessageEndpoint, MessageStack,
+        listen,
     },
     error::Error,
     flow::ByteEnd,
@@ -162,7 +163,7 @@ struct MessageSessions<L> {
     stop: Shutdown,
 }
 
-impl<E: Send + 'static, L: Begin<E> + 'static> Handle<E> for MessageSessions<L> {
+impl<E: Send + 'static, L: BeginOpening<E> + 'static> Handle<E> for MessageSessions<L> {
     async fn handle(&self, end: E, peer: &mut Peer) -> Result<(), Error> {
         let Self { layers, right, config, stop } = self;
         let opening = Box::pin(async {

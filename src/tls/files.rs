@@ -12,7 +12,8 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer},
 };
 
-/// What is wrong with a file: rustls-pemfile calls damaged base64 `InvalidCharacter(45)`.
+/// The error for a file that cannot be read or parsed. The message of rustls-pemfile for invalid base64 is
+/// `InvalidCharacter(45)`.
 fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
     match error.kind() {
         io::ErrorKind::InvalidData => anyhow!("{} is not a valid PEM file", path.display()),
@@ -33,19 +34,26 @@ fn read_certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>
     Ok(found)
 }
 
-/// A certificate chain, the end's own certificate first.
+/// Reads a certificate chain, leaf first.
+///
+/// # Errors
+/// [`Error::Setup`] if the file cannot be read or has no certificate.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     read_certificates(path).map_err(Error::Setup)
 }
 
-/// The first private key of a file: PKCS #8, PKCS #1 (RSA) or SEC 1 (EC), not encrypted.
+/// Reads the first private key of a file: PKCS #8, PKCS #1 (RSA) or SEC 1 (EC), unencrypted.
+///
+/// # Errors
+/// [`Error::Setup`] if the file cannot be read, or has no private key or only an encrypted one.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let read = || -> anyhow::Result<_> {
         let found = rustls_pemfile::private_key(&mut open(path)?);
         if let Ok(Some(key)) = found {
             return Ok(key);
         }
-        // PKCS #8 says so in its label, which is skipped then; openssl's older form in a header, which is no base64.
+        // Encrypted PKCS #8 has a label of its own, which rustls-pemfile skips; the older format of openssl has a header, which
+        // is not base64.
         if fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED")) {
             bail!(
                 "the private key in {} is encrypted; decrypt it with `openssl pkey -in {0} -out plain.pem`",
@@ -58,7 +66,10 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     read().map_err(Error::Setup)
 }
 
-/// Certificates to trust.
+/// Reads CA certificates to trust.
+///
+/// # Errors
+/// [`Error::Setup`] if the file cannot be read, or a certificate cannot be used.
 pub fn roots(path: &Path) -> Result<RootCertStore, Error> {
     let read = || -> anyhow::Result<_> {
         let mut store = RootCertStore::empty();
@@ -70,7 +81,7 @@ pub fn roots(path: &Path) -> Result<RootCertStore, Error> {
     read().map_err(Error::Setup)
 }
 
-/// A chain and a key that do not make an identity.
+/// The error for a certificate chain and a private key that do not fit together.
 pub fn unusable_identity(chain: &Path, key: &Path, error: rustls::Error) -> Error {
     let reason = match error {
         rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate".to_owned(),

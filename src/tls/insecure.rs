@@ -1,5 +1,5 @@
-//! `-k`: any certificate is accepted. The handshake's signature is still checked, so that the connection is at least with
-//! the holder of the key that the certificate shows.
+//! `-k`: accepts any server certificate. The signature of the handshake is still verified, so the server holds the private key of the
+//! certificate.
 
 use std::sync::Arc;
 use tokio_rustls::rustls::{
@@ -9,7 +9,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// A verifier for `-k`.
+/// A verifier that accepts any server certificate.
 pub fn accept_any_certificate(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
     Arc::new(AcceptAnyCertificate { provider })
 }

@@ -1,19 +1,19 @@
-//! What rustls says, in words that a person can act on.
+//! Error messages for the errors of rustls.
 
 use crate::error::{Error, io_message};
 use std::{io, time::Duration};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError, InvalidMessage, pki_types::UnixTime};
 
-/// What the other side is.
+/// The role of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// We connected to it.
+    /// A server; wsplice is the client.
     Server,
-    /// It connected to us.
+    /// A client; wsplice is the server.
     Client,
 }
 
-/// The error of a failed handshake with the peer of this name.
+/// The error of a failed TLS handshake with the peer `name`.
 pub fn handshake_error(name: &str, peer: Peer, error: &io::Error) -> Error {
     tls_error(name, peer, error).unwrap_or_else(|| {
         let reason = match error.kind() {
@@ -24,8 +24,8 @@ pub fn handshake_error(name: &str, peer: Peer, error: &io::Error) -> Error {
     })
 }
 
-/// The error of TLS itself, if it is one and not one of the connection below. In TLS 1.3 the client has finished the
-/// handshake before the server has seen its certificate, so a refusal arrives with the first data.
+/// The error, if it is one of TLS and not of the connection below. It may occur after the handshake: in TLS 1.3 the client
+/// finishes the handshake before the server verifies the client certificate, so the alert arrives with the first data.
 pub fn tls_error(name: &str, peer: Peer, error: &io::Error) -> Option<Error> {
     let cause = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let (reason, hint) = match (cause, peer) {
@@ -129,7 +129,7 @@ fn explain(error: &rustls::Error, peer: Peer) -> (String, Option<&'static str>) 
     }
 }
 
-/// webpki lists names as `DnsName("example.com")` and `IpAddress(127.0.0.1)`.
+/// Extracts the name from the format of webpki: `DnsName("example.com")` or `IpAddress(127.0.0.1)`.
 fn readable_name(name: &str) -> String {
     name.split_once('(').map_or(name, |(_, inner)| inner).trim_matches(['(', ')', '"']).to_owned()
 }

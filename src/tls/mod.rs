@@ -1,4 +1,4 @@
-//! rustls configurations for both sides, and its errors in words.
+//! TLS: rustls configurations of clients and servers, PEM files, and error messages.
 
 mod files;
 mod insecure;
@@ -21,7 +21,10 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(tokio_rustls::rustls::crypto::ring::default_provider())
 }
 
-/// For connecting: whom to trust, and what to show to a server that asks.
+/// The configuration of clients.
+///
+/// # Errors
+/// [`Error::Setup`] if a file of certificates or keys cannot be used.
 pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, Error> {
     let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -43,7 +46,10 @@ pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-/// For listening: what to show, and whom to let in.
+/// The configuration of servers.
+///
+/// # Errors
+/// [`Error::Setup`] if a file of certificates or keys cannot be used, [`Error::Usage`] if there is no certificate.
 pub fn server_config(options: &TlsOptions) -> Result<Arc<ServerConfig>, Error> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -61,7 +67,7 @@ pub fn server_config(options: &TlsOptions) -> Result<Arc<ServerConfig>, Error> {
             .with_single_cert(files::certificates(chain)?, files::private_key(key)?)
             .map_err(|error| files::unusable_identity(chain, key, error))?,
         ServerCertificate::SelfSigned => {
-            let made = self_signed::make()?;
+            let made = self_signed::generate()?;
             report::notice(format_args!("self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
             builder.with_single_cert(vec![made.certificate], made.key).map_err(|error| Error::Setup(error.into()))?
         }

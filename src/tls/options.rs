@@ -1,50 +1,50 @@
-//! What TLS is told: certificates and trust.
+//! Options of TLS: certificates, and trusted CAs.
 
 use std::path::PathBuf;
 
-/// Certificates and trust; the files are read when the first TLS end is built.
+/// Certificates, and trusted CAs. The files are read when the first TLS end is built.
 #[derive(Default)]
 pub struct TlsOptions {
-    /// The server's certificate.
+    /// The server certificate.
     pub server: ServerCertificate,
-    /// The certificate that a client shows to a server that asks for one.
+    /// The client certificate, for servers that request one.
     pub client: Option<Identity>,
-    /// Which servers a client trusts.
+    /// Which server certificates a client accepts.
     pub trust: Trust,
-    /// The name expected in a server's certificate, instead of the host that is connected to.
+    /// The server name to request and to verify, instead of the host in the address.
     pub domain: Option<String>,
-    /// A server demands certificates signed by the authorities in this file.
+    /// A file of CA certificates (PEM): a server requires client certificates that one of these CAs has signed.
     pub client_ca: Option<PathBuf>,
 }
 
-/// A certificate chain and its private key, both PEM.
+/// A certificate chain and its private key, as PEM files.
 #[derive(Clone)]
 pub struct Identity {
-    /// The end's own certificate first.
+    /// The chain, leaf first.
     pub chain: PathBuf,
-    /// Not encrypted.
+    /// The private key, unencrypted.
     pub key: PathBuf,
 }
 
-/// Where a server's certificate comes from.
+/// The source of a server certificate.
 #[derive(Clone, Default)]
 pub enum ServerCertificate {
-    /// There is none, so TLS cannot be served.
+    /// There is none; TLS listeners are an error.
     #[default]
     Missing,
-    /// Files.
+    /// PEM files.
     Files(Identity),
-    /// Made for this run.
+    /// Generated at start.
     SelfSigned,
 }
 
 /// Which server certificates a client accepts.
 #[derive(Clone, Default)]
 pub enum Trust {
-    /// Those that an authority of the system has signed.
+    /// Those that a CA trusted by the system has signed.
     #[default]
     System,
-    /// Those that an authority in this file has signed.
+    /// Those that a CA in this file (PEM) has signed.
     File(PathBuf),
     /// Any.
     AnyCertificate,

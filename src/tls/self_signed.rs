@@ -1,11 +1,11 @@
-//! `--self-signed`: a certificate for development, made for one run.
+//! `--self-signed`: a certificate for development, generated at start.
 
 use crate::error::Error;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use ring::digest;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// A certificate with its key.
+/// A self-signed certificate with its key.
 pub struct SelfSigned {
     /// Valid for `localhost` and the loopback addresses.
     pub certificate: CertificateDer<'static>,
@@ -15,8 +15,11 @@ pub struct SelfSigned {
     pub fingerprint: String,
 }
 
-/// Makes one.
-pub fn make() -> Result<SelfSigned, Error> {
+/// Generates a certificate.
+///
+/// # Errors
+/// [`Error::Setup`] if the key cannot be generated.
+pub fn generate() -> Result<SelfSigned, Error> {
     let failed = |error: rcgen::Error| Error::Setup(anyhow::Error::new(error).context("cannot generate a certificate"));
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut params = CertificateParams::new(names).map_err(failed)?;
