@@ -1,48 +1,78 @@
-//! wsplice splices any two endpoints together, WebSockets first.
+//! wsplice connects any two endpoints, WebSockets first. `docs/architecture.md` describes how the code is organised.
 //!
-//! A run, stage by stage:
+//! The stages of a run:
 //!
 //! ```text
-//! argv ──► Cli ──► Config ──► Spec ──► Plan ──► Duplex × Duplex ──► Session ──► exit code
-//!         typed   what it    address   checked,   live ends          pump
-//!         by clap  means     tree      explained
+//! argv ──► Cli ──► Config ──► Spec ──► Plan ──► two ends ──► Session ──► exit code
+//!        options  options,  address  endpoints    open        pump
+//!        as typed  checked    tree    that fit
 //! ```
 //!
+//! With `--broadcast` the plan is a room server: the clients of a listener become members of rooms, and there are no sessions.
+//!
 //! Glossary:
-//! - **address**: one end, as it is written: `type:argument` with overlays in front;
-//! - **overlay**: a layer around an address, such as TLS or a WebSocket;
-//! - **flow**: what passes through an end, bytes or messages;
-//! - **message**: what a WebSocket carries, text or binary, whole;
-//! - **stack**: an address with its overlays, ready to be opened;
-//! - **session**: two live ends and the pump between them.
+//! - **address**: one end as written on the command line, `type:argument`, with any overlays before it.
+//! - **overlay**: a layer around an address, such as TLS or a WebSocket, written before it: `tls:tcp:HOST:PORT`.
+//! - **endpoint**: an address with its overlays, which can be dialled or listened on.
+//! - **end**: a live connection, process or file: a stream of bytes or of messages.
+//! - **flow**: the kind of data that an end carries, bytes or messages.
+//! - **message**: a complete WebSocket message, text or binary.
+//! - **framing**: a layer that makes messages of bytes: `lines:`, `chunks:` or a WebSocket.
+//! - **session**: two ends, and the pump that copies messages between them.
+//! - **room**: the clients of a room server that requested the same path and query. Each message is sent to all of them.
+//! - **member**: a client in a room.
+
+// Each module imports only from those above it (docs/architecture.md).
+pub mod message;
+
+pub mod error;
 
 mod access;
+
+pub mod net;
+
+pub mod flow;
+
+mod memory;
+
+pub mod report;
+
+pub mod framing;
+
+mod tls;
+
+mod ws;
+
+pub mod config;
+
+pub mod endpoint;
+
+mod http;
+
+pub mod overlay;
+
 pub mod address;
+
+pub mod registry;
+
+pub mod spec;
+
+pub mod plan;
+
+mod session;
+
+mod rooms;
+
+pub mod cli;
+
+mod health;
+
 #[doc(hidden)]
 pub mod bench;
-pub mod cli;
-pub mod config;
-pub mod endpoint;
-pub mod error;
-pub mod flow;
-pub mod framing;
+
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod health;
-mod http;
-mod memory;
-pub mod message;
-pub mod net;
-pub mod overlay;
-pub mod plan;
-pub mod registry;
-pub mod report;
-mod rooms;
-mod session;
-pub mod spec;
-mod tls;
-mod ws;
 
 use cli::Cli;
 use config::Config;
@@ -51,7 +81,7 @@ use plan::Plan;
 use std::{io::Write, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 
-/// Runs a parsed command line to its end, tells its error if there is one, and gives the exit code.
+/// Runs wsplice with the options of a command line. Reports its error, if there is one, and returns the exit code.
 pub fn run(cli: Cli) -> u8 {
     report::init(cli.output.verbose, cli.output.quiet, cli.output.log_format);
     finish(execute(cli))
@@ -72,12 +102,12 @@ fn execute(cli: Cli) -> Result<(), Error> {
     memory::prepare();
     let runtime = runtime(&plan).map_err(|source| Error::io("cannot start", source))?;
     let result = runtime.block_on(run_plan(plan, &config));
-    // A read of standard input may be under way on a thread; it must not hold up the end.
+    // A thread may be blocked in a read of standard input; do not wait for it.
     runtime.shutdown_background();
     result
 }
 
-/// One thread for a single session, all cores for a listener.
+/// A runtime with one thread for a single session, and one per core for a listener.
 fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
     let mut builder = if plan.is_serving() { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     builder.enable_all().build()
@@ -101,7 +131,7 @@ async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
     }
 }
 
-/// The exit code of a finished run, after its error, if any, was told.
+/// Reports the error of a finished run, if there is one, and returns the exit code.
 pub fn finish(result: Result<(), Error>) -> u8 {
     let code = match result {
         Ok(()) => 0,

@@ -1,4 +1,4 @@
-//! From what was typed to what it means: defaults filled in, conflicts settled, in this one place.
+//! Makes a [`Config`] of a [`Cli`]: sets defaults and resolves conflicts between options.
 
 use super::{Cli, DeflateMode};
 use crate::{
@@ -13,9 +13,10 @@ use crate::{
 use hyper::header::{self, HeaderName, HeaderValue};
 use std::time::Duration;
 
-/// How often members are pinged unless `--ping-interval` says otherwise, and how long they may stay silent: members that
-/// vanished are noticed, and proxies with a read time-out of a minute, nginx's default, keep the connection.
+/// Default interval between pings to members of rooms. It is shorter than the read timeout of proxies, a minute by default in
+/// nginx, so that they keep idle connections.
 const ROOM_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// Default maximum wait for data after a ping to a member of a room, so that connections that are lost are closed.
 const ROOM_PING_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Config {
@@ -117,13 +118,13 @@ impl Config {
                     },
                     accepts: match websocket.deflate {
                         DeflateMode::Off => false,
-                        // Room servers of this kind do not.
+                        // Room servers compress only with `--deflate on`.
                         DeflateMode::Auto => !rooms.broadcast,
                         DeflateMode::On => true,
                     },
                     level: websocket.deflate_level,
                     window_bits: websocket.deflate_window_bits,
-                    // In rooms a message is compressed once, whatever the members have heard before.
+                    // In rooms each message is compressed once for all members, so it cannot depend on earlier messages.
                     no_context: websocket.deflate_no_context_takeover || rooms.broadcast,
                     threshold: websocket.deflate_threshold,
                 },
@@ -151,7 +152,7 @@ impl Config {
     }
 }
 
-/// `--origin` and `--ua` are headers with an option of their own; `-H` wins.
+/// The headers of `-H`, and those of `--origin` and `--ua` unless `-H` sets them.
 fn client_headers(
     given: Vec<(HeaderName, HeaderValue)>,
     origin: Option<HeaderValue>,
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn room_options_have_the_defaults_of_the_command_line() {
         let Ok(Parsed::Run(cli)) = Cli::parse_args(["wsplice", "--broadcast"].map(Into::into)) else {
-            panic!("no command line")
+            panic!("not a run")
         };
         let config = cli.into_config().expect("a configuration");
         assert_eq!(config.rooms, Some(RoomOptions::default()));

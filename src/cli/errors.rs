@@ -1,9 +1,9 @@
-//! Errors of option parsing, in wsplice's own form, with advice for options that users of other tools know.
+//! Errors of option parsing in the format of wsplice, with advice for options of other tools.
 
 use crate::error::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Options of websocat and wscat that this version lacks, and what to do instead.
+/// Options of websocat and wscat that wsplice does not support, and what to do instead.
 const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--socks5", "--socks5-destination", "--socks5-user-pass", "--proxy"], "proxies are not supported yet"),
     (&["--pkcs12-der", "--pkcs12-passwd"], "convert it with openssl pkcs12 -nodes and use --cert and --key"),
@@ -79,7 +79,7 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--socks5-bind-script"], "proxies are not supported yet"),
 ];
 
-/// Turns clap's error into one line and a hint.
+/// Converts an error of clap to one line and a hint.
 pub fn explain(error: &clap::Error) -> Error {
     if let (ErrorKind::UnknownArgument, Some(ContextValue::String(arg))) =
         (error.kind(), error.get(ContextKind::InvalidArg))
@@ -89,10 +89,10 @@ pub fn explain(error: &clap::Error) -> Error {
     }
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n");
-    // An error that lists missing arguments does so in indented lines.
+    // clap lists missing arguments in indented lines.
     let message = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let message = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    // The tip to pass an unknown option as a value helps nobody here: no address starts with a dash.
+    // Omit the tip to pass an unknown option as a value: no address starts with a dash.
     let tip = paragraphs
         .find_map(|part| part.trim_start().strip_prefix("tip: "))
         .filter(|tip| !tip.starts_with("to pass "))

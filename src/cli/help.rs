@@ -1,4 +1,4 @@
-//! The parts of `--help` that come from the table of addresses.
+//! `--help`: the options, and the list of addresses from the table.
 
 use super::Cli;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use clap::{Command, CommandFactory};
 use std::fmt::Write;
 
-/// The whole command: options, and the addresses behind them.
+/// The command of clap, with the list of addresses after the options.
 pub fn command() -> Command {
     Cli::command()
         .override_usage("wsplice [OPTIONS] ADDR1 [ADDR2]\n       wsplice [OPTIONS] -s [ADDR:]PORT [ADDR2]")
@@ -26,7 +26,7 @@ Examples:
   wsplice tcp-l:127.0.0.1:2222 ws://HOST:8080/      tunnel: the client side
   wsplice ws-u:unix-l:/tmp/x.sock sh-c:'sort -u'    overlays precede the address";
 
-/// Every exit code and its meaning: for `--help` and the manual.
+/// Every exit code and its meaning, for `--help` and the man page.
 pub const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "The session ended without an error."),
     ("1", "Any other input or output error, such as a full disk or a line that is not UTF-8."),

@@ -1,4 +1,4 @@
-//! The command line. [`Cli`] is what was typed; [`Config`] is what it means.
+//! The command line. [`Cli`] contains the options as typed; [`Config`] is the configuration made of them.
 
 mod config;
 mod errors;
@@ -46,7 +46,7 @@ pub struct Cli {
     /// Print what would be connected, including the overlays that wsplice inserts, and exit
     #[arg(long, visible_alias = "dump-spec")]
     pub explain: bool,
-    /// The options below, by subject.
+    /// Directions, and when sessions end.
     #[command(flatten)]
     pub direction: DirectionArgs,
     /// Framing.
@@ -75,7 +75,7 @@ pub struct Cli {
     pub output: OutputArgs,
 }
 
-/// When a session ends, and which directions it has.
+/// Directions, and when sessions end.
 #[derive(Args)]
 #[command(next_help_heading = "Direction and end")]
 pub struct DirectionArgs {
@@ -115,7 +115,7 @@ pub struct DirectionArgs {
     pub max_time: Option<Duration>,
 }
 
-/// How bytes become messages.
+/// How byte streams are split into messages.
 #[derive(Args)]
 #[command(next_help_heading = "Text and binary")]
 pub struct FramingArgs {
@@ -327,7 +327,7 @@ pub struct TlsArgs {
     pub self_signed: bool,
 }
 
-/// The rest.
+/// Processes and reconnecting.
 #[derive(Args)]
 #[command(next_help_heading = "Processes and reconnecting")]
 pub struct OtherArgs {
@@ -355,7 +355,7 @@ pub struct OutputArgs {
     pub quiet: bool,
 }
 
-/// Where `--broadcast` alone listens.
+/// The default listener of `--broadcast`.
 const ROOM_LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// What to do after the command line has been parsed.
@@ -367,12 +367,15 @@ pub enum Parsed {
 }
 
 impl Cli {
-    /// Parses the process's arguments.
+    /// Parses the arguments of the process.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if they are not valid.
     pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
-        // websocat's name for what --help alone prints here.
+        // websocat prints its full help with --help=long; here --help does.
         let mut args: Vec<_> =
             args.into_iter().map(|arg| if arg == "--help=long" { "--help".into() } else { arg }).collect();
-        // Cut off before clap sees them: they may look like options of ours.
+        // Remove them before clap parses the rest, since they may look like options of wsplice.
         let is_cut = |arg: &OsString| arg == "--exec-args" || arg.as_encoded_bytes().starts_with(b"--exec-args=");
         let exec_args = match args.iter().position(is_cut) {
             Some(at) => {
@@ -395,10 +398,10 @@ impl Cli {
         }
     }
 
-    /// The addresses that were typed.
+    /// Parses the addresses.
     ///
     /// # Errors
-    /// When one of them is missing or cannot be parsed.
+    /// [`Error::Usage`] if an address is missing or cannot be parsed.
     pub fn addresses(&self) -> Result<(FirstAddress, Option<Spec>), Error> {
         let parse = |text: &Option<String>| text.as_deref().map(Spec::parse).transpose();
         let (first, second) = (parse(&self.first)?, parse(&self.second)?);
@@ -414,7 +417,10 @@ impl Cli {
         }
     }
 
-    /// Settles what the options mean together.
+    /// Makes the configuration of the run.
+    ///
+    /// # Errors
+    /// If options conflict, or a file that an option names cannot be used.
     pub fn into_config(self) -> Result<Config, Error> {
         Config::new(self)
     }

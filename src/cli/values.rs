@@ -1,4 +1,4 @@
-//! Parsers of option values. Their errors end up behind clap's "invalid value … for …: ".
+//! Parsers of option values. clap puts "invalid value … for …: " in front of their errors.
 
 use crate::{
     access::BasicAuth,
@@ -39,7 +39,7 @@ impl ValueEnum for LogFormat {
     }
 }
 
-/// `5`, `0.3`, `300ms`, `5s`, `2m`; seconds where no unit is given.
+/// A duration, such as `5`, `0.3`, `300ms`, `5s`, `2m` or `1h`; the default unit is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
     let number: f64 = number.parse().map_err(|_| "not a number of seconds, such as 5, 0.3 or 300ms".to_owned())?;
@@ -50,7 +50,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err("the unit must be ms, s, m or h".into()),
     };
-    // A year: beyond it, timers overflow and nobody means it.
+    // At most a year: longer durations overflow timers.
     let all = number * seconds;
     if (0.0..=31_536_000.0).contains(&all) {
         Ok(Duration::from_secs_f64(all))
@@ -59,12 +59,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Bytes, with a binary `k`, `m` or `g` behind the number; at least 1.
+/// A number of bytes with an optional suffix `k`, `m` or `g` (powers of 1024); at least 1.
 pub fn size(text: &str) -> Result<usize, String> {
     any_size(text).and_then(|bytes| if bytes > 0 { Ok(bytes) } else { Err("must be at least 1".into()) })
 }
 
-/// The same, or 0.
+/// As [`size`], but 0 is allowed.
 pub fn any_size(text: &str) -> Result<usize, String> {
     let lower = text.to_ascii_lowercase();
     let (number, shift) = match lower.as_bytes().last() {
@@ -77,7 +77,7 @@ pub fn any_size(text: &str) -> Result<usize, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "is too large".into())
 }
 
-/// `Name: value`.
+/// A header, `Name: value`.
 pub fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
     let (name, value) = (name.trim(), value.trim());
@@ -91,8 +91,8 @@ pub fn header_value(text: &str) -> Result<HeaderValue, String> {
         .map_err(|_| "a header value may contain only visible ASCII characters and spaces".to_owned())
 }
 
-/// An origin as browsers send it: a scheme, a host and, unless it is the scheme's own, a port (RFC 6454 section 6.2). Pages
-/// that have none, such as files, send `null`.
+/// An origin as browsers send it: a scheme, a host and, unless it is the default of the scheme, a port (RFC 6454 section 6.2).
+/// Browsers send `null` for pages without an origin, such as local files.
 pub fn origin(text: &str) -> Result<String, String> {
     if text == "null" {
         return Ok(text.into());
@@ -106,8 +106,8 @@ pub fn origin(text: &str) -> Result<String, String> {
     };
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let meant = format!("{}://{host}{port}", url.scheme());
-    if meant.eq_ignore_ascii_case(text) { Ok(meant) } else { Err(format!("browsers send it as {meant}")) }
+    let expected = format!("{}://{host}{port}", url.scheme());
+    if expected.eq_ignore_ascii_case(text) { Ok(expected) } else { Err(format!("browsers send it as {expected}")) }
 }
 
 /// A subprotocol: an HTTP token (RFC 6455 section 4.1, RFC 9110 section 5.6.2).
@@ -123,7 +123,7 @@ pub fn subprotocols(text: &str) -> Result<Subprotocols, String> {
     text.split(',').map(|name| subprotocol(name.trim())).collect::<Result<_, _>>().map(Subprotocols)
 }
 
-/// The value of `--protocol`. A type of its own, for clap takes a `Vec` for several values.
+/// The value of `--protocol`. Not a plain `Vec`, which clap would treat as several values.
 #[derive(Clone)]
 pub struct Subprotocols(pub Vec<HeaderValue>);
 
@@ -137,7 +137,7 @@ pub fn websocket_url(text: &str) -> Result<WebSocketUrl, String> {
     WebSocketUrl::parse(text).map(WebSocketUrl::with_target)
 }
 
-/// `/uri:content/type:path`; the path may have colons.
+/// The value of `--static-file`, `/URI:CONTENT-TYPE:FILE`; the path of the file may contain colons.
 pub fn static_file(text: &str) -> Result<StaticFile, String> {
     let mut parts = text.splitn(3, ':');
     match (parts.next(), parts.next(), parts.next()) {
@@ -149,7 +149,7 @@ pub fn static_file(text: &str) -> Result<StaticFile, String> {
     }
 }
 
-/// The codes that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
+/// A close code that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
 pub fn close_code(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(code @ (1000 | 1001 | 1003 | 1007..=1014 | 3000..=4999)) => Ok(code),
@@ -157,12 +157,12 @@ pub fn close_code(text: &str) -> Result<u16, String> {
     }
 }
 
-/// At most 123 bytes: a control frame's 125 less the code (RFC 6455 section 5.5).
+/// A close reason of at most 123 bytes: the 125 bytes of a control frame minus the close code (RFC 6455 section 5.5).
 pub fn close_reason(text: &str) -> Result<String, String> {
     if text.len() <= 123 { Ok(text.into()) } else { Err(format!("is {} bytes long; the maximum is 123", text.len())) }
 }
 
-/// `10.0.0.0/8`, or a single address.
+/// A network, such as `10.0.0.0/8`, or a single address.
 pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
     match text.parse::<std::net::IpAddr>() {
         Ok(address) => Ok(address.into()),
@@ -170,7 +170,7 @@ pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
     }
 }
 
-/// `8080` or `0.0.0.0:8080`.
+/// The address of a listener, such as `8080` or `0.0.0.0:8080`.
 pub fn server_address(text: &str) -> Result<HostPort, String> {
     HostPort::parse_listen(text)
 }
@@ -182,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_value_is_read_or_refused(text in "[0-9kmsh.:,/%*@a\\[\\]\u{e4} -]{0,12}|\\PC{0,30}") {
+        fn any_value_is_parsed_or_an_error(text in "[0-9kmsh.:,/%*@a\\[\\]\u{e4} -]{0,12}|\\PC{0,30}") {
             let _ = (duration(&text), size(&text), any_size(&text), header(&text), header_value(&text), origin(&text));
             let _ = (subprotocols(&text).is_ok(), RequestPath::parse(&text), static_file(&text), close_code(&text));
             let _ = (close_reason(&text), network(&text));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_what_browsers_send() {
+    fn an_origin_must_be_as_browsers_send_it() {
         for right in ["https://a.example", "http://a.example:8080", "null", "https://[::1]:1", "chrome-extension://abc"]
         {
             assert_eq!(origin(right), Ok(right.into()));

@@ -1,4 +1,4 @@
-//! What reads headers.
+//! Parsers of HTTP headers.
 
 use super::config;
 use crate::{
@@ -13,7 +13,7 @@ use hyper::{
 };
 use std::net::{IpAddr, Ipv4Addr};
 
-/// `name: value` lines, as hyper hands them on; lines that it would refuse are left out.
+/// Parses `name: value` lines to headers as hyper returns them. Skips lines that hyper would reject.
 fn parse(lines: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for line in lines.split(|byte| *byte == b'\n') {
@@ -26,7 +26,7 @@ fn parse(lines: &[u8]) -> HeaderMap {
     headers
 }
 
-/// An upgrade request: a target in the first line, headers in the others. Also an answer with these headers.
+/// An opening handshake: the first line is the target, the others are headers. Also a response with these headers.
 pub fn headers(data: &[u8]) {
     let (target, lines) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     let headers = parse(lines.strip_prefix(b"\n").unwrap_or_default());
@@ -46,7 +46,7 @@ pub fn headers(data: &[u8]) {
     }
 }
 
-/// What a client makes of an answer with these headers, and with those that it must have.
+/// Checks a response with these headers as a client does, without and with the required headers.
 fn check_answer(mut headers: HeaderMap) {
     let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
     let offered = ["chat", "other"].map(HeaderValue::from_static);
@@ -62,7 +62,7 @@ fn check_answer(mut headers: HeaderMap) {
     }
 }
 
-/// Who may enter and for whom a proxy speaks: a target in the first line, headers in the others.
+/// Access control: the first line is the target, the others are headers.
 pub fn access(data: &[u8]) {
     let (target, lines) = data.split_at(data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len()));
     let headers = parse(lines.strip_prefix(b"\n").unwrap_or_default());
@@ -75,11 +75,19 @@ pub fn access(data: &[u8]) {
         tokens: Some(Secrets::one("let-me-in")),
         ..AccessOptions::default()
     };
-    assert_eq!(trusting.client_behind(Some(stranger), &headers), Some(stranger), "a stranger's word counts");
+    assert_eq!(
+        trusting.client_behind(Some(stranger), &headers),
+        Some(stranger),
+        "X-Forwarded-For of a peer that is not a trusted proxy"
+    );
     assert!(trusting.client_behind(Some(proxy), &headers).is_some());
     let _ = trusting.check(&headers, target.split_once('?').map(|(_, query)| query));
     let room = trusting.room(&target);
-    assert_eq!(room.split_once('?').and_then(|(_, query)| token_of_query(query)), None, "no token in a room's name");
+    assert_eq!(
+        room.split_once('?').and_then(|(_, query)| token_of_query(query)),
+        None,
+        "a token in the name of a room"
+    );
     let shown = without_token(&target);
-    assert_eq!(shown, without_token(&shown), "hidden twice is hidden");
+    assert_eq!(shown, without_token(&shown), "hiding twice changes the text");
 }

@@ -1,5 +1,5 @@
-//! What `fuzz/` feeds: a function for each parser of ours, with what must hold whatever it is given. Part of no ordinary
-//! build.
+//! The entry points of the fuzz targets in `fuzz/`: a function for each parser, with assertions that must hold for any input. Only
+//! compiled with `cfg(fuzzing)`.
 
 mod http;
 
@@ -13,7 +13,7 @@ use crate::{
 pub use http::{access, headers};
 use std::sync::{Arc, OnceLock};
 
-/// The usual options. Without -k every TLS client would read the authorities anew, which takes longer than all else.
+/// The default options, and -k: without it each TLS client would read the CA certificates, which would take most of the time.
 fn config() -> Arc<Config> {
     static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
     let make = || match Cli::parse_args(["wsplice", "-k", "-"].map(Into::into)) {
@@ -23,8 +23,7 @@ fn config() -> Arc<Config> {
     CONFIG.get_or_init(|| make().unwrap_or_else(|error| unreachable!("{error}"))).clone()
 }
 
-/// The grammar of addresses, and the plan that is made of two of them, which `--explain` shows. A newline stands between
-/// them.
+/// Parses one or two addresses, separated by a newline, and makes a plan of them, as `--explain` does.
 pub fn address(text: &str) {
     let mut specs = Vec::new();
     for word in text.splitn(2, '\n') {
@@ -42,7 +41,7 @@ pub fn address(text: &str) {
     }
 }
 
-/// An error can be shown, and has an exit code that says so.
+/// An error must have a message, and an exit code other than 0.
 fn check(error: &crate::error::Error) {
     assert!(!error.to_string().is_empty());
     assert_ne!(error.exit_code(), 0);

@@ -1,4 +1,4 @@
-//! `--explain`: the plan in words.
+//! `--explain`: prints the plan.
 
 use super::{Pair, Plan, Splice};
 use crate::{config::Directions, endpoint::About, registry};

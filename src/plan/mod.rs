@@ -1,10 +1,10 @@
-//! From two parsed addresses to two endpoints of the same flow: rows are built, mismatches are mended by named fix-up
-//! passes, and `--explain` prints the result.
+//! The plan of a run: builds two endpoints of the same flow from two parsed addresses, and inserts overlays where they do not fit.
+//! `--explain` prints it.
 //!
-//! The passes, in order:
-//! 1. *one connection of a listener on the right*: each session takes one from it;
-//! 2. *share what exists once*: a listener's sessions share standard input and output through `reuse:`;
-//! 3. *frame the byte end*: where bytes meet messages, `lines:` or `chunks:` goes in between.
+//! The steps, in order:
+//! 1. If the right end is a listener, each session accepts one connection from it.
+//! 2. If the left end is a listener and the right end exists only once, such as standard input and output, `reuse:` is inserted.
+//! 3. If one end carries bytes and the other messages, `lines:` or `chunks:` is inserted.
 
 mod explain;
 
@@ -35,33 +35,33 @@ pub enum Plan {
 
 /// Two endpoints of the same flow.
 pub struct Splice {
-    /// The ends.
+    /// The endpoints.
     pub pair: Pair,
-    /// Which way messages are copied.
+    /// The directions in which messages are copied.
     directions: Directions,
 }
 
-/// The left end, where sessions start, and the right end that each is connected with.
+/// The left endpoint, where sessions start, and the right endpoint, which is opened for each session.
 pub enum Pair {
-    /// One session of bytes.
+    /// One session that copies bytes.
     Bytes(ByteEndpoint<Dialled>, ByteEndpoint<Dialled>),
-    /// One session of messages.
+    /// One session that copies messages.
     Messages(MessageEndpoint<Dialled>, MessageEndpoint<Dialled>),
-    /// A listener's sessions of bytes.
+    /// A session that copies bytes for each connection of a listener.
     ServeBytes(ByteEndpoint<Listening>, ByteEndpoint<Dialled>),
-    /// A listener's sessions of messages.
+    /// A session that copies messages for each connection of a listener.
     ServeMessages(MessageEndpoint<Listening>, MessageEndpoint<Dialled>),
 }
 
 /// A WebSocket listener whose clients are members of rooms.
 pub struct RoomServer {
-    /// What is known of the listener.
+    /// The description of the listener.
     pub about: About,
-    /// Where connections come from.
+    /// The origin of connections.
     pub origin: Box<dyn Bind<ByteEnd>>,
-    /// What stands around each, below the WebSocket.
+    /// The layers around each connection, below the WebSocket.
     pub layers: Layers<ByteEnd>,
-    /// How rooms work.
+    /// The options of the rooms.
     pub options: RoomOptions,
 }
 
@@ -74,10 +74,10 @@ pub enum FirstAddress {
 }
 
 impl Plan {
-    /// Builds the rows of what was typed and checks that they fit.
+    /// Builds the endpoints, and inserts overlays where they do not fit.
     ///
     /// # Errors
-    /// When a row cannot be built, for example for want of a file that an option names, or the ends do not fit.
+    /// If an endpoint cannot be built, for example because a file that an option names is missing, or if the two do not fit.
     pub fn new(first: &FirstAddress, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
         let first = match first {
             FirstAddress::Typed(spec) => build(spec, config)?,
@@ -92,7 +92,7 @@ impl Plan {
         }
     }
 
-    /// Whether it listens for clients.
+    /// Whether it serves the clients of a listener.
     pub fn is_serving(&self) -> bool {
         match self {
             Self::Splice(splice) => matches!(splice.pair, Pair::ServeBytes(..) | Pair::ServeMessages(..)),
@@ -125,8 +125,8 @@ impl RoomServer {
 }
 
 impl Splice {
-    /// Builds the other end and mends what does not fit. A single address is connected with standard input and output: a
-    /// listener serves, so it is the left end; anything else is what the console talks to.
+    /// Builds the second endpoint and makes both fit. A single address is connected to standard input and output: a listener is the
+    /// left end, any other address the right end.
     fn new(first: AnyEndpoint, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
         let pair = match (first, second) {
             (AnyEndpoint::Dialled(first), None) => connect(address::stdio(), first, &config.framing),
@@ -138,7 +138,7 @@ impl Splice {
     }
 }
 
-/// The right end of sessions. Each takes one connection of a listener.
+/// Builds the right end. If it is a listener, each session accepts one connection from it.
 fn dialled(spec: &Spec, config: &Arc<Config>) -> Result<Endpoint<Dialled>, Error> {
     Ok(match build(spec, config)? {
         AnyEndpoint::Dialled(endpoint) => endpoint,
@@ -146,7 +146,7 @@ fn dialled(spec: &Spec, config: &Arc<Config>) -> Result<Endpoint<Dialled>, Error
     })
 }
 
-/// One session.
+/// The pair for one session.
 fn connect(left: Endpoint<Dialled>, right: Endpoint<Dialled>, framing: &FramingOptions) -> Pair {
     match (left, right) {
         (Endpoint::Bytes(left), Endpoint::Bytes(right)) => Pair::Bytes(left, right),
@@ -154,7 +154,7 @@ fn connect(left: Endpoint<Dialled>, right: Endpoint<Dialled>, framing: &FramingO
     }
 }
 
-/// A listener's sessions.
+/// The pair for the sessions of a listener.
 fn serve(left: Endpoint<Listening>, right: Endpoint<Dialled>, config: &Config) -> Pair {
     let framing = &config.framing;
     let right = if right.about().exists_once && !config.server.oneshot {
@@ -168,10 +168,10 @@ fn serve(left: Endpoint<Listening>, right: Endpoint<Dialled>, config: &Config) -
     }
 }
 
-/// Why a byte end is framed where messages are on the other side.
+/// Why a framing is inserted, for `--explain`.
 const OTHER_SIDE: &str = "messages on the other side";
 
-/// Builds a spec, framed where its own overlays need it.
+/// Builds an endpoint. Inserts a framing where an overlay needs messages.
 fn build(spec: &Spec, config: &Arc<Config>) -> Result<AnyEndpoint, Error> {
     match spec {
         Spec::Address(address) => {
@@ -185,13 +185,13 @@ fn build(spec: &Spec, config: &Arc<Config>) -> Result<AnyEndpoint, Error> {
             let endpoint = build(&spec.inner, config)?;
             let inner = Inner { argument: spec.argument.as_deref(), about: endpoint.about(), flow: endpoint.flow() };
             let overlay = (spec.row.build)(&inner, config)?;
-            put(endpoint, spec, overlay, &config.framing)
+            apply_overlay(endpoint, spec, overlay, &config.framing)
         }
     }
 }
 
-/// Puts an overlay around an endpoint.
-fn put(
+/// Adds an overlay to an endpoint.
+fn apply_overlay(
     endpoint: AnyEndpoint,
     spec: &spec::Overlay,
     overlay: Overlay,
@@ -200,10 +200,10 @@ fn put(
     let name = spec.entry.name();
     Ok(match (overlay, endpoint) {
         (Overlay::Around(layer), AnyEndpoint::Dialled(endpoint)) => {
-            AnyEndpoint::Dialled(around(endpoint, name, layer, framing)?)
+            AnyEndpoint::Dialled(apply_layer(endpoint, name, layer, framing)?)
         }
         (Overlay::Around(layer), AnyEndpoint::Listening(endpoint)) => {
-            AnyEndpoint::Listening(around(endpoint, name, layer, framing)?)
+            AnyEndpoint::Listening(apply_layer(endpoint, name, layer, framing)?)
         }
         (Overlay::OnDial(redial), AnyEndpoint::Dialled(endpoint)) => {
             AnyEndpoint::Dialled(framed(endpoint, framing, name).redial(name, redial).into())
@@ -217,8 +217,8 @@ fn put(
     })
 }
 
-/// Puts a layer around an endpoint, which is framed first if the layer wants messages.
-fn around<O: Origin>(
+/// Adds a layer to an endpoint. Inserts a framing if the layer needs messages.
+fn apply_layer<O: Origin>(
     endpoint: Endpoint<O>,
     name: &'static str,
     layer: Layer,
@@ -237,7 +237,7 @@ fn around<O: Origin>(
     })
 }
 
-/// Makes messages of bytes by the rule of the manual's TEXT AND BINARY.
+/// Inserts a framing unless the endpoint carries messages (the manual, TEXT AND BINARY).
 fn framed<O: Origin>(endpoint: Endpoint<O>, options: &FramingOptions, because: &str) -> MessageEndpoint<O> {
     match endpoint {
         Endpoint::Messages(endpoint) => endpoint,
@@ -252,11 +252,11 @@ fn framed<O: Origin>(endpoint: Endpoint<O>, options: &FramingOptions, because: &
     }
 }
 
-/// Lets all sessions of a listener, whose ends have the flow `other`, use one end.
+/// Inserts `reuse:`, so that all sessions of a listener share one end. `other` is the flow of the listener.
 fn share(endpoint: Endpoint<Dialled>, other: Flow, config: &Config) -> MessageEndpoint<Dialled> {
     let options = &config.framing;
     let shared = match endpoint {
-        // Bytes to bytes: nothing may be added, so what was read goes out as it is.
+        // Bytes on both sides: the framing must not add or remove bytes.
         Endpoint::Bytes(endpoint) if other == Flow::Bytes && options.kind.is_none() => {
             let (name, framing) = overlay::chunks(options);
             endpoint.frame(LayerNote::inserted(name, "bytes on both sides stay as they are"), framing)
@@ -267,7 +267,7 @@ fn share(endpoint: Endpoint<Dialled>, other: Flow, config: &Config) -> MessageEn
     shared.redial(LayerNote::inserted(name, "it exists once and all clients share it"), redial)
 }
 
-/// Whether a byte end of this kind is read by lines unless told otherwise (the manual, TEXT AND BINARY).
+/// Whether the default framing of a byte end of this kind is `lines:` (the manual, TEXT AND BINARY).
 fn lines_by_default(kind: EndKind) -> bool {
     matches!(kind, EndKind::Console { .. } | EndKind::Source | EndKind::Sink | EndKind::Process)
 }

@@ -1,5 +1,5 @@
-//! The grammar of addresses: `(overlay:)* type:[argument]`, parsed into a tree that remembers where each part was
-//! written, so that errors can point at it.
+//! The grammar of addresses: `(overlay:)* type:[argument]`. It is parsed into a tree with the position of each argument, so that
+//! errors can point at it.
 
 mod suggest;
 
@@ -13,22 +13,22 @@ use std::ops::Range;
 /// A parsed address specifier.
 #[derive(Debug)]
 pub enum Spec {
-    /// An end of its own.
+    /// An address.
     Address(Address),
-    /// An overlay around another.
+    /// An overlay around another specifier.
     Overlay(Overlay),
 }
 
 /// An address as it was typed.
 #[derive(Debug)]
 pub struct Address {
-    /// Its row.
+    /// Its entry in the table.
     pub entry: &'static Entry,
-    /// How its row builds it.
+    /// How it is built.
     pub build: BuildAddress,
-    /// What stands behind the colon.
+    /// The argument after the colon.
     pub arg: String,
-    /// The word that was typed, and where the argument stands in it.
+    /// The word that was typed, and the position of the argument in it.
     place: (String, Range<usize>),
 }
 
@@ -44,17 +44,17 @@ pub enum BuildAddress {
 /// An overlay as it was typed.
 #[derive(Debug)]
 pub struct Overlay {
-    /// Its row.
+    /// Its entry in the table.
     pub entry: &'static Entry,
-    /// How its row builds it.
+    /// How it is built.
     pub row: &'static OverlayRow,
-    /// Its own argument, as in `name=ARG:`.
+    /// Its argument, as in `name=ARG:`.
     pub argument: Option<String>,
-    /// What it wraps.
+    /// The specifier after its colon.
     pub inner: Box<Spec>,
 }
 
-/// Why a specifier does not parse.
+/// The error of a specifier that cannot be parsed.
 struct SpecError {
     message: String,
     span: Range<usize>,
@@ -62,9 +62,9 @@ struct SpecError {
 }
 
 impl SpecError {
-    /// One line that says what is wrong, and a hint with the specifier, a caret line and advice.
+    /// Makes a usage error: one line that says what is wrong, and a hint with the specifier, a caret line and advice.
     fn into_error(self, text: &str) -> Error {
-        // Columns are counted in characters, so that the caret is right behind non-ASCII text too.
+        // Count characters, not bytes, so that the caret is in the right column after non-ASCII text.
         let before = text[..self.span.start].chars().count();
         let width = text[self.span.clone()].chars().count().max(1);
         let advice = self.advice.map(|advice| format!(" {advice}")).unwrap_or_default();
@@ -75,17 +75,17 @@ impl SpecError {
     }
 }
 
-/// More than anybody needs in front of an address.
+/// Maximum number of overlays; it limits the recursion of the parser.
 const MAX_OVERLAYS: usize = 32;
 
-/// Where rows are looked up by name.
+/// A function that looks up entries by name.
 type Find = fn(&str) -> Option<&'static Entry>;
 
 impl Spec {
-    /// Parses one command-line word.
+    /// Parses one word of the command line.
     ///
     /// # Errors
-    /// A usage error that points at what is wrong.
+    /// [`Error::Usage`] with a caret line that points at the wrong part.
     pub fn parse(text: &str) -> Result<Self, Error> {
         Self::parse_with(registry::find, text)
     }
@@ -94,10 +94,10 @@ impl Spec {
         Self::parse_at(find, text, 0, "ws").map_err(|error| error.into_error(text))
     }
 
-    /// Parses what stands from `at` on. A bare `host:port` there is a `bare:` address.
+    /// Parses the text from `at` on. A bare `HOST:PORT` there is an address of type `bare`.
     fn parse_at(find: Find, text: &str, at: usize, bare: &str) -> Result<Self, SpecError> {
         let rest = &text[at..];
-        // Each overlay is a call of this, and a stack ends.
+        // Each overlay is a recursive call, and the stack is limited.
         if text[..at].matches(':').count() > MAX_OVERLAYS {
             let message = format!("there are more than {MAX_OVERLAYS} overlays");
             let letter = rest.chars().next().map_or(0, char::len_utf8);
@@ -108,7 +108,7 @@ impl Spec {
             None if rest == "-" => (rest, ""),
             None => return Err(Self::without_colon(rest, at, bare)),
         };
-        let behind = text.len() - arg.len();
+        let after_colon = text.len() - arg.len();
         let (name, argument) = match word.split_once('=') {
             Some((name, argument)) if find(name).is_some() => (name, Some(argument)),
             _ => (word, None),
@@ -130,12 +130,12 @@ impl Spec {
                 if arg.is_empty() {
                     return Err(SpecError {
                         message: format!("the overlay `{name}:` needs an address after it"),
-                        span: behind - 1..behind,
+                        span: after_colon - 1..after_colon,
                         advice: Some(format!("for example `{}`", entry.example)),
                     });
                 }
                 let bare = if row.bare == Bare::Tcp { "tcp" } else { bare };
-                let inner = Box::new(Self::parse_at(find, text, behind, bare)?);
+                let inner = Box::new(Self::parse_at(find, text, after_colon, bare)?);
                 return Ok(Self::Overlay(Overlay { entry, row, argument: argument.map(str::to_owned), inner }));
             }
             Build::Dial(build) => BuildAddress::Dial(*build),
@@ -145,31 +145,31 @@ impl Spec {
         match entry.arg {
             None if !arg.is_empty() => Err(SpecError {
                 message: format!("`{name}:` takes no argument"),
-                span: behind..text.len(),
+                span: after_colon..text.len(),
                 advice: None,
             }),
             Some(wanted) if arg.is_empty() && !wanted.starts_with('[') => Err(SpecError {
                 message: format!("`{name}:` needs {wanted} after its colon"),
-                span: behind - 1..behind,
+                span: after_colon - 1..after_colon,
                 advice: Some(format!("for example `{}`", entry.example)),
             }),
             _ => {
-                let place = (text.to_owned(), behind..text.len());
+                let place = (text.to_owned(), after_colon..text.len());
                 Ok(Self::Address(Address { entry, build, arg: arg.into(), place }))
             }
         }
     }
 
-    /// What stands from `at` on as a URL without its scheme or as `HOST:PORT`, if it is one.
+    /// Parses the text from `at` on as a URL without a scheme or as `HOST:PORT`; `None` if it is neither.
     fn bare(find: Find, text: &str, at: usize, bare: &str) -> Option<Result<Self, SpecError>> {
         let rest = &text[at..];
         let (name, arg) = rest.split_once(':')?;
         let v6 = rest.starts_with('[').then(|| rest.split_once("]:")).flatten();
         let is_bare = match v6 {
-            Some((_, behind)) => is_host_and_port(behind),
-            None => is_host_and_port(arg) && !name.is_empty(),
+            Some((_, after)) => starts_with_port(after),
+            None => starts_with_port(arg) && !name.is_empty(),
         };
-        // `tpc:80` is a slip rather than a host; who means the host can write ws://tpc:80, or the path.
+        // `tpc:80` is more likely a typo than a host; a host of that name can be written as ws://tpc:80.
         if !is_bare || (v6.is_none() && !arg.contains(['/', '?']) && suggest::nearest(name).is_some()) {
             return None;
         }
@@ -183,7 +183,7 @@ impl Spec {
         Some(Ok(Self::Address(Address { entry, build, arg: format!("{slashes}{rest}"), place })))
     }
 
-    /// The row of its outermost part.
+    /// The entry of its outermost part.
     pub fn entry(&self) -> &'static Entry {
         match self {
             Self::Address(address) => address.entry,
@@ -191,7 +191,7 @@ impl Spec {
         }
     }
 
-    /// Where it listens with what its clients speak; `None` where it is dialled.
+    /// Where it listens and with which protocols, and the argument of the listener; `None` if it is dialled.
     pub fn listens(&self) -> Option<(Listens, &str)> {
         match self {
             Self::Address(Address { build: BuildAddress::Dial(_), .. }) => None,
@@ -243,7 +243,7 @@ impl Spec {
 }
 
 impl Address {
-    /// Points at the argument when that is what an error is about.
+    /// Adds the position of the argument to [`Error::Argument`].
     pub fn point_at(&self, error: Error) -> Error {
         match error {
             Error::Argument { reason, example } => {
@@ -256,7 +256,7 @@ impl Address {
     }
 }
 
-/// Whether an overlay has the argument that it wants, as in `name=ARG:`.
+/// Checks the argument before the colon, as in `name=ARG:`.
 fn check_argument(name: &str, wanted: Option<&str>, given: Option<&str>, span: Range<usize>) -> Result<(), SpecError> {
     let advice = wanted.map(|wanted| format!("write `{name}={wanted}:`"));
     let message = match (wanted, given) {
@@ -267,9 +267,9 @@ fn check_argument(name: &str, wanted: Option<&str>, given: Option<&str>, span: R
     Err(SpecError { message, span, advice })
 }
 
-/// Whether what stands behind a host name's colon makes it a URL without its scheme: `80`, `80/path`, `80?query`.
-fn is_host_and_port(behind: &str) -> bool {
-    let port = behind.split(['/', '?']).next().unwrap_or_default();
+/// Whether the text after the colon of a host name is a port, with or without path and query: `80`, `80/path`, `80?query`.
+fn starts_with_port(text: &str) -> bool {
+    let port = text.split(['/', '?']).next().unwrap_or_default();
     !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
 }
 
@@ -286,13 +286,13 @@ mod tests {
     }
 
     #[test]
-    fn a_typo_in_the_middle_is_pointed_at() {
+    fn the_caret_points_at_a_typo_in_the_middle() {
         let text = "lines:tpc:127.0.0.1:80";
         assert_eq!(hint(text), format!("\n  {text}\n        ^^^ did you mean `tcp:`?"));
     }
 
     #[test]
-    fn the_caret_is_right_behind_letters_of_more_than_one_byte() {
+    fn the_caret_is_in_the_right_column_after_letters_of_several_bytes() {
         assert!(hint("é.example:x").contains("\n  ^^^^^^^^^ "), "{}", hint("é.example:x"));
     }
 
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_host_and_port_behind_tls_is_a_tcp_address() -> Result<(), Error> {
+    fn a_bare_host_and_port_after_tls_is_a_tcp_address() -> Result<(), Error> {
         for text in ["tls:example.com:443", "tls-c:tcp:example.com:443"] {
             assert_eq!(printed(&Spec::parse(text)?), "tls:tcp:example.com:443", "{text}");
         }
@@ -314,23 +314,23 @@ mod tests {
     }
 
     #[test]
-    fn http_urls_are_told_their_websocket_scheme() {
+    fn the_error_for_an_http_url_suggests_the_websocket_scheme() {
         assert!(hint("https://example.com/x").ends_with("did you mean `wss://example.com/x`?"));
     }
 
     #[test]
-    fn an_overlay_alone_is_told_what_it_needs() {
+    fn the_error_for_an_overlay_alone_has_an_example() {
         assert!(hint("log:").contains("for example"));
         assert!(hint("tcp:").contains("for example"));
     }
 
     #[test]
-    fn the_overlay_too_many_may_be_a_letter_of_more_than_one_byte() {
+    fn too_many_overlays_before_a_letter_of_several_bytes_are_an_error() {
         assert!(hint(&format!("{}é", "log:".repeat(40))).ends_with('^'));
         assert!(hint(&format!("{}é:80", "log:".repeat(MAX_OVERLAYS + 1))).contains('^'));
     }
 
-    /// As it would be typed with each row's first name.
+    /// The specifier with canonical names.
     fn printed(spec: &Spec) -> String {
         match spec {
             Spec::Overlay(Overlay { entry, argument: Some(argument), inner, .. }) => {
@@ -344,7 +344,7 @@ mod tests {
     static TEE: Entry = Entry {
         names: &["tee-to"],
         arg: None,
-        summary: "Copy what passes to a file",
+        summary: "Copy messages to a file",
         details: "",
         example: "- tee-to=/tmp/x:mirror:",
         flags: &[],
@@ -384,7 +384,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_printed_of_an_address_is_the_same_address(text in address()) {
+        fn a_printed_address_parses_as_the_same_address(text in address()) {
             if let Ok(spec) = Spec::parse(&text) {
                 let shown = printed(&spec);
                 let again = Spec::parse(&shown);

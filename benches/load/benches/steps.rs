@@ -1,5 +1,5 @@
-//! Single steps by the clock: `cargo bench --manifest-path benches/load/Cargo.toml`. Whole paths are counted by
-//! `tests/instructions.sh` and timed by `benches/end-to-end`.
+//! Measures the time of single steps: `cargo bench --manifest-path benches/load/Cargo.toml`. `tests/instructions.sh` counts the
+//! instructions of whole runs, and `benches/end-to-end` measures their time.
 
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -1,4 +1,4 @@
-//! Loads that a client connects to. Each prints its URL first.
+//! Loads for clients: servers that print their URL first.
 
 use crate::{
     Args,
@@ -21,7 +21,7 @@ fn close(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(&frame)
 }
 
-/// `sink`: counts the messages of one client. Pings are answered, as clients ask with them whether all has arrived.
+/// `sink`: counts the messages of one client. Replies to pings, with which clients confirm delivery.
 pub fn sink(_: &Args) -> io::Result<()> {
     let mut stream = listen()?.accept()?.0;
     ws::accept(&mut stream)?;
@@ -35,7 +35,7 @@ pub fn sink(_: &Args) -> io::Result<()> {
             ws::PING => ws::frame(&mut answers, ws::PONG, None, payload),
             ws::PONG => {}
             _ => {
-                // A fragment that is not the last belongs to a message that is still to come.
+                // Only the last fragment completes a message.
                 messages += u64::from(first & 0x80 != 0);
                 bytes += payload.len() as u64;
             }
@@ -47,7 +47,7 @@ pub fn sink(_: &Args) -> io::Result<()> {
     close(&mut stream)
 }
 
-/// `flood --n 5000000 --size 59`: sends one client so many messages.
+/// `flood --n 5000000 --size 59`: sends this many messages to one client.
 pub fn flood(args: &Args) -> io::Result<()> {
     let mut stream = listen()?.accept()?.0;
     ws::accept(&mut stream)?;
@@ -60,7 +60,7 @@ pub fn flood(args: &Args) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink()).map(|_| ())
 }
 
-/// `reply`: answers each client's messages, one client after another, until it is ended.
+/// `reply`: sends each message back, to one client after another, until it is killed.
 pub fn reply() -> io::Result<()> {
     let listener = listen()?;
     loop {

@@ -1,4 +1,4 @@
-//! The least that the work takes: what wsplice is measured against. Nothing is checked, limited or told.
+//! The floor: programs that do the same work as wsplice with the fewest system calls, and without checks, limits or logs.
 
 use crate::{
     Args, Poller,
@@ -26,7 +26,7 @@ struct Member {
 }
 
 impl Member {
-    /// Writes what the socket takes; the rest waits until there is room.
+    /// Writes as much as the socket accepts, and queues the rest until it is writable.
     fn send(&mut self, id: u64, bytes: &[u8], poller: &Poller) -> io::Result<()> {
         let waited = !self.backlog.is_empty();
         let mut sent = 0;
@@ -41,7 +41,7 @@ impl Member {
     }
 }
 
-/// `floor-room PORT`, `floor-echo PORT`: all messages that one read brings leave with one write to each member.
+/// `floor-room --port PORT`, `floor-echo --port PORT`: sends all messages of one read with one write to each member.
 pub fn room(args: &Args, echoes: bool) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", args.number("port", 0) as u16))?;
     let poller = Poller::new()?;
@@ -98,7 +98,7 @@ pub fn room(args: &Args, echoes: bool) -> io::Result<()> {
     }
 }
 
-/// `floor-proxy PORT --to ADDRESS [--splice]`: one connection, both ways.
+/// `floor-proxy --port PORT --to ADDRESS [--splice]`: copies one connection in both directions.
 pub fn proxy(args: &Args) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", args.number("port", 0) as u16))?;
     let near = listener.accept()?.0;
@@ -120,7 +120,7 @@ fn copied(mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
 
 fn spliced(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
     let (out, into) = rustix::pipe::pipe()?;
-    // As much as an unprivileged process may have; the 64 KiB of a new pipe halve what one call moves.
+    // The maximum for an unprivileged process. With the default of 64 KiB one call moves half as much.
     let _ = fcntl_setpipe_size(&into, 1 << 20);
     loop {
         let mut held = splice(from, None, &into, None, 1 << 20, SpliceFlags::MOVE)?;
@@ -133,7 +133,8 @@ fn spliced(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// `floor-client URL [--binary]`: lines to messages and back; or chunks to messages.
+/// `floor-client --url URL [--binary]`: sends lines or, with `--binary`, chunks of standard input as messages, and writes received
+/// messages as lines.
 pub fn client(args: &Args) -> io::Result<()> {
     let mut stream = ws::connect(args.text("url"))?;
     let mut output = io::stdout().lock();

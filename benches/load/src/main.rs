@@ -1,5 +1,5 @@
-//! Loads WebSocket servers and clients, and does their work with the least that it takes (`floor-…`). `end-to-end` runs it.
-//! `load MODE --name value --flag`; each load prints one line of JSON.
+//! Generates load for WebSocket servers and clients, and does the same work as they do with the fewest system calls (`floor-…`).
+//! `benches/end-to-end` runs it as `load MODE --name value --flag`; each load prints one line of JSON.
 
 mod client;
 mod floor;
@@ -42,7 +42,7 @@ impl Args {
         self.value(name).is_some()
     }
 
-    /// What follows `--name`.
+    /// The value of `--name`.
     fn value(&self, name: &str) -> Option<&str> {
         let at = self.0.iter().position(|arg| arg.strip_prefix("--") == Some(name))?;
         Some(self.0.get(at + 1).map_or("", String::as_str))
@@ -57,7 +57,7 @@ impl Args {
     }
 }
 
-/// Waits for many sockets at once.
+/// Waits for events of many sockets (epoll).
 pub struct Poller(std::os::fd::OwnedFd);
 
 impl Poller {
@@ -65,18 +65,18 @@ impl Poller {
         Ok(Self(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
-    /// Tells from now on when there is something to read.
+    /// Adds a socket; [`wait`](Self::wait) reports when it is readable.
     pub fn add(&self, socket: impl AsFd, id: u64) -> io::Result<()> {
         Ok(epoll::add(&self.0, socket, epoll::EventData::new_u64(id), epoll::EventFlags::IN)?)
     }
 
-    /// Tells from now on also when there is room to write, or no longer.
+    /// Sets whether [`wait`](Self::wait) also reports when the socket is writable.
     pub fn modify(&self, socket: impl AsFd, id: u64, writes: bool) -> io::Result<()> {
         let flags = if writes { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
         Ok(epoll::modify(&self.0, socket, epoll::EventData::new_u64(id), flags)?)
     }
 
-    /// Who is ready, and whether to write.
+    /// Waits for events. Returns the ID of each ready socket, and whether it is writable.
     pub fn wait(&self, limit: Option<Duration>) -> io::Result<Vec<(u64, bool)>> {
         let mut events = Vec::with_capacity(1024);
         let limit =

@@ -11,13 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// After so long without a message what has not come is lost.
+/// After this time without a message, missing messages count as lost.
 const SILENCE: Duration = Duration::from_secs(3);
 
 struct Room {
-    /// Messages that were sent, and how many members have each of those that are under way.
+    /// The number of messages sent.
     sent: u64,
+    /// The number of the first message that some member has not received.
     first_under_way: u64,
+    /// For each message from that one on, the number of members that have received it.
     received: VecDeque<usize>,
 }
 
@@ -26,13 +28,13 @@ struct Client {
     frames: Frames,
     room: usize,
     received: u64,
-    /// What the socket has not taken yet.
+    /// Data that the socket has not accepted yet.
     out: Vec<u8>,
 }
 
-/// `room --url ws://HOST/{room} --rooms 1 --clients 100 --senders 1 --size 100 --secs 3`, and `--window 64`, messages of a
-/// room that are under way at most, or `--rate 50`, messages a second of each sender. `--messages N` ends it earlier.
-/// `--stuck N`: so many more members that never read.
+/// `room --url ws://HOST/{room} --rooms 1 --clients 100 --senders 1 --size 100 --secs 3`, and `--window 64`, the maximum number of
+/// messages of a room that some member has not received, or `--rate 50`, the number of messages that each sender sends per second.
+/// `--messages N` ends it earlier. `--stuck N` adds N members that never read to each room.
 pub fn room(args: &Args) -> io::Result<()> {
     let rooms = args.number("rooms", 1) as usize;
     let members = args.number("clients", 100) as usize;
@@ -75,7 +77,7 @@ pub fn room(args: &Args) -> io::Result<()> {
             };
             while sends && room.sent < allowed.min(most) {
                 let now = start.elapsed().as_nanos() as u64;
-                // With a rate, from when the message was due.
+                // With a rate, latency is measured from the time when the message was due.
                 let stamp = if rate > 0 { (room.sent + 1) * 1_000_000_000 / (rate * senders as u64) } else { now };
                 payload[..16].copy_from_slice(format!("{stamp:016x}").as_bytes());
                 let sender = &mut clients[number * members + room.sent as usize % senders];
@@ -122,7 +124,7 @@ pub fn room(args: &Args) -> io::Result<()> {
                     room.received.pop_front();
                     room.first_under_way += 1;
                 }
-                // Some are enough, and reading stamps is work.
+                // A sample of the messages is enough; parsing each timestamp would cost time.
                 if client.received % 8 == id % 8
                     && let Some(stamp) = payload.get(..16).and_then(|stamp| std::str::from_utf8(stamp).ok())
                 {
@@ -139,7 +141,7 @@ fn percentiles(nanos: &mut [u64]) -> [f64; 2] {
     [50, 99].map(|percent| nanos.get(nanos.len() * percent / 100).map_or(0.0, |nanos| *nanos as f64 / 1e3))
 }
 
-/// `idle --url ws://HOST/{room} --n 10000`: opens them, ten a room, and holds them until standard input ends.
+/// `idle --url ws://HOST/{room} --n 10000`: opens N connections, ten per room, and keeps them open until standard input ends.
 pub fn idle(args: &Args) -> io::Result<()> {
     let count = args.number("n", 10_000);
     let open = |i| ws::connect(&args.text("url").replace("{room}", &format!("room{}", i / 10)));
@@ -149,7 +151,8 @@ pub fn idle(args: &Args) -> io::Result<()> {
     Ok(())
 }
 
-/// `echo --url URL --size 16 --count 100000 --window 1024`.
+/// `echo --url URL --size 16 --count 100000 --window 1024`: sends messages and counts those that come back. `--window` is the
+/// maximum number of messages without a reply.
 pub fn echo(args: &Args) -> io::Result<()> {
     let (size, count) = (args.number("size", 16) as usize, args.number("count", 100_000));
     let window = args.number("window", 1);
@@ -158,7 +161,7 @@ pub fn echo(args: &Args) -> io::Result<()> {
     ws::frame(&mut message, ws::BINARY, ws::MASK, &vec![b'x'; size]);
     let start = Instant::now();
     let mut writer = stream.try_clone()?;
-    // Without a limit: who reads must never wait for who writes.
+    // Unbounded: the reader must never wait for the writer.
     let permits = std::sync::mpsc::channel::<u64>();
     let sending = std::thread::spawn(move || {
         let (mut sent, mut allowed) = (0, window.min(count));
@@ -189,7 +192,7 @@ pub fn echo(args: &Args) -> io::Result<()> {
         }
         let before = received;
         frames.take(&mut buffer[..read], |first, payload| {
-            // Data or its continuation; a message may come in fragments.
+            // A data frame or a continuation: a message may arrive in fragments.
             if first & 0x0f <= 2 {
                 length += payload.len();
                 if first & 0x80 != 0 {
@@ -216,7 +219,7 @@ pub fn echo(args: &Args) -> io::Result<()> {
     Ok(())
 }
 
-/// `pump --connect ADDRESS --listen PORT --mib 1024`: through a tunnel that leads from the one to the other.
+/// `pump --connect ADDRESS --listen PORT --mib 1024`: sends data through a tunnel from ADDRESS to PORT.
 pub fn pump(args: &Args) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", args.number("listen", 0) as u16))?;
     let mut near = TcpStream::connect(args.text("connect"))?;

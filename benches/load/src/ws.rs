@@ -1,4 +1,4 @@
-//! As much of RFC 6455 as load needs: no checks, no extensions, messages in one frame.
+//! The parts of RFC 6455 that the loads need: no checks, no extensions, each message in one frame.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::{
@@ -12,7 +12,7 @@ pub const CLOSE: u8 = 0x88;
 pub const PING: u8 = 0x89;
 pub const PONG: u8 = 0x8a;
 
-/// Clients must mask; a key of zeros would be cheaper than what real clients do.
+/// The mask of clients. It is not zero, so that unmasking costs as much as with real clients.
 pub const MASK: Option<[u8; 4]> = Some([0x12, 0x34, 0x56, 0x78]);
 
 /// Appends a frame. `first` is its first byte.
@@ -46,7 +46,7 @@ fn apply(key: [u8; 4], payload: &mut [u8]) {
     tail.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
 }
 
-/// Where a frame's payload starts and ends, and its mask; `None` as long as its header is not there.
+/// Start and end of the payload of a frame, and its mask; `None` if the header is incomplete.
 fn bounds(bytes: &[u8]) -> Option<(usize, usize, Option<[u8; 4]>)> {
     let second = *bytes.get(1)?;
     let (length, mut start) = match second & 0x7f {
@@ -62,15 +62,15 @@ fn bounds(bytes: &[u8]) -> Option<(usize, usize, Option<[u8; 4]>)> {
     Some((start, start + length, mask))
 }
 
-/// Takes frames out of what is read.
+/// Splits the data of reads into frames.
 #[derive(Default)]
 pub struct Frames {
-    /// The beginning of a frame that has not come whole.
+    /// The start of an incomplete frame.
     rest: Vec<u8>,
 }
 
 impl Frames {
-    /// Calls `each` with the first byte and the unmasked payload of every whole frame.
+    /// Calls `each` with the first byte and the unmasked payload of each complete frame.
     pub fn take(&mut self, read: &mut [u8], mut each: impl FnMut(u8, &[u8])) {
         if self.rest.is_empty() {
             let left = split(read, &mut each);
@@ -108,7 +108,7 @@ fn head(stream: &mut TcpStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Asks for an upgrade. `url` is `ws://HOST:PORT/PATH`.
+/// Connects to a server and performs the opening handshake. `url` is `ws://HOST:PORT/PATH`.
 pub fn connect(url: &str) -> io::Result<TcpStream> {
     let (authority, path) = url.trim_start_matches("ws://").split_once('/').unwrap_or((url, ""));
     let mut stream = TcpStream::connect(authority)?;
@@ -124,7 +124,7 @@ pub fn connect(url: &str) -> io::Result<TcpStream> {
     }
 }
 
-/// Grants an upgrade; gives the path.
+/// Accepts the opening handshake of a client. Returns the path.
 pub fn accept(stream: &mut TcpStream) -> io::Result<String> {
     stream.set_nodelay(true)?;
     let request = head(stream)?;
