@@ -36,7 +36,7 @@ pub struct Config {
     pub max_time: Option<Duration>,
 }
 
-/// Which directions a session has and when it ends.
+/// The directions of a session, and when it ends.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     /// The directions in which messages are copied.
@@ -118,7 +118,7 @@ pub struct ClientOptions {
     pub ws_c_uri: WebSocketUrl,
 }
 
-/// Listeners.
+/// Options of listeners.
 pub struct ServerOptions {
     /// Serve one connection, then exit.
     pub oneshot: bool,
@@ -140,7 +140,7 @@ pub struct ServerOptions {
     pub access: AccessOptions,
     /// The path at or below which rooms are served.
     pub room_prefix: Option<RequestPath>,
-    /// Whether `GET /healthz` is answered.
+    /// Whether to serve the health check at `/healthz`.
     pub healthz: bool,
 }
 
@@ -155,7 +155,7 @@ pub struct StaticFile {
     pub path: PathBuf,
 }
 
-/// The room server.
+/// Options of the room server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomOptions {
     /// Whether a message is also sent back to its sender.

@@ -162,7 +162,7 @@ pub enum Error {
         doing: String,
         /// The limit.
         limit: Duration,
-        /// The option that sets it; empty when none does.
+        /// The option that sets it; empty if there is none.
         option: &'static str,
     },
     /// SIGINT or SIGTERM ended the run.
@@ -219,7 +219,7 @@ impl Error {
         Self::Child { program: program.to_owned(), reason }
     }
 
-    /// The process's exit status for this error (the table in the manual).
+    /// The exit code of the process for this error; `--help` lists them.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 141,

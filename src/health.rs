@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The server to check if process 1 is not wsplice: a room server at its default port on this machine.
 const DEFAULT_SERVER: HostPort = HostPort { host: String::new(), port: 8080 };
 
-/// Where a server listens.
+/// The address to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
     Tcp(HostPort),

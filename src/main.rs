@@ -1,4 +1,4 @@
-//! Parse, run, exit.
+//! The program: parses the command line, runs it, and exits with its exit code.
 
 use std::{
     io::{ErrorKind, Write},

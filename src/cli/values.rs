@@ -1,4 +1,4 @@
-//! Parsers of option values. clap puts "invalid value … for …: " in front of their errors.
+//! Parsers of option values. Their errors say what is wrong with the value; clap puts "invalid value … for …: " in front of them.
 
 use crate::{
     access::BasicAuth,

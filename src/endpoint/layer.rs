@@ -121,17 +121,17 @@ impl Layer {
 pub enum Overlay {
     /// A layer around each live end.
     Around(Layer),
-    /// A layer around the dialling, which decides when the inner endpoint is dialled: `autoreconnect:`, `reuse:`. It needs messages.
+    /// A layer that decides when the inner endpoint is dialled: `autoreconnect:`, `reuse:`. It needs messages.
     OnDial(Box<dyn Redial>),
 }
 
-/// A layer around the dialling.
+/// A layer that decides when the inner endpoint is dialled.
 pub trait Redial: Send + Sync {
     /// The kind of its ends, given the kind of the inner ends.
     fn kind(&self, inner: EndKind) -> EndKind;
 
     /// Whether an end exists before it is connected. Such a layer logs its connections itself.
-    fn connects_later(&self) -> bool;
+    fn connects_lazily(&self) -> bool;
 
     /// Wraps the inner endpoint.
     fn wrap(self: Box<Self>, inner: MessageEndpoint<Dialled>) -> Box<dyn Dial<MessageEnd>>;

@@ -139,7 +139,7 @@ impl OverlayRow {
 /// The meaning of a bare `HOST:PORT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bare {
-    /// The same as in place of the overlay; at the start of a specifier, a WebSocket URL without its scheme.
+    /// The same as without the overlay: a WebSocket URL without its scheme, or a TCP address after an outer overlay such as `tls:`.
     Inherited,
     /// A TCP address.
     Tcp,

@@ -56,7 +56,7 @@ pub struct About {
     /// Whether a process has only one, as with standard input, so that all sessions must share it.
     pub exists_once: bool,
     /// Whether its ends exist before they are connected. Such an endpoint logs its connections itself.
-    pub connects_later: bool,
+    pub connects_lazily: bool,
     /// The overlays for `--explain`, innermost first.
     pub layers: Vec<LayerNote>,
 }
@@ -176,7 +176,7 @@ impl MessageEndpoint<Dialled> {
     pub fn redial(self, note: impl Into<LayerNote>, redial: Box<dyn Redial>) -> Self {
         let mut about = self.about.clone();
         about.add(note.into(), redial.kind(about.kind));
-        about.connects_later |= redial.connects_later();
+        about.connects_lazily |= redial.connects_lazily();
         about.exists_once &= !matches!(about.kind, EndKind::Shared { .. });
         Self { about, stack: MessageStack::Native(redial.wrap(self), Layers::default()) }
     }
@@ -262,7 +262,7 @@ impl About {
             host: None,
             kind,
             exists_once: matches!(kind, EndKind::Console { .. }),
-            connects_later: false,
+            connects_lazily: false,
             layers: Vec::new(),
         }
     }

@@ -101,7 +101,7 @@ struct Received {
     answer: oneshot::Sender<Response<Body>>,
 }
 
-/// The second phase: a client waits for the answer to its opening handshake.
+/// The second phase of an opening handshake: the client waits for the response.
 pub struct PendingUpgrade {
     received: Received,
     connection: Connection,

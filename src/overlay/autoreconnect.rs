@@ -47,7 +47,7 @@ impl Redial for Autoreconnect {
         inner
     }
 
-    fn connects_later(&self) -> bool {
+    fn connects_lazily(&self) -> bool {
         true
     }
 

@@ -47,7 +47,7 @@ impl Redial for Reuse {
         shared(inner)
     }
 
-    fn connects_later(&self) -> bool {
+    fn connects_lazily(&self) -> bool {
         false
     }
 

@@ -82,7 +82,7 @@ async fn open_far(
 /// Runs a single session.
 async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config, stop: &Shutdown) -> Result<(), Error> {
     // `autoreconnect:` logs its own connections.
-    if !right.connects_later {
+    if !right.connects_lazily {
         let from = if left.exists_once { String::new() } else { format!("{} ", left.title) };
         report::event(format_args!("connected {from}to {}", right.title));
     }

@@ -46,6 +46,6 @@ pub enum Trust {
     System,
     /// Those that a CA in this file (PEM) has signed.
     File(PathBuf),
-    /// Any.
+    /// Any certificate.
     AnyCertificate,
 }
