@@ -6,7 +6,6 @@ mod browser;
 #[path = "../common/mod.rs"]
 mod common;
 mod deflate;
-mod handed_over;
 mod large;
 mod nc;
 mod nginx;
@@ -22,5 +21,6 @@ mod rooms_metrics;
 mod rooms_nginx;
 mod side_by_side;
 mod socat;
+mod socket_activation;
 
 use common::{http, raw, support};

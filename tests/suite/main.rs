@@ -9,7 +9,6 @@ mod deflate;
 mod endings;
 mod generated;
 mod grammar;
-mod handed_over;
 mod handshake;
 mod lines;
 mod modules;
@@ -21,6 +20,7 @@ mod rooms_limits;
 mod rooms_slow;
 mod serving;
 mod slow_messages;
+mod socket_activation;
 mod tls;
 mod visible;
 
