@@ -7,7 +7,7 @@ use crate::{
     flow::ByteStream,
     http::{
         HEALTH_PATH,
-        client::{Driven, describe_unexpected, explain},
+        client_handshake::{Driven, describe_unexpected, explain},
     },
     net::{self, HostPort},
     plan::FirstAddress,

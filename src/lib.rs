@@ -33,7 +33,7 @@ pub mod net;
 
 pub mod flow;
 
-mod memory;
+mod allocator;
 
 pub mod report;
 
@@ -99,7 +99,7 @@ fn execute(cli: Cli) -> Result<(), Error> {
         return writeln!(std::io::stdout(), "{plan}")
             .map_err(|source| Error::io("cannot write standard output", source));
     }
-    memory::prepare();
+    allocator::prepare();
     let runtime = runtime(&plan).map_err(|source| Error::io("cannot start", source))?;
     let result = runtime.block_on(run_plan(plan, &config));
     // A thread may be blocked in a read of standard input; do not wait for it.

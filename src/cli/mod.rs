@@ -1,8 +1,8 @@
 //! The command line. [`Cli`] contains the options as typed; [`Config`] is the configuration made of them.
 
-mod config;
-mod errors;
 mod help;
+mod into_config;
+mod option_errors;
 mod values;
 
 pub use help::{EXIT_CODES, command};
@@ -394,7 +394,7 @@ impl Cli {
             Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
                 Ok(Parsed::Show(error.render().to_string()))
             }
-            Err(error) => Err(errors::explain(&error)),
+            Err(error) => Err(option_errors::explain(&error)),
         }
     }
 

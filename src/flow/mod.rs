@@ -1,13 +1,13 @@
 //! Ends: live byte streams and message streams, and what the session asks of each.
 
-mod control;
-mod layer;
+mod control_observer;
+mod message_layer;
 mod stream;
 #[cfg(test)]
 pub mod testing;
 
-pub use control::{ControlFrame, ControlObserver, ControlObservers, Transfer};
-pub use layer::MessageLayer;
+pub use control_observer::{ControlFrame, ControlObserver, ControlObservers, Transfer};
+pub use message_layer::MessageLayer;
 pub use stream::{ByteIo, ByteStream};
 
 use crate::{

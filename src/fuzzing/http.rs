@@ -3,7 +3,7 @@
 use super::config;
 use crate::{
     access::{AccessOptions, Secrets, token_of_query, without_token},
-    http::{client, has_token, list, route},
+    http::{client_handshake, has_token, list, route},
     net::Peer,
     ws::{Offers, derive_accept_key},
 };
@@ -51,12 +51,12 @@ fn check_answer(mut headers: HeaderMap) {
     let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
     let offered = ["chat", "other"].map(HeaderValue::from_static);
     let (offers, _) = Offers::ours(&config().websocket.deflate);
-    let _ = client::check(&headers, &key, &offered, &offers);
+    let _ = client_handshake::check(&headers, &key, &offered, &offers);
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.unwrap_or_else(|_| unreachable!("it is base64")));
-    match client::check(&headers, &key, &offered, &offers) {
+    match client_handshake::check(&headers, &key, &offered, &offers) {
         Ok((chosen, _)) => assert!(chosen.is_none_or(|chosen| offered.iter().any(|offer| *offer == chosen))),
         Err(reason) => assert!(!reason.is_empty()),
     }

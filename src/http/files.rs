@@ -1,6 +1,6 @@
 //! Static files (`-F`).
 
-use super::server::Body;
+use super::Body;
 use crate::config::StaticFile;
 use futures_util::stream;
 use http_body_util::StreamBody;

@@ -1,19 +1,25 @@
 //! HTTP/1.1, with hyper: the opening handshake of both sides, and plain requests to listeners.
 
-pub mod client;
+pub mod client_handshake;
 mod files;
 pub(crate) mod route;
-mod server;
+mod server_handshake;
 mod write_timeout;
 
 pub use route::{HEALTH_PATH, choose_protocol};
-pub use server::{PendingUpgrade, receive, serve_text};
+pub use server_handshake::{PendingUpgrade, receive, serve_text};
 
 use crate::report;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::{
     HeaderMap,
+    body::Bytes,
     header::{self, HeaderName, HeaderValue},
 };
+use std::io;
+
+/// The body of a response.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Whether a header, a comma-separated list on one or more lines, contains a token. Case is ignored (RFC 9110 section 5.6.1), so
 /// `Connection: keep-alive, Upgrade` contains `upgrade`.

@@ -1,4 +1,4 @@
-//! `HOST:PORT` as written on the command line.
+//! `HOST:PORT` of `tcp:`, `tls:` and listeners. A bare `HOST:PORT` is a WebSocket URL: see `spec` and `url`.
 
 use std::{fmt, net::SocketAddr};
 

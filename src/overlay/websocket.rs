@@ -73,7 +73,8 @@ impl Transform<ByteEnd, MessageEnd> for Connect {
             context.stage = format!("waiting for {} to answer the WebSocket handshake", self.name);
             inner.name = self.name.clone();
             let request = context.request.as_deref();
-            let (upgraded, subprotocol) = http::client::upgrade(inner, &self.url, &self.config, request).await?;
+            let (upgraded, subprotocol) =
+                http::client_handshake::upgrade(inner, &self.url, &self.config, request).await?;
             Ok(MessageEnd { subprotocol, ..open(upgraded, ws::Role::Client, &self.config) })
         })
     }

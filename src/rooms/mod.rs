@@ -9,10 +9,10 @@ pub mod bench;
 mod drop_log;
 mod hub;
 mod member;
-mod memory;
 mod metrics;
 mod outbox;
 mod room;
+mod trim;
 
 use crate::{
     address,
@@ -57,7 +57,7 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown) ->
     let handler = RoomHandler { layers, hub: hub.clone(), config: config.clone(), stop: stop.clone() };
     let ended = tokio::select! {
         ended = accept_all(listener, Arc::new(handler), config, stop) => ended,
-        never = memory::give_back(&hub) => match never {},
+        never = trim::give_back(&hub) => match never {},
     };
     drops.warn();
     ended

@@ -1,10 +1,10 @@
 //! Sessions: one, or a listener's many, and how they end.
 
 mod ending;
+mod kernel_splice;
 mod pump;
 mod serve;
 mod shutdown;
-mod spliced;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,7 @@
 use super::{
     Shutdown,
     ending::{SHUTDOWN_TIMEOUT, Timers},
-    spliced,
+    kernel_splice,
 };
 use crate::{
     config::SessionOptions,
@@ -53,7 +53,7 @@ impl Session {
         rules: &SessionOptions,
     ) -> Result<Summary, Error> {
         let (left, right) = match self {
-            Self::Bytes(left, right) => spliced::join(left, right),
+            Self::Bytes(left, right) => kernel_splice::join(left, right),
             Self::Messages(left, right) => (left, right),
         };
         let mut pump = Pump::new(left, right, rules);

@@ -1,6 +1,7 @@
 //! The grammar of addresses: `(overlay:)* type:[argument]`. It is parsed into a tree with the position of each argument, so that
 //! errors can point at it.
 
+mod error;
 mod suggest;
 
 use crate::{
@@ -8,6 +9,7 @@ use crate::{
     error::Error,
     registry,
 };
+use error::SpecError;
 use std::ops::Range;
 
 /// A parsed address specifier.
@@ -52,27 +54,6 @@ pub struct Overlay {
     pub argument: Option<String>,
     /// The specifier after its colon.
     pub inner: Box<Spec>,
-}
-
-/// The error of a specifier that cannot be parsed.
-struct SpecError {
-    message: String,
-    span: Range<usize>,
-    advice: Option<String>,
-}
-
-impl SpecError {
-    /// Makes a usage error: one line that says what is wrong, and a hint with the specifier, a caret line and advice.
-    fn into_error(self, text: &str) -> Error {
-        // Count characters, not bytes, so that the caret is in the right column after non-ASCII text.
-        let before = text[..self.span.start].chars().count();
-        let width = text[self.span.clone()].chars().count().max(1);
-        let advice = self.advice.map(|advice| format!(" {advice}")).unwrap_or_default();
-        Error::usage_hint(
-            format!("invalid address `{text}`: {}", self.message),
-            format!("\n  {text}\n  {}{}{advice}", " ".repeat(before), "^".repeat(width)),
-        )
-    }
 }
 
 /// Maximum number of overlays; it limits the recursion of the parser.

@@ -1,13 +1,13 @@
 //! TLS: rustls configurations of clients and servers, PEM files, and error messages.
 
+mod errors;
 mod files;
 mod insecure;
-mod messages;
 mod options;
 mod roots;
 mod self_signed;
 
-pub use messages::{Peer, handshake_error, tls_error};
+pub use errors::{Peer, handshake_error, tls_error};
 pub use options::{Identity, ServerCertificate, TlsOptions, Trust};
 
 use crate::{error::Error, report};

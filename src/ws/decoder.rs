@@ -2,7 +2,7 @@
 //!
 //! It decodes bytes that its caller has read, and does no I/O.
 
-use super::{Event, Role, error::FrameError, frame::apply_mask};
+use super::{Event, Role, encoder::apply_mask, error::FrameError};
 use crate::message::Close;
 use bytes::{Buf, Bytes, BytesMut};
 use std::io::Cursor;

@@ -10,30 +10,30 @@
 //! [`crate::message`] stands in for its `Message` and `CloseFrame`, since files, processes and sockets have messages too.
 
 mod assembler;
-mod buffer;
 mod control;
 mod decoder;
 mod deflate;
+mod encoder;
 mod error;
 mod event;
-mod frame;
 mod frame_log;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod heartbeat;
 mod key;
 mod options;
+mod read_buffer;
 mod reader;
 mod stream;
 #[cfg(any(test, fuzzing))]
 pub mod testing;
-mod wire;
+mod transport;
 
 pub use control::{CLOSE_READ_TIMEOUT, ControlState, ReadEnd};
 pub use deflate::{Agreed, Inflater, Offers, SharedDeflater, accept as accept_deflate, is_token};
+pub use encoder::{append as append_frame, encode as encode_frame};
 pub use error::{FrameError, ReadError};
 pub use event::Event;
-pub use frame::{append as append_frame, encode as encode_frame};
 pub use frame_log::FrameLog;
 pub use heartbeat::Heartbeat;
 pub use key::{derive_accept_key, generate_key, is_request_key};

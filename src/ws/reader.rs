@@ -5,10 +5,10 @@
 use super::{
     Event, Role,
     assembler::MessageAssembler,
-    buffer::ReadBuffer,
     decoder::{Frame, FrameDecoder, control_event},
     deflate::Inflater,
     error::{FrameError, ReadError},
+    read_buffer::ReadBuffer,
 };
 use std::{
     pin::Pin,
@@ -127,7 +127,7 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::ws::{
-        frame::{self, apply_mask},
+        encoder::{self, apply_mask},
         testing::{self, Pieces},
     };
     use bytes::{BufMut, BytesMut};
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn an_idle_connection_has_no_buffer() {
         let mut bytes = BytesMut::new();
-        frame::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
+        encoder::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
         let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };
         let mut reader = Reader::new(Role::Server, &limits(), Vec::new(), None);
         let mut cx = Context::from_waker(Waker::noop());
@@ -263,7 +263,7 @@ mod tests {
     fn the_start_of_a_frame_after_a_burst_holds_little_more_than_its_size() {
         let mut bytes = BytesMut::new();
         for _ in 0..20 {
-            frame::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
+            encoder::append(&mut bytes, OpCode::Data(Data::Binary), true, true, &[7; 50_000]);
         }
         bytes.truncate(bytes.len() - 49_000);
         let mut io = Pieces { pieces: vec![bytes.to_vec()], next: 0, is_waiting: true };

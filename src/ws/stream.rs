@@ -3,9 +3,9 @@
 use super::{
     CLOSE_READ_TIMEOUT, ControlState, Event, FrameLog, Heartbeat, ReadEnd, Role, Upgraded, WebSocketOptions,
     deflate::{Deflater, Inflater},
-    frame,
+    encoder,
     reader::Reader,
-    wire::Wire,
+    transport::Wire,
 };
 use crate::{
     error::Error,
@@ -134,7 +134,7 @@ impl WebSocket {
         if let Some(log) = &self.wire.log {
             log.sent(&header, payload);
         }
-        frame::encode(self.wire.output(), header, masked, payload);
+        encoder::encode(self.wire.output(), header, masked, payload);
     }
 
     /// Counts a ping or pong that was received: a header of two bytes, the masking key of a client, and the payload.

@@ -2,9 +2,9 @@
 
 use super::{
     Agreed, Event, Inflater, Offer, Offers, ReadError, Reader, Role, accept_deflate, append_frame,
-    buffer::{MAX_READ, MIN_READ},
     deflate::Deflater,
     encode_frame,
+    read_buffer::{MAX_READ, MIN_READ},
 };
 use crate::{
     message::{Close, Kind, Message},

@@ -8,8 +8,30 @@ use std::{
 
 /// Every module of the library, the lowest first.
 const ORDER: &[&str] = &[
-    "message", "error", "access", "net", "flow", "memory", "report", "framing", "tls", "ws", "config", "endpoint",
-    "http", "overlay", "address", "registry", "spec", "plan", "session", "rooms", "cli", "health", "bench", "fuzzing",
+    "message",
+    "error",
+    "access",
+    "net",
+    "flow",
+    "allocator",
+    "report",
+    "framing",
+    "tls",
+    "ws",
+    "config",
+    "endpoint",
+    "http",
+    "overlay",
+    "address",
+    "registry",
+    "spec",
+    "plan",
+    "session",
+    "rooms",
+    "cli",
+    "health",
+    "bench",
+    "fuzzing",
 ];
 
 fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {

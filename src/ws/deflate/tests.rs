@@ -3,7 +3,7 @@ use crate::{
     message::{Kind, Message},
     ws::{
         DeflateOptions, Event, ReadError, Reader, Role,
-        frame::encode,
+        encoder::encode,
         testing::{Sent, agreed, encode_all, events, limits, options},
     },
 };

@@ -1,7 +1,7 @@
 //! Returns memory to the system after connections have ended and after long messages.
 
 use super::hub::Hub;
-use crate::memory::{take_cached_blocks, trim};
+use crate::allocator::{take_cached_blocks, trim};
 use std::{
     collections::HashMap,
     convert::Infallible,

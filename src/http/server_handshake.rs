@@ -1,7 +1,7 @@
 //! The HTTP server of WebSocket listeners: responds to requests until one is a valid opening handshake.
 
 use super::{
-    files,
+    Body, files,
     route::{HEALTH_PATH, Route, route},
     show_headers,
     write_timeout::{self, WriteTimeout},
@@ -27,15 +27,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     convert::Infallible,
     future::Future,
-    io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{io::AsyncWriteExt, sync::oneshot, time::sleep};
-
-/// The body of a response.
-pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The body of the response to a health check.
 const HEALTHY: &str = "ok";
