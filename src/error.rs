@@ -258,6 +258,8 @@ impl Error {
             }
             Self::Argument { example, .. } => Some(format!("for example `{example}`")),
             Self::Resolve { .. } => Some("check the spelling, or give an IP address".into()),
+            // The message names it already.
+            Self::TimedOut { option: "--max-time", .. } => None,
             Self::TimedOut { option, .. } if !option.is_empty() => Some(format!("{option} SECONDS sets this limit")),
             _ => None,
         }
@@ -272,6 +274,7 @@ impl Error {
             | Self::ClosedByPeer { with: peer, .. }
             | Self::Handshake { with: peer, .. }
             | Self::BadRequest { from: peer, .. }
+            | Self::TooLong { with: peer, .. }
             | Self::NoUpgrade { from: peer } => Some(peer),
             _ => None,
         }

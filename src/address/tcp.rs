@@ -66,7 +66,7 @@ impl Dial<ByteEnd> for Connect {
             context.stage = format!("connecting to {}", self.at);
             let socket = net::connect(&self.at).await?;
             if let Ok(address) = socket.peer_addr() {
-                report::handshake('*', format_args!("connected to {} ({address})", self.at.host));
+                report::handshake('*', &self.at.host, format_args!("connected to {} ({address})", self.at.host));
             }
             Ok(ByteEnd::socket(socket, self.at.to_string()))
         })

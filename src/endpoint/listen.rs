@@ -55,7 +55,7 @@ pub async fn listen<E>(origin: &dyn Bind<E>, title: &str, config: &Config) -> Re
     match config.rooms {
         // Log it without `-v`: the log of a service shows when it is ready.
         Some(_) => report::notice(listening),
-        None => report::event(listening),
+        None => report::listening(listening),
     }
     Ok(listener)
 }

@@ -111,8 +111,8 @@ pub struct OverlayRow {
     pub build: fn(&Inner<'_>, &Arc<Config>) -> Result<Overlay, Error>,
     /// The argument before the colon, as in `name=ARG:`, for help; `None`: none.
     pub argument: Option<&'static str>,
-    /// The meaning of a bare `HOST:PORT` after it.
-    pub bare: Bare,
+    /// The meaning of a bare `HOST:PORT` after it; `None`: as without the overlay.
+    pub bare: Option<Bare>,
     /// The protocol that it adds to a listener, for `--healthcheck`.
     pub adds: Option<Adds>,
 }
@@ -120,13 +120,13 @@ pub struct OverlayRow {
 impl OverlayRow {
     /// An overlay without an argument.
     pub const fn new(build: fn(&Inner<'_>, &Arc<Config>) -> Result<Overlay, Error>) -> Self {
-        Self { build, argument: None, bare: Bare::Inherited, adds: None }
+        Self { build, argument: None, bare: None, adds: None }
     }
 
     /// The same overlay, with a bare `HOST:PORT` after it as a TCP address.
     #[must_use]
     pub const fn over_tcp(self) -> Self {
-        Self { bare: Bare::Tcp, ..self }
+        Self { bare: Some(Bare::Tcp), ..self }
     }
 
     /// The same overlay, which adds TLS or HTTP to a listener.
@@ -139,8 +139,8 @@ impl OverlayRow {
 /// The meaning of a bare `HOST:PORT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bare {
-    /// The same as without the overlay: a WebSocket URL without its scheme, or a TCP address after an outer overlay such as `tls:`.
-    Inherited,
+    /// A WebSocket URL without its scheme.
+    WebSocket,
     /// A TCP address.
     Tcp,
 }

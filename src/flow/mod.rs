@@ -237,7 +237,7 @@ pub trait MessageStream: Send {
     /// Calls `observer` for each control frame from now on. Streams without control frames ignore it.
     fn observe_control(&mut self, observer: ControlObserver);
 
-    /// The last call: ends the connection below in good order (TLS `close_notify`, FIN).
+    /// The last call: ends the connection below (TLS `close_notify`, FIN).
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 

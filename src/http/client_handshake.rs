@@ -45,8 +45,8 @@ pub async fn upgrade(
     let ByteEnd { io, kind, name } = end;
     let handshake = Handshake::new(url, config, request)?;
     let request = handshake.request(url, config);
-    report::handshake('>', format_args!("GET {} HTTP/1.1", request.uri()));
-    show_headers('>', request.headers());
+    report::handshake('>', &name, format_args!("GET {} HTTP/1.1", request.uri()));
+    show_headers('>', &name, request.headers());
 
     let failed = |reason: String, hint: Option<String>| Error::Handshake { with: name.to_string(), reason, hint };
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
@@ -56,8 +56,8 @@ pub async fn upgrade(
         .map_err(|error| explain(&name, &error))?;
     let mut connection = Driven::new(connection.without_shutdown());
     let response = connection.drive(sender.send_request(request)).await.map_err(|error| explain(&name, &error))?;
-    report::handshake('<', format_args!("{:?} {}", response.version(), response.status()));
-    show_headers('<', response.headers());
+    report::handshake('<', &name, format_args!("{:?} {}", response.version(), response.status()));
+    show_headers('<', &name, response.headers());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (reason, hint) = connection.drive(describe_unexpected(StatusCode::SWITCHING_PROTOCOLS, response)).await;
         return Err(failed(reason, hint));

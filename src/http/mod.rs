@@ -43,7 +43,7 @@ fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Logs headers in the format of curl (`-v`).
-fn show_headers(mark: char, headers: &HeaderMap) {
+fn show_headers(mark: char, end: &str, headers: &HeaderMap) {
     for (name, value) in headers {
         let is_secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name);
         let value = match is_secret {
@@ -51,7 +51,7 @@ fn show_headers(mark: char, headers: &HeaderMap) {
             // Headers such as Referer, Origin or Location may contain a URL with a token.
             false => crate::access::without_token(&String::from_utf8_lossy(value.as_bytes())),
         };
-        report::handshake(mark, format_args!("{}: {value}", title_case(name.as_str())));
+        report::handshake(mark, end, format_args!("{}: {value}", title_case(name.as_str())));
     }
 }
 

@@ -176,8 +176,8 @@ impl Service {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let options = &self.config.server;
         let target = without_token(&request.uri().to_string());
-        report::handshake('<', format_args!("{} {target} {:?}", request.method(), request.version()));
-        show_headers('<', request.headers());
+        report::handshake('<', &self.peer.name, format_args!("{} {target} {:?}", request.method(), request.version()));
+        show_headers('<', &self.peer.name, request.headers());
         let (head, _) = request.into_parts();
         let mut response = match route(&head, &self.peer, options) {
             Route::Refuse(status, text) => text_response(status, &text),
@@ -197,8 +197,8 @@ impl Service {
         for (name, value) in &options.headers {
             response.headers_mut().append(name, value.clone());
         }
-        report::handshake('>', format_args!("HTTP/1.1 {}", response.status()));
-        show_headers('>', response.headers());
+        report::handshake('>', &self.peer.name, format_args!("HTTP/1.1 {}", response.status()));
+        show_headers('>', &self.peer.name, response.headers());
         response
     }
 

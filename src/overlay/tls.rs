@@ -100,7 +100,7 @@ impl Transform<ByteEnd, ByteEnd> for Connect {
             let (kind, name) = (inner.kind, inner.name);
             match TlsConnector::from(self.config.clone()).connect(self.name.clone(), inner.io).await {
                 Ok(stream) => {
-                    report::handshake('*', format_args!("TLS {}", tls::describe(stream.get_ref().1)));
+                    report::handshake('*', &name, format_args!("TLS {}", tls::describe(stream.get_ref().1)));
                     Ok(ByteEnd::new(MapTlsErrors { stream, name: name.clone(), peer: tls::Peer::Server }, kind, name))
                 }
                 Err(error) => Err(tls::handshake_error(&name, tls::Peer::Server, &error)),

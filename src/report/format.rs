@@ -54,6 +54,9 @@ pub fn text(metadata: &Metadata<'_>, own: &Fields, around: &Fields) -> String {
     match own.get("mark").filter(|mark| *mark != "*") {
         Some(mark) => {
             let (in_front, behind) = if metadata.target() == LOG { (end, None) } else { (None, end) };
+            // The handshake of a single session looks as curl shows it.
+            let is_frame = *metadata.level() == tracing::Level::TRACE;
+            let behind = behind.filter(|_| is_frame || around.get("peer").is_some());
             line.extend([mark, " "]);
             line.extend(in_front.into_iter().flat_map(|end| [end, " "]));
             line.push_str(message);

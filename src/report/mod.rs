@@ -95,7 +95,7 @@ pub fn member(peer: &str) -> Span {
     info_span!("connection", peer, room = Empty)
 }
 
-/// Renames the client of the current connection, for which a trusted proxy speaks.
+/// Renames the client of the current connection: a trusted proxy has named the real one.
 pub fn rename_peer(peer: &str) {
     Span::current().record("peer", peer);
 }
@@ -103,6 +103,11 @@ pub fn rename_peer(peer: &str) {
 /// Names the room of the current connection.
 pub fn set_room(room: &str) {
     Span::current().record("room", room);
+}
+
+/// Reports that a listener is open. It belongs to no client, also where the first client's session opens it.
+pub fn listening(text: impl Display) {
+    info!(parent: None, "{text}");
 }
 
 /// Reports that a connection opened or closed, or the like.
@@ -130,8 +135,9 @@ pub fn session_error(peer: &str, error: &Error) {
 }
 
 /// Reports a line of a handshake: `>` for what is sent, `<` for what is received, `*` for remarks.
-pub fn handshake(mark: char, text: impl Display) {
-    debug!(%mark, "{text}");
+/// `end` is the other side of that handshake.
+pub fn handshake(mark: char, end: &str, text: impl Display) {
+    debug!(%mark, end, "{text}");
 }
 
 /// Whether frames are shown.

@@ -100,7 +100,10 @@ impl Subscriber for Lines {
         event.record(&mut own);
         let nothing = Fields::default();
         let spans = self.spans();
-        let around = current().and_then(|id| spans.open.get(&id)).map_or(&nothing, |span| &span.fields);
+        let around = current()
+            .filter(|_| !event.is_root())
+            .and_then(|id| spans.open.get(&id))
+            .map_or(&nothing, |span| &span.fields);
         let line = match self.format {
             LogFormat::Text => text(event.metadata(), &own, around),
             LogFormat::Json => json(event.metadata(), &own, around),

@@ -1,5 +1,5 @@
-//! Writes lines to standard error, from a thread of its own: whoever reads it may stop reading, and neither sessions nor
-//! signals may wait for that.
+//! Writes lines to standard error from a thread of its own, so that neither sessions nor signals wait for a reader that has
+//! stopped reading.
 //!
 //! `tracing-appender` has such a writer, but at the end of the run it prints to standard output when its queue is full, and
 //! that is where the results go; and it brings nine crates for this file.

@@ -40,8 +40,8 @@ const BATCH: usize = 64;
 const STEPS: usize = 2 * BATCH;
 /// The same limit in bytes; then the member's own backlog is written first.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Bytes that may be read ahead while messages cannot be published, so that the end of a member is noticed although its room is
-/// held up, unless more than this lies before it.
+/// Bytes that may be read ahead while messages cannot be published. A close frame within them is noticed although a slow
+/// member holds up the room.
 const AHEAD: usize = 64 * 1024;
 
 /// One connection in one room.

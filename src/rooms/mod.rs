@@ -1,9 +1,9 @@
-//! The room server (`--broadcast`): a room is a request target, and what a member says goes to all members of its room.
+//! The room server (`--broadcast`): a room is a request target, and a message of a member goes to all members of its room.
 //!
-//! How a message walks: a member's task reads it and appends its frame to the pending batch of its room. Whoever finds
-//! nobody flushing takes the batch and writes it to every member with one write each, straight to the socket where it
-//! takes it, else into the member's bounded backlog, which the member's own task writes later. So there is one order for
-//! all members, a single message goes out at once, and under load many messages share a system call.
+//! The path of a message: the task of a member reads it and appends its frame to the pending batch of its room. If no task
+//! flushes that room, this one does: it writes the batch to every member with one write call, straight to the socket. What
+//! a socket does not take goes to the member's bounded outbox, which the member's own task writes later. So there is one
+//! order for all members, a single message is sent at once, and under load many messages share a system call.
 
 pub mod bench;
 mod drop_log;
@@ -63,8 +63,8 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown) ->
     ended
 }
 
-/// Every member needs a descriptor, and shells and service managers give 1024 by default for the sake of programs that use
-/// `select`. The hard limit is what the system really allows.
+/// Every member needs a descriptor. Shells and service managers set a soft limit of 1024 for programs that use `select`; the
+/// hard limit is the one that the system enforces.
 fn allow_all_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     // Without it the limit stays as it is, and accepting tells when it is reached.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Maximum wait for the pong that confirms delivery.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
-/// Maximum wait for a connection to end in good order, and for close frames after a failure.
+/// Maximum wait for a connection to shut down, and for close frames after a failure.
 pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The timers of a session. None runs while both directions are copied.

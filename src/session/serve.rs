@@ -30,7 +30,7 @@ pub trait Handle<E>: Send + Sync + 'static {
         report::connection(&peer.name)
     }
 
-    /// Serves one connection to its end. It may rename `peer`, for whom a trusted proxy speaks.
+    /// Serves one connection to its end. It renames `peer` if a trusted proxy names the real client.
     fn handle(&self, end: E, peer: &mut Peer) -> impl Future<Output = Result<(), Error>> + Send;
 }
 

@@ -7,7 +7,7 @@ use tokio::{
     sync::watch,
 };
 
-/// The wish that everything ends, and the signal that expressed it.
+/// A request to shut down, and the signal that made it.
 #[derive(Clone)]
 pub struct Shutdown {
     signal: watch::Receiver<Option<i32>>,

@@ -72,11 +72,11 @@ impl Spec {
     }
 
     fn parse_with(find: Find, text: &str) -> Result<Self, Error> {
-        Self::parse_at(find, text, 0, "ws").map_err(|error| error.into_error(text))
+        Self::parse_at(find, text, 0, Bare::WebSocket).map_err(|error| error.into_error(text))
     }
 
-    /// Parses the text from `at` on. A bare `HOST:PORT` there is an address of type `bare`.
-    fn parse_at(find: Find, text: &str, at: usize, bare: &str) -> Result<Self, SpecError> {
+    /// Parses the text from `at` on. A bare `HOST:PORT` there has the meaning `bare`.
+    fn parse_at(find: Find, text: &str, at: usize, bare: Bare) -> Result<Self, SpecError> {
         let rest = &text[at..];
         // Each overlay is a recursive call, and the stack is limited.
         if text[..at].matches(':').count() > MAX_OVERLAYS {
@@ -115,7 +115,7 @@ impl Spec {
                         advice: Some(format!("for example `{}`", entry.example)),
                     });
                 }
-                let bare = if row.bare == Bare::Tcp { "tcp" } else { bare };
+                let bare = row.bare.unwrap_or(bare);
                 let inner = Box::new(Self::parse_at(find, text, after_colon, bare)?);
                 return Ok(Self::Overlay(Overlay { entry, row, argument: argument.map(str::to_owned), inner }));
             }
@@ -142,7 +142,7 @@ impl Spec {
     }
 
     /// Parses the text from `at` on as a URL without a scheme or as `HOST:PORT`; `None` if it is neither.
-    fn bare(find: Find, text: &str, at: usize, bare: &str) -> Option<Result<Self, SpecError>> {
+    fn bare(find: Find, text: &str, at: usize, bare: Bare) -> Option<Result<Self, SpecError>> {
         let rest = &text[at..];
         let (name, arg) = rest.split_once(':')?;
         let v6 = rest.starts_with('[').then(|| rest.split_once("]:")).flatten();
@@ -154,12 +154,15 @@ impl Spec {
         if !is_bare || (v6.is_none() && !arg.contains(['/', '?']) && suggest::nearest(name).is_some()) {
             return None;
         }
-        let entry = find(bare)?;
+        let (name, slashes) = match bare {
+            Bare::WebSocket => ("ws", "//"),
+            Bare::Tcp => ("tcp", ""),
+        };
+        let entry = find(name)?;
         let build = match entry.build {
             Build::Dial(build) => BuildAddress::Dial(build),
             _ => return None,
         };
-        let slashes = if bare == "ws" { "//" } else { "" };
         let place = (text.to_owned(), at..text.len());
         Some(Ok(Self::Address(Address { entry, build, arg: format!("{slashes}{rest}"), place })))
     }
@@ -189,7 +192,7 @@ impl Spec {
         }
     }
 
-    fn without_colon(rest: &str, at: usize, bare: &str) -> SpecError {
+    fn without_colon(rest: &str, at: usize, bare: Bare) -> SpecError {
         let span = at..at + rest.len();
         if rest.is_empty() {
             return SpecError { message: "an address is missing".into(), span, advice: None };
@@ -200,7 +203,7 @@ impl Spec {
         }
         let advice = match suggest::nearest(rest) {
             Some(near) => format!("did you mean `{near}:`?"),
-            None if bare == "tcp" => format!("did you mean `{rest}:443`?"),
+            None if bare == Bare::Tcp => format!("did you mean `{rest}:443`?"),
             None if rest.contains(['.', '/']) => format!("did you mean `ws://{rest}`?"),
             None if rest.bytes().all(|b| b.is_ascii_digit()) => {
                 format!("did you mean `-s {rest}`?")

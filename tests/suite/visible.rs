@@ -286,7 +286,7 @@ fn each_line_of_a_server_names_its_client_in_text() {
         let has = |start: &str, end: &str| rest.iter().any(|line| line.starts_with(start) && line.ends_with(end));
         for (start, end) in [
             (format!("< GET {path} HTTP/1.1"), format!(" [{name}]")),
-            (format!("> GET {path} HTTP/1.1"), format!(" [{name}]")),
+            (format!("> GET {path} HTTP/1.1 [{name} ws://"), "/]".into()),
             (format!("< text 5 B \"to {path}\""), format!(" [{name}]")),
             (format!("< text 7 B \"from {path}\" [{name} ws://"), "/]".into()),
             (format!("* {name}: connected to 127.0.0.1"), ")".into()),
