@@ -35,6 +35,8 @@ pub mod flow;
 
 mod allocator;
 
+mod visible;
+
 pub mod report;
 
 pub mod framing;

@@ -245,7 +245,7 @@ pub async fn describe_unexpected(expected: StatusCode, response: Response<Incomi
     .await;
     start.truncate(BODY_SHOWN);
     let text = String::from_utf8_lossy(&start).split_whitespace().collect::<Vec<_>>().join(" ");
-    let body = if text.is_empty() { String::new() } else { format!(": {}", without_controls(&text)) };
+    let body = if text.is_empty() { String::new() } else { format!(": {text}") };
     let hint = match (status.as_u16(), location) {
         (300..=399, Some(location)) => Some(format!("redirected to {location}: use that address with ws:// or wss://")),
         (401, _) => Some("log in with --basic-auth USER:PASSWORD or -H 'Authorization: …'".into()),
@@ -259,11 +259,6 @@ pub async fn describe_unexpected(expected: StatusCode, response: Response<Incomi
         _ => None,
     };
     (format!("expected {}, got {status}{body}", expected.as_u16()), hint)
-}
-
-/// Removes control characters, which could move the cursor of the terminal.
-fn without_controls(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
 /// Converts an error of hyper.

@@ -1,6 +1,10 @@
 //! What lines look like: with curl's marks, or as JSON.
 
 use super::LOG;
+use crate::{
+    access::without_token,
+    visible::{visible, visible_json},
+};
 use serde_json::{Map, Value};
 use std::{
     fmt::{self, Write},
@@ -78,8 +82,10 @@ pub fn text(metadata: &Metadata<'_>, own: &Fields, around: &Fields) -> String {
     let mut line = visible(&line);
     match own.get("hint") {
         // A specifier with carets below it.
-        Some(hint) if hint.starts_with('\n') => line.push_str(hint),
-        Some(hint) => _ = write!(line, "\n  hint: {hint}"),
+        Some(hint) if hint.starts_with('\n') => {
+            line.extend(hint.split('\n').skip(1).flat_map(|part| ["\n".into(), visible(part)]));
+        }
+        Some(hint) => _ = write!(line, "\n  hint: {}", visible(hint)),
         None => {}
     }
     line.push('\n');
@@ -100,19 +106,7 @@ pub fn json(metadata: &Metadata<'_>, own: &Fields, around: &Fields) -> String {
             ("mark", _) => continue,
             field => field,
         };
-        object.insert(name.into(), value.into());
+        object.insert(name.into(), without_token(value).into());
     }
-    format!("{}\n", Value::from(object))
-}
-
-/// Escapes control characters. Lines hold what peers send, which must not steer the terminal that shows them.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter.is_control() {
-            true => shown.extend(letter.escape_debug()),
-            false => shown.push(letter),
-        }
-    }
-    shown
+    format!("{}\n", visible_json(&Value::from(object).to_string()))
 }

@@ -21,6 +21,7 @@ mod rooms_slow;
 mod serving;
 mod slow_messages;
 mod socket_activation;
+mod strangers;
 mod tls;
 mod visible;
 

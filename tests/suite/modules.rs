@@ -14,6 +14,7 @@ const ORDER: &[&str] = &[
     "net",
     "flow",
     "allocator",
+    "visible",
     "report",
     "framing",
     "tls",

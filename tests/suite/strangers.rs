@@ -1,0 +1,119 @@
+//! What strangers send to a server, and what a server sends to us: text that reaches the log, logins, and request heads.
+
+use crate::support::{Folder, Serving, connect, run};
+use rcgen::{CertificateParams, KeyPair, SanType};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+/// An opening handshake for this target. `headers` are all headers but those of WebSockets, each ended by CR LF.
+fn handshake(target: &str, headers: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\n{headers}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+/// Sends this request and reads the head of the answer. The connection stays open.
+fn ask(port: u16, request: &str) -> (String, TcpStream) {
+    let mut stream = connect(port);
+    stream.write_all(request.as_bytes()).expect("write");
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+        head.push(byte[0]);
+    }
+    (String::from_utf8_lossy(&head).into_owned(), stream)
+}
+
+/// The status of the answer.
+#[track_caller]
+fn status(port: u16, request: &str) -> u16 {
+    let (head, _) = ask(port, request);
+    let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    status.unwrap_or_else(|| panic!("no status in {head:?}"))
+}
+
+fn rooms(args: &[&str]) -> Serving {
+    Serving::start(["--broadcast", "ws-l:127.0.0.1:0"].iter().chain(args))
+}
+
+// Text in logs.
+
+#[test]
+fn an_access_token_stands_in_no_log() {
+    let mut server = rooms(&["-v", "--max-per-room", "1"]);
+    let request = handshake("/a?access_token=secret&b=1", "Host: x\r\n");
+    let (head, member) = ask(server.port, &request);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(status(server.port, &request), 503);
+    let line = server.running.error_line("cannot join room");
+    assert!(line.contains("cannot join room /a?access_token=(hidden)&b=1"), "{line}");
+    drop(member);
+    server.running.error_line("leave");
+    server.running.signal("TERM");
+    let log = server.running.finish().stderr;
+    assert!(log.contains("join") && log.contains("leave"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn an_access_token_stands_in_no_line_of_json() {
+    let mut server = rooms(&["-v", "--log-format", "json", "--max-per-room", "1"]);
+    let request = handshake("/?access_token=secret", "Host: x\r\n");
+    let (_, _member) = ask(server.port, &request);
+    assert_eq!(status(server.port, &request), 503);
+    server.running.error_line("cannot join room");
+    server.running.signal("TERM");
+    let log = server.running.finish().stderr;
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn a_name_in_a_certificate_does_not_steer_the_terminal() {
+    let folder = Folder::new("certificate-escape");
+    let mut params = CertificateParams::new([]).expect("parameters");
+    params.subject_alt_names.push(SanType::DnsName("\u{1b}[31mred.example".try_into().expect("ASCII")));
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let [cert, private] = ["cert.pem", "key.pem"].map(|name| folder.path(name));
+    let pem = |label: &str, der: &[u8]| {
+        let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, der);
+        let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    };
+    fs::write(&cert, pem("CERTIFICATE", certificate.der())).expect("write");
+    fs::write(&private, pem("PRIVATE KEY", key.serialized_der())).expect("write");
+    let server = Serving::start(["wss-l:127.0.0.1:0", "mirror:", "--cert", &cert, "--key", &private]);
+    let finished = run([format!("wss://localhost:{}/", server.port), "--cacert".into(), cert], "");
+    finished.fails_with(4, "red.example");
+    assert!(!finished.stderr.contains('\u{1b}'), "{:?}", finished.stderr);
+}
+
+#[test]
+fn a_close_reason_does_not_steer_the_terminal() {
+    // RIGHT-TO-LEFT OVERRIDE, and CONTROL SEQUENCE INTRODUCER in one byte of Latin-1.
+    let reason = "exe.\u{202e}gpj\u{9b}2J\u{1b}[31m";
+    let server =
+        Serving::start(["ws-l:127.0.0.1:0", "literal:x", "--close-status-code", "4000", "--close-reason", reason]);
+    for args in [&["-v"][..], &["-v", "--log-format", "json"]] {
+        let finished = run([args, &[&*format!("log:{}", server.url())]].concat(), "");
+        assert_eq!(finished.code, 8, "{finished:?}");
+        assert!(finished.stderr.contains("gpj"), "{finished:?}");
+        let steers = |letter: &char| ['\u{202e}', '\u{9b}', '\u{1b}'].contains(letter);
+        assert_eq!(finished.stderr.chars().find(steers), None, "{finished:?}");
+    }
+}
+
+#[test]
+fn a_request_target_does_not_steer_the_terminal() {
+    let mut server = rooms(&["--max-per-room", "1"]);
+    let request = handshake("/exe.\u{202e}gpj", "Host: x\r\n");
+    let (head, _member) = ask(server.port, &request);
+    if head.starts_with("HTTP/1.1 101 ") {
+        assert_eq!(status(server.port, &request), 503);
+        let line = server.running.error_line("cannot join room");
+        assert!(!line.contains('\u{202e}'), "{line:?}");
+    }
+}
