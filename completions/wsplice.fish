@@ -16,8 +16,8 @@ complete -c wsplice -l server-protocol -d 'Select this subprotocol if the client
 complete -c wsplice -l server-header -d 'Add an HTTP header to every response; may be repeated' -r
 complete -c wsplice -l restrict-uri -d 'Accept WebSockets at this path only; opening handshakes for other paths get 404' -r
 complete -c wsplice -l allow-origin -d 'Accept browsers with this Origin header only; others get 403; may be repeated' -r
-complete -c wsplice -l require-basic-auth -d 'Require Basic authentication; FILE lists USER:PASSWORD pairs, one per line; otherwise 401' -r -F
-complete -c wsplice -l require-token -d 'Require a token, as `Authorization: Bearer TOKEN` or ?access_token=TOKEN; FILE lists tokens, one per line; otherwise 401' -r -F
+complete -c wsplice -l require-basic-auth -d 'Require Basic authentication, also for static files; FILE lists USER:PASSWORD pairs, one per line; otherwise 401' -r -F
+complete -c wsplice -l require-token -d 'Require a token, as `Authorization: Bearer TOKEN` or ?access_token=TOKEN, also for static files; FILE lists tokens, one per line; otherwise 401' -r -F
 complete -c wsplice -l trust-proxy -d 'Trust the X-Forwarded-For header of proxies in this network; may be repeated' -r
 complete -c wsplice -s F -l static-file -d 'Serve a file in response to plain GET requests, such as /index.html:text/html:./page.html; may be repeated' -r
 complete -c wsplice -l slow -d 'What to do with a member whose backlog is full' -r -f -a "disconnect\t'Close it with code 1013'

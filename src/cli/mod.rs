@@ -189,11 +189,11 @@ pub struct ServingArgs {
     /// Accept browsers only if the Origin header has the host and port of the Host header; others get 403
     #[arg(long)]
     pub same_origin: bool,
-    /// Require Basic authentication; FILE lists USER:PASSWORD pairs, one per line; otherwise 401
+    /// Require Basic authentication, also for static files; FILE lists USER:PASSWORD pairs, one per line; otherwise 401
     #[arg(long, value_name = "FILE")]
     pub require_basic_auth: Option<PathBuf>,
-    /// Require a token, as `Authorization: Bearer TOKEN` or ?access_token=TOKEN; FILE lists tokens, one per line;
-    /// otherwise 401
+    /// Require a token, as `Authorization: Bearer TOKEN` or ?access_token=TOKEN, also for static files; FILE lists
+    /// tokens, one per line; otherwise 401
     #[arg(long, value_name = "FILE")]
     pub require_token: Option<PathBuf>,
     /// Trust the X-Forwarded-For header of proxies in this network; may be repeated

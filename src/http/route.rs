@@ -32,7 +32,7 @@ pub enum Route<'a> {
     File(&'a StaticFile),
     /// It is a health check.
     HealthCheck,
-    /// It is an opening handshake of a client that is not accepted.
+    /// It is an opening handshake, or a request for a static file, of a client that is not accepted.
     Deny(AccessDenied),
     /// It is anything else; respond with this status and text.
     Refuse(StatusCode, String),
@@ -46,7 +46,10 @@ pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route
         if matches!(head.method, Method::GET | Method::HEAD)
             && let Some(file) = options.files.iter().find(|file| file.uri.matches(path))
         {
-            return Route::File(file);
+            return match options.access.check(headers, head.uri.query()) {
+                Ok(()) => Route::File(file),
+                Err(denied) => Route::Deny(denied),
+            };
         }
         if options.healthz && path == HEALTH_PATH {
             return Route::HealthCheck;

@@ -117,3 +117,34 @@ fn a_request_target_does_not_steer_the_terminal() {
         assert!(!line.contains('\u{202e}'), "{line:?}");
     }
 }
+
+// Logins.
+
+#[test]
+fn static_files_need_the_login_that_websockets_need() {
+    let folder = Folder::new("static-login");
+    let paths = ["page.html", "users", "tokens"].map(|name| folder.path(name));
+    let [page, users, tokens] = &paths;
+    fs::write(page, "secret page").expect("write");
+    fs::write(users, "me:word\n").expect("write");
+    fs::write(tokens, "t0ken\n").expect("write");
+    let file = format!("/page:text/html:{page}");
+    let serve = |args: &[&str]| Serving::start([&["ws-l:127.0.0.1:0", "mirror:", "-F", &file], args].concat());
+    let get = |target: &str, headers: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+
+    let basic = serve(&["--require-basic-auth", users]);
+    let (head, _) = ask(basic.port, &get("/page", ""));
+    assert!(head.starts_with("HTTP/1.1 401 ") && head.contains("Www-Authenticate: Basic"), "{head}");
+    assert_eq!(status(basic.port, &get("/page", "Authorization: Basic bWU6d29yZA==\r\n")), 200);
+    assert_eq!(status(basic.port, &get("/page", "Authorization: Basic bWU6d3Jvbmc=\r\n")), 401);
+
+    let token = serve(&["--require-token", tokens]);
+    assert_eq!(status(token.port, &get("/page", "")), 401);
+    assert_eq!(status(token.port, &get("/page?access_token=t0ken", "")), 200);
+    assert_eq!(status(token.port, &get("/page", "Authorization: Bearer t0ken\r\n")), 200);
+
+    let origin = serve(&["--allow-origin", "https://good.example"]);
+    assert_eq!(status(origin.port, &get("/page", "Origin: https://bad.example\r\n")), 403);
+    assert_eq!(status(origin.port, &get("/page", "Origin: https://good.example\r\n")), 200);
+    assert_eq!(status(origin.port, &get("/page", "")), 200, "a page that is typed in has no origin");
+}
