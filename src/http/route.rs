@@ -42,6 +42,11 @@ pub enum Route<'a> {
 pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route<'a> {
     let headers = &head.headers;
     let path = head.uri.path();
+    // RFC 9112 section 3.2. Two of them could mean one host to a proxy and another one here.
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+        return Route::Refuse(StatusCode::BAD_REQUEST, "A request has exactly one Host header.".into());
+    }
     if !has_token(headers, header::UPGRADE, "websocket") {
         if matches!(head.method, Method::GET | Method::HEAD)
             && let Some(file) = options.files.iter().find(|file| file.uri.matches(path))
@@ -158,7 +163,7 @@ mod tests {
     }
 
     fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {
-        let mut request = Request::get(uri);
+        let mut request = Request::get(uri).header("host", "example.com");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

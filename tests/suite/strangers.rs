@@ -31,7 +31,7 @@ fn ask(port: u16, request: &str) -> (String, TcpStream) {
 #[track_caller]
 fn status(port: u16, request: &str) -> u16 {
     let (head, _) = ask(port, request);
-    let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     status.unwrap_or_else(|| panic!("no status in {head:?}"))
 }
 
@@ -147,4 +147,18 @@ fn static_files_need_the_login_that_websockets_need() {
     assert_eq!(status(origin.port, &get("/page", "Origin: https://bad.example\r\n")), 403);
     assert_eq!(status(origin.port, &get("/page", "Origin: https://good.example\r\n")), 200);
     assert_eq!(status(origin.port, &get("/page", "")), 200, "a page that is typed in has no origin");
+}
+
+// Request heads.
+
+#[test]
+fn a_request_needs_exactly_one_host_header() {
+    let server = Serving::start(["ws-l:127.0.0.1:0", "mirror:"]);
+    for headers in ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nHost: a\r\n"] {
+        assert_eq!(status(server.port, &handshake("/", headers)), 400, "{headers:?}");
+        assert_eq!(status(server.port, &format!("GET / HTTP/1.1\r\n{headers}\r\n")), 400, "{headers:?}");
+    }
+    assert_eq!(status(server.port, &handshake("/", "Host: a\r\n")), 101);
+    // HTTP/1.0 has none.
+    assert_eq!(status(server.port, "GET / HTTP/1.0\r\n\r\n"), 426);
 }
