@@ -14,6 +14,8 @@ complete -c wsplice -l ws-c-uri -d 'URL that the ws-c: overlay requests' -r
 complete -c wsplice -l conncap -d 'Serve at most N connections at once; others wait in the kernel\'s listen backlog' -r
 complete -c wsplice -l server-protocol -d 'Select this subprotocol if the client offers it. Default: the one that a WebSocket server on the other side selected, or, if the other side is not a WebSocket, the client\'s first' -r
 complete -c wsplice -l server-header -d 'Add an HTTP header to every response; may be repeated' -r
+complete -c wsplice -l max-url-length -d 'Maximum length of a request\'s path and query; longer ones get 414' -r
+complete -c wsplice -l max-header-length -d 'Maximum length of a request\'s head, at least 8k; longer ones get 431' -r
 complete -c wsplice -l restrict-uri -d 'Accept WebSockets at this path only; opening handshakes for other paths get 404' -r
 complete -c wsplice -l allow-origin -d 'Accept browsers with this Origin header only; others get 403; may be repeated' -r
 complete -c wsplice -l require-basic-auth -d 'Require Basic authentication, also for static files; FILE lists USER:PASSWORD pairs, one per line; otherwise 401' -r -F

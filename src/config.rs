@@ -132,6 +132,10 @@ pub struct ServerOptions {
     pub protocol: Option<HeaderValue>,
     /// Headers to add to every response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The longest request target that is accepted, in bytes; a longer one gets 414.
+    pub max_url_length: usize,
+    /// The longest head of a request that is read, in bytes, at least 8 KiB; a longer one gets 431.
+    pub max_header_length: usize,
     /// The only path where WebSockets are accepted.
     pub restrict_uri: Option<RequestPath>,
     /// Files to serve to plain requests.

@@ -79,6 +79,8 @@ impl Config {
                 unlink: serving.unlink,
                 protocol: serving.server_protocol,
                 headers: serving.server_headers,
+                max_url_length: serving.max_url_length,
+                max_header_length: serving.max_header_length,
                 restrict_uri: serving.restrict_uri,
                 files: serving.static_files,
                 access: AccessOptions {

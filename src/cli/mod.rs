@@ -180,6 +180,12 @@ pub struct ServingArgs {
     /// Add an HTTP header to every response; may be repeated
     #[arg(long = "server-header", value_name = "NAME: VALUE", value_parser = header)]
     pub server_headers: Vec<(HeaderName, HeaderValue)>,
+    /// Maximum length of a request's path and query; longer ones get 414
+    #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "8k")]
+    pub max_url_length: usize,
+    /// Maximum length of a request's head, at least 8k; longer ones get 431
+    #[arg(long, value_name = "BYTES", value_parser = values::header_length, default_value = "64k")]
+    pub max_header_length: usize,
     /// Accept WebSockets at this path only; opening handshakes for other paths get 404
     #[arg(long, value_name = "PATH", value_parser = RequestPath::parse)]
     pub restrict_uri: Option<RequestPath>,

@@ -77,6 +77,11 @@ pub fn any_size(text: &str) -> Result<usize, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "is too large".into())
 }
 
+/// The length of a request's head. hyper reads no less at once.
+pub fn header_length(text: &str) -> Result<usize, String> {
+    any_size(text).and_then(|bytes| if bytes >= 8 << 10 { Ok(bytes) } else { Err("must be at least 8k".into()) })
+}
+
 /// A header, `Name: value`.
 pub fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;

@@ -42,6 +42,10 @@ pub enum Route<'a> {
 pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route<'a> {
     let headers = &head.headers;
     let path = head.uri.path();
+    if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > options.max_url_length) {
+        let text = format!("The request target is longer than {} bytes.", options.max_url_length);
+        return Route::Refuse(StatusCode::URI_TOO_LONG, text);
+    }
     // RFC 9112 section 3.2. Two of them could mean one host to a proxy and another one here.
     let hosts = headers.get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
@@ -150,6 +154,8 @@ mod tests {
             unlink: false,
             protocol: None,
             headers: Vec::new(),
+            max_url_length: 8 << 10,
+            max_header_length: 64 << 10,
             restrict_uri: RequestPath::parse("/ws").ok(),
             access: AccessOptions::default(),
             room_prefix: None,

@@ -39,8 +39,6 @@ const HEALTHY: &str = "ok";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Maximum time for a client of [`serve_text`] to send its request, and maximum time without progress in reading the response.
 const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum length of the head of a request, in bytes; a longer one gets 431 (or 414).
-const MAX_HEAD: usize = 64 * 1024;
 
 /// The first phase of an opening handshake: serves HTTP on a connection until a client requests a WebSocket.
 ///
@@ -54,7 +52,7 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.connect_timeout)
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(config.server.max_header_length)
         // Clients such as `nc -N` close their direction after the request and still read the response.
         .half_close(true)
         .title_case_headers(true)
@@ -148,8 +146,8 @@ impl PendingUpgrade {
 fn explain(name: &str, error: &hyper::Error, config: &Config) -> Error {
     let from = name.to_owned();
     if error.is_parse_too_large() {
-        let reason = format!("the request head is longer than {} KiB", MAX_HEAD / 1024);
-        return Error::BadRequest { from, reason, hint: None };
+        let reason = format!("the request head is longer than {} bytes", config.server.max_header_length);
+        return Error::BadRequest { from, reason, hint: Some("--max-header-length BYTES sets this limit") };
     }
     if error.is_parse() {
         let hint = "clients that speak TLS need a TLS listener: wss-l: or tls-a:";

@@ -162,3 +162,28 @@ fn a_request_needs_exactly_one_host_header() {
     // HTTP/1.0 has none.
     assert_eq!(status(server.port, "GET / HTTP/1.0\r\n\r\n"), 426);
 }
+
+#[test]
+fn a_long_request_target_is_414() {
+    let server = rooms(&[]);
+    let target = |length: usize| format!("/{}", "a".repeat(length - 1));
+    assert_eq!(status(server.port, &handshake(&target(8 << 10), "Host: x\r\n")), 101);
+    assert_eq!(status(server.port, &handshake(&target((8 << 10) + 1), "Host: x\r\n")), 414);
+    assert_eq!(status(server.port, &format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", target(60_000))), 414);
+    let server = rooms(&["--max-url-length", "100"]);
+    assert_eq!(status(server.port, &handshake(&target(100), "Host: x\r\n")), 101);
+    assert_eq!(status(server.port, &handshake(&target(101), "Host: x\r\n")), 414);
+}
+
+#[test]
+fn a_long_request_head_is_431() {
+    let request = |length: usize| handshake("/", &format!("Host: x\r\nX-Long: {}\r\n", "a".repeat(length)));
+    let mut server = rooms(&["--max-header-length", "16k"]);
+    assert_eq!(status(server.port, &request(15_000)), 101);
+    assert_eq!(status(server.port, &request(20_000)), 431);
+    server.running.error_line("the request head is longer than 16384 bytes");
+    server.running.error_line("--max-header-length");
+    let server = rooms(&[]);
+    assert_eq!(status(server.port, &request(60_000)), 101);
+    run(["--max-header-length", "1k", "ws-l:0", "mirror:"], "").fails_with(2, "at least 8k");
+}
