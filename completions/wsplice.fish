@@ -29,7 +29,7 @@ block\t'Pause its room until the backlog has shrunk'"
 complete -c wsplice -l backlog -d 'Maximum number of bytes that are queued for one member' -r
 complete -c wsplice -l max-rooms -d 'Maximum number of rooms; handshakes for more get 503' -r
 complete -c wsplice -l max-per-room -d 'Maximum number of members per room; further ones get 503' -r
-complete -c wsplice -l max-per-address -d 'Maximum number of members per client address; further ones get 503' -r
+complete -c wsplice -l max-per-address -d 'Maximum number of members per client address (IPv6: per /64 network); further ones get 503' -r
 complete -c wsplice -l room-prefix -d 'Serve rooms only at this path and below it; other paths get 404' -r
 complete -c wsplice -l metrics -d 'Serve Prometheus metrics at http://ADDR/metrics' -r
 complete -c wsplice -l healthcheck -d 'Check the health of the room server at URL, or without URL of process 1, as in a container; exit 0 if it is healthy' -r

@@ -232,7 +232,7 @@ pub struct RoomArgs {
     /// Maximum number of members per room; further ones get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_per_room: Option<u32>,
-    /// Maximum number of members per client address; further ones get 503
+    /// Maximum number of members per client address (IPv6: per /64 network); further ones get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_per_address: Option<u32>,
     /// Serve rooms only at this path and below it; other paths get 404

@@ -7,7 +7,7 @@ mod url;
 
 pub use happy_eyeballs::connect;
 pub use host_port::HostPort;
-pub use peer::Peer;
+pub use peer::{Peer, counted_address};
 pub use url::WebSocketUrl;
 
 use std::{io, net::SocketAddr};

@@ -1,6 +1,6 @@
 //! The peer of a connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The peer of a connection that a listener accepted.
 #[derive(Clone, Debug)]
@@ -18,8 +18,32 @@ impl Peer {
     }
 }
 
+/// What counts as one address for limits: an IPv4 address, or the /64 network of an IPv6 address, since a host has all
+/// addresses of its network to choose from.
+pub fn counted_address(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        IpAddr::V4(_) => address,
+    }
+}
+
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
         Self { name: address.to_string(), ip: Some(address.ip().to_canonical()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address() {
+        for (address, counted) in
+            [("192.0.2.1", "192.0.2.1"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"), ("::1", "::"), ("::", "::")]
+        {
+            let [address, counted] = [address, counted].map(|text| text.parse::<IpAddr>().expect("an address"));
+            assert_eq!(counted_address(address), counted);
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     flow::ByteEnd,
     http,
-    net::Peer,
+    net::{Peer, counted_address},
     plan::RoomServer,
     report,
     session::{Handle, Shutdown, accept_all},
@@ -95,7 +95,8 @@ impl Handle<ByteEnd> for RoomHandler {
             let pending = http::receive(end, &context.peer, &self.config).await?;
             let request = pending.request().clone();
             peer.name.clone_from(&request.peer);
-            match self.hub.join(request.target.as_str(), &request.peer, request.client) {
+            let client = request.client.map(counted_address);
+            match self.hub.join(request.target.as_str(), &request.peer, client) {
                 Ok(membership) => {
                     report::set_room(request.target.as_str());
                     let protocol = http::choose_protocol(&request, None, &self.config.server);

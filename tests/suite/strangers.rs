@@ -187,3 +187,21 @@ fn a_long_request_head_is_431() {
     assert_eq!(status(server.port, &request(60_000)), 101);
     run(["--max-header-length", "1k", "ws-l:0", "mirror:"], "").fails_with(2, "at least 8k");
 }
+
+// Addresses.
+
+#[test]
+fn the_ipv6_addresses_of_one_network_count_as_one() {
+    let server = rooms(&["--max-per-address", "1", "--trust-proxy", "127.0.0.0/8"]);
+    let from = |client: &str| ask(server.port, &handshake("/", &format!("Host: x\r\nX-Forwarded-For: {client}\r\n")));
+    let (head, _first) = from("2001:db8::1");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let (head, _) = from("2001:db8::ffff:2");
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    let (head, _second) = from("2001:db8:0:1::1");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let (head, _third) = from("192.0.2.1");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let (head, _fourth) = from("192.0.2.2");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+}
