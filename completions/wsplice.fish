@@ -2,7 +2,7 @@ complete -c wsplice -s s -l server-mode -d 'Listen for WebSocket connections on 
 complete -c wsplice -l replies -d 'End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier' -r
 complete -c wsplice -l linger -d 'After the end of standard input, close when nothing has arrived for this long' -r
 complete -c wsplice -l close-timeout -d 'Maximum silence in one direction of a WebSocket session after the other direction has ended' -r
-complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT or SIGTERM; a second signal ends them at once' -r
+complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT, SIGTERM or SIGHUP, and for child processes after their session; a second signal ends them at once' -r
 complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; may be repeated' -r

@@ -123,14 +123,16 @@ async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
             Plan::Rooms(server) => rooms::serve(server, config, &stop).await,
         }
     };
-    match config.max_time {
+    let result = match config.max_time {
         None => running.await,
         Some(limit) => tokio::time::timeout(limit, running).await.unwrap_or(Err(Error::TimedOut {
             doing: String::new(),
             limit,
             option: "--max-time",
         })),
-    }
+    };
+    address::end_children(config.session.grace).await;
+    result
 }
 
 /// Reports the error of a finished run, if there is one, and returns the exit code.

@@ -12,6 +12,7 @@ mod unix;
 mod unsupported;
 mod websocket;
 
+pub use process::{end_all as end_children, kill_all as kill_children};
 pub use stdio::stdio;
 pub use tcp::listen as tcp_listener;
 pub use websocket::listener as websocket_listener;

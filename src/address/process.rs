@@ -1,22 +1,29 @@
 //! `exec:`, `cmd:` and `sh-c:`: child processes.
 
 use crate::{
+    config::Config,
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::{Error, io_message},
     flow::{BoxFuture, ByteEnd, EndKind},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
+    collections::HashSet,
+    convert::Infallible,
     ffi::OsString,
     future::Future,
     io,
-    pin::{Pin, pin},
-    process::Stdio,
+    pin::Pin,
+    process::{ExitStatus, Stdio},
+    sync::LazyLock,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     process::{Child, ChildStdin, ChildStdout, Command},
+    sync::{oneshot, watch},
+    time::timeout,
 };
 
 pub(super) static EXEC: Entry = Entry {
@@ -26,10 +33,11 @@ pub(super) static EXEC: Entry = Entry {
     details: "Connects to the standard input and output of the program; its standard error is that of wsplice. \
               --exec-args gives its arguments. If the other end carries messages, each line of output is a text \
               message. The program runs once per session. When the session ends, a program that still runs gets \
-              SIGHUP, with the processes that it has started. A status other than 0 is exit code 10.",
+              SIGHUP, with the processes that it has started, SIGTERM after half of --grace, and SIGKILL after \
+              --grace. If wsplice itself is killed, the program is too. A status other than 0 is exit code 10.",
     example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",
-    flags: &["exec-args"],
-    build: Build::Dial(|arg, config| Ok(endpoint("exec", arg, arg.into(), config.exec_args.clone()))),
+    flags: &["exec-args", "grace"],
+    build: Build::Dial(|arg, config| Ok(endpoint("exec", arg, arg.into(), config.exec_args.clone(), config))),
 };
 
 pub(super) static SHELL: Entry = Entry {
@@ -39,11 +47,11 @@ pub(super) static SHELL: Entry = Entry {
     details: "As exec:, with sh -c COMMAND.",
     example: "ws-l:127.0.0.1:8080 sh-c:sort",
     flags: &[],
-    build: Build::Dial(|arg, _| Ok(endpoint("sh-c", arg, "sh".into(), vec!["-c".into(), arg.into()]))),
+    build: Build::Dial(|arg, config| Ok(endpoint("sh-c", arg, "sh".into(), vec!["-c".into(), arg.into()], config))),
 };
 
-fn endpoint(name: &str, arg: &str, program: OsString, args: Vec<OsString>) -> Endpoint<Dialled> {
-    let dial = Spawn { shown: arg.to_owned(), program, args };
+fn endpoint(name: &str, arg: &str, program: OsString, args: Vec<OsString>, config: &Config) -> Endpoint<Dialled> {
+    let dial = Spawn { shown: arg.to_owned(), program, args, grace: config.session.grace };
     ByteEndpoint::dial(format_args!("{name}:{arg}"), dial).into()
 }
 
@@ -51,23 +59,33 @@ struct Spawn {
     shown: String,
     program: OsString,
     args: Vec<OsString>,
+    grace: Duration,
 }
 
 impl Dial<ByteEnd> for Spawn {
     fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let failed = |reason: &str| Error::Child { program: self.shown.clone(), reason: reason.to_owned() };
-            let mut child = Command::new(&self.program)
-                .args(&self.args)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .process_group(0)
-                .spawn()
-                .map_err(|error| failed(&format!("cannot start: {}", io_message(&error))))?;
-            let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            let mut command = Command::new(&self.program);
+            command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+            die_with_parent(&mut command);
+            let mut child =
+                command.spawn().map_err(|error| failed(&format!("cannot start: {}", io_message(&error))))?;
+            let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+            let (Some(stdin), Some(stdout), Some(group)) = (child.stdin.take(), child.stdout.take(), group) else {
                 return Err(failed("has no pipes"));
             };
-            let process = Process { child, stdin: Some(stdin), stdout, shown: self.shown.clone() };
+            GROUPS.send_modify(|groups| _ = groups.insert(group));
+            let (ended, status) = oneshot::channel();
+            let (session, session_ended) = oneshot::channel();
+            tokio::spawn(supervise(child, group, self.grace, ended, session_ended));
+            let process = Process {
+                stdin: Some(stdin),
+                stdout,
+                status: Some(status),
+                shown: self.shown.clone(),
+                _session: session,
+            };
             Ok(ByteEnd::new(process, self.kind(), self.shown.as_str()))
         })
     }
@@ -77,12 +95,96 @@ impl Dial<ByteEnd> for Spawn {
     }
 }
 
-/// A running child process. Its output ends when the pipe is closed and the exit status is known.
+/// Has the system kill the child when we die without a chance to do it.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "only the child itself can ask for its parent-death signal, between fork and exec")]
+fn die_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let prepare = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // We died before the child could ask.
+        if rustix::process::getppid() != Some(parent) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe functions may be called. `prepare` makes system calls and neither
+    // allocates nor locks.
+    unsafe { command.pre_exec(prepare) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_: &mut Command) {}
+
+/// The process groups of all children that run, each named by its child.
+static GROUPS: LazyLock<watch::Sender<HashSet<Pid>>> = LazyLock::new(watch::Sender::default);
+
+/// Waits for a child, so that it is reaped as soon as it has ended, and ends it when its session is over.
+async fn supervise(
+    mut child: Child,
+    group: Pid,
+    grace: Duration,
+    ended: oneshot::Sender<io::Result<ExitStatus>>,
+    session: oneshot::Receiver<Infallible>,
+) {
+    tokio::select! {
+        status = child.wait() => {
+            let _ = ended.send(status);
+        }
+        _ = session => {
+            escalate(grace, |signal| _ = kill_process_group(group, signal), async { _ = child.wait().await }).await;
+        }
+    }
+    GROUPS.send_modify(|groups| _ = groups.remove(&group));
+}
+
+/// Ends processes: asks them, as when a terminal is closed, asks again, and then kills them. The groups get the signals, so
+/// that what a shell has started does not outlive it.
+async fn escalate(grace: Duration, signal: impl Fn(Signal), ended: impl Future<Output = ()>) {
+    let mut ended = Box::pin(ended);
+    for next in [Signal::HUP, Signal::TERM] {
+        signal(next);
+        if timeout(grace / 2, &mut ended).await.is_ok() {
+            return;
+        }
+    }
+    signal(Signal::KILL);
+    // Only the system can keep a process that was killed, for instance in an access to a disk that does not answer.
+    let _ = timeout(KILLED_WAIT, ended).await;
+}
+
+/// Maximum wait for the end of a process that was killed.
+const KILLED_WAIT: Duration = Duration::from_secs(1);
+
+/// Ends all children that still run, at the end of the run.
+pub async fn end_all(grace: Duration) {
+    let mut groups = GROUPS.subscribe();
+    if groups.borrow().is_empty() {
+        return;
+    }
+    escalate(grace, signal_all, async { _ = groups.wait_for(HashSet::is_empty).await }).await;
+}
+
+/// Kills all children, before the process ends at once.
+pub fn kill_all() {
+    signal_all(Signal::KILL);
+}
+
+fn signal_all(signal: Signal) {
+    for group in &*GROUPS.borrow() {
+        let _ = kill_process_group(*group, signal);
+    }
+}
+
+/// A child's input and output. It has ended when its output has ended and its status is known.
 struct Process {
-    child: Child,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
+    /// `None` once it has been told.
+    status: Option<oneshot::Receiver<io::Result<ExitStatus>>>,
     shown: String,
+    /// Dropped with the session, which ends the child.
+    _session: oneshot::Sender<Infallible>,
 }
 
 impl AsyncRead for Process {
@@ -93,7 +195,9 @@ impl AsyncRead for Process {
         if buf.filled().len() > before || buf.capacity() == before {
             return Poll::Ready(Ok(()));
         }
-        let status = ready!(pin!(this.child.wait()).poll(cx))?;
+        let Some(status) = &mut this.status else { return Poll::Ready(Ok(())) };
+        let status = ready!(Pin::new(status).poll(cx)).map_err(io::Error::other)??;
+        this.status = None;
         if status.success() { Poll::Ready(Ok(())) } else { Poll::Ready(Err(Error::child(&this.shown, status).into())) }
     }
 }
@@ -124,17 +228,5 @@ impl AsyncWrite for Process {
         // Dropping the pipe closes it, which ends the child's input.
         self.stdin = None;
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // SIGHUP, as when a terminal is closed: it ends programs that do not ignore it.
-        if let Ok(None) = self.child.try_wait()
-            && let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()))
-        {
-            // Signal the process group, so that processes that a shell started end too.
-            let _ = kill_process_group(pid, Signal::HUP);
-        }
     }
 }

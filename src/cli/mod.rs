@@ -103,7 +103,8 @@ pub struct DirectionArgs {
     /// Maximum silence in one direction of a WebSocket session after the other direction has ended
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub close_timeout: Duration,
-    /// Maximum time for sessions to end after SIGINT or SIGTERM; a second signal ends them at once
+    /// Maximum time for sessions to end after SIGINT, SIGTERM or SIGHUP, and for child processes after their session; a
+    /// second signal ends them at once
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub grace: Duration,
     /// Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124);

@@ -1,7 +1,7 @@
-//! SIGINT and SIGTERM.
+//! SIGINT, SIGTERM and SIGHUP.
 
-use crate::error::Error;
-use std::future::Future;
+use crate::{address, error::Error};
+use std::{fs, future::Future};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -17,13 +17,19 @@ impl Shutdown {
     /// Listens for the signals from now on. The second one ends the process at once.
     pub fn on_signals() -> std::io::Result<Self> {
         let (sender, receiver) = watch::channel(None);
-        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        // The terminal is closed. nohup(1) and the like have it ignored.
+        if !is_ignored(SignalKind::hangup()) {
+            kinds.push(SignalKind::hangup());
+        }
+        for kind in kinds {
             let mut signals = signal(kind)?;
             let sender = sender.clone();
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {
                     let number = kind.as_raw_value();
                     if sender.send_replace(Some(number)).is_some() {
+                        address::kill_children();
                         std::process::exit(128 + number);
                     }
                 }
@@ -61,4 +67,11 @@ impl Shutdown {
             }
         }
     }
+}
+
+/// Whether this process was started with the signal ignored.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_some_and(|ignored| ignored >> (kind.as_raw_value() - 1) & 1 == 1)
 }

@@ -2,6 +2,7 @@
 
 mod bad_arguments;
 mod bad_peers;
+mod children;
 #[allow(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/mod.rs"]
 mod common;
