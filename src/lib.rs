@@ -102,6 +102,9 @@ fn execute(cli: Cli) -> Result<(), Error> {
             .map_err(|source| Error::io("cannot write standard output", source));
     }
     allocator::prepare();
+    if plan.is_serving() {
+        net::raise_descriptor_limit();
+    }
     let runtime = runtime(&plan).map_err(|source| Error::io("cannot start", source))?;
     let result = runtime.block_on(run_plan(plan, &config));
     // A thread may be blocked in a read of standard input; do not wait for it.

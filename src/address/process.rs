@@ -5,8 +5,9 @@ use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::{Error, io_message},
     flow::{BoxFuture, ByteEnd, EndKind},
+    net,
 };
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Signal, kill_process_group};
 use std::{
     collections::HashSet,
     convert::Infallible,
@@ -68,7 +69,7 @@ impl Dial<ByteEnd> for Spawn {
             let failed = |reason: &str| Error::Child { program: self.shown.clone(), reason: reason.to_owned() };
             let mut command = Command::new(&self.program);
             command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-            die_with_parent(&mut command);
+            prepare_child(&mut command);
             let mut child =
                 command.spawn().map_err(|error| failed(&format!("cannot start: {}", io_message(&error))))?;
             let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
@@ -95,16 +96,23 @@ impl Dial<ByteEnd> for Spawn {
     }
 }
 
-/// Has the system kill the child when we die without a chance to do it.
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "only the child itself can ask for its parent-death signal, between fork and exec")]
-fn die_with_parent(command: &mut Command) {
+/// Has the system kill the child when we die without a chance to do it, and restores the limit on descriptors.
+#[expect(unsafe_code, reason = "only the child itself can do this, between fork and exec")]
+fn prepare_child(command: &mut Command) {
+    #[cfg(target_os = "linux")]
     let parent = rustix::process::getpid();
+    let descriptors = net::original_descriptor_limit();
     let prepare = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // We died before the child could ask.
-        if rustix::process::getppid() != Some(parent) {
-            return Err(io::ErrorKind::BrokenPipe.into());
+        #[cfg(target_os = "linux")]
+        {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // We died before the child could ask.
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
+        if let Some(limit) = &descriptors {
+            rustix::process::setrlimit(Resource::Nofile, *limit)?;
         }
         Ok(())
     };
@@ -112,9 +120,6 @@ fn die_with_parent(command: &mut Command) {
     // allocates nor locks.
     unsafe { command.pre_exec(prepare) };
 }
-
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent(_: &mut Command) {}
 
 /// The process groups of all children that run, each named by its child.
 static GROUPS: LazyLock<watch::Sender<HashSet<Pid>>> = LazyLock::new(watch::Sender::default);

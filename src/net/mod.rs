@@ -1,10 +1,12 @@
 //! Host names, ports, WebSocket URLs, and connecting with Happy Eyeballs.
 
+mod descriptors;
 mod happy_eyeballs;
 mod host_port;
 mod peer;
 mod url;
 
+pub use descriptors::{original_descriptor_limit, raise_descriptor_limit};
 pub use happy_eyeballs::connect;
 pub use host_port::HostPort;
 pub use peer::{Peer, counted_address};

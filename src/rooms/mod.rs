@@ -27,7 +27,6 @@ use crate::{
     session::{Handle, Shutdown, accept_all},
 };
 use hub::Hub;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tracing::Span;
 
@@ -40,7 +39,6 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// When the listener or that of the metrics cannot be opened, and [`Error::Signal`].
 pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown) -> Result<(), Error> {
     let RoomServer { about, origin, layers, options } = server;
-    allow_all_descriptors();
     // First, so that everything is there when the listener is announced.
     let metrics = match &options.metrics {
         Some(at) => Some(address::tcp_listener(at).origin.bind().await?),
@@ -61,14 +59,6 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown) ->
     };
     drops.warn();
     ended
-}
-
-/// Every member needs a descriptor. Shells and service managers set a soft limit of 1024 for programs that use `select`; the
-/// hard limit is the one that the system enforces.
-fn allow_all_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    // Without it the limit stays as it is, and accepting tells when it is reached.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Makes members of the clients of a listener.

@@ -205,3 +205,37 @@ fn the_ipv6_addresses_of_one_network_count_as_one() {
     let (head, _fourth) = from("192.0.2.2");
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
 }
+
+// What a listener takes from the system.
+
+/// The soft limit on open descriptors of a process.
+fn descriptor_limits(pid: u32) -> (u64, u64) {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a line");
+    let mut numbers = line.split_whitespace().filter_map(|number| number.parse().ok());
+    (numbers.next().expect("soft"), numbers.next().expect("hard"))
+}
+
+#[test]
+fn every_listener_raises_its_soft_limit_on_descriptors() {
+    let limited = |program: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "ulimit -Sn 256; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice")]).args(program);
+        command
+    };
+    for address in ["ws-l:127.0.0.1:0", "tcp-l:127.0.0.1:0"] {
+        let server = Serving::from_command(limited(&[address, "mirror:", "--stdout-announce-listening-ports"]));
+        let (soft, hard) = descriptor_limits(server.running.pid());
+        assert_eq!(soft, hard, "{address}");
+        assert!(hard > 256, "the test needs a hard limit above 256");
+    }
+    // A program that uses select(2) relies on the limit that it was started with.
+    let server = Serving::from_command(limited(&[
+        "tcp-l:127.0.0.1:0",
+        "sh-c:ulimit -Sn; cat",
+        "--stdout-announce-listening-ports",
+    ]));
+    let mut told = [0; 4];
+    server.connect().read_exact(&mut told).expect("read");
+    assert_eq!(&told, b"256\n");
+}

@@ -1,0 +1,22 @@
+//! The limit on open descriptors.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::sync::OnceLock;
+
+/// The limit that this process was started with, if it was changed.
+static ORIGINAL: OnceLock<Rlimit> = OnceLock::new();
+
+/// Raises the soft limit to the hard limit. Every client needs a descriptor, and shells and service managers give 1024 by
+/// default for the sake of programs that use select(2). The hard limit is what the system really allows.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it the limit stays as it is, and accepting tells when it is reached.
+    if setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok() {
+        let _ = ORIGINAL.set(limit);
+    }
+}
+
+/// The limit for child processes, which may use select(2); `None` if this process has theirs.
+pub fn original_descriptor_limit() -> Option<Rlimit> {
+    ORIGINAL.get().copied()
+}
