@@ -80,7 +80,11 @@ use cli::Cli;
 use config::Config;
 use error::Error;
 use plan::Plan;
-use std::{io::Write, sync::Arc};
+use std::{
+    io::{self, Write},
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
 use tokio::runtime::{Builder, Runtime};
 
 /// Runs wsplice with the options of a command line. Reports its error, if there is one, and returns the exit code.
@@ -105,7 +109,7 @@ fn execute(cli: Cli) -> Result<(), Error> {
     if plan.is_serving() {
         net::raise_descriptor_limit();
     }
-    let runtime = runtime(&plan).map_err(|source| Error::io("cannot start", source))?;
+    let runtime = runtime(&plan)?;
     let result = runtime.block_on(run_plan(plan, &config));
     // A thread may be blocked in a read of standard input; do not wait for it.
     runtime.shutdown_background();
@@ -113,9 +117,28 @@ fn execute(cli: Cli) -> Result<(), Error> {
 }
 
 /// A runtime with one thread for a single session, and one per core for a listener.
-fn runtime(plan: &Plan) -> std::io::Result<Runtime> {
+fn runtime(plan: &Plan) -> Result<Runtime, Error> {
     let mut builder = if plan.is_serving() { Builder::new_multi_thread() } else { Builder::new_current_thread() };
-    builder.enable_all().build()
+    without_panic(|| {
+        let runtime = builder.enable_all().build()?;
+        // Standard input, files and name look-ups need a thread. Here it is still an error if there is none to be had.
+        runtime.spawn_blocking(|| ());
+        Ok(runtime)
+    })
+    .map_err(|source| Error::io("cannot start a thread", source))
+}
+
+/// Turns the panic of tokio, where the system refuses it a thread, into an error.
+fn without_panic<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let started = panic::catch_unwind(AssertUnwindSafe(start));
+    panic::set_hook(hook);
+    started.unwrap_or_else(|reason| {
+        let text = reason.downcast_ref::<String>().map(String::as_str).unwrap_or_default();
+        // "OS can't spawn worker thread: Resource temporarily unavailable (os error 11)"
+        Err(io::Error::other(text.split_once(": ").map_or(text, |(_, reason)| reason)))
+    })
 }
 
 async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {

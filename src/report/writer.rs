@@ -26,7 +26,17 @@ pub fn write(line: String) {
         return;
     }
     let mut writer = lock();
-    let writer = writer.get_or_insert_with(Writer::start);
+    let writer = match &mut *writer {
+        Some(writer) => writer,
+        none => match Writer::start() {
+            Ok(started) => none.insert(started),
+            // The system has no thread for it.
+            Err(_) => {
+                let _ = io::stderr().write_all(line.as_bytes());
+                return;
+            }
+        },
+    };
     if writer.lines.try_send(line).is_err() {
         writer.lost.fetch_add(1, Relaxed);
     }
@@ -54,12 +64,12 @@ fn lock() -> MutexGuard<'static, Option<Writer>> {
 }
 
 impl Writer {
-    fn start() -> Self {
+    fn start() -> io::Result<Self> {
         let (lines, waiting) = sync_channel::<String>(MOST_LINES);
         let (is_done, done) = sync_channel(0);
         let lost = Arc::new(AtomicU64::new(0));
         let count = lost.clone();
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             let _is_done = is_done;
             for line in waiting {
                 // A standard error that is closed or full is no reason to stop, so failures are ignored.
@@ -71,7 +81,7 @@ impl Writer {
                     let _ = writeln!(stderr, "wsplice: {missed} lines are not shown: they were not read fast enough");
                 }
             }
-        });
-        Self { lines, lost, done }
+        })?;
+        Ok(Self { lines, lost, done })
     }
 }

@@ -1,6 +1,6 @@
 //! What strangers send to a server, and what a server sends to us: text that reaches the log, logins, and request heads.
 
-use crate::support::{Folder, Serving, connect, run};
+use crate::support::{Folder, Running, Serving, connect, run, wsplice};
 use rcgen::{CertificateParams, KeyPair, SanType};
 use std::{
     fs,
@@ -238,4 +238,35 @@ fn every_listener_raises_its_soft_limit_on_descriptors() {
     let mut told = [0; 4];
     server.connect().read_exact(&mut told).expect("read");
     assert_eq!(&told, b"256\n");
+}
+
+/// Runs the binary where no thread can be made. The limit does not bind root.
+fn without_threads(args: &[&str]) -> Running {
+    let mut command = std::process::Command::new("prlimit");
+    command.args(["--nproc=1:1"]);
+    if rustix::process::geteuid().is_root() {
+        // "nobody", who has no other processes.
+        command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    command.arg(wsplice([""]).get_program()).args(args);
+    Running::start(command)
+}
+
+#[test]
+fn without_threads_a_run_ends_with_an_error() {
+    for args in [
+        &["ws-l:127.0.0.1:0", "mirror:"][..],
+        &["--broadcast", "ws-l:127.0.0.1:0"],
+        &["-", "tcp:localhost:9"],
+        &["nonsense:"],
+    ] {
+        let mut running = without_threads(args);
+        running.close_input();
+        let finished = running.finish();
+        assert!(!finished.stderr.contains("panicked"), "{args:?}: {finished:?}");
+        match args {
+            ["nonsense:"] => finished.fails_with(2, "nonsense"),
+            _ => finished.fails_with(1, "cannot start a thread"),
+        };
+    }
 }
