@@ -53,7 +53,7 @@ complete -c wsplice -l cacert -d 'CA certificates to trust (PEM), instead of the
 complete -c wsplice -l tls-domain -d 'Server name to request (SNI) and to verify in the certificate, instead of the host in the address' -r
 complete -c wsplice -l client-ca -d 'Require client certificates that are signed by a CA in FILE (PEM)' -r -F
 complete -c wsplice -l exec-args -d 'Arguments of exec:; must be the last option, since it takes the rest of the command line' -r
-complete -c wsplice -l autoreconnect-delay-millis -d 'Initial reconnect delay of autoreconnect:; the delay doubles up to 30 s' -r
+complete -c wsplice -l autoreconnect-delay-millis -d 'Initial reconnect delay of autoreconnect:, at least 10; the delay doubles up to 30 s' -r
 complete -c wsplice -l log-format -d 'Format of lines on standard error' -r -f -a "text\t'Plain text'
 json\t'One JSON object per line'"
 complete -c wsplice -l explain -l dump-spec -d 'Print what would be connected, including the overlays that wsplice inserts, and exit'

@@ -18,6 +18,8 @@ use std::time::Duration;
 const ROOM_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Default maximum wait for data after a ping to a member of a room, so that connections that are lost are closed.
 const ROOM_PING_TIMEOUT: Duration = Duration::from_secs(60);
+/// `autoreconnect:` without a pause would spin where connections fail at once.
+const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(10);
 
 impl Config {
     pub(super) fn new(cli: Cli) -> Result<Self, Error> {
@@ -147,7 +149,7 @@ impl Config {
                 client_ca: tls.client_ca,
             },
             exec_args: other.exec_args,
-            reconnect_delay: Duration::from_millis(other.autoreconnect_delay_millis),
+            reconnect_delay: Duration::from_millis(other.autoreconnect_delay_millis).max(MIN_RECONNECT_DELAY),
             connect_timeout: direction.connect_timeout,
             max_time: direction.max_time,
         })

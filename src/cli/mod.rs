@@ -341,7 +341,7 @@ pub struct OtherArgs {
     /// Arguments of exec:; must be the last option, since it takes the rest of the command line
     #[arg(long, value_name = "ARG", num_args = 0..)]
     pub exec_args: Vec<OsString>,
-    /// Initial reconnect delay of autoreconnect:; the delay doubles up to 30 s
+    /// Initial reconnect delay of autoreconnect:, at least 10; the delay doubles up to 30 s
     #[arg(long, value_name = "MS", default_value = "500")]
     pub autoreconnect_delay_millis: u64,
 }

@@ -24,8 +24,10 @@ pub(super) static AUTORECONNECT: Entry = Entry {
     summary: "Reconnect when the connection ends",
     details: "Also retries a first attempt that fails. The delay before an attempt starts at \
               --autoreconnect-delay-millis, doubles up to 30 s, varies by up to 25 % at random, and resets after a \
-              connection that lasted at least 10 s. Messages wait while there is no connection; a message that is in \
-              transit when the connection is lost may be lost. The session ends when the other end does.",
+              connection that lasted at least 10 s. Messages wait while there is no connection. No message is sent twice; \
+              those in transit when a connection ends may be lost, and wsplice reports how many it has sent without a \
+              confirmation: it sends pings behind messages, and counts them as received when the pong arrives. The \
+              session ends when the other end does.",
     example: "- autoreconnect:ws://127.0.0.1:8080/",
     flags: &["autoreconnect-delay-millis"],
     build: Build::Overlay(OverlayRow::new(|_, config| {
@@ -73,6 +75,7 @@ impl Dial<MessageEnd> for RedialForever {
                 state: State::Over,
                 opened: Instant::now(),
                 is_finished: false,
+                delivery: Delivery::default(),
                 observers: ControlObservers::default(),
             };
             line.state = State::Dialling(line.attempt(Duration::ZERO));
@@ -97,8 +100,34 @@ struct ReconnectingStream {
     opened: Instant,
     /// Our direction has ended, so there is no reconnection after this connection.
     is_finished: bool,
+    delivery: Delivery,
     /// Added to every new connection.
     observers: ControlObservers,
+}
+
+/// How many of the messages of a connection the peer has received, as far as that is known.
+#[derive(Default)]
+struct Delivery {
+    sent: u64,
+    /// Of these, the ones that have been written.
+    flushed: u64,
+    /// Of these, the ones that the peer has confirmed.
+    confirmed: u64,
+    /// The value that `confirmed` will have when the confirmation arrives that is waited for.
+    confirming: Option<u64>,
+}
+
+impl Delivery {
+    /// Asks for confirmations until all that has been written is confirmed. Ready when it is.
+    fn poll(&mut self, io: &mut dyn MessageStream, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.confirming.is_some() || self.confirmed < self.flushed {
+            let covered = *self.confirming.get_or_insert(self.flushed);
+            ready!(io.poll_confirmed(cx))?;
+            self.confirmed = covered;
+            self.confirming = None;
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 enum State {
@@ -120,14 +149,30 @@ impl ReconnectingStream {
 
     /// Starts to reconnect after a delay, which doubles each time.
     fn reconnect(&mut self, why: &str) {
+        let lost = match std::mem::take(&mut self.delivery) {
+            Delivery { sent, confirmed, .. } if sent > confirmed => {
+                format!("; messages sent that may be lost: {}", sent - confirmed)
+            }
+            _ => String::new(),
+        };
         if matches!(self.state, State::Live(_)) && self.opened.elapsed() >= LASTED {
             self.pause = self.first_pause;
         }
         // Jitter, so that the clients of a restarted server do not reconnect all at once.
         let pause = self.pause.mul_f64(rand::random_range(0.75..1.25));
-        report::warn(format_args!("{why}; connecting again in {:.1} s", pause.as_secs_f64()));
+        report::warn(format_args!("{why}{lost}; connecting again in {:.1} s", pause.as_secs_f64()));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.state = State::Dialling(self.attempt(pause));
+    }
+
+    /// Asks for a confirmation of what has been written. A connection that fails says so when it is read.
+    fn poll_delivery(&mut self, cx: &mut Context<'_>) {
+        // Nothing may follow our close frame.
+        if let State::Live(end) = &mut self.state
+            && !self.is_finished
+        {
+            let _ = self.delivery.poll(&mut *end.io, cx);
+        }
     }
 
     /// Ready with the live connection, or with `None` when there will be no further one.
@@ -157,8 +202,12 @@ impl MessageStream for ReconnectingStream {
             let Some(end) = ready!(self.poll_live(cx)) else {
                 return Poll::Ready(Ok(Incoming::End(None)));
             };
-            let name = end.name.clone();
-            match ready!(end.io.poll_next(cx)) {
+            let (name, next) = (end.name.clone(), end.io.poll_next(cx));
+            if !matches!(next, Poll::Ready(Ok(Incoming::Message(_)))) {
+                // A pong may have been read just now, also in front of the end.
+                self.poll_delivery(cx);
+            }
+            match ready!(next) {
                 Ok(Incoming::Message(message)) => {
                     return Poll::Ready(Ok(Incoming::Message(message)));
                 }
@@ -171,8 +220,10 @@ impl MessageStream for ReconnectingStream {
                     return Poll::Ready(Err(error));
                 }
                 Ok(Incoming::End(close)) => {
-                    // Answer the close, but do not wait if the answer cannot be written at once.
-                    let _ = end.io.poll_finish(cx, close.as_ref());
+                    if let State::Live(end) = &mut self.state {
+                        // Answer the close, but do not wait if the answer cannot be written at once.
+                        let _ = end.io.poll_finish(cx, close.as_ref());
+                    }
                     let said = close.map(|close| format!(": {close}")).unwrap_or_default();
                     self.reconnect(&format!("closed by {name}{said}"));
                 }
@@ -195,7 +246,10 @@ impl MessageStream for ReconnectingStream {
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         match &mut self.state {
-            State::Live(end) => end.io.start_send(message),
+            State::Live(end) => {
+                self.delivery.sent += 1;
+                end.io.start_send(message)
+            }
             State::Dialling(_) | State::Over => Ok(()),
         }
     }
@@ -203,7 +257,11 @@ impl MessageStream for ReconnectingStream {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match &mut self.state {
             State::Live(end) => match ready!(end.io.poll_flush(cx)) {
-                Ok(()) => Poll::Ready(Ok(())),
+                Ok(()) => {
+                    self.delivery.flushed = self.delivery.sent;
+                    self.poll_delivery(cx);
+                    Poll::Ready(Ok(()))
+                }
                 Err(error) => {
                     self.reconnect(&error.to_string());
                     cx.waker().wake_by_ref();
@@ -227,7 +285,11 @@ impl MessageStream for ReconnectingStream {
 
     fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match &mut self.state {
-            State::Live(end) => end.io.poll_confirmed(cx),
+            State::Live(end) => {
+                // One that is awaited already may not cover the last messages.
+                ready!(self.delivery.poll(&mut *end.io, cx))?;
+                end.io.poll_confirmed(cx)
+            }
             State::Dialling(_) | State::Over => Poll::Ready(Ok(())),
         }
     }

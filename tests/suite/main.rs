@@ -14,6 +14,7 @@ mod handshake;
 mod lines;
 mod modules;
 mod readme;
+mod reconnecting;
 mod rooms;
 mod rooms_bad_input;
 mod rooms_deflate;

@@ -1,0 +1,105 @@
+//! What `autoreconnect:` says about messages that a connection took with it, and how often it tries.
+
+use crate::{
+    raw::{CLOSE, PING, PONG, RawPeer, TEXT},
+    support::{LIMIT, Running, wsplice},
+};
+use std::{
+    net::{TcpListener, TcpStream},
+    thread,
+};
+
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().expect("accept");
+    stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
+    stream.set_write_timeout(Some(LIMIT)).expect("set a limit");
+    stream
+}
+
+fn start(listener: &TcpListener, args: &[&str]) -> Running {
+    let url = format!("autoreconnect:ws://{}/", listener.local_addr().expect("address"));
+    Running::start(wsplice([&["-", &*url, "--autoreconnect-delay-millis", "0"], args].concat()))
+}
+
+/// The number in a line that says how many messages may be lost; 0 where it says nothing of that.
+fn lost(line: &str) -> usize {
+    let Some((_, rest)) = line.split_once("messages sent that may be lost: ") else { return 0 };
+    rest.split(';').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number in {line:?}"))
+}
+
+#[test]
+fn messages_are_neither_sent_twice_nor_lost_without_a_count() {
+    const MESSAGES: usize = 50_000;
+    for closes in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let mut client = start(&listener, &[]);
+        let server = thread::spawn(move || {
+            let mut received = Vec::new();
+            let mut peer = RawPeer::accept(accept(&listener));
+            while received.len() < 400 {
+                let frame = peer.frame().expect("a frame");
+                match frame.first {
+                    PING => peer.send(PONG, frame.payload),
+                    _ => received.push(frame.text().parse::<usize>().expect("a number")),
+                }
+            }
+            if closes {
+                peer.close(1012, "restarting");
+            }
+            drop(peer);
+            let mut peer = RawPeer::accept(accept(&listener));
+            while let Some(frame) = peer.frame() {
+                match frame.first {
+                    PING => peer.send(PONG, frame.payload),
+                    TEXT => received.push(frame.text().parse().expect("a number")),
+                    CLOSE => {
+                        peer.close(1000, "");
+                        break;
+                    }
+                    other => panic!("first byte {other}"),
+                }
+            }
+            received
+        });
+        client.write((0..MESSAGES).map(|number| format!("{number}\n")).collect::<String>());
+        client.close_input();
+        let finished = client.finish();
+        let received = server.join().expect("the server");
+        assert!(received.is_sorted_by(|a, b| a < b), "each message comes once, and in order");
+        let lost: usize = finished.stderr.lines().map(lost).sum();
+        assert!(received.len() + lost >= MESSAGES, "{} of {MESSAGES} and {lost}: {}", received.len(), finished.stderr);
+        assert!(lost <= MESSAGES - 400 + 1024, "what was confirmed is not reported: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn messages_that_the_peer_has_confirmed_are_not_reported_as_lost() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let mut client = start(&listener, &[]);
+    let mut peer = RawPeer::accept(accept(&listener));
+    client.write("one\n");
+    let message = peer.frame().expect("a message");
+    assert_eq!(message.text(), "one");
+    let ping = peer.frame().expect("a ping");
+    assert_eq!(ping.first, PING);
+    peer.send(PONG, ping.payload);
+    drop(peer);
+    let line = client.error_line("connecting again");
+    assert_eq!(lost(&line), 0, "{line}");
+    let mut peer = RawPeer::accept(accept(&listener));
+    client.write("two\n");
+    assert_eq!(peer.frame().expect("a message").text(), "two");
+    drop(peer);
+    let line = client.error_line("connecting again");
+    assert_eq!(lost(&line), 1, "{line}");
+}
+
+#[test]
+fn a_delay_of_zero_does_not_spin() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let mut client = start(&listener, &[]);
+    thread::spawn(move || listener.incoming().for_each(drop));
+    // It doubles each time, so the tenth is well above a second where the first was not zero.
+    let lines: Vec<_> = (0..8).map(|_| client.error_line("connecting again")).collect();
+    assert!(lines.iter().any(|line| !line.contains("again in 0.0 s")), "{lines:?}");
+}
