@@ -131,6 +131,14 @@ pub enum Error {
         /// Such as the end of the stream, or a reset.
         reason: String,
     },
+    /// A client took none of the messages of a shared connection while others waited.
+    #[error("too slow: it took nothing from {shared} for {} s while others waited", .limit.as_secs_f64())]
+    TooSlow {
+        /// The shared end.
+        shared: String,
+        /// `reuse:`'s limit.
+        limit: Duration,
+    },
     /// The peer closed with a code other than 1000, 1001 or 1005.
     #[error("closed by {with}: {close}")]
     ClosedByPeer {
@@ -233,7 +241,7 @@ impl Error {
             | Self::NoUpgrade { .. }
             | Self::Full { .. } => 5,
             Self::Protocol { .. } | Self::TooLong { .. } => 6,
-            Self::Lost { .. } => 7,
+            Self::Lost { .. } | Self::TooSlow { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
             Self::Replies { .. } => 9,
             Self::Child { .. } => 10,

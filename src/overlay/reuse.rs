@@ -11,7 +11,8 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +20,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 pub(super) static REUSE: Entry = Entry {
     names: &["reuse", "broadcast", "reuse-broadcast", "broadcast-reuse"],
@@ -27,7 +28,8 @@ pub(super) static REUSE: Entry = Entry {
     summary: "Share one connection between all sessions",
     details: "Opened for the first session, and opened again for a new session after it has ended. Messages of all \
               sessions are sent over it; each message from it goes to all sessions. A session that does not read \
-              delays the others, so that no message is lost.",
+              delays the others, so that no message is lost, but for at most 10 s: if it takes nothing for so long while \
+              others wait, it is closed, a WebSocket with code 1013.",
     example: "ws-l:127.0.0.1:8080 reuse:tcp:127.0.0.1:7",
     flags: &[],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::OnDial(reuse(config).1)))),
@@ -93,6 +95,9 @@ impl Dial<MessageEnd> for SharedDial {
 const MOST_WAITING: usize = 1024;
 /// The same in bytes. A single message may be longer.
 const MOST_WAITING_BYTES: usize = 1024 * 1024;
+
+/// A member with a full queue that takes nothing for so long, while others wait for it, is closed.
+const MAX_STALL: Duration = Duration::from_secs(10);
 
 /// A bounded queue between a member and the shared end.
 #[derive(Default)]
@@ -163,6 +168,12 @@ enum Over {
 struct Member {
     id: u64,
     outbound: Queue,
+    /// Since when its queue has been full and nothing was taken from it, while others wait.
+    stalled_since: Option<Instant>,
+    /// It has stalled the others for too long and gets nothing more.
+    is_evicted: bool,
+    /// Wakes the task of its session.
+    session: Option<Waker>,
     reader: Option<Waker>,
     writer: Option<Waker>,
     confirmation: Confirmation,
@@ -197,6 +208,28 @@ impl State {
 
     fn member(&mut self, id: u64) -> Option<&mut Member> {
         self.members.iter_mut().find(|member| member.id == id)
+    }
+
+    /// Closes the members that have stalled the others for too long. Gives the instant at which the next one will have.
+    fn evict_stalled(&mut self) -> Option<Instant> {
+        let (now, others_wait) = (Instant::now(), self.members.len() > 1);
+        let mut next = None;
+        for member in self.members.iter_mut().filter(|member| member.outbound.is_full()) {
+            if !others_wait {
+                member.stalled_since = None;
+                continue;
+            }
+            let limit = *member.stalled_since.get_or_insert(now) + MAX_STALL;
+            if limit > now {
+                next = Some(next.map_or(limit, |next: Instant| next.min(limit)));
+                continue;
+            }
+            member.is_evicted = true;
+            member.outbound = Queue::default();
+            let wakers = [member.session.take(), member.reader.take(), member.writer.take()];
+            wakers.into_iter().flatten().for_each(Waker::wake);
+        }
+        next
     }
 
     /// Sets the confirmation of all members for which it is due to `next`; returns whether there are any.
@@ -241,6 +274,7 @@ impl Hub {
             observer_wanted: false,
             is_observing: false,
             is_confirming: false,
+            stall_timer: None,
             end,
         };
         tokio::spawn(async move {
@@ -266,6 +300,9 @@ impl Hub {
         state.members.push(Member {
             id,
             outbound: Queue::default(),
+            stalled_since: None,
+            is_evicted: false,
+            session: None,
             reader: None,
             writer: None,
             confirmation: Confirmation::None,
@@ -294,6 +331,8 @@ struct Owner {
     is_observing: bool,
     /// Waiting for a confirmation of the shared end.
     is_confirming: bool,
+    /// Runs while a member stalls the others.
+    stall_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Owner {
@@ -377,13 +416,24 @@ impl Owner {
             if !state.members.is_empty()
                 && let Some(message) = self.held.take()
             {
-                for member in &mut state.members {
+                for member in state.members.iter_mut().filter(|member| !member.is_evicted) {
                     member.outbound.push(message.clone());
                     member.reader.take().into_iter().for_each(Waker::wake);
                 }
             }
+            let stalled_until = state.evict_stalled();
             if self.held.is_some() || state.members.iter().any(|member| member.outbound.is_full()) {
                 state.owner = Some(cx.waker().clone());
+                drop(state);
+                if let Some(until) = stalled_until {
+                    let timer = self.stall_timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+                    if timer.deadline() != until {
+                        timer.as_mut().reset(until);
+                    }
+                    if timer.as_mut().poll(cx).is_ready() {
+                        continue;
+                    }
+                }
                 return Poll::Pending;
             }
             drop(state);
@@ -445,6 +495,10 @@ struct Membership {
 }
 
 impl Membership {
+    fn too_slow(&self) -> Error {
+        Error::TooSlow { shared: self.hub.name.to_string(), limit: MAX_STALL }
+    }
+
     fn failed(&self, reason: &str) -> Error {
         Error::Lost { with: self.hub.name.to_string(), reason: reason.to_owned() }
     }
@@ -457,8 +511,15 @@ impl MessageStream for Membership {
         let Some(member) = state.members.iter_mut().find(|member| member.id == self.id) else {
             return Poll::Ready(Ok(Incoming::End(None)));
         };
+        if member.is_evicted {
+            return Poll::Ready(Err(self.too_slow()));
+        }
+        if member.session.as_ref().is_none_or(|session| !session.will_wake(cx.waker())) {
+            member.session = Some(cx.waker().clone());
+        }
         let was_full = member.outbound.is_full();
         if let Some(message) = member.outbound.pop() {
+            member.stalled_since = None;
             if was_full && !member.outbound.is_full() {
                 state.wake_owner();
             }
@@ -479,13 +540,16 @@ impl MessageStream for Membership {
         if let Some(Over::Failed(reason)) = &state.over {
             return Poll::Ready(Err(self.failed(reason)));
         }
-        if state.inbound.is_full() && !state.gone {
-            if let Some(member) = state.member(self.id) {
+        let must_wait = state.inbound.is_full() && !state.gone;
+        if let Some(member) = state.member(self.id) {
+            if member.is_evicted {
+                return Poll::Ready(Err(self.too_slow()));
+            }
+            if must_wait {
                 member.writer = Some(cx.waker().clone());
             }
-            return Poll::Pending;
         }
-        Poll::Ready(Ok(()))
+        if must_wait { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
@@ -571,7 +635,7 @@ impl Drop for Membership {
 mod tests {
     use super::*;
     use crate::flow::testing::{Log, Script, rounded};
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     /// A shared WebSocket whose pong takes a second.
     fn shared() -> (Arc<Hub>, Log) {
@@ -612,6 +676,52 @@ mod tests {
         };
         assert_eq!(tokio::join!(confirmed(&mut a, Some("a"), started), late), (1000, 2000));
         assert_eq!(log.lines(), ["0 message a", "0 ping", "500 message b", "1000 ping"]);
+    }
+
+    /// A shared end that sends this many messages and then stays open.
+    fn talking(messages: usize) -> Arc<Hub> {
+        let mut script = Script::new(EndKind::WebSocket);
+        for _ in 0..messages {
+            script = script.says("message");
+        }
+        Hub::start(script.start().0, Duration::from_secs(5))
+    }
+
+    async fn count(member: &mut MessageEnd, messages: usize) {
+        for _ in 0..messages {
+            let next = poll_fn(|cx| member.io.poll_next(cx)).await;
+            assert!(matches!(next, Ok(Incoming::Message(_))), "{next:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_takes_nothing_while_others_wait_is_closed_after_ten_seconds() {
+        let hub = talking(3 * MOST_WAITING);
+        let (mut reads, mut stuck) = (Hub::join(&hub), Hub::join(&hub));
+        let started = Instant::now();
+        count(&mut reads, MOST_WAITING).await;
+        assert_eq!(rounded(started.elapsed()), 0);
+        count(&mut reads, 2 * MOST_WAITING).await;
+        assert_eq!(rounded(started.elapsed()), 10_000);
+        let error = poll_fn(|cx| stuck.io.poll_ready(cx)).await.expect_err("it is closed");
+        assert!(matches!(error, Error::TooSlow { .. }), "{error}");
+        let next = poll_fn(|cx| stuck.io.poll_next(cx)).await;
+        assert!(matches!(next, Err(Error::TooSlow { .. })), "{next:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_takes_something_or_is_alone_is_not_closed() {
+        let hub = talking(MOST_WAITING + 20);
+        let (mut reads, mut slow) = (Hub::join(&hub), Hub::join(&hub));
+        count(&mut reads, MOST_WAITING).await;
+        for _ in 0..10 {
+            sleep(Duration::from_secs(9)).await;
+            count(&mut slow, 1).await;
+            count(&mut reads, 1).await;
+        }
+        drop(reads);
+        sleep(Duration::from_secs(60)).await;
+        count(&mut slow, MOST_WAITING + 10).await;
     }
 
     #[tokio::test(start_paused = true)]

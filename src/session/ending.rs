@@ -33,6 +33,15 @@ impl Timers {
     }
 }
 
+/// The close code that tells a peer of a failure that is not its own.
+fn close_code(error: &Error) -> u16 {
+    match error {
+        // "Try again later", as for slow members of a room.
+        Error::TooSlow { .. } => 1013,
+        _ => 1011,
+    }
+}
+
 impl Pump<'_> {
     /// Both directions are done, or neither source is read.
     pub(super) fn is_over(&self) -> bool {
@@ -138,14 +147,16 @@ impl Pump<'_> {
 
     /// End `i` failed to read. What was read before is still sent, and the other end is closed.
     pub(super) fn read_failed(&mut self, i: usize, error: Error) {
-        self.fail(i, error, Close::new(1011, ""));
+        let code = close_code(&error);
+        self.fail(i, error, Close::new(code, ""));
     }
 
     /// The destination of direction `i` failed to write. If it can still be read, it is: a reply or the reason may be
     /// waiting there.
     pub(super) fn write_failed(&mut self, i: usize, error: Error) {
         let may_explain = matches!(self.ends[1 - i].kind, EndKind::WebSocket | EndKind::Peer | EndKind::Shared { .. })
-            && self.directions[1 - i].stage == Stage::Moving;
+            && self.directions[1 - i].stage == Stage::Moving
+            && !matches!(error, Error::TooSlow { .. });
         if may_explain && self.write_error.is_none() {
             self.write_error = Some(error);
             self.failed[1 - i] = true;
@@ -154,7 +165,7 @@ impl Pump<'_> {
         } else {
             // A reader that has closed our output (`| head -1`) is not a failure. Anything else must not look like
             // success.
-            let code = if error.is_silent() { 1001 } else { 1011 };
+            let code = if error.is_silent() { 1001 } else { close_code(&error) };
             self.fail(1 - i, error, Close::new(code, ""));
         }
     }

@@ -3,7 +3,7 @@
 use crate::{
     http::{Exchange, upgrade_request},
     peer::{Message, Peer, websocket_server},
-    raw::{PING, PONG, RawPeer, TEXT, from_client, raw_peer_server},
+    raw::{CLOSE, PING, PONG, RawPeer, TEXT, from_client, raw_peer_server},
     support::{Finished, Folder, LIMIT, Running, Serving, one_connection, run, wait_for, wsplice},
 };
 use std::{
@@ -565,4 +565,29 @@ fn a_blocked_standard_error_blocks_neither_clients_nor_signals() {
     assert_eq!(run([server.url()], "hello\n").succeeds().out(), "hello\n");
     server.running.signal("TERM");
     assert_eq!(server.running.finish().code, 143);
+}
+
+#[test]
+fn a_client_of_a_shared_end_that_reads_nothing_is_closed_with_1013_and_the_others_go_on() {
+    const LINES: usize = 2_000;
+    let line = "x".repeat(20_000);
+    let mut server = Serving::start(["-s", "0"]);
+    let mut stuck = RawPeer::connect(server.port, "/");
+    let mut reads = RawPeer::connect(server.port, "/");
+    let reading = thread::spawn(move || {
+        for _ in 0..LINES {
+            reads.receive_text();
+        }
+        reads
+    });
+    for _ in 0..LINES {
+        server.running.write(format!("{line}\n"));
+    }
+    let mut reads = reading.join().expect("it gets everything");
+    // Behind what was on its way to it.
+    let close = std::iter::from_fn(|| stuck.frame()).find(|frame| frame.first == CLOSE).expect("a close frame");
+    assert_eq!(close.close().0, 1013);
+    server.running.error_line("too slow: it took nothing from stdio for 10 s while others waited");
+    server.running.write("more\n");
+    assert_eq!(reads.receive_text(), "more");
 }
