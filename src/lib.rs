@@ -22,6 +22,9 @@
 //! - **room**: the clients of a room server that requested the same path and query. Each message is sent to all of them.
 //! - **member**: a client in a room.
 
+// Input from outside must not end the process.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
 // Each module imports only from those above it (docs/architecture.md).
 pub mod message;
 
@@ -43,6 +46,7 @@ pub mod framing;
 
 mod tls;
 
+#[allow(clippy::indexing_slicing, reason = "each length is checked before, and the fuzz targets reach all of them")]
 mod ws;
 
 pub mod config;
@@ -61,8 +65,10 @@ pub mod spec;
 
 pub mod plan;
 
+#[allow(clippy::indexing_slicing, reason = "a session has two ends and two directions, numbered 0 and 1")]
 mod session;
 
+#[allow(clippy::indexing_slicing, reason = "by lengths and positions of its own, not of what members send")]
 mod rooms;
 
 pub mod cli;

@@ -56,7 +56,7 @@ fn addresses() -> String {
     for (heading, overlay) in [("Addresses", false), ("Overlays, in front of an address", true)] {
         let _ = writeln!(text, "{heading}:");
         for entry in registry::table().filter(|entry| is_available(entry) && entry.build.is_overlay() == overlay) {
-            let title = format!("{}:{}", entry.names[0], entry.arg.unwrap_or_default());
+            let title = format!("{}:{}", entry.name(), entry.arg.unwrap_or_default());
             let _ = writeln!(text, "  {title:<32} {}", entry.summary);
             if entry.names.len() > 1 {
                 let _ = writeln!(text, "  {:<32}   also {}", "", aliases(entry));
@@ -74,5 +74,5 @@ fn is_available(entry: &Entry) -> bool {
 }
 
 fn aliases(entry: &Entry) -> String {
-    entry.names[1..].iter().map(|name| format!("{name}:")).collect::<Vec<_>>().join(" ").replace("-: ", "- ")
+    entry.names.iter().skip(1).map(|name| format!("{name}:")).collect::<Vec<_>>().join(" ").replace("-: ", "- ")
 }

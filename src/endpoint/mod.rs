@@ -49,7 +49,10 @@ impl fmt::Debug for Entry {
 impl Entry {
     /// The canonical name.
     pub const fn name(&self) -> &'static str {
-        self.names[0]
+        match self.names {
+            [name, ..] => name,
+            [] => "",
+        }
     }
 }
 

@@ -87,7 +87,7 @@ impl MessageStream for LineStream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
         loop {
             let separator = self.framing.separator;
-            if let Some(at) = memchr::memchr(separator, &self.read[self.searched..]) {
+            if let Some(at) = memchr::memchr(separator, self.read.get(self.searched..).unwrap_or_default()) {
                 let line = self.read.split_to(self.searched + at);
                 self.read.advance(1);
                 self.searched = 0;
@@ -121,7 +121,7 @@ impl MessageStream for LineStream {
         self.out.reserve(message.payload.len() + 1);
         self.out.extend_from_slice(&message.payload);
         if self.framing.one_line {
-            for byte in &mut self.out[start..] {
+            for byte in self.out.iter_mut().skip(start) {
                 if *byte == self.framing.separator {
                     *byte = b' ';
                 }

@@ -75,7 +75,7 @@ impl Transform<MessageEnd, MessageEnd> for Log {
 }
 
 fn show(mark: char, name: &str, what: impl Display, payload: &[u8]) {
-    let start = &payload[..payload.len().min(SHOWN)];
+    let start = payload.get(..SHOWN).unwrap_or(payload);
     let cut = if payload.len() > SHOWN { "…" } else { "" };
     report::traffic(mark, name, format_args!("{what} {} B {:?}{cut}", payload.len(), String::from_utf8_lossy(start)));
 }
