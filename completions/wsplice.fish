@@ -12,6 +12,7 @@ complete -c wsplice -l ua -d 'Send this User-Agent header' -r
 complete -c wsplice -l basic-auth -d 'Send an Authorization header for Basic authentication' -r
 complete -c wsplice -l ws-c-uri -d 'URL that the ws-c: overlay requests' -r
 complete -c wsplice -l conncap -d 'Serve at most N connections at once; others wait in the kernel\'s listen backlog' -r
+complete -c wsplice -l max-per-address -d 'Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with --broadcast further members get 503. --trust-proxy exempts proxies' -r
 complete -c wsplice -l server-protocol -d 'Select this subprotocol if the client offers it. Default: the one that a WebSocket server on the other side selected, or, if the other side is not a WebSocket, the client\'s first' -r
 complete -c wsplice -l server-header -d 'Add an HTTP header to every response; may be repeated' -r
 complete -c wsplice -l max-url-length -d 'Maximum length of a request\'s path and query; longer ones get 414' -r
@@ -29,7 +30,6 @@ block\t'Pause its room until the backlog has shrunk'"
 complete -c wsplice -l backlog -d 'Maximum number of bytes that are queued for one member' -r
 complete -c wsplice -l max-rooms -d 'Maximum number of rooms; handshakes for more get 503' -r
 complete -c wsplice -l max-per-room -d 'Maximum number of members per room; further ones get 503' -r
-complete -c wsplice -l max-per-address -d 'Maximum number of members per client address (IPv6: per /64 network); further ones get 503' -r
 complete -c wsplice -l room-prefix -d 'Serve rooms only at this path and below it; other paths get 404' -r
 complete -c wsplice -l metrics -d 'Serve Prometheus metrics at http://ADDR/metrics' -r
 complete -c wsplice -l healthcheck -d 'Check the health of the room server at URL, or without URL of process 1, as in a container; exit 0 if it is healthy' -r

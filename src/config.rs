@@ -124,6 +124,8 @@ pub struct ServerOptions {
     pub oneshot: bool,
     /// Maximum number of concurrent connections.
     pub conncap: Option<u32>,
+    /// Maximum number of connections from one address; `None` also for the room server, which counts members.
+    pub max_per_address: Option<u32>,
     /// Print a `LISTEN` line on standard output when a listener is ready, as websocat does.
     pub announce: bool,
     /// Remove an existing socket at the path of a unix socket before listening.

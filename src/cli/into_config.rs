@@ -77,6 +77,7 @@ impl Config {
             server: ServerOptions {
                 oneshot: serving.oneshot,
                 conncap: serving.conncap,
+                max_per_address: serving.max_per_address.filter(|_| !rooms.broadcast),
                 announce: serving.stdout_announce_listening_ports,
                 unlink: serving.unlink,
                 protocol: serving.server_protocol,
@@ -101,7 +102,7 @@ impl Config {
                 backlog: rooms.backlog,
                 max_rooms: rooms.max_rooms,
                 max_per_room: rooms.max_per_room,
-                max_per_address: rooms.max_per_address,
+                max_per_address: serving.max_per_address,
                 metrics: rooms.metrics,
             }),
             websocket: WebSocketOptions {

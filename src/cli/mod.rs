@@ -168,6 +168,10 @@ pub struct ServingArgs {
     /// Serve at most N connections at once; others wait in the kernel's listen backlog
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub conncap: Option<u32>,
+    /// Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with
+    /// --broadcast further members get 503. --trust-proxy exempts proxies
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_per_address: Option<u32>,
     /// When a listener is ready, print its address on standard output, as LISTEN proto=tcp,ip=127.0.0.1,port=8080
     #[arg(long)]
     pub stdout_announce_listening_ports: bool,
@@ -233,9 +237,6 @@ pub struct RoomArgs {
     /// Maximum number of members per room; further ones get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_per_room: Option<u32>,
-    /// Maximum number of members per client address (IPv6: per /64 network); further ones get 503
-    #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_per_address: Option<u32>,
     /// Serve rooms only at this path and below it; other paths get 404
     #[arg(long, value_name = "PATH", requires = "broadcast", value_parser = RequestPath::parse)]
     pub room_prefix: Option<RequestPath>,

@@ -150,6 +150,7 @@ mod tests {
         ServerOptions {
             oneshot: false,
             conncap: None,
+            max_per_address: None,
             announce: false,
             unlink: false,
             protocol: None,

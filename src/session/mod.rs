@@ -1,5 +1,6 @@
 //! Sessions: one, or a listener's many, and how they end.
 
+mod address_limit;
 mod ending;
 mod kernel_splice;
 mod pump;

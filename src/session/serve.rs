@@ -1,6 +1,6 @@
 //! A listener's sessions: any number at once, each with a far end of its own.
 
-use super::{Session, Shutdown, finish, open_far};
+use super::{Session, Shutdown, address_limit::AddressLimit, finish, open_far};
 use crate::{
     config::Config,
     endpoint::{
@@ -42,6 +42,7 @@ pub async fn accept_all<E: Send + 'static>(
     stop: &Shutdown,
 ) -> Result<(), Error> {
     let places = Arc::new(Semaphore::new(config.server.conncap.map_or(Semaphore::MAX_PERMITS, |cap| cap as usize)));
+    let address_limit = AddressLimit::new(config);
     let mut sessions = JoinSet::new();
     let mut last_warning: Option<Instant> = None;
     let signal = loop {
@@ -69,6 +70,23 @@ pub async fn accept_all<E: Send + 'static>(
                 }
             },
         };
+        let counted = match &address_limit {
+            None => None,
+            Some(limit) => match limit.enter(&peer) {
+                Some(counted) => Some(counted),
+                None => {
+                    if last_warning.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+                        last_warning = Some(Instant::now());
+                        let most = limit.most();
+                        report::warn(format_args!(
+                            "{}: closed: its address has {most} connections, the maximum (--max-per-address)",
+                            peer.name
+                        ));
+                    }
+                    continue;
+                }
+            },
+        };
         let span = handler.span(&peer);
         if config.server.oneshot {
             match handler.handle(end, &mut peer).instrument(span.clone()).await {
@@ -88,7 +106,7 @@ pub async fn accept_all<E: Send + 'static>(
                 Err(Error::NoUpgrade { .. }) | Ok(()) => {}
                 Err(error) => report::session_error(&peer.name, &error),
             }
-            drop(place);
+            drop((place, counted));
         };
         sessions.spawn(session.instrument(span));
     };

@@ -1,11 +1,12 @@
 //! What strangers send to a server, and what a server sends to us: text that reaches the log, logins, and request heads.
 
-use crate::support::{Folder, Running, Serving, connect, run, wsplice};
+use crate::support::{Folder, LIMIT, Running, Serving, connect, run, wsplice};
 use rcgen::{CertificateParams, KeyPair, SanType};
 use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    time::Instant,
 };
 
 /// An opening handshake for this target. `headers` are all headers but those of WebSockets, each ended by CR LF.
@@ -204,6 +205,35 @@ fn the_ipv6_addresses_of_one_network_count_as_one() {
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     let (head, _fourth) = from("192.0.2.2");
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+}
+
+#[test]
+fn every_listener_limits_the_connections_of_an_address() {
+    for address in ["ws-l:127.0.0.1:0", "tcp-l:127.0.0.1:0"] {
+        let mut server = Serving::start([address, "mirror:", "--max-per-address", "2"]);
+        let first = server.connect();
+        let second = server.connect();
+        let mut third = server.connect();
+        assert_eq!(third.read(&mut [0]).expect("it is closed in good order"), 0);
+        server.running.error_line("--max-per-address");
+        drop((first, second));
+        // A place is free a moment later.
+        let end = Instant::now() + LIMIT;
+        loop {
+            let mut next = server.connect();
+            let _ = next.write_all(handshake("/", "Host: x\r\n").as_bytes());
+            if matches!(next.read(&mut [0]), Ok(1)) {
+                break;
+            }
+            assert!(Instant::now() < end, "no place becomes free");
+        }
+    }
+    let server =
+        Serving::start(["tcp-l:127.0.0.1:0", "mirror:", "--max-per-address", "1", "--trust-proxy", "127.0.0.1/32"]);
+    for mut proxied in [server.connect(), server.connect()] {
+        proxied.write_all(b"x").expect("write");
+        assert_eq!(proxied.read(&mut [0]).expect("the echo"), 1);
+    }
 }
 
 // What a listener takes from the system.
