@@ -9,7 +9,10 @@ use crate::{
     ws::WebSocketOptions,
 };
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    task::{Context, Waker},
+};
 use tokio::io::{empty, join, sink};
 
 /// A room.
@@ -37,9 +40,12 @@ impl Fanout {
 
     /// Publishes this many messages, which are then delivered in one batch.
     pub fn publish(&self, messages: usize) {
+        let never = Context::from_waker(Waker::noop());
         if let Some(Membership { hub, room, member, .. }) = self.members.first() {
             for _ in 0..messages {
-                room.publish(member.id, &self.message, &hub.delivery);
+                while room.publish(member.id, &self.message, &hub.delivery, &never).is_pending() {
+                    room.flush(&hub.delivery);
+                }
             }
             room.flush(&hub.delivery);
         }

@@ -16,13 +16,20 @@ use std::{
     },
 };
 
+/// The largest pending batch of a room, unless one message is longer: much more is not written with one write.
+const MAX_PENDING: usize = 1 << 20;
+/// And this part of a backlog, so that a backlog that is empty takes a batch.
+const PENDING_PART: usize = 2;
+
 /// How rooms deliver messages to their members, and what is counted of that.
 pub struct Delivery {
     /// Whether a sender receives its own messages.
     pub echo: bool,
     /// The most bytes in the backlog of one member.
     pub backlog: usize,
-    /// What happens to messages above that.
+    /// No message is added to a room's pending batch of at least this many bytes until the batch is taken.
+    pub pending: usize,
+    /// What happens to messages above the backlog.
     pub slow: SlowPolicy,
     /// Compresses for the members that negotiated it.
     pub deflater: Option<SharedDeflater>,
@@ -52,6 +59,7 @@ impl Hub {
         let delivery = Delivery {
             echo: options.echo,
             backlog: options.backlog,
+            pending: MAX_PENDING.min(options.backlog / PENDING_PART),
             slow: options.slow,
             deflater: SharedDeflater::new(&websocket.deflate),
             metrics: Metrics::default(),

@@ -1,6 +1,7 @@
 //! A member's task: publishes its messages, writes its backlog, and notices when it is gone.
 
 use super::{
+    backlog::{Block, Frames},
     hub::{Delivery, Membership},
     outbox::{Delivered, Outbox, too_slow},
 };
@@ -13,7 +14,6 @@ use crate::{
     session::Shutdown,
     ws::{CLOSE_READ_TIMEOUT, Event, Heartbeat, Inflater, ReadEnd, ReadError, Reader, Role, Upgraded},
 };
-use bytes::Bytes;
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
@@ -90,9 +90,9 @@ impl Member {
     }
 
     /// Writes or queues a batch, for the room's flusher.
-    pub fn deliver(&self, batch: &Bytes, messages: u64, delivery: &Delivery) -> Delivered {
+    pub fn deliver(&self, batch: &Frames, block: Option<&Block>, delivery: &Delivery) -> Delivered {
         let mut outbox = self.outbox();
-        let delivered = outbox.deliver(batch, messages, delivery.backlog, delivery.slow);
+        let delivered = outbox.deliver(batch, block, delivery.backlog, delivery.slow);
         if delivered.disconnected {
             delivery.metrics.slow.fetch_add(1, Relaxed);
         }
@@ -255,14 +255,11 @@ impl MemberTask {
                 break;
             }
             if may_handle && let Some(first) = self.ahead.pop_front() {
-                if self.may_handle(&first, cx) {
+                may_handle = self.may_handle(&first, cx);
+                if may_handle {
                     self.ahead_bytes -= size(&first);
                     match first {
-                        Ok(Event::Message(message)) => {
-                            let Membership { room, hub, .. } = &self.membership;
-                            bytes += message.payload.len();
-                            self.last_published = room.publish(self.member.id, &message, &hub.delivery);
-                        }
+                        Ok(Event::Message(message)) => bytes += message.payload.len(),
                         Ok(Event::Ping(payload)) => self.member.outbox().pong(payload),
                         // Only a sign of life.
                         Ok(Event::Pong(_)) => {}
@@ -272,7 +269,6 @@ impl MemberTask {
                     continue;
                 }
                 self.ahead.push_front(first);
-                may_handle = false;
             }
             let read = if self.reads() { self.poll_read(cx) } else { Poll::Pending };
             let Poll::Ready(received) = read else {
@@ -296,11 +292,21 @@ impl MemberTask {
         Poll::Pending
     }
 
-    /// Whether the next event may be handled; if not, the task is woken when it may.
-    fn may_handle(&self, next: &Received, cx: &Context<'_>) -> bool {
+    /// Publishes the next event if it is a message. Otherwise returns whether it may be handled. If neither can be now, the
+    /// task is woken when it can.
+    fn may_handle(&mut self, next: &Received, cx: &Context<'_>) -> bool {
         let Membership { room, hub, .. } = &self.membership;
         match next {
-            Ok(Event::Message(_)) => hub.delivery.slow != SlowPolicy::Block || !room.is_held_up(cx),
+            Ok(Event::Message(message)) => {
+                if hub.delivery.slow == SlowPolicy::Block && room.is_held_up(cx) {
+                    return false;
+                }
+                match room.publish(self.member.id, message, &hub.delivery, cx) {
+                    Poll::Ready(number) => self.last_published = number,
+                    Poll::Pending => return false,
+                }
+                true
+            }
             Ok(Event::Pong(_)) => true,
             Ok(Event::Ping(_) | Event::Close(_)) | Err(_) => {
                 room.flush(&hub.delivery);
@@ -425,6 +431,7 @@ impl AsyncRead for Socket<'_> {
 mod tests {
     use super::*;
     use crate::{config::RoomOptions, message::Kind, rooms::hub::Hub, ws::WebSocketOptions};
+    use bytes::Bytes;
     use tokio::io::AsyncWrite;
 
     /// A connection whose writing is a bug.
@@ -457,7 +464,9 @@ mod tests {
         membership.member.connect(ByteEnd::peer(Panics, "broken"), None);
         let hello = Message { kind: Kind::Text, payload: Bytes::from_static(b"hello") };
         let publish = || {
-            let number = membership.room.publish(membership.member.id, &hello, &hub.delivery);
+            let never = Context::from_waker(std::task::Waker::noop());
+            let published = membership.room.publish(membership.member.id, &hello, &hub.delivery, &never);
+            let Poll::Ready(number) = published else { panic!("it is full") };
             let flush = std::panic::AssertUnwindSafe(|| membership.room.flush(&hub.delivery));
             assert!(std::panic::catch_unwind(flush).is_err(), "it is delivered");
             number
@@ -466,5 +475,21 @@ mod tests {
         let last = publish();
         let never = Context::from_waker(std::task::Waker::noop());
         assert!(membership.room.poll_delivered(last, &never).is_ready());
+    }
+
+    #[test]
+    fn a_full_batch_is_taken_before_more_is_added() {
+        let options = RoomOptions { backlog: 1000, ..RoomOptions::default() };
+        let hub = Arc::new(Hub::new(options, WebSocketOptions::default()));
+        let membership = hub.join("/", "sender", None).expect("a membership");
+        let cx = Context::from_waker(std::task::Waker::noop());
+        let message = |length| Message { kind: Kind::Binary, payload: vec![0; length].into() };
+        let publish = |length| membership.room.publish(0, &message(length), &hub.delivery, &cx);
+        assert!(publish(600).is_ready(), "one message however long it is");
+        assert!(publish(1).is_pending());
+        membership.room.flush(&hub.delivery);
+        assert!(publish(400).is_ready());
+        assert!(publish(400).is_ready());
+        assert!(publish(1).is_pending());
     }
 }

@@ -1,5 +1,6 @@
 //! The outbox of one member: its connection, and the backlog that it has not taken yet.
 
+use super::backlog::{Backlog, Block, Frames};
 use crate::{
     config::SlowPolicy,
     error::Error,
@@ -7,9 +8,8 @@ use crate::{
     message::Close,
     ws::{ControlState, Heartbeat, ReadEnd, ReadError, append_frame},
 };
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use std::{
-    collections::VecDeque,
     io,
     pin::Pin,
     sync::Arc,
@@ -20,18 +20,6 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 
 /// Each ping is answered while the backlog has at most this many bytes; above that, only the last.
 const PONGS: usize = 4096;
-
-/// Messages in the backlog are joined into pieces of up to this size: the overhead per piece is small then.
-const MAX_PIECE: usize = 4096;
-/// And of up to this part of the limit, since the oldest messages are dropped by pieces.
-const MAX_PIECE_PART: usize = 16;
-
-/// A piece of the backlog: whole frames. The first piece may have been written in part.
-struct Piece {
-    bytes: Bytes,
-    /// The number of messages in it; 0 for a control frame, which no policy drops.
-    messages: u64,
-}
 
 /// The outcome of a batch for one member.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,15 +34,14 @@ pub struct Delivered {
     pub disconnected: bool,
     /// From now on the member holds its room up.
     pub is_holding_up: bool,
+    /// Some of it waits in the backlog.
+    pub is_queued: bool,
 }
 
 /// A member's connection. The room's flusher writes to it; the member's task reads from it and writes the backlog.
 pub struct Outbox {
     end: ByteEnd,
-    backlog: VecDeque<Piece>,
-    backlog_bytes: usize,
-    /// The first piece of the backlog has been written in part, so it must be completed.
-    is_cut: bool,
+    backlog: Backlog,
     needs_flush: bool,
     /// Some of the backlog was written since the last look at the heartbeat.
     has_progressed: bool,
@@ -81,9 +68,7 @@ impl Outbox {
     pub fn new(name: &str) -> Self {
         Self {
             end: ByteEnd::peer(Unconnected, name),
-            backlog: VecDeque::new(),
-            backlog_bytes: 0,
-            is_cut: false,
+            backlog: Backlog::default(),
             needs_flush: false,
             has_progressed: false,
             is_holding_up: false,
@@ -108,7 +93,7 @@ impl Outbox {
 
     /// Bytes in the backlog.
     pub fn backlog_bytes(&self) -> usize {
-        self.backlog_bytes
+        self.backlog.bytes()
     }
 
     /// Whether our close frame was sent or queued.
@@ -132,21 +117,21 @@ impl Outbox {
     }
 
     /// Writes as much of a batch to the socket as it takes at once. The rest is queued, up to `limit` bytes in the backlog; above
-    /// that `policy` decides.
-    pub fn deliver(&mut self, batch: &Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivered {
+    /// that `policy` decides. `block`: earlier batches that the backlog may share with other members.
+    pub fn deliver(&mut self, batch: &Frames, block: Option<&Block>, limit: usize, policy: SlowPolicy) -> Delivered {
         if self.close_sent() || self.has_left || self.failed.is_some() {
             return Delivered::default();
         }
-        let whole = Delivered { taken: messages, taken_bytes: batch.len(), ..Delivered::default() };
-        let mut rest = batch.clone();
+        let bytes = &batch.bytes;
+        let mut written = 0;
         if self.backlog.is_empty() {
             // This write wakes nobody. The rest is written by the member's task, which then waits for the socket.
             let mut never = Context::from_waker(Waker::noop());
-            while !rest.is_empty() {
-                match Pin::new(&mut self.end.io).poll_write(&mut never, &rest) {
+            while written < bytes.len() {
+                match Pin::new(&mut self.end.io).poll_write(&mut never, &bytes[written..]) {
                     Poll::Ready(Ok(0)) => self.failed = Some(io::ErrorKind::WriteZero.into()),
-                    Poll::Ready(Ok(written)) => {
-                        rest.advance(written);
+                    Poll::Ready(Ok(more)) => {
+                        written += more;
                         continue;
                     }
                     Poll::Ready(Err(error)) => self.failed = Some(error),
@@ -155,91 +140,66 @@ impl Outbox {
                 self.wake();
                 return Delivered::default();
             }
-            if rest.is_empty() {
+            if written == bytes.len() {
                 // A layer such as TLS may hold the last bytes.
                 if !matches!(Pin::new(&mut self.end.io).poll_flush(&mut never), Poll::Ready(Ok(()))) {
                     self.needs_flush = true;
                     self.wake();
                 }
-                return whole;
+                return Delivered { taken: batch.messages, taken_bytes: bytes.len(), ..Delivered::default() };
             }
-            self.is_cut = rest.len() < batch.len();
-            if rest.len() < batch.len() / 2 {
-                // The rest would keep the memory of the whole batch.
-                rest = Bytes::copy_from_slice(&rest);
-            }
+        } else if let Some(block) = block {
+            self.backlog.compact(block);
         }
-        let mut delivered = self.queue(rest, messages, limit, policy);
-        if delivered.taken > 0 {
-            delivered.taken_bytes = batch.len();
-        }
+        let delivered = self.queue(batch, written, limit, policy);
         self.wake();
         delivered
     }
 
-    fn queue(&mut self, bytes: Bytes, messages: u64, limit: usize, policy: SlowPolicy) -> Delivered {
-        let mut delivered = Delivered::default();
-        // An empty backlog accepts any batch.
-        if self.backlog_bytes + bytes.len() > limit && !self.backlog.is_empty() {
+    /// Queues what is not written of a batch.
+    fn queue(&mut self, batch: &Frames, written: usize, limit: usize, policy: SlowPolicy) -> Delivered {
+        let mut delivered = Delivered { is_queued: true, ..Delivered::default() };
+        let (mut missed, mut missed_bytes) = (0, 0);
+        let rest = batch.bytes.len() - written;
+        if self.backlog.bytes() + rest <= limit || self.backlog.is_exempt(batch, written) {
+            self.backlog.push_rest(batch, written);
+        } else {
             match policy {
                 SlowPolicy::Block => {
                     delivered.is_holding_up = !self.is_holding_up;
                     self.is_holding_up = true;
+                    self.backlog.push_rest(batch, written);
                 }
-                SlowPolicy::DropNewest => return Delivered { dropped: messages, ..delivered },
+                SlowPolicy::DropNewest => {
+                    (missed, missed_bytes) = self.backlog.push_oldest(batch, written, limit);
+                }
                 SlowPolicy::DropOldest => {
-                    delivered.dropped = self.make_room(limit.saturating_sub(bytes.len()));
-                    if self.backlog_bytes + bytes.len() > limit {
-                        delivered.dropped += messages;
-                        return delivered;
-                    }
+                    delivered.dropped = self.backlog.drop_oldest(limit.saturating_sub(rest));
+                    (missed, missed_bytes) = self.backlog.push_newest(batch, written, limit);
                 }
                 SlowPolicy::Disconnect => {
-                    delivered.dropped = messages + self.make_room(0);
+                    (missed, missed_bytes) = match written {
+                        0 => (batch.messages, rest),
+                        // A frame that has been started is completed.
+                        _ => self.backlog.push_oldest(batch, written, 0),
+                    };
+                    delivered.dropped = self.backlog.drop_oldest(0);
                     delivered.disconnected = true;
                     self.close(&too_slow());
-                    return delivered;
                 }
             }
         }
-        delivered.taken = messages;
-        self.backlog_bytes += bytes.len();
-        let max_piece = MAX_PIECE.min(limit / MAX_PIECE_PART);
-        match self.backlog.back_mut() {
-            Some(last) if last.messages > 0 && last.bytes.len() + bytes.len() <= max_piece => {
-                // Other members may share the memory of this piece.
-                let own = std::mem::take(&mut last.bytes).try_into_mut();
-                let mut own = own.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-                own.extend_from_slice(&bytes);
-                last.bytes = own.freeze();
-                last.messages += messages;
-            }
-            _ => self.backlog.push_back(Piece { bytes, messages }),
-        }
+        delivered.dropped += missed;
+        delivered.taken = batch.messages - missed;
+        delivered.taken_bytes = batch.bytes.len() - missed_bytes;
         delivered
-    }
-
-    /// Drops the oldest messages until at most `limit` bytes are queued. Returns how many were dropped.
-    fn make_room(&mut self, limit: usize) -> u64 {
-        let mut dropped = 0;
-        let mut at = usize::from(self.is_cut);
-        while self.backlog_bytes > limit && at < self.backlog.len() {
-            if self.backlog[at].messages == 0 {
-                at += 1;
-            } else if let Some(piece) = self.backlog.remove(at) {
-                self.backlog_bytes -= piece.bytes.len();
-                dropped += piece.messages;
-            }
-        }
-        dropped
     }
 
     /// Queues a control frame, which no policy drops.
     fn queue_control(&mut self, opcode: Control, payload: &[u8]) {
         let mut frame = BytesMut::new();
         append_frame(&mut frame, OpCode::Control(opcode), true, false, payload);
-        self.backlog_bytes += frame.len();
-        self.backlog.push_back(Piece { bytes: frame.freeze(), messages: 0 });
+        self.backlog.push_control(frame.freeze());
         self.wake();
     }
 
@@ -257,7 +217,7 @@ impl Outbox {
 
     /// Whether the member held its room up until now and no longer does.
     pub fn has_caught_up(&mut self, limit: usize) -> bool {
-        self.backlog_bytes <= limit && self.release()
+        self.backlog.bytes() <= limit && self.release()
     }
 
     /// Takes no more messages of the room. Returns whether the member held it up.
@@ -288,17 +248,15 @@ impl Outbox {
             if let Some(payload) = self.control.take_pong(self.backlog.is_empty()) {
                 self.queue_control(Control::Pong, &payload);
             }
-            let Some(piece) = self.backlog.front_mut() else { break };
-            match ready!(Pin::new(&mut self.end.io).poll_write(cx, &piece.bytes))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => {
-                    piece.bytes.advance(written);
-                    self.backlog_bytes -= written;
-                    self.has_progressed |= piece.messages > 0;
-                    self.is_cut = !piece.bytes.is_empty();
-                    if !self.is_cut {
-                        self.backlog.pop_front();
-                    }
+            let Some(front) = self.backlog.front() else { break };
+            match Pin::new(&mut self.end.io).poll_write(cx, front)? {
+                Poll::Pending => {
+                    self.backlog.trim();
+                    return Poll::Pending;
+                }
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(written) => {
+                    self.has_progressed |= self.backlog.advance(written);
                     self.needs_flush = true;
                 }
             }
@@ -307,10 +265,7 @@ impl Outbox {
             ready!(Pin::new(&mut self.end.io).poll_flush(cx))?;
             self.needs_flush = false;
         }
-        // Give back the memory of a backlog that was long.
-        if self.backlog.capacity() > 64 {
-            self.backlog = VecDeque::new();
-        }
+        self.backlog.trim();
         Poll::Ready(Ok(()))
     }
 
@@ -343,7 +298,7 @@ impl Outbox {
     /// Answers a ping: at once if the backlog is short, else when it has been written, and then only the last ping.
     pub fn pong(&mut self, payload: Bytes) {
         self.control.ping_received(payload);
-        if let Some(payload) = self.control.take_pong(self.backlog_bytes <= PONGS) {
+        if let Some(payload) = self.control.take_pong(self.backlog.bytes() <= PONGS) {
             self.queue_control(Control::Pong, &payload);
         }
     }
@@ -382,67 +337,56 @@ mod tests {
     use super::*;
     use std::task::Context;
 
+    /// Frames of ten bytes.
+    fn frames(messages: u64) -> Frames {
+        let frame = [0x82, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        Frames::new(frame.repeat(messages as usize).into(), messages, None)
+    }
+
+    /// An outbox in which five bytes of a frame wait.
     fn stuck() -> Outbox {
-        // A pipe that holds ten bytes and is never read.
-        let (near, far) = tokio::io::duplex(10);
+        // A pipe that holds five bytes and is never read.
+        let (near, far) = tokio::io::duplex(5);
         std::mem::forget(far);
         let mut outbox = Outbox::new("stuck");
         outbox.connect(ByteEnd::peer(near, "stuck"), None);
-        let delivered = outbox.deliver(&Bytes::from_static(&[0; 15]), 1, 100, SlowPolicy::Disconnect);
-        let whole = Delivered { taken: 1, taken_bytes: 15, ..Delivered::default() };
+        let delivered = outbox.deliver(&frames(1), None, 100, SlowPolicy::Disconnect);
+        let whole = Delivered { taken: 1, taken_bytes: 10, is_queued: true, ..Delivered::default() };
         assert_eq!((delivered, outbox.backlog_bytes()), (whole, 5));
         outbox
     }
 
     fn fill(outbox: &mut Outbox, policy: SlowPolicy, times: u64) -> u64 {
-        (0..times).map(|_| outbox.deliver(&Bytes::from_static(&[1; 10]), 2, 35, policy).dropped).sum()
+        (0..times).map(|_| outbox.deliver(&frames(2), None, 35, policy).dropped).sum()
     }
 
     #[test]
     fn the_newest_are_dropped_beyond_the_backlog() {
         let mut outbox = stuck();
-        assert_eq!(fill(&mut outbox, SlowPolicy::DropNewest, 5), 4);
+        assert_eq!(fill(&mut outbox, SlowPolicy::DropNewest, 5), 7);
         assert_eq!(outbox.backlog_bytes(), 35);
     }
 
     #[test]
     fn the_oldest_are_dropped_but_never_half_a_frame() {
         let mut outbox = stuck();
-        assert_eq!(fill(&mut outbox, SlowPolicy::DropOldest, 5), 4);
+        assert_eq!(fill(&mut outbox, SlowPolicy::DropOldest, 5), 7);
         assert_eq!(outbox.backlog_bytes(), 35);
-        assert_eq!(outbox.backlog[0].bytes.len(), 5, "the piece that was cut stays");
+        assert_eq!(outbox.backlog.front().map(<[u8]>::len), Some(5), "the frame that was cut stays");
     }
 
     #[test]
     fn a_slow_member_is_closed_with_1013_behind_the_frame_that_was_cut() {
         let mut outbox = stuck();
-        assert_eq!(fill(&mut outbox, SlowPolicy::Disconnect, 3), 0);
-        let delivered = outbox.deliver(&Bytes::from_static(&[1; 10]), 2, 35, SlowPolicy::Disconnect);
-        assert_eq!(delivered, Delivered { dropped: 8, disconnected: true, ..Delivered::default() });
-        assert_eq!(outbox.backlog[1].bytes[..4], [0x88, 10, 0x03, 0xf5]);
+        assert_eq!(fill(&mut outbox, SlowPolicy::Disconnect, 1), 0);
+        let delivered = outbox.deliver(&frames(2), None, 35, SlowPolicy::Disconnect);
+        let dropped = Delivered { dropped: 4, disconnected: true, is_queued: true, ..Delivered::default() };
+        assert_eq!(delivered, dropped);
+        assert_eq!(outbox.backlog_bytes(), 5 + 12);
+        outbox.backlog.advance(5);
+        assert_eq!(outbox.backlog.front().map(|close| &close[..4]), Some(&[0x88, 10, 0x03, 0xf5][..]));
         assert!(outbox.close_sent());
         let mut never = Context::from_waker(Waker::noop());
         assert!(outbox.poll_drain(&mut never).is_pending());
-    }
-
-    #[test]
-    fn what_waits_is_gathered_and_keeps_no_more_in_memory_than_is_counted() {
-        let mut outbox = stuck();
-        outbox.make_room(0);
-        let (message, limit) = (Bytes::from_static(&[1; 100]), 1 << 20);
-        for _ in 0..1000 {
-            outbox.deliver(&message, 1, limit, SlowPolicy::DropNewest);
-        }
-        assert_eq!(outbox.backlog_bytes(), 5 + 100_000);
-        assert!(outbox.backlog.len() < 30, "{} pieces", outbox.backlog.len());
-        assert_eq!(outbox.backlog.iter().map(|piece| piece.messages).sum::<u64>(), 1001);
-        // The rest of a batch does not keep the memory of the whole.
-        let mut outbox = Outbox::new("slow");
-        let (near, far) = tokio::io::duplex(90);
-        outbox.connect(ByteEnd::peer(near, "slow"), None);
-        let batch = Bytes::from(vec![1; 100]);
-        outbox.deliver(&batch, 1, limit, SlowPolicy::DropNewest);
-        assert!((outbox.backlog_bytes(), batch.is_unique()) == (10, true));
-        drop(far);
     }
 }

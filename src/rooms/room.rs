@@ -1,6 +1,11 @@
 //! One room: its members, and the pending batch of messages for them.
 
-use super::{hub::Delivery, member::Member, outbox::Delivered};
+use super::{
+    backlog::{Block, Frames},
+    hub::Delivery,
+    member::Member,
+    outbox::Delivered,
+};
 use crate::{
     message::{Kind, Message},
     ws::encode_frame,
@@ -20,8 +25,16 @@ use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, coding::OpCod
 /// Batches that a member's task flushes in a row. Then a new task flushes the rest, so that the member's task can read again.
 const MAX_ROUNDS: usize = 16;
 
-/// The largest batch whose buffer is kept for the next one: a room must not keep the size of its longest message for good.
-const MAX_KEPT: usize = 64 * 1024;
+/// The largest batch whose buffer is kept for the next one: there may be many rooms, each with few members.
+const MAX_KEPT: usize = 4096;
+
+/// Shorter batches are joined into blocks of at least this size, if members that are behind share them. A member may keep a
+/// block for half of it.
+const BLOCK: usize = 16 * 1024;
+/// Or of this many batches: each of them costs a member that is behind a few words.
+const BLOCK_BATCHES: usize = 32;
+/// Marks places in the stream of frames for members that take compressed messages.
+const DEFLATED: u64 = 1 << 63;
 
 /// A batch may leave this part of its memory unused, since shrinking it costs a copy.
 const SPARE_PART: usize = 8;
@@ -60,8 +73,44 @@ struct State {
     /// The number of members that hold the room up (`--slow block`). It is negative for the moment in which a member has caught
     /// up before the flusher that found it slow has counted it.
     slow: isize,
-    /// Tasks that wait until no member holds the room up.
+    /// Tasks that wait until no member holds the room up, or until the pending batch is taken.
     held_up: Vec<Waker>,
+    /// Bytes of frames sent so far, plain and for members that take compressed messages.
+    sent: [u64; 2],
+    /// The last batches in both forms, while members are behind. The flusher has them while it writes.
+    tails: Option<Box<[Tail; 2]>>,
+}
+
+/// The last batches of a room, which are to be joined into a block.
+#[derive(Default)]
+struct Tail {
+    joined: Vec<u8>,
+    batches: usize,
+    /// What was joined before the current batch.
+    block: Option<Block>,
+}
+
+impl Tail {
+    /// A batch is going to be delivered: if it is time to, makes a block of those before it.
+    fn begin(&mut self, batch: &Frames) {
+        let is_long = batch.bytes.len() >= BLOCK / 2;
+        if self.joined.len() >= BLOCK || self.batches >= BLOCK_BATCHES || (is_long && self.batches > 1) {
+            let bytes = Bytes::from(std::mem::take(&mut self.joined));
+            self.block = batch.at.map(|at| Block { at: at - bytes.len() as u64, bytes });
+            self.batches = 0;
+        }
+    }
+
+    /// A batch has been delivered, and some of it is queued.
+    fn end(&mut self, batch: &Frames) {
+        self.block = None;
+        if batch.bytes.len() < BLOCK / 2 {
+            self.joined.extend_from_slice(&batch.bytes);
+            self.batches += 1;
+        } else {
+            *self = Self::default();
+        }
+    }
 }
 
 /// The place of one message in a batch.
@@ -71,6 +120,15 @@ struct Span {
     end: usize,
     /// The end of its frame in the batch for members that take compressed messages.
     deflated_end: usize,
+}
+
+impl State {
+    /// Wakes the task when no member holds the room up, or when the pending batch is taken.
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.held_up.iter().any(|waiting| waiting.will_wake(cx.waker())) {
+            self.held_up.push(cx.waker().clone());
+        }
+    }
 }
 
 impl Room {
@@ -119,8 +177,8 @@ impl Room {
     /// Whether a slow member holds the room up; if so, the task is woken when none does.
     pub fn is_held_up(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
-        if state.slow > 0 && !state.held_up.iter().any(|waiting| waiting.will_wake(cx.waker())) {
-            state.held_up.push(cx.waker().clone());
+        if state.slow > 0 {
+            state.wait(cx);
         }
         state.slow > 0
     }
@@ -145,14 +203,19 @@ impl Room {
         Poll::Pending
     }
 
-    /// Appends a message to the pending batch and returns its number. [`flush`](Self::flush) must follow.
-    pub fn publish(&self, sender: u64, message: &Message, delivery: &Delivery) -> u64 {
+    /// Appends a message to the pending batch and returns its number. If the batch is full, the task is woken when it has been
+    /// taken. [`flush`](Self::flush) must follow.
+    pub fn publish(&self, sender: u64, message: &Message, delivery: &Delivery, cx: &Context<'_>) -> Poll<u64> {
         let Message { kind, payload } = message;
         // Compress once for all members, and before taking the lock.
         let deflater = delivery.deflater.as_ref().filter(|_| self.deflating.load(Relaxed) > 0);
         let deflated = deflater.and_then(|deflater| deflater.deflate(payload));
         let mut guard = self.lock();
         let state = &mut *guard;
+        if state.pending.len() >= delivery.pending && state.messages > 0 {
+            state.wait(cx);
+            return Poll::Pending;
+        }
         if deflated.is_some() && state.pending_deflated.is_none() {
             state.pending_deflated = Some(state.pending.clone());
         }
@@ -176,7 +239,7 @@ impl Room {
             let deflated_end = state.pending_deflated.as_ref().map_or(end, BytesMut::len);
             state.spans.push(Span { sender, end, deflated_end });
         }
-        state.published
+        Poll::Ready(state.published)
     }
 
     /// Delivers the pending batch to all members, and further ones that are published meanwhile. Does nothing if another task is
@@ -188,25 +251,25 @@ impl Room {
                 return;
             }
             state.is_flushing = true;
-            state.previous_size = state.pending.len();
-            let batch = Batch {
-                bytes: take_exactly(&mut state.pending),
-                deflated: state.pending_deflated.take().map(|mut pending| take_exactly(&mut pending)),
-                spans: std::mem::take(&mut state.spans),
-                messages: std::mem::take(&mut state.messages),
-                since: state.since.take().unwrap_or_else(Instant::now),
-            };
+            let batch = Batch::take(&mut state, self.deflating.load(Relaxed) > 0);
+            let mut flushing = Flushing { room: self, messages: batch.messages(), slow: 0, tails: state.tails.take() };
             let members = state.members.clone();
+            if state.slow <= 0 {
+                state.held_up.drain(..).for_each(Waker::wake);
+            }
             drop(state);
-            let mut flushing = Flushing { room: self, messages: batch.messages, slow: 0 };
+            batch.begin(&mut flushing.tails);
             let mut messages = 0;
             let mut bytes = 0;
+            let mut is_queued = false;
             for member in members.iter() {
-                let delivery = batch.deliver(member, delivery);
+                let delivery = batch.deliver(member, flushing.tails.as_deref(), delivery);
                 flushing.slow += isize::from(delivery.is_holding_up);
+                is_queued |= delivery.is_queued;
                 messages += delivery.taken;
                 bytes += delivery.taken_bytes as u64;
             }
+            batch.end(&mut flushing.tails, is_queued);
             delivery.metrics.sent.fetch_add(messages, Relaxed);
             delivery.metrics.sent_bytes.fetch_add(bytes, Relaxed);
             delivery.metrics.observe(messages, batch.since.elapsed());
@@ -246,6 +309,7 @@ struct Flushing<'a> {
     room: &'a Room,
     messages: u64,
     slow: isize,
+    tails: Option<Box<[Tail; 2]>>,
 }
 
 impl Drop for Flushing<'_> {
@@ -253,27 +317,79 @@ impl Drop for Flushing<'_> {
         let mut state = self.room.lock();
         state.slow += self.slow;
         state.delivered += self.messages;
+        state.tails = self.tails.take();
         state.awaiting_delivery.drain(..).for_each(Waker::wake);
         state.is_flushing = false;
+        if std::thread::panicking() {
+            // Nobody else takes the pending batch for those that wait for that.
+            state.held_up.drain(..).for_each(Waker::wake);
+        }
     }
 }
 
 /// Messages that are written to each member with one write.
 struct Batch {
-    bytes: Bytes,
-    /// The batch for members that take compressed messages, if it differs.
-    deflated: Option<Bytes>,
+    plain: Frames,
+    /// The batch for members that take compressed messages, if there are any.
+    deflated: Option<Frames>,
     spans: Vec<Span>,
-    messages: u64,
     since: Instant,
 }
 
 impl Batch {
-    fn deliver(&self, member: &Member, delivery: &Arc<Delivery>) -> Delivered {
+    /// Takes the pending batch of a room.
+    fn take(state: &mut State, is_deflating: bool) -> Self {
+        state.previous_size = state.pending.len();
+        let messages = std::mem::take(&mut state.messages);
+        let bytes = take_exactly(&mut state.pending);
+        let deflated = state.pending_deflated.take().map(|mut pending| take_exactly(&mut pending));
+        let deflated = deflated.or_else(|| is_deflating.then(|| bytes.clone()));
+        let [plain_sent, deflated_sent] = &mut state.sent;
+        let at = |sent: &mut u64, bytes: Bytes, form| {
+            let at = *sent | form;
+            *sent += bytes.len() as u64;
+            Frames::new(bytes, messages, Some(at))
+        };
+        Self {
+            plain: at(plain_sent, bytes, 0),
+            deflated: deflated.map(|bytes| at(deflated_sent, bytes, DEFLATED)),
+            spans: std::mem::take(&mut state.spans),
+            since: state.since.take().unwrap_or_else(Instant::now),
+        }
+    }
+
+    fn messages(&self) -> u64 {
+        self.plain.messages
+    }
+
+    /// Before its delivery.
+    fn begin(&self, tails: &mut Option<Box<[Tail; 2]>>) {
+        if let Some([plain, deflated]) = tails.as_deref_mut() {
+            plain.begin(&self.plain);
+            self.deflated.iter().for_each(|batch| deflated.begin(batch));
+        }
+    }
+
+    /// After its delivery. `is_queued`: a member is behind.
+    fn end(&self, tails: &mut Option<Box<[Tail; 2]>>, is_queued: bool) {
+        if is_queued {
+            let [plain, deflated] = &mut **tails.get_or_insert_default();
+            plain.end(&self.plain);
+            match &self.deflated {
+                Some(batch) => deflated.end(batch),
+                None => *deflated = Tail::default(),
+            }
+        } else {
+            *tails = None;
+        }
+    }
+
+    fn deliver(&self, member: &Member, tails: Option<&[Tail; 2]>, delivery: &Arc<Delivery>) -> Delivered {
         let deflated = self.deflated.as_ref().filter(|_| member.takes_deflated());
-        let bytes = deflated.unwrap_or(&self.bytes);
+        let frames = deflated.unwrap_or(&self.plain);
+        let block = tails.and_then(|tails| tails[usize::from(deflated.is_some())].block.as_ref());
         if self.spans.iter().all(|span| span.sender != member.id) {
-            return member.deliver(bytes, self.messages, delivery);
+            return member.deliver(frames, block, delivery);
         }
         // Without the member's own messages; the others still leave in one piece.
         let end = |span: &Span| if deflated.is_some() { span.deflated_end } else { span.end };
@@ -281,11 +397,11 @@ impl Batch {
         let others: Vec<_> = starts
             .zip(&self.spans)
             .filter(|(_, span)| span.sender != member.id)
-            .map(|(start, span)| &bytes[start..end(span)])
+            .map(|(start, span)| &frames.bytes[start..end(span)])
             .collect();
         match others.len() as u64 {
             0 => Delivered::default(),
-            messages => member.deliver(&others.concat().into(), messages, delivery),
+            messages => member.deliver(&Frames::new(others.concat().into(), messages, None), block, delivery),
         }
     }
 }

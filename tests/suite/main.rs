@@ -19,6 +19,7 @@ mod rooms;
 mod rooms_bad_input;
 mod rooms_deflate;
 mod rooms_limits;
+mod rooms_memory;
 mod rooms_slow;
 mod serving;
 mod slow_messages;
