@@ -1,6 +1,6 @@
 //! Makes a [`Config`] of a [`Cli`]: sets defaults and resolves conflicts between options.
 
-use super::{Cli, DeflateMode};
+use super::{Cli, DeflateMode, RoomArgs, WebSocketArgs};
 use crate::{
     access::{AccessOptions, Secrets},
     config::{AfterEof, ClientOptions, Config, Directions, Replies, RoomOptions, ServerOptions, SessionOptions},
@@ -21,6 +21,11 @@ const ROOM_PING_TIMEOUT: Duration = Duration::from_secs(60);
 /// `autoreconnect:` without a pause would spin where connections fail at once.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(10);
 
+/// The longest message that is taken unless `--max-ws-message-length` says otherwise.
+const MAX_MESSAGE: usize = 64 << 20;
+/// In rooms it is this part of a backlog, as in uWebSockets: a few long messages in a row do not make a member slow.
+const BACKLOG_PART: usize = 4;
+
 impl Config {
     pub(super) fn new(cli: Cli) -> Result<Self, Error> {
         let Cli { direction, framing, client, serving, rooms, websocket, tls, other, .. } = cli;
@@ -30,6 +35,7 @@ impl Config {
                 "for example --ping-interval 30 --ping-timeout 60",
             ));
         }
+        let max_message = max_message_length(&rooms, &websocket);
         let identity = tls.cert.zip(tls.key).map(|(chain, key)| Identity { chain, key });
         let client_identity = tls.client_cert.zip(tls.client_key).map(|(chain, key)| Identity { chain, key });
         let close = Close {
@@ -66,7 +72,7 @@ impl Config {
                 },
                 separator: if framing.null_terminated { 0 } else { b'\n' },
                 one_line: framing.one_line,
-                max_length: websocket.max_ws_message_length,
+                max_length: max_message,
             },
             client: ClientOptions {
                 headers: client_headers(client.headers, client.origin, client.ua),
@@ -113,7 +119,7 @@ impl Config {
                 ping_timeout: websocket.ping_timeout.or(rooms.broadcast.then_some(ROOM_PING_TIMEOUT)),
                 close,
                 limits: WebSocketConfig::default()
-                    .max_message_size(Some(websocket.max_ws_message_length))
+                    .max_message_size(Some(max_message))
                     .max_frame_size(Some(websocket.max_ws_frame_length)),
                 deflate: DeflateOptions {
                     offer: match websocket.deflate {
@@ -157,6 +163,12 @@ impl Config {
     }
 }
 
+/// The longest message that is taken.
+fn max_message_length(rooms: &RoomArgs, websocket: &WebSocketArgs) -> usize {
+    let default = if rooms.broadcast { rooms.backlog.div_ceil(BACKLOG_PART) } else { MAX_MESSAGE };
+    websocket.max_ws_message_length.unwrap_or(MAX_MESSAGE.min(default))
+}
+
 /// The headers of `-H`, and those of `--origin` and `--ua` unless `-H` sets them.
 fn client_headers(
     given: Vec<(HeaderName, HeaderValue)>,
@@ -184,7 +196,7 @@ mod tests {
         assert_eq!(config.rooms, Some(RoomOptions::default()));
         let limits = &config.websocket.limits;
         let defaults = WebSocketOptions::default().limits;
-        assert_eq!(limits.max_message_size, defaults.max_message_size);
+        assert_eq!(limits.max_message_size, Some(RoomOptions::default().backlog / BACKLOG_PART));
         assert_eq!(limits.max_frame_size, defaults.max_frame_size);
     }
 }

@@ -266,10 +266,11 @@ pub struct WebSocketArgs {
     /// Close reason to send, at most 123 bytes
     #[arg(long, value_name = "TEXT", value_parser = values::close_reason)]
     pub close_reason: Option<String>,
-    /// Maximum length of a received message (longer: close code 1009, exit 6) and of an input line (longer: exit 1)
-    #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
-    pub max_ws_message_length: usize,
-    /// Maximum length of a received frame (longer: close code 1009, exit 6)
+    /// Maximum length of a received message (longer: close code 1009, exit 6) and of an input line (longer: exit 1).
+    /// Default: 64m, with --broadcast a quarter of --backlog
+    #[arg(long, value_name = "BYTES", value_parser = values::size)]
+    pub max_ws_message_length: Option<usize>,
+    /// Maximum length of a received frame (longer: close code 1009, exit 6). Default: 64m
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
     pub max_ws_frame_length: usize,
     /// When to compress messages (permessage-deflate)

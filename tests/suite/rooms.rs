@@ -435,7 +435,7 @@ fn our_own_client_ends_cleanly_when_the_server_shuts_down() {
 #[test]
 fn a_message_longer_than_the_backlog_reaches_all_of_a_large_room() {
     // More members than tokio's cooperative budget lets a task write to in one poll.
-    let server = rooms(&["--backlog", "64k"]);
+    let server = rooms(&["--backlog", "64k", "--max-ws-message-length", "100k"]);
     let mut members: Vec<_> = (0..200).map(|_| Peer::connect(server.port, "/large")).collect();
     let message = "x".repeat(100_000);
     members[0].send_text(&message);

@@ -3,7 +3,7 @@
 use crate::{
     http::{Exchange, upgrade_request},
     peer::{Message, Peer},
-    raw::{PING, RawPeer},
+    raw::{BINARY, PING, RawPeer, from_client},
     rooms::{get, measured, metric, rooms, until_metric},
     support::{Folder, Serving, run, wait_for},
 };
@@ -100,6 +100,24 @@ fn connections_beyond_the_cap_wait_until_one_ends() {
     let mut third = Peer::client(Exchange::request(waiting, "").switched());
     second.send_text("two");
     assert_eq!(third.receive_text(), "two", "it came after the first message");
+}
+
+#[test]
+fn long_messages_in_a_row_close_no_member_that_reads() {
+    let (server, metrics) = measured(&["--backlog", "4m"]);
+    let mut sender = RawPeer::connect(server.port, "/");
+    sender.send(BINARY, vec![7; (1 << 20) + 1]);
+    assert_eq!(sender.receive_close().0, 1009, "a quarter of the backlog is allowed");
+    let members: Vec<_> = (0..10).map(|_| RawPeer::connect(server.port, "/")).collect();
+    let message = from_client(BINARY, vec![7; 1 << 20]);
+    thread::scope(|scope| {
+        for mut member in members {
+            let (mut writer, message) = (member.writer(), &message);
+            scope.spawn(move || writer.write_all(message).expect("send"));
+            scope.spawn(move || (0..10).for_each(|_| assert_eq!(member.receive().payload.len(), 1 << 20)));
+        }
+    });
+    assert_eq!(metric(metrics, "slow_disconnects_total"), 0);
 }
 
 #[test]

@@ -14,6 +14,8 @@ use std::{
 };
 
 const BIG: usize = 1 << 20;
+/// The longest message of these rooms: as long as [`BIG`].
+const MOST: &str = "1m";
 
 /// A member's binary message whose first four bytes are a number. Changing that costs less than masking the whole again.
 pub struct Numbered(Vec<u8>);
@@ -69,7 +71,7 @@ pub fn number(payload: &[u8]) -> u32 {
 
 #[test]
 fn a_slow_member_is_closed_with_1013_after_what_it_can_still_read() {
-    let (mut server, metrics) = measured(&["--backlog", "1m"]);
+    let (mut server, metrics) = measured(&["--backlog", "1m", "--max-ws-message-length", MOST]);
     let mut slow = stuck(server.port, "/");
     let mut others = [RawPeer::connect(server.port, "/"), RawPeer::connect(server.port, "/")];
     let mut sender = RawPeer::connect(server.port, "/");
@@ -93,7 +95,7 @@ fn a_slow_member_is_closed_with_1013_after_what_it_can_still_read() {
 
 #[test]
 fn a_member_that_never_reads_is_soon_removed() {
-    let (server, metrics) = measured(&["--backlog", "100k"]);
+    let (server, metrics) = measured(&["--backlog", "100k", "--max-ws-message-length", MOST]);
     let _slow = stuck(server.port, "/");
     let mut sender = RawPeer::connect(server.port, "/");
     talk_until(&mut sender, &mut [], metrics, "slow_disconnects_total", 1);
@@ -102,7 +104,8 @@ fn a_member_that_never_reads_is_soon_removed() {
 
 #[test]
 fn with_drop_oldest_the_oldest_messages_of_a_slow_member_are_dropped() {
-    let (mut server, metrics) = measured(&["--slow", "drop-oldest", "--backlog", "3m"]);
+    let (mut server, metrics) =
+        measured(&["--slow", "drop-oldest", "--backlog", "3m", "--max-ws-message-length", MOST]);
     let mut slow = stuck(server.port, "/");
     let mut sender = RawPeer::connect(server.port, "/");
     let said = talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 5);
@@ -120,7 +123,7 @@ fn with_drop_oldest_the_oldest_messages_of_a_slow_member_are_dropped() {
 
 #[test]
 fn with_drop_newest_the_newest_messages_of_a_slow_member_are_dropped() {
-    let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "3m"]);
+    let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "3m", "--max-ws-message-length", MOST]);
     let mut slow = stuck(server.port, "/");
     let mut sender = RawPeer::connect(server.port, "/");
     let said = talk_until(&mut sender, &mut [], metrics, "messages_dropped_total", 5);
@@ -135,7 +138,7 @@ fn with_drop_newest_the_newest_messages_of_a_slow_member_are_dropped() {
 
 #[test]
 fn with_block_a_room_waits_for_its_slow_member_and_nothing_is_lost() {
-    let (server, metrics) = measured(&["--slow", "block", "--backlog", "1m"]);
+    let (server, metrics) = measured(&["--slow", "block", "--backlog", "1m", "--max-ws-message-length", MOST]);
     let mut slow = stuck(server.port, "/");
     let mut other = RawPeer::connect(server.port, "/");
     let mut sender = RawPeer::connect(server.port, "/");
@@ -166,7 +169,7 @@ fn with_block_a_room_waits_for_its_slow_member_and_nothing_is_lost() {
 
 #[test]
 fn a_room_goes_on_each_time_a_member_that_blocked_it_leaves() {
-    let server = rooms(&["--slow", "block", "--backlog", "64k"]);
+    let server = rooms(&["--slow", "block", "--backlog", "64k", "--max-ws-message-length", "8m"]);
     let mut sender = RawPeer::connect(server.port, "/");
     let mut saying = sender.writer();
     let (heard, hearing) = mpsc::channel();
@@ -192,8 +195,18 @@ fn a_room_goes_on_each_time_a_member_that_blocked_it_leaves() {
 
 #[test]
 fn pings_go_on_while_a_room_is_blocked_and_only_the_stuck_member_is_removed() {
-    let (server, metrics) =
-        measured(&["--slow", "block", "--backlog", "1m", "--ping-interval", "0.1", "--ping-timeout", "2"]);
+    let (server, metrics) = measured(&[
+        "--slow",
+        "block",
+        "--backlog",
+        "1m",
+        "--ping-interval",
+        "0.1",
+        "--ping-timeout",
+        "2",
+        "--max-ws-message-length",
+        MOST,
+    ]);
     let members = [RawPeer::connect(server.port, "/"), RawPeer::connect(server.port, "/")];
     let _stuck = stuck(server.port, "/");
     // Enough messages to block the room until the stuck member is removed. Each member writes on a thread of its own, pongs
@@ -238,7 +251,8 @@ fn pings_go_on_while_a_room_is_blocked_and_only_the_stuck_member_is_removed() {
 
 #[test]
 fn drops_are_logged_at_most_once_a_second_and_all_are_counted() {
-    let (server, metrics) = measured(&["--slow", "drop-newest", "--backlog", "1k", "--grace", "1"]);
+    let (server, metrics) =
+        measured(&["--slow", "drop-newest", "--backlog", "1k", "--grace", "1", "--max-ws-message-length", MOST]);
     let _slow = [stuck(server.port, "/"), stuck(server.port, "/")];
     let mut sender = RawPeer::connect(server.port, "/");
     let started = Instant::now();
@@ -291,7 +305,8 @@ impl HeldUp {
     const SAID: u32 = 40;
 
     fn new() -> Self {
-        let (server, metrics) = measured(&["--slow", "block", "--backlog", "1m", "--no-echo", "-v"]);
+        let (server, metrics) =
+            measured(&["--slow", "block", "--backlog", "1m", "--no-echo", "-v", "--max-ws-message-length", MOST]);
         let (stuck, mut other) = (stuck(server.port, "/"), RawPeer::connect(server.port, "/"));
         let mut sender = RawPeer::connect(server.port, "/");
         let (hearing, heard) = mpsc::channel();
