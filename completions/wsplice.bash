@@ -153,6 +153,10 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --slow-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --max-rooms)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -28,6 +28,7 @@ drop-oldest\t'Drop the oldest messages in its backlog'
 drop-newest\t'Drop new messages'
 block\t'Pause its room until the backlog has shrunk'"
 complete -c wsplice -l backlog -d 'Maximum number of bytes that are queued for one member' -r
+complete -c wsplice -l slow-timeout -d 'With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS, whatever it sends; 0 sets no limit' -r
 complete -c wsplice -l max-rooms -d 'Maximum number of rooms; handshakes for more get 503' -r
 complete -c wsplice -l max-per-room -d 'Maximum number of members per room; further ones get 503' -r
 complete -c wsplice -l room-prefix -d 'Serve rooms only at this path and below it; other paths get 404' -r

@@ -170,6 +170,8 @@ pub struct RoomOptions {
     pub slow: SlowPolicy,
     /// Maximum number of bytes that are queued for one member.
     pub backlog: usize,
+    /// The longest time in which a member may take nothing from its backlog; no limit without it.
+    pub slow_timeout: Option<Duration>,
     /// Maximum number of rooms.
     pub max_rooms: Option<u32>,
     /// Maximum number of members per room.
@@ -187,6 +189,7 @@ impl Default for RoomOptions {
             echo: true,
             slow: SlowPolicy::Disconnect,
             backlog: 16 << 20,
+            slow_timeout: Some(Duration::from_secs(10)),
             max_rooms: None,
             max_per_room: None,
             max_per_address: None,

@@ -106,6 +106,7 @@ impl Config {
                 echo: !rooms.no_echo,
                 slow: rooms.slow,
                 backlog: rooms.backlog,
+                slow_timeout: Some(rooms.slow_timeout).filter(|timeout| !timeout.is_zero()),
                 max_rooms: rooms.max_rooms,
                 max_per_room: rooms.max_per_room,
                 max_per_address: serving.max_per_address,

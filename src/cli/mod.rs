@@ -231,6 +231,10 @@ pub struct RoomArgs {
     /// Maximum number of bytes that are queued for one member
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "16m", requires = "broadcast")]
     pub backlog: usize,
+    /// With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS,
+    /// whatever it sends; 0 sets no limit
+    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10", requires = "broadcast")]
+    pub slow_timeout: Duration,
     /// Maximum number of rooms; handshakes for more get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_rooms: Option<u32>,

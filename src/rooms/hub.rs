@@ -14,6 +14,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 /// The largest pending batch of a room, unless one message is longer: much more is not written with one write.
@@ -31,6 +32,8 @@ pub struct Delivery {
     pub pending: usize,
     /// What happens to messages above the backlog.
     pub slow: SlowPolicy,
+    /// The longest time in which a member with a backlog may take nothing. Where messages are dropped it is not closed for that.
+    pub slow_timeout: Option<Duration>,
     /// Compresses for the members that negotiated it.
     pub deflater: Option<SharedDeflater>,
     /// The counters.
@@ -61,6 +64,10 @@ impl Hub {
             backlog: options.backlog,
             pending: MAX_PENDING.min(options.backlog / PENDING_PART),
             slow: options.slow,
+            slow_timeout: options.slow_timeout.filter(|_| {
+                // Where messages are dropped, a backlog is bounded, and nobody waits for a member that sleeps for a while.
+                matches!(options.slow, SlowPolicy::Disconnect | SlowPolicy::Block)
+            }),
             deflater: SharedDeflater::new(&websocket.deflate),
             metrics: Metrics::default(),
             drops: Arc::default(),

@@ -4,6 +4,7 @@ use super::{
     backlog::{Block, Frames},
     hub::{Delivery, Membership},
     outbox::{Delivered, Outbox, too_slow},
+    room::Room,
 };
 use crate::{
     config::SlowPolicy,
@@ -30,7 +31,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, ReadBuf},
     task::unconstrained,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -40,6 +41,10 @@ const BATCH: usize = 64;
 const STEPS: usize = 2 * BATCH;
 /// The same limit in bytes; then the member's own backlog is written first.
 const BATCH_BYTES: usize = 256 * 1024;
+/// A sender pauses for this long while a member has more than half of its backlog, with [`SlowPolicy::Disconnect`].
+const PAUSE: Duration = Duration::from_millis(10);
+/// For each of so many bytes that it has sent.
+const PAUSE_EVERY: usize = 256 * 1024;
 /// Bytes that may be read ahead while messages cannot be published. A close frame within them is noticed although a slow
 /// member holds up the room.
 const AHEAD: usize = 64 * 1024;
@@ -87,6 +92,19 @@ impl Member {
     /// Bytes in its backlog.
     pub fn backlog(&self) -> usize {
         self.outbox().backlog_bytes()
+    }
+
+    /// Closes the member for being too slow.
+    fn give_up(&self, delivery: &Delivery) {
+        let mut outbox = self.outbox();
+        let dropped = outbox.give_up();
+        let name = outbox.name().clone();
+        drop(outbox);
+        delivery.metrics.slow.fetch_add(1, Relaxed);
+        if dropped > 0 {
+            delivery.metrics.dropped.fetch_add(dropped, Relaxed);
+            delivery.drops.add(&name, dropped);
+        }
     }
 
     /// Writes or queues a batch, for the room's flusher.
@@ -153,6 +171,12 @@ struct MemberTask {
     /// sending them, for clients use a ping to learn that their messages have been passed on. Nor may the end of the member.
     ahead: VecDeque<Received>,
     ahead_bytes: usize,
+    /// Bytes published since the last pause for slow members.
+    unpaused: usize,
+    /// The end of the current pause.
+    pause: Option<Pin<Box<Sleep>>>,
+    /// Checks whether the member has taken something.
+    slow_timer: Option<Pin<Box<Sleep>>>,
     closing: Option<Box<Closing>>,
 }
 
@@ -195,6 +219,9 @@ impl MemberTask {
             last_published: 0,
             ahead: VecDeque::new(),
             ahead_bytes: 0,
+            unpaused: 0,
+            pause: None,
+            slow_timer: None,
             closing: None,
             membership,
         }
@@ -231,6 +258,10 @@ impl MemberTask {
             // The flusher found the member too slow.
             self.close(&too_slow(), CLOSE_READ_TIMEOUT, None);
         }
+        if self.closing.is_none() && self.poll_slow(cx).is_ready() {
+            self.member.give_up(&self.membership.hub.delivery);
+            self.close(&too_slow(), CLOSE_READ_TIMEOUT, None);
+        }
         if self.closing.is_some() {
             return self.poll_closing(cx, drained.is_ready());
         }
@@ -243,6 +274,23 @@ impl MemberTask {
             // The ping wakes this task, which then writes it.
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Ready when the member has taken nothing from its backlog for too long.
+    fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(timeout) = self.membership.hub.delivery.slow_timeout else { return Poll::Pending };
+        let mut outbox = self.member.outbox();
+        while let Some(since) = outbox.waits_since() {
+            let until = since + timeout;
+            let timer = self.slow_timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+            ready!(timer.as_mut().poll(cx));
+            if Instant::now() >= until && !outbox.write_now() {
+                return Poll::Ready(());
+            }
+            self.slow_timer = None;
+        }
+        self.slow_timer = None;
+        Poll::Pending
     }
 
     /// Reads events and handles them, until it is another task's turn.
@@ -294,15 +342,26 @@ impl MemberTask {
 
     /// Publishes the next event if it is a message. Otherwise returns whether it may be handled. If neither can be now, the
     /// task is woken when it can.
-    fn may_handle(&mut self, next: &Received, cx: &Context<'_>) -> bool {
+    fn may_handle(&mut self, next: &Received, cx: &mut Context<'_>) -> bool {
         let Membership { room, hub, .. } = &self.membership;
         match next {
             Ok(Event::Message(message)) => {
-                if hub.delivery.slow == SlowPolicy::Block && room.is_held_up(cx) {
+                let must_wait = match hub.delivery.slow {
+                    SlowPolicy::Block => room.is_held_up(cx),
+                    SlowPolicy::Disconnect => pauses(room, self.unpaused, &mut self.pause, cx),
+                    SlowPolicy::DropOldest | SlowPolicy::DropNewest => false,
+                };
+                if must_wait {
                     return false;
                 }
+                if self.pause.take().is_some() {
+                    self.unpaused = 0;
+                }
                 match room.publish(self.member.id, message, &hub.delivery, cx) {
-                    Poll::Ready(number) => self.last_published = number,
+                    Poll::Ready(number) => {
+                        self.last_published = number;
+                        self.unpaused = self.unpaused.saturating_add(message.payload.len());
+                    }
                     Poll::Pending => return false,
                 }
                 true
@@ -353,9 +412,10 @@ impl MemberTask {
 
     /// Writes the backlog.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let delivery = &self.membership.hub.delivery;
         let mut outbox = self.member.outbox();
         let drained = outbox.poll_drain(cx);
-        let has_caught_up = outbox.has_caught_up(self.membership.hub.delivery.backlog);
+        let has_caught_up = outbox.has_caught_up(delivery.backlog, delivery.slow);
         drop(outbox);
         if has_caught_up {
             self.membership.room.caught_up();
@@ -418,6 +478,16 @@ impl MemberTask {
     }
 }
 
+/// Whether a sender waits for members that are behind, so that those that read can catch up before they are closed with those
+/// that do not. It does for a moment after so many bytes: members that do not read cost others little.
+fn pauses(room: &Room, unpaused: usize, pause: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> bool {
+    if unpaused < PAUSE_EVERY || !room.is_held_up(cx) {
+        return false;
+    }
+    let parts = u32::try_from(unpaused / PAUSE_EVERY).unwrap_or(u32::MAX);
+    pause.get_or_insert_with(|| Box::pin(sleep(PAUSE.saturating_mul(parts)))).as_mut().poll(cx).is_pending()
+}
+
 /// The read half of a member's connection.
 struct Socket<'a>(&'a Member);
 
@@ -433,6 +503,7 @@ mod tests {
     use crate::{config::RoomOptions, message::Kind, rooms::hub::Hub, ws::WebSocketOptions};
     use bytes::Bytes;
     use tokio::io::AsyncWrite;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
 
     /// A connection whose writing is a bug.
     struct Panics;
@@ -491,5 +562,73 @@ mod tests {
         assert!(publish(400).is_ready());
         assert!(publish(400).is_ready());
         assert!(publish(1).is_pending());
+    }
+
+    struct Woken(AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_sender_that_waits_for_the_batch_is_woken_although_a_member_is_behind() {
+        let options = RoomOptions { backlog: 1001, ..RoomOptions::default() };
+        let hub = Arc::new(Hub::new(options, WebSocketOptions::default()));
+        let stuck = hub.join("/", "stuck", None).expect("a membership");
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        let waker = woken.clone().into();
+        let cx = Context::from_waker(&waker);
+        let publish = |length| {
+            let message = Message { kind: Kind::Binary, payload: vec![0; length].into() };
+            stuck.room.publish(0, &message, &hub.delivery, &cx)
+        };
+        // Frames of 501 and 500 bytes: both fit into the backlog, and each is half of it.
+        assert!(publish(497).is_ready());
+        stuck.room.flush(&hub.delivery);
+        assert!(stuck.room.is_held_up(&Context::from_waker(std::task::Waker::noop())), "more than half waits");
+        assert!(publish(496).is_ready());
+        assert!(publish(1).is_pending());
+        stuck.room.flush(&hub.delivery);
+        assert!(woken.0.load(Relaxed));
+    }
+
+    #[test]
+    fn a_sender_pauses_now_and_then_while_a_member_is_behind() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let options = RoomOptions { backlog: 1_000_000, echo: false, ..RoomOptions::default() };
+            let hub = Arc::new(Hub::new(options, WebSocketOptions::default()));
+            let stuck = hub.join("/", "stuck", None).expect("a membership");
+            let (near, _far) = tokio::io::duplex(1);
+            stuck.member.connect(ByteEnd::peer(near, "stuck"), None);
+            let mut frames = bytes::BytesMut::new();
+            for _ in 0..300 {
+                let opcode = tokio_tungstenite::tungstenite::protocol::frame::coding::Data::Binary;
+                crate::ws::append_frame(&mut frames, OpCode::Data(opcode), true, true, &[7; 4096]);
+            }
+            let (near, _other) = tokio::io::duplex(1);
+            let upgraded = Upgraded { end: ByteEnd::peer(near, "sender"), early: frames.to_vec(), deflate: None };
+            let mut sender = MemberTask::new(hub.join("/", "sender", None).expect("a membership"), upgraded);
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let mut published = || {
+                for _ in 0..20 {
+                    assert!(sender.poll(&mut cx).is_pending());
+                }
+                hub.delivery.metrics.received.load(Relaxed)
+            };
+            // Half of a backlog is 123 messages; a pause follows when one has been found to have more.
+            assert_eq!(published(), 128);
+            tokio::time::advance(Duration::from_millis(19)).await;
+            assert_eq!(published(), 128);
+            tokio::time::advance(Duration::from_millis(2)).await;
+            assert_eq!(published(), 192);
+            assert_eq!(stuck.member.backlog(), 192 * 4100 - 1);
+            // One that is closed or gone is not waited for.
+            assert!(stuck.member.leave());
+            stuck.room.caught_up();
+            assert_eq!(published(), 300);
+        });
     }
 }

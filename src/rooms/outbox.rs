@@ -4,18 +4,22 @@ use super::backlog::{Backlog, Block, Frames};
 use crate::{
     config::SlowPolicy,
     error::Error,
-    flow::ByteEnd,
+    flow::{ByteEnd, ByteStream},
     message::Close,
     ws::{ControlState, Heartbeat, ReadEnd, ReadError, append_frame},
 };
 use bytes::{Bytes, BytesMut};
+use rustix::net::{SendFlags, send};
 use std::{
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, OpCode};
 
 /// Each ping is answered while the backlog has at most this many bytes; above that, only the last.
@@ -45,8 +49,10 @@ pub struct Outbox {
     needs_flush: bool,
     /// Some of the backlog was written since the last look at the heartbeat.
     has_progressed: bool,
-    /// The backlog is above its limit, and the room waits for that to change.
+    /// The backlog is long, and senders wait for that to change.
     is_holding_up: bool,
+    /// When messages began to wait, or when some of the backlog was written since.
+    waits_since: Option<Instant>,
     /// Here a close frame counts as sent when it is in the backlog.
     control: ControlState,
     /// Something was read since the last look at the heartbeat.
@@ -56,6 +62,16 @@ pub struct Outbox {
     failed: Option<io::Error>,
     /// Wakes the member's task.
     task: Option<Waker>,
+}
+
+/// Senders wait while more bytes than this wait for a member: with [`SlowPolicy::Block`] as long as it takes, with
+/// [`SlowPolicy::Disconnect`] a moment now and then.
+fn held_up_above(limit: usize, policy: SlowPolicy) -> usize {
+    match policy {
+        SlowPolicy::Block => limit,
+        SlowPolicy::Disconnect => limit / 2,
+        SlowPolicy::DropOldest | SlowPolicy::DropNewest => usize::MAX,
+    }
 }
 
 /// The close frame of a member that does not take messages fast enough.
@@ -72,6 +88,7 @@ impl Outbox {
             needs_flush: false,
             has_progressed: false,
             is_holding_up: false,
+            waits_since: None,
             control: ControlState::default(),
             has_received: false,
             has_left: false,
@@ -183,12 +200,17 @@ impl Outbox {
                         // A frame that has been started is completed.
                         _ => self.backlog.push_oldest(batch, written, 0),
                     };
-                    delivered.dropped = self.backlog.drop_oldest(0);
+                    delivered.dropped = self.give_up();
                     delivered.disconnected = true;
-                    self.close(&too_slow());
                 }
             }
         }
+        if policy == SlowPolicy::Disconnect && self.backlog.bytes() > held_up_above(limit, policy) && !self.close_sent()
+        {
+            delivered.is_holding_up = !self.is_holding_up;
+            self.is_holding_up = true;
+        }
+        self.waits_since.get_or_insert_with(Instant::now);
         delivered.dropped += missed;
         delivered.taken = batch.messages - missed;
         delivered.taken_bytes = batch.bytes.len() - missed_bytes;
@@ -216,8 +238,45 @@ impl Outbox {
     }
 
     /// Whether the member held its room up until now and no longer does.
-    pub fn has_caught_up(&mut self, limit: usize) -> bool {
-        self.backlog.bytes() <= limit && self.release()
+    pub fn has_caught_up(&mut self, limit: usize, policy: SlowPolicy) -> bool {
+        self.backlog.bytes() <= held_up_above(limit, policy) && self.release()
+    }
+
+    /// When the member last took something, if there is something to take.
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.waits_since
+    }
+
+    /// Writes whether or not the socket was reported as writable: the kernel does that when a third of its buffer is free,
+    /// which takes a member with a slow connection a while. Returns whether something was written.
+    pub fn write_now(&mut self) -> bool {
+        let Some(front) = self.backlog.front() else { return false };
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let written = match &self.end.io {
+            ByteStream::Tcp(socket) => send(socket, front, flags),
+            ByteStream::Unix(socket) => send(socket, front, flags),
+            ByteStream::Other(_) => return false,
+        };
+        match written {
+            // What failed, the next write of the member's task tells.
+            Ok(0) | Err(_) => false,
+            Ok(written) => {
+                self.has_written(written);
+                true
+            }
+        }
+    }
+
+    fn has_written(&mut self, written: usize) {
+        self.has_progressed |= self.backlog.advance(written);
+        self.waits_since = (!self.backlog.is_empty()).then(Instant::now);
+    }
+
+    /// Closes the member for being too slow. Returns the number of messages that it misses.
+    pub fn give_up(&mut self) -> u64 {
+        let dropped = self.backlog.drop_oldest(0);
+        self.close(&too_slow());
+        dropped
     }
 
     /// Takes no more messages of the room. Returns whether the member held it up.
@@ -256,7 +315,7 @@ impl Outbox {
                 }
                 Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(written) => {
-                    self.has_progressed |= self.backlog.advance(written);
+                    self.has_written(written);
                     self.needs_flush = true;
                 }
             }
@@ -277,7 +336,7 @@ impl Outbox {
     }
 
     /// Queues a ping when it is due. `reads`: the connection is being read; otherwise a pong may have arrived unnoticed. A member
-    /// that holds its room up must drain its backlog; its own traffic does not count.
+    /// with a backlog must drain it; its own traffic does not count.
     ///
     /// # Errors
     ///
@@ -286,8 +345,8 @@ impl Outbox {
         let (has_progressed, has_received) =
             (std::mem::take(&mut self.has_progressed), std::mem::take(&mut self.has_received));
         // Draining the backlog counts as a sign of life, since the ping may be far behind in it.
-        let is_alive = has_progressed || ((has_received || !reads) && !self.is_holding_up);
         let has_room = self.backlog.is_empty();
+        let is_alive = has_progressed || ((has_received || !reads) && has_room);
         let due = ready!(self.control.poll_heartbeat(cx, &self.end.name, is_alive, has_room));
         if due.is_ok() {
             self.queue_control(Control::Ping, b"");

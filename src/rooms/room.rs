@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
     time::Instant,
@@ -45,6 +45,8 @@ pub struct Room {
     pub target: Arc<str>,
     /// The number of members that take compressed messages.
     deflating: AtomicUsize,
+    /// Whether a member holds the room up.
+    is_held_up: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -70,7 +72,7 @@ struct State {
     delivered: u64,
     /// Tasks that wait for more of them to be delivered.
     awaiting_delivery: Vec<Waker>,
-    /// The number of members that hold the room up (`--slow block`). It is negative for the moment in which a member has caught
+    /// The number of members that hold senders up (`--slow block` and `disconnect`). It is negative for the moment in which a member has caught
     /// up before the flusher that found it slow has counted it.
     slow: isize,
     /// Tasks that wait until no member holds the room up, or until the pending batch is taken.
@@ -134,7 +136,7 @@ impl State {
 impl Room {
     /// An empty room.
     pub fn new(target: Arc<str>) -> Self {
-        Self { target, deflating: AtomicUsize::new(0), state: Mutex::default() }
+        Self { target, deflating: AtomicUsize::new(0), is_held_up: AtomicBool::new(false), state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -176,6 +178,9 @@ impl Room {
 
     /// Whether a slow member holds the room up; if so, the task is woken when none does.
     pub fn is_held_up(&self, cx: &Context<'_>) -> bool {
+        if !self.is_held_up.load(Relaxed) {
+            return false;
+        }
         let mut state = self.lock();
         if state.slow > 0 {
             state.wait(cx);
@@ -187,6 +192,7 @@ impl Room {
     pub fn caught_up(&self) {
         let mut state = self.lock();
         state.slow -= 1;
+        self.is_held_up.store(state.slow > 0, Relaxed);
         if state.slow <= 0 {
             state.held_up.drain(..).for_each(Waker::wake);
         }
@@ -254,9 +260,8 @@ impl Room {
             let batch = Batch::take(&mut state, self.deflating.load(Relaxed) > 0);
             let mut flushing = Flushing { room: self, messages: batch.messages(), slow: 0, tails: state.tails.take() };
             let members = state.members.clone();
-            if state.slow <= 0 {
-                state.held_up.drain(..).for_each(Waker::wake);
-            }
+            // Some of them may wait for this. The others will wait again.
+            state.held_up.drain(..).for_each(Waker::wake);
             drop(state);
             batch.begin(&mut flushing.tails);
             let mut messages = 0;
@@ -316,6 +321,7 @@ impl Drop for Flushing<'_> {
     fn drop(&mut self) {
         let mut state = self.room.lock();
         state.slow += self.slow;
+        self.room.is_held_up.store(state.slow > 0, Relaxed);
         state.delivered += self.messages;
         state.tails = self.tails.take();
         state.awaiting_delivery.drain(..).for_each(Waker::wake);

@@ -3,7 +3,7 @@
 use crate::{
     raw::{BINARY, CLOSE, Frame, PING, PONG, RawPeer, close_payload, from_client},
     rooms::{measured, metric, rooms, until_metric, until_metric_is_above},
-    support::{LIMIT, Serving},
+    support::{LIMIT, Serving, wait_for},
 };
 use std::{
     io::Write,
@@ -247,6 +247,46 @@ fn pings_go_on_while_a_room_is_blocked_and_only_the_stuck_member_is_removed() {
     let threads: Vec<_> = threads.collect();
     let members: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a member that answers")).collect();
     assert_eq!(metric(metrics, "connections"), members.len() as u64);
+}
+
+/// A member that sends unsolicited pongs and never reads, until the server has removed it.
+fn sends_without_reading(args: &[&str]) -> (Serving, u16) {
+    let (server, metrics) = measured(args);
+    let stuck = stuck(server.port, "/");
+    let mut sender = RawPeer::connect(server.port, "/");
+    wait_for("a backlog", || {
+        sender.send(BINARY, vec![7; BIG / 4]);
+        sender.receive();
+        (metric(metrics, "backlog_bytes") >= BIG as u64).then_some(())
+    });
+    let pong = from_client(PONG, b"");
+    wait_for("its end", || {
+        let _ = stuck.writer().write_all(&pong);
+        (metric(metrics, "connections") == 1).then_some(())
+    });
+    sender.send_text("still here");
+    assert_eq!(sender.receive_text(), "still here");
+    (server, metrics)
+}
+
+#[test]
+fn a_member_that_takes_nothing_is_slow_whatever_it_sends() {
+    for policy in ["disconnect", "block"] {
+        let args = ["--slow", policy, "--slow-timeout", "0.5", "--backlog", "64m"];
+        let (mut server, metrics) = sends_without_reading(&args);
+        assert_eq!(metric(metrics, "slow_disconnects_total"), 1, "{policy}");
+        assert!(server.running.error_line("too slow").contains("messages dropped"));
+    }
+}
+
+#[test]
+fn where_messages_are_dropped_a_member_that_takes_nothing_is_given_up_like_one_that_answers_no_ping() {
+    let pings = ["--ping-interval", "0.1", "--ping-timeout", "1"];
+    for policy in ["drop-oldest", "drop-newest"] {
+        let args = ["--slow", policy, "--slow-timeout", "0.1", "--backlog", "4m"];
+        let (_server, metrics) = sends_without_reading(&[&args[..], &pings].concat());
+        assert_eq!(metric(metrics, "slow_disconnects_total"), 0, "{policy}");
+    }
 }
 
 #[test]
