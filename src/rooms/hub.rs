@@ -7,12 +7,13 @@ use crate::{
     ws::{SharedDeflater, WebSocketOptions},
 };
 use std::{
+    borrow::Borrow,
     collections::HashMap,
-    hash::Hash,
+    hash::{BuildHasher, Hash, RandomState},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -42,11 +43,51 @@ pub struct Delivery {
     pub drops: Arc<DropLog>,
 }
 
+/// Parts of a table, each with its lock: members that join and leave wait for few others.
+const SHARDS: usize = 64;
+
+/// A table in parts.
+struct Sharded<K, V> {
+    shards: [Mutex<HashMap<K, V>>; SHARDS],
+    hasher: RandomState,
+}
+
+impl<K, V> Default for Sharded<K, V> {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+    }
+}
+
+impl<K, V> Sharded<K, V> {
+    /// Locks the part of a key.
+    fn lock<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, HashMap<K, V>>
+    where
+        K: Borrow<Q>,
+    {
+        // The remainder is below SHARDS.
+        let shard = self.hasher.hash_one(key) as usize % SHARDS;
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All values, one part after the other.
+    fn values(&self) -> Vec<V>
+    where
+        V: Clone,
+    {
+        let lock = |shard: &Mutex<HashMap<K, V>>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.values().cloned().collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(lock).collect()
+    }
+}
+
 /// The state of the room server.
 pub struct Hub {
-    rooms: Mutex<HashMap<Arc<str>, Arc<Room>>>,
+    rooms: Sharded<Arc<str>, Arc<Room>>,
+    room_count: AtomicUsize,
     /// Members by address, if that is limited.
-    addresses: Mutex<HashMap<IpAddr, u32>>,
+    addresses: Sharded<IpAddr, u32>,
     options: RoomOptions,
     /// Limits, pings and compression of members' connections.
     pub websocket: WebSocketOptions,
@@ -73,8 +114,9 @@ impl Hub {
             drops: Arc::default(),
         };
         Self {
-            rooms: Mutex::default(),
-            addresses: Mutex::default(),
+            rooms: Sharded::default(),
+            room_count: AtomicUsize::new(0),
+            addresses: Sharded::default(),
             options,
             websocket,
             delivery: Arc::new(delivery),
@@ -83,17 +125,9 @@ impl Hub {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Room>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The metrics in Prometheus's text format.
     pub fn metrics(&self) -> String {
-        let rooms: Vec<_> = self.lock().values().cloned().collect();
+        let rooms = self.rooms.values();
         self.delivery.metrics.render(rooms.len(), rooms.iter().map(|room| room.backlog()).sum())
     }
 
@@ -105,25 +139,30 @@ impl Hub {
     /// [`Error::Full`] if a limit on rooms, members or connections is reached.
     pub fn join(self: &Arc<Self>, target: &str, name: &str, client: Option<IpAddr>) -> Result<Membership, Error> {
         let full = |reason: String| Error::Full { target: target.to_owned(), reason };
-        let mut rooms = self.lock();
-        let room = rooms.get(target);
-        if let Some((room, most)) = room.zip(self.options.max_per_room)
+        let mut rooms = self.rooms.lock(target);
+        let room = rooms.get(target).cloned();
+        if let Some((room, most)) = room.as_ref().zip(self.options.max_per_room)
             && room.len() >= most as usize
         {
             return Err(full(format!("it has {most} members, the maximum (--max-per-room)")));
         }
-        if let Some(most) = self.options.max_rooms.filter(|most| room.is_none() && rooms.len() >= *most as usize) {
+        if room.is_none()
+            && let Err(most) = self.count_room()
+        {
             return Err(full(format!("there are {most} rooms, the maximum (--max-rooms)")));
         }
         if let Some((client, most)) = client.zip(self.options.max_per_address) {
-            let mut addresses = self.addresses();
+            let mut addresses = self.addresses.lock(&client);
             if addresses.get(&client).is_some_and(|count| *count >= most) {
+                if room.is_none() {
+                    self.room_count.fetch_sub(1, Relaxed);
+                }
                 return Err(full(format!("{client} has {most} connections, the maximum (--max-per-address)")));
             }
             *addresses.entry(client).or_default() += 1;
         }
         let room = match room {
-            Some(room) => room.clone(),
+            Some(room) => room,
             None => {
                 let target: Arc<str> = target.into();
                 let room = Arc::new(Room::new(target.clone()));
@@ -132,25 +171,37 @@ impl Hub {
             }
         };
         let member = Arc::new(Member::new(self.next_id.fetch_add(1, Relaxed), name, client));
-        // Under the lock on all rooms: the room must not be freed between its look-up and this.
+        // Under the lock on this part of the rooms: the room must not be freed between its look-up and this.
         room.enter(member.clone());
         self.delivery.metrics.joined.fetch_add(1, Relaxed);
         Ok(Membership { hub: self.clone(), room, member, is_current: true })
     }
 
+    /// Counts a new room.
+    ///
+    /// # Errors
+    ///
+    /// There are as many as there may be.
+    fn count_room(&self) -> Result<(), u32> {
+        let most = self.options.max_rooms.unwrap_or(u32::MAX);
+        let add = |count| (count < most as usize).then_some(count + 1);
+        self.room_count.fetch_update(Relaxed, Relaxed, add).map(drop).map_err(|_| most)
+    }
+
     fn leave(&self, room: &Room, member: &Member) {
         self.delivery.metrics.left.fetch_add(1, Relaxed);
-        let mut rooms = self.lock();
         if let Some(client) = member.client.filter(|_| self.options.max_per_address.is_some()) {
-            let mut addresses = self.addresses();
+            let mut addresses = self.addresses.lock(&client);
             match addresses.get_mut(&client) {
                 Some(count) if *count > 1 => *count -= 1,
                 _ => _ = addresses.remove(&client),
             }
             shrink(&mut addresses);
         }
+        let mut rooms = self.rooms.lock(&*room.target);
         if room.leave(member) == 0 {
             rooms.remove(&room.target);
+            self.room_count.fetch_sub(1, Relaxed);
             shrink(&mut rooms);
         }
     }
@@ -192,5 +243,51 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn limits_are_exact_when_many_join_and_leave_at_once() {
+        let options = RoomOptions {
+            max_rooms: Some(3),
+            max_per_room: Some(2),
+            max_per_address: Some(4),
+            ..RoomOptions::default()
+        };
+        let hub = Arc::new(Hub::new(options, WebSocketOptions::default()));
+        let [rooms, first, address] = std::array::from_fn(|_| AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for number in 0..8_u8 {
+                let (hub, rooms, first, address) = (&hub, &rooms, &first, &address);
+                scope.spawn(move || {
+                    for round in 0..2000_u32 {
+                        let room = (u32::from(number) + round) % 8;
+                        let client = IpAddr::from([127, 0, 0, number % 2]);
+                        let Ok(membership) = hub.join(&format!("/{room}"), "member", Some(client)) else { continue };
+                        // Counted after it is let in and until it leaves, so never more than there are.
+                        let counters = [(room == 0, first, 2), (number % 2 == 0, address, 4), (true, rooms, 6)];
+                        for (is_counted, counter, most) in counters {
+                            let before = counter.fetch_add(usize::from(is_counted), Relaxed);
+                            assert!(before + usize::from(is_counted) <= most, "{most} may be in");
+                        }
+                        assert!(hub.room_count.load(Relaxed) <= 3);
+                        for (is_counted, counter, _) in counters {
+                            counter.fetch_sub(usize::from(is_counted), Relaxed);
+                        }
+                        drop(membership);
+                    }
+                });
+            }
+        });
+        assert_eq!((hub.room_count.load(Relaxed), hub.rooms.values().len()), (0, 0));
+        assert!(hub.addresses.values().is_empty());
+        let _members: Vec<_> =
+            (0..3).map(|room| hub.join(&format!("/{room}"), "member", None).expect("a room of three")).collect();
+        assert!(hub.join("/3", "member", None).is_err());
     }
 }

@@ -23,7 +23,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -56,13 +56,16 @@ pub struct Member {
     /// Its address, or the one that a trusted proxy names; none over a unix socket.
     pub client: Option<IpAddr>,
     takes_deflated: AtomicBool,
+    /// Its place among the members of its room, which changes under the room's lock.
+    place: AtomicUsize,
     outbox: Mutex<Outbox>,
 }
 
 impl Member {
     /// A member whose opening handshake is not answered yet.
     pub fn new(id: u64, name: &str, client: Option<IpAddr>) -> Self {
-        Self { id, client, takes_deflated: AtomicBool::new(false), outbox: Mutex::new(Outbox::new(name)) }
+        let takes_deflated = AtomicBool::new(false);
+        Self { id, client, takes_deflated, place: AtomicUsize::new(0), outbox: Mutex::new(Outbox::new(name)) }
     }
 
     /// The opening handshake has been answered: messages published since the member joined are written to `end`.
@@ -83,6 +86,16 @@ impl Member {
     /// It has negotiated compression.
     pub fn take_deflated(&self) {
         self.takes_deflated.store(true, Relaxed);
+    }
+
+    /// Its place among the members of its room.
+    pub fn place(&self) -> usize {
+        self.place.load(Relaxed)
+    }
+
+    /// It has this place now.
+    pub fn set_place(&self, place: usize) {
+        self.place.store(place, Relaxed);
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {

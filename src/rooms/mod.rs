@@ -10,6 +10,7 @@ pub mod bench;
 mod drop_log;
 mod hub;
 mod member;
+mod members;
 mod metrics;
 mod outbox;
 mod room;

@@ -4,6 +4,7 @@ use super::{
     backlog::{Block, Frames},
     hub::Delivery,
     member::Member,
+    members::Members,
     outbox::Delivered,
 };
 use crate::{
@@ -52,8 +53,8 @@ pub struct Room {
 
 #[derive(Default)]
 struct State {
-    /// Replaced as a whole when a member joins or leaves, so that a flush can iterate over it without the lock.
-    members: Arc<Vec<Arc<Member>>>,
+    /// A flush iterates over a clone without the lock.
+    members: Members,
     /// The pending batch: frames that no flusher has taken yet.
     pending: BytesMut,
     /// Size of the previous batch, as a capacity hint.
@@ -156,7 +157,7 @@ impl Room {
 
     /// Adds a member. It receives the messages that are published from now on.
     pub fn enter(&self, member: Arc<Member>) {
-        Arc::make_mut(&mut self.lock().members).push(member);
+        self.lock().members.push(member);
     }
 
     /// Removes a member. Returns how many are left.
@@ -165,9 +166,8 @@ impl Room {
             self.deflating.fetch_sub(1, Relaxed);
         }
         let mut state = self.lock();
-        let members = Arc::make_mut(&mut state.members);
-        members.retain(|member| member.id != leaving.id);
-        members.len()
+        state.members.remove(leaving);
+        state.members.len()
     }
 
     /// From now on this member receives compressed messages. Those before were not compressed, which is always allowed.
