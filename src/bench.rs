@@ -4,7 +4,9 @@ pub use crate::rooms::bench::Fanout;
 use crate::{
     flow::{ByteEnd, Incoming},
     framing::{FramingOptions, LineStream},
-    ws::{DeflateOptions, Inflater, Reader, Role, SharedDeflater, WebSocketConfig, accept_deflate, append_frame},
+    ws::{
+        Budget, DeflateOptions, Inflater, Reader, Role, SharedDeflater, WebSocketConfig, accept_deflate, append_frame,
+    },
 };
 use bytes::{Bytes, BytesMut};
 use std::task::{Context, Poll, Waker};
@@ -33,10 +35,14 @@ pub fn count_messages(mut frames: &[u8]) -> usize {
     let mut reader = Reader::new(Role::Server, &limits, Vec::new(), None);
     let mut cx = Context::from_waker(Waker::noop());
     let mut count = 0;
-    while let Poll::Ready(Ok(_)) = reader.poll_next(&mut frames, &mut cx) {
-        count += 1;
+    loop {
+        match reader.poll_next(&mut frames, &mut cx) {
+            Poll::Ready(Ok(_)) => count += 1,
+            Poll::Ready(Err(_)) => return count,
+            // Its budget is spent.
+            Poll::Pending => {}
+        }
     }
-    count
 }
 
 /// Compresses and inflates messages.
@@ -63,11 +69,15 @@ impl Deflate {
     }
 
     /// Inflates a compressed message. Empty if that fails.
-    pub fn inflate(&mut self, deflated: &[u8]) -> Vec<u8> {
+    pub fn inflate(&mut self, mut deflated: &[u8]) -> Vec<u8> {
         let mut message = Vec::new();
         let limit = usize::MAX >> 1;
-        let inflated =
-            self.inflater.push(deflated, &mut message, limit).and_then(|()| self.inflater.end(&mut message, limit));
+        let mut inflated = Ok(());
+        while !deflated.is_empty() && inflated.is_ok() {
+            let pushed = self.inflater.push(deflated, &mut message, limit, &mut Budget::new());
+            inflated = pushed.map(|used| deflated = &deflated[used..]);
+        }
+        let inflated = inflated.and_then(|()| self.inflater.end(&mut message, limit));
         if inflated.is_ok() { message } else { Vec::new() }
     }
 }

@@ -154,15 +154,13 @@ pub fn run(
     async move {
         let mut stopping = pin!(stop.requested());
         let mut is_stopping = false;
-        // tokio allows a task 128 reads and writes before it reports every socket as busy; in a room of more members the
-        // others would seem slow. The messages that a poll publishes are limited here instead.
-        let result = unconstrained(poll_fn(|cx| {
+        let result = poll_fn(|cx| {
             if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
                 is_stopping = true;
                 task.close(&Close::new(CloseCode::Away.into(), ""), grace, None);
             }
             task.poll(cx)
-        }))
+        })
         .await;
         task.leave(&result);
         match result {
@@ -282,7 +280,8 @@ impl MemberTask {
         if let Poll::Ready(ended) = self.poll_messages(cx) {
             return Poll::Ready(ended);
         }
-        match self.member.outbox().poll_heartbeat(cx, self.reads()) {
+        let reads = self.reads() && !self.reader.has_yielded();
+        match self.member.outbox().poll_heartbeat(cx, reads) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             // The ping wakes this task, which then writes it.
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
@@ -343,7 +342,7 @@ impl MemberTask {
             // The room need not wait for a member that is about to go.
             self.membership.room.caught_up();
         }
-        self.membership.room.flush(&self.membership.hub.delivery);
+        self.flush(cx);
         if !is_idle {
             cx.waker().wake_by_ref();
         } else if let Poll::Ready(Err(error)) = self.drain(cx) {
@@ -381,10 +380,21 @@ impl MemberTask {
             }
             Ok(Event::Pong(_)) => true,
             Ok(Event::Ping(_) | Event::Close(_)) | Err(_) => {
-                room.flush(&hub.delivery);
+                self.flush(cx);
                 room.poll_delivered(self.last_published, cx).is_ready()
             }
         }
+    }
+
+    /// Delivers what is pending in the room. tokio allows a task 128 reads and writes before it reports every socket as busy; in
+    /// a room of more members the others would seem slow.
+    fn flush(&self, cx: &mut Context<'_>) {
+        let Membership { room, hub, .. } = &self.membership;
+        let delivering = poll_fn(|_| {
+            room.flush(&hub.delivery);
+            Poll::Ready(())
+        });
+        let _: Poll<()> = pin!(unconstrained(delivering)).poll(cx);
     }
 
     /// Whether more is read now.

@@ -76,6 +76,9 @@ impl Session {
 const BATCH: usize = 64;
 /// Turns before the task yields to others.
 const TURNS: usize = 32;
+/// Bytes copied in one direction before the other direction gets a turn, and before the task yields to others: compressing them
+/// may take milliseconds.
+const BATCH_BYTES: usize = 256 * 1024;
 
 /// One direction of a session: from one end, the source, to the other, the destination.
 pub(super) struct Direction {
@@ -131,6 +134,8 @@ pub(super) struct Pump<'a> {
     /// Maximum wait for the close frames of the peers once both directions are done.
     pub close_wait: Duration,
     pub timers: Timers,
+    /// Bytes copied since the task last yielded.
+    bytes: usize,
 }
 
 impl<'a> Pump<'a> {
@@ -150,6 +155,7 @@ impl<'a> Pump<'a> {
         let directions = [direction(&left, forward), direction(&right, back)];
         Self {
             timers: Timers::new(),
+            bytes: 0,
             ends: [left, right],
             directions,
             rules,
@@ -163,6 +169,7 @@ impl<'a> Pump<'a> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.bytes = 0;
         for _ in 0..TURNS {
             let progress = self.step(0, cx) | self.step(1, cx);
             if self.is_over() {
@@ -172,6 +179,9 @@ impl<'a> Pump<'a> {
                 self.reset_silence();
             } else if !self.poll_timers(cx) {
                 return Poll::Pending;
+            }
+            if self.bytes >= BATCH_BYTES {
+                break;
             }
         }
         cx.waker().wake_by_ref();
@@ -206,7 +216,11 @@ impl<'a> Pump<'a> {
     }
 
     fn copy(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), CopyError> {
+        let enough = self.bytes + BATCH_BYTES;
         for _ in 0..BATCH {
+            if self.bytes >= enough {
+                return Ok(());
+            }
             let (from, to, direction) = self.split(i);
             direction.is_blocked = to.io.poll_ready(cx).map_err(CopyError::Write)?.is_pending();
             if direction.is_blocked {
@@ -214,9 +228,11 @@ impl<'a> Pump<'a> {
             }
             match from.io.poll_next(cx).map_err(CopyError::Read)? {
                 Poll::Ready(Incoming::Message(message)) => {
+                    let length = message.payload.len();
                     to.io.start_send(message).map_err(CopyError::Write)?;
                     direction.moved += 1;
                     direction.unflushed = true;
+                    self.bytes += length;
                     if self.apply_limits(i) {
                         return Ok(());
                     }
@@ -292,10 +308,15 @@ impl<'a> Pump<'a> {
         });
         let ends = &mut self.ends;
         let waiting = poll_fn(|cx| {
+            let mut left = BATCH;
             for (end, owes) in ends.iter_mut().zip(&mut owed) {
                 while *owes {
                     match end.io.poll_next(cx) {
-                        Poll::Ready(Ok(Incoming::Message(_))) => {}
+                        Poll::Ready(Ok(Incoming::Message(_))) if left > 0 => left -= 1,
+                        Poll::Ready(Ok(Incoming::Message(_))) => {
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
                         Poll::Ready(_) => *owes = false,
                         Poll::Pending => break,
                     }

@@ -3,13 +3,18 @@
 //! It takes the payload of decoded frames from the input, and does no I/O. A message of one uncompressed frame stays in the
 //! input until it is complete, and then becomes a `Bytes` that shares its memory: it is not copied.
 
-use super::{decoder::Frame, deflate::Inflater, error::FrameError};
+use super::{budget::Budget, decoder::Frame, deflate::Inflater, error::FrameError};
 use crate::message::{Kind, Message};
 use bytes::{Buf, BytesMut};
 use tokio_tungstenite::tungstenite::{
     error::ProtocolError,
     protocol::frame::coding::{Data, OpCode},
 };
+
+/// The most fragments of a message, as in the ws library of Node.js. A longer limit for messages allows more.
+const MAX_FRAGMENTS: usize = 16_384;
+/// The most fragments as a part of the longest message in bytes: those of this size are always allowed.
+const FRAGMENT: usize = 4096;
 
 /// Assembles the messages that the peer of one connection sends.
 pub struct MessageAssembler {
@@ -29,6 +34,8 @@ struct Partial {
     is_compressed: bool,
     payload: Vec<u8>,
     text: Utf8,
+    /// Fragments begun so far.
+    fragments: usize,
 }
 
 /// How many bytes at the start of a text are known to be valid UTF-8.
@@ -58,7 +65,7 @@ impl MessageAssembler {
     ///
     /// # Errors
     ///
-    /// The frame does not belong here (RFC 6455 section 5.4), or makes its message longer than the limit.
+    /// The frame does not belong here (RFC 6455 section 5.4), makes its message longer than the limit, or is one fragment too many.
     #[inline]
     pub fn begin(&mut self, opcode: Data, frame: &Frame) -> Result<(), FrameError> {
         let (before, is_compressed) = match &self.partial {
@@ -69,22 +76,28 @@ impl MessageAssembler {
         if !is_compressed && frame.remaining > self.max_length.saturating_sub(before) {
             return Err(FrameError::too_long(frame.remaining.saturating_add(before) as u64, self.max_length));
         }
-        match (opcode, &self.partial) {
-            (Data::Continue, Some(_)) => {}
+        match (opcode, &mut self.partial) {
+            (Data::Continue, Some(partial)) => {
+                partial.fragments += 1;
+                let most = MAX_FRAGMENTS.max(self.max_length / FRAGMENT);
+                if partial.fragments > most {
+                    return Err(FrameError::Fragments(most));
+                }
+            }
             (Data::Continue, None) => return Err(ProtocolError::UnexpectedContinueFrame.into()),
             (_, Some(_)) => return Err(ProtocolError::ExpectedFragment(opcode).into()),
             (_, None) if frame.is_final && !frame.is_compressed => self.text = Utf8::default(),
             (_, None) => {
                 let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
                 let (payload, text) = (Vec::new(), Utf8::default());
-                self.partial = Some(Partial { kind, is_compressed: frame.is_compressed, payload, text });
+                self.partial = Some(Partial { kind, is_compressed: frame.is_compressed, payload, text, fragments: 1 });
             }
         }
         Ok(())
     }
 
     /// Takes what it can of a data frame's payload. The first `arrived` bytes of the input are that payload, unmasked.
-    /// Returns a message when this completes it.
+    /// Returns a message when this completes it. Of compressed payload it leaves in the input what the budget does not allow.
     ///
     /// # Errors
     ///
@@ -95,6 +108,7 @@ impl MessageAssembler {
         frame: &mut Frame,
         input: &mut BytesMut,
         arrived: usize,
+        budget: &mut Budget,
     ) -> Result<Option<Message>, FrameError> {
         let is_whole = arrived == frame.remaining;
         let Some(partial) = &mut self.partial else {
@@ -108,13 +122,15 @@ impl MessageAssembler {
             frame.advance(arrived);
             return Ok(Some(Message { kind, payload: input.split_to(arrived).freeze() }));
         };
-        let is_complete = is_whole && frame.is_final;
+        let mut is_complete = is_whole && frame.is_final;
+        let mut taken = arrived;
         let appended = match self.inflater.as_mut().filter(|_| partial.is_compressed) {
             Some(inflater) => {
-                let pushed = inflater.push(&input[..arrived], &mut partial.payload, self.max_length);
-                pushed.and_then(|()| match is_complete {
-                    true => inflater.end(&mut partial.payload, self.max_length),
-                    false => Ok(()),
+                let pushed = inflater.push(&input[..arrived], &mut partial.payload, self.max_length, budget);
+                pushed.and_then(|used| {
+                    taken = used;
+                    is_complete &= used == arrived;
+                    if is_complete { inflater.end(&mut partial.payload, self.max_length) } else { Ok(()) }
                 })
             }
             None => {
@@ -122,8 +138,8 @@ impl MessageAssembler {
                 Ok(())
             }
         };
-        input.advance(arrived);
-        frame.advance(arrived);
+        input.advance(taken);
+        frame.advance(taken);
         // Report the earliest error: what was inflated before the data turned out to be damaged may be invalid text.
         if partial.kind == Kind::Text {
             partial.text.check(&partial.payload, is_complete && appended.is_ok())?;
@@ -136,6 +152,11 @@ impl MessageAssembler {
     /// Gives back the memory of a connection from which nothing more is read.
     pub fn clear(&mut self) {
         (self.partial, self.inflater) = (None, None);
+    }
+
+    /// Bytes of the message being assembled.
+    pub fn len(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.payload.len())
     }
 
     /// Bytes that the message being assembled occupies.
@@ -172,7 +193,7 @@ mod tests {
             }
             let Some(current) = &mut frame else { return Ok(false) };
             let arrived = input.len().min(current.remaining);
-            messages.extend(assembler.take(current, input, arrived)?);
+            messages.extend(assembler.take(current, input, arrived, &mut Budget::new())?);
             Ok(frame.take_if(|frame| frame.remaining == 0).is_some())
         };
         for bytes in frames.concat().chunks(piece) {

@@ -35,6 +35,10 @@ pub enum FrameError {
     Utf8,
     /// A compressed message cannot be inflated, for this reason.
     Inflate(String),
+    /// A message has more fragments than this.
+    Fragments(usize),
+    /// A compressed message has more empty final blocks than this.
+    EmptyBlocks(usize),
 }
 
 impl FrameError {
@@ -50,6 +54,7 @@ impl FrameError {
             Self::Protocol(_) | Self::CloseCode(_) => CloseCode::Protocol,
             Self::Capacity(_) => CloseCode::Size,
             Self::Utf8 | Self::Inflate(_) => CloseCode::Invalid,
+            Self::Fragments(_) | Self::EmptyBlocks(_) => CloseCode::Policy,
         };
         let mut reason = self.to_string();
         while reason.len() > MAX_REASON {
@@ -92,6 +97,8 @@ impl fmt::Display for FrameError {
             Self::Capacity(error) => error.fmt(f),
             Self::Utf8 => f.write_str("text is not valid UTF-8"),
             Self::Inflate(reason) => write!(f, "a compressed message is damaged: {reason}"),
+            Self::Fragments(most) => write!(f, "a message has more than {most} fragments"),
+            Self::EmptyBlocks(most) => write!(f, "a compressed message has more than {most} empty final blocks"),
         }
     }
 }
@@ -125,6 +132,8 @@ mod tests {
             (FrameError::too_long(u64::MAX, 10), 1009, "too long"),
             (FrameError::Utf8, 1007, "UTF-8"),
             (FrameError::Inflate("it is cut off".into()), 1007, "cut off"),
+            (FrameError::Fragments(16_384), 1008, "more than 16384 fragments"),
+            (FrameError::EmptyBlocks(16_384), 1008, "more than 16384 empty final blocks"),
         ] {
             let close = error.close();
             assert_eq!(close.code, code, "{close}");

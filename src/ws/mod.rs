@@ -10,6 +10,7 @@
 //! [`crate::message`] stands in for its `Message` and `CloseFrame`, since files, processes and sockets have messages too.
 
 mod assembler;
+mod budget;
 mod control;
 mod decoder;
 mod deflate;
@@ -29,6 +30,7 @@ mod stream;
 pub mod testing;
 mod transport;
 
+pub use budget::Budget;
 pub use control::{CLOSE_READ_TIMEOUT, ControlState, ReadEnd};
 pub use deflate::{Agreed, Inflater, Offers, SharedDeflater, accept as accept_deflate, is_token};
 pub use encoder::{append as append_frame, encode as encode_frame};

@@ -5,6 +5,7 @@
 use super::{
     Event, Role,
     assembler::MessageAssembler,
+    budget::{Budget, FRAME_COST},
     decoder::{Frame, FrameDecoder, control_event},
     deflate::Inflater,
     error::{FrameError, ReadError},
@@ -25,6 +26,9 @@ pub struct Reader {
     assembler: MessageAssembler,
     /// The frame whose payload is being received.
     frame: Option<Frame>,
+    /// What may be done until [`poll_next`](Self::poll_next) next returns `Pending`.
+    budget: Budget,
+    has_yielded: bool,
 }
 
 impl Reader {
@@ -37,10 +41,15 @@ impl Reader {
             decoder: FrameDecoder::new(role, max_frame, inflater.is_some()),
             assembler: MessageAssembler::new(max_message, inflater),
             frame: None,
+            budget: Budget::new(),
+            has_yielded: false,
         }
     }
 
     /// The next event. Nothing may be read after an error or a close frame.
+    ///
+    /// `Pending` may also mean that it is another task's turn, while there is more to read: the task is woken at once then.
+    /// Only frames that complete no message count for that, since the caller can count messages.
     ///
     /// # Errors
     ///
@@ -65,24 +74,48 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Event, ReadError>> {
         loop {
+            if self.budget.is_spent() {
+                self.budget.renew();
+                self.has_yielded = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if let Some(event) = self.decode()? {
                 return Poll::Ready(Ok(event));
+            }
+            if self.budget.is_spent() {
+                continue;
             }
             let expected = self.frame.as_ref().map_or(0, |frame| frame.remaining - self.buffer.bytes.len());
             self.buffer.reserve(expected);
             match poll_read_buf(Pin::new(&mut *io), cx, &mut self.buffer.bytes) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(ReadError::Ended)),
-                Poll::Ready(Ok(length)) => self.buffer.received(length),
+                Poll::Ready(Ok(length)) => {
+                    self.buffer.received(length);
+                    self.budget.spend(length);
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => {
                     self.buffer.idle();
+                    self.budget.renew();
+                    self.has_yielded = false;
                     return Poll::Pending;
                 }
             }
         }
     }
 
-    /// The next event in what was read, if it is complete.
+    /// Whether the last `Pending` of [`poll_next`](Self::poll_next) meant that it was another task's turn.
+    pub fn has_yielded(&self) -> bool {
+        self.has_yielded
+    }
+
+    /// Bytes of an unfinished message that is fragmented or compressed, inflated.
+    pub fn assembled(&self) -> usize {
+        self.assembler.len()
+    }
+
+    /// The next event in what was read, if it is complete and the budget lasts.
     fn decode(&mut self) -> Result<Option<Event>, FrameError> {
         let input = &mut self.buffer.bytes;
         loop {
@@ -99,14 +132,19 @@ impl Reader {
             let arrived = frame.unmask(input);
             match frame.opcode {
                 OpCode::Control(opcode) if arrived == frame.remaining => {
+                    self.budget.spend(FRAME_COST);
                     return control_event(opcode, input.split_to(arrived).freeze()).map(Some);
                 }
                 OpCode::Control(_) => {}
                 OpCode::Data(_) => {
-                    if let Some(message) = self.assembler.take(&mut frame, input, arrived)? {
+                    if let Some(message) = self.assembler.take(&mut frame, input, arrived, &mut self.budget)? {
                         return Ok(Some(Event::Message(message)));
                     }
                     if frame.remaining == 0 {
+                        self.budget.spend(FRAME_COST);
+                        if self.budget.is_spent() {
+                            return Ok(None);
+                        }
                         continue;
                     }
                 }
@@ -128,11 +166,13 @@ mod tests {
     use super::*;
     use crate::ws::{
         encoder::{self, apply_mask},
-        testing::{self, Pieces},
+        read_buffer::MAX_READ,
+        testing::{self, Pieces, wake_counter},
     };
     use bytes::{BufMut, BytesMut};
     use proptest::prelude::*;
-    use std::task::Waker;
+    use std::{io, sync::atomic::Ordering::Relaxed, task::Waker};
+    use tokio::io::ReadBuf;
     use tokio_tungstenite::tungstenite::protocol::frame::{
         FrameHeader,
         coding::{Control, Data},
@@ -241,6 +281,78 @@ mod tests {
         let mut nothing = Pieces { pieces: Vec::new(), next: 0, is_waiting: false };
         let received = reader.poll_next(&mut nothing, &mut cx);
         assert!(matches!(received, Poll::Ready(Err(ReadError::Frame(FrameError::Utf8)))), "{received:?}");
+    }
+
+    /// A connection on which the same bytes arrive for ever, and how many have been read.
+    struct Endless<'a>(&'a [u8], usize);
+
+    impl AsyncRead for Endless<'_> {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            while buf.remaining() > 0 {
+                let rest = &self.0[self.1 % self.0.len()..];
+                let length = rest.len().min(buf.remaining());
+                buf.put_slice(&rest[..length]);
+                self.1 += length;
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Frames of a client, masked with zeros.
+    fn frames(first: u8, payload: &[u8], times: usize) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).expect("a short payload");
+        [&[first, 0x80 | length, 0, 0, 0, 0], payload].concat().repeat(times)
+    }
+
+    /// Reads from an endless connection until it is another task's turn. Returns the number of bytes and of events.
+    fn one_poll(reader: &mut Reader, endless: &[u8]) -> (usize, usize) {
+        let (wakes, waker) = wake_counter();
+        let mut io = Endless(endless, 0);
+        let mut events = 0;
+        while let Poll::Ready(event) = reader.poll_next(&mut io, &mut Context::from_waker(&waker)) {
+            event.expect("valid frames");
+            events += 1;
+            assert!(events < 100_000, "it does not yield");
+        }
+        assert!(wakes.load(Relaxed) == 1 && reader.has_yielded());
+        (io.1, events)
+    }
+
+    #[test]
+    fn endless_fragments_and_pings_give_other_tasks_their_turn() {
+        // A message of so many fragments that the limit is not reached.
+        let empty = [frames(0x01, b"", 1), frames(0x00, b"", 16_000), frames(0x80, b"", 1)].concat();
+        let of_a_byte = [frames(0x01, b"x", 1), frames(0x00, b"x", 16_000), frames(0x80, b"x", 1)].concat();
+        for endless in [empty, of_a_byte, frames(0x89, b"", 1), frames(0x8a, b"pong", 1)] {
+            let mut reader = Reader::new(Role::Server, &limits(), Vec::new(), None);
+            let (bytes, events) = one_poll(&mut reader, &endless);
+            assert!(bytes <= 512 * 1024 + MAX_READ && events <= 2048, "{bytes} bytes and {events} events");
+            assert!(events > 0 || reader.assembled() > 0 || endless[1] == 0x80);
+        }
+    }
+
+    #[test]
+    fn a_long_frame_gives_other_tasks_their_turn() {
+        let mut header = vec![0x82, 0xff];
+        header.extend((1_u64 << 40).to_be_bytes());
+        header.extend([0; 4]);
+        let limits = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
+        let mut reader = Reader::new(Role::Server, &limits, header, None);
+        let (bytes, events) = one_poll(&mut reader, &[7; 1000]);
+        assert!(events == 0 && (512 * 1024..=2 << 20).contains(&bytes), "{bytes} bytes");
+    }
+
+    #[test]
+    fn a_message_of_too_many_fragments_is_refused_with_1008() {
+        let message =
+            |fragments: usize| [frames(0x01, b"x", 1), frames(0x00, b"", fragments - 2), frames(0x80, b"", 1)].concat();
+        let longest = events(Role::Server, &message(16_384), &[]);
+        assert_eq!((longest.0.len(), longest.1), (1, None));
+        assert_eq!(events(Role::Server, &message(16_385), &[]), (Vec::new(), Some(1008)));
+        // Fragments of 4 KiB on average are always allowed.
+        let limits = testing::limits(16_385 * 4096, 80_000);
+        let longer = testing::events(Role::Server, &limits, None, &message(16_385), &[]);
+        assert_eq!((longer.0.len(), longer.1), (1, None));
     }
 
     #[test]

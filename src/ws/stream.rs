@@ -253,11 +253,13 @@ impl MessageStream for WebSocket {
             }
             let next = self.reader.poll_next(&mut self.wire, cx);
             if self.control.has_heartbeat() {
-                self.beat(cx, next.is_pending())?;
+                self.beat(cx, next.is_pending() && !self.reader.has_yielded())?;
             }
             if next.is_pending() {
                 self.drain_unasked(cx);
-                self.wire.idle();
+                if !self.reader.has_yielded() {
+                    self.wire.idle();
+                }
             }
             match next {
                 Poll::Pending => return Poll::Pending,
@@ -365,8 +367,8 @@ impl MessageStream for WebSocket {
     }
 
     fn progress(&self) -> u64 {
-        // Pings and pongs are no part of a message.
-        self.wire.received.wrapping_sub(self.received_control)
+        // Pings and pongs are no part of a message. One that is being inflated may grow for a while without further bytes.
+        self.wire.received.wrapping_sub(self.received_control).wrapping_add(self.reader.assembled() as u64)
     }
 
     fn observe_control(&mut self, observer: ControlObserver) {

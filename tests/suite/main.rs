@@ -8,6 +8,7 @@ mod children;
 mod common;
 mod deflate;
 mod endings;
+mod fair_share;
 mod generated;
 mod grammar;
 mod handshake;

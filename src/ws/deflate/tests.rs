@@ -2,7 +2,8 @@ use super::*;
 use crate::{
     message::{Kind, Message},
     ws::{
-        DeflateOptions, Event, ReadError, Reader, Role,
+        DeflateOptions, Event, FrameError, ReadError, Reader, Role,
+        budget::Budget,
         encoder::encode,
         testing::{Sent, agreed, encode_all, events, limits, options},
     },
@@ -286,6 +287,48 @@ fn after_incompressible_messages_attempts_become_rare_until_one_succeeds() {
     assert!(still_plain <= 126, "{still_plain}");
     assert_eq!(deflater.begin(Kind::Binary, &noise, noise.len()), None);
     assert!(deflater.begin(Kind::Binary, &[7; 3000], 3000).is_some(), "what is much longer is tried");
+}
+
+/// A message of 32 KiB that does not get shorter, then what follows, repeated. Returns how much of all was used in each poll,
+/// and the length of the message then.
+fn polls(end: &[u8], times: usize) -> Result<Vec<(usize, usize)>, FrameError> {
+    let mut inflater = Inflater::new(&agreed(&options(false, 15, 6)), Role::Server);
+    let mut stored = vec![0x00, 0xff, 0x7f, 0x00, 0x80];
+    stored.extend((0..0x7fff).map(|_| rand::random::<u8>()));
+    let bytes = [stored, end.repeat(times)].concat();
+    let (mut used, mut message, mut polls) = (0, Vec::new(), Vec::new());
+    while used < bytes.len() {
+        used += inflater.push(&bytes[used..], &mut message, 1 << 30, &mut Budget::new())?;
+        polls.push((used, message.len()));
+    }
+    Ok(polls)
+}
+
+#[test]
+fn final_blocks_give_other_tasks_their_turn() {
+    // The letter a. Its stream begins with the 32 KiB before it.
+    let polls = polls(&[0x4b, 0x04, 0x00], 20_000).expect("valid blocks");
+    let most = polls.windows(2).map(|polls| (polls[1].0 - polls[0].0) / 3).max();
+    assert!(most.is_some_and(|blocks| blocks <= 20), "{most:?} blocks in one poll");
+}
+
+#[test]
+fn what_grows_gives_other_tasks_their_turn() {
+    let zeros = deflate_message(&vec![0; 64 << 20]).expect("shorter");
+    let polls = polls(&zeros, 1).expect("valid blocks");
+    let most = polls.windows(2).map(|polls| polls[1].1 - polls[0].1).max();
+    assert!(most.is_some_and(|bytes| bytes < 5 << 20), "{most:?} bytes in one poll");
+}
+
+#[test]
+fn empty_final_blocks_are_few_and_take_little() {
+    // With fixed codes, with fixed codes and bits that are ignored, and stored.
+    for empty in [&[0x03, 0x00][..], &[0x03, 0xfc], &[0x01, 0x00, 0x00, 0xff, 0xff]] {
+        // The first ends the stream of the 32 KiB.
+        let polls = polls(empty, 1 + 16_384).expect("not too many");
+        assert!(polls.len() <= 10, "{} polls", polls.len());
+        assert_eq!(self::polls(empty, 1 + 16_385), Err(FrameError::EmptyBlocks(16_384)));
+    }
 }
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
