@@ -201,6 +201,10 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --message-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --deflate)
                     COMPREPLY=($(compgen -W "auto off on" -- "${cur}"))
                     return 0

@@ -122,6 +122,7 @@ impl Config {
                 limits: WebSocketConfig::default()
                     .max_message_size(Some(max_message))
                     .max_frame_size(Some(websocket.max_ws_frame_length)),
+                message_timeout: Some(websocket.message_timeout).filter(|limit| !limit.is_zero()),
                 deflate: DeflateOptions {
                     offer: match websocket.deflate {
                         DeflateMode::Off => Offer::Never,
@@ -199,5 +200,6 @@ mod tests {
         let defaults = WebSocketOptions::default().limits;
         assert_eq!(limits.max_message_size, Some(RoomOptions::default().backlog / BACKLOG_PART));
         assert_eq!(limits.max_frame_size, defaults.max_frame_size);
+        assert_eq!(config.websocket.message_timeout, WebSocketOptions::default().message_timeout);
     }
 }

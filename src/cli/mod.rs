@@ -277,6 +277,10 @@ pub struct WebSocketArgs {
     /// Maximum length of a received frame (longer: close code 1009, exit 6). Default: 64m
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
     pub max_ws_frame_length: usize,
+    /// Maximum time for a message to arrive, plus 1 second for every 16 KiB of it (longer: close code 1008, exit 6); 0
+    /// disables the limit
+    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "60")]
+    pub message_timeout: Duration,
     /// When to compress messages (permessage-deflate)
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
     pub deflate: DeflateMode,

@@ -225,7 +225,8 @@ impl MemberTask {
         let name = member.outbox().name().clone();
         report::join(&name, &room.target);
         Self {
-            reader: Reader::new(Role::Server, &hub.websocket.limits, early, inflater),
+            reader: Reader::new(Role::Server, &hub.websocket.limits, early, inflater)
+                .with_message_timeout(hub.websocket.message_timeout),
             member: member.clone(),
             last_published: 0,
             ahead: VecDeque::new(),

@@ -36,6 +36,8 @@ struct Partial {
     text: Utf8,
     /// Fragments begun so far.
     fragments: usize,
+    /// Bytes of payload that have come.
+    received: usize,
 }
 
 /// How many bytes at the start of a text are known to be valid UTF-8.
@@ -90,7 +92,14 @@ impl MessageAssembler {
             (_, None) => {
                 let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
                 let (payload, text) = (Vec::new(), Utf8::default());
-                self.partial = Some(Partial { kind, is_compressed: frame.is_compressed, payload, text, fragments: 1 });
+                self.partial = Some(Partial {
+                    kind,
+                    is_compressed: frame.is_compressed,
+                    payload,
+                    text,
+                    fragments: 1,
+                    received: 0,
+                });
             }
         }
         Ok(())
@@ -138,6 +147,7 @@ impl MessageAssembler {
                 Ok(())
             }
         };
+        partial.received += taken;
         input.advance(taken);
         frame.advance(taken);
         // Report the earliest error: what was inflated before the data turned out to be damaged may be invalid text.
@@ -152,6 +162,12 @@ impl MessageAssembler {
     /// Gives back the memory of a connection from which nothing more is read.
     pub fn clear(&mut self) {
         (self.partial, self.inflater) = (None, None);
+    }
+
+    /// How many bytes of an unfinished message that is fragmented or compressed have come. What it is inflated to does not count
+    /// beyond that, nor do bytes that give nothing.
+    pub fn received(&self) -> Option<usize> {
+        self.partial.as_ref().map(|partial| partial.payload.len().min(partial.received))
     }
 
     /// Bytes of the message being assembled.

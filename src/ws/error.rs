@@ -1,7 +1,7 @@
 //! Why nothing more can be read, with tungstenite's errors where they mean the same.
 
 use crate::message::Close;
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 use tokio_tungstenite::tungstenite::{
     error::{CapacityError, ProtocolError},
     protocol::frame::coding::CloseCode,
@@ -39,6 +39,8 @@ pub enum FrameError {
     Fragments(usize),
     /// A compressed message has more empty final blocks than this.
     EmptyBlocks(usize),
+    /// A message was not complete in time.
+    Slow(Duration),
 }
 
 impl FrameError {
@@ -54,7 +56,7 @@ impl FrameError {
             Self::Protocol(_) | Self::CloseCode(_) => CloseCode::Protocol,
             Self::Capacity(_) => CloseCode::Size,
             Self::Utf8 | Self::Inflate(_) => CloseCode::Invalid,
-            Self::Fragments(_) | Self::EmptyBlocks(_) => CloseCode::Policy,
+            Self::Fragments(_) | Self::EmptyBlocks(_) | Self::Slow(_) => CloseCode::Policy,
         };
         let mut reason = self.to_string();
         while reason.len() > MAX_REASON {
@@ -99,6 +101,7 @@ impl fmt::Display for FrameError {
             Self::Inflate(reason) => write!(f, "a compressed message is damaged: {reason}"),
             Self::Fragments(most) => write!(f, "a message has more than {most} fragments"),
             Self::EmptyBlocks(most) => write!(f, "a compressed message has more than {most} empty final blocks"),
+            Self::Slow(limit) => write!(f, "a message was not complete after {} s", limit.as_secs_f64()),
         }
     }
 }
@@ -133,6 +136,7 @@ mod tests {
             (FrameError::Utf8, 1007, "UTF-8"),
             (FrameError::Inflate("it is cut off".into()), 1007, "cut off"),
             (FrameError::Fragments(16_384), 1008, "more than 16384 fragments"),
+            (FrameError::Slow(Duration::from_secs(60)), 1008, "not complete after 60 s"),
             (FrameError::EmptyBlocks(16_384), 1008, "more than 16384 empty final blocks"),
         ] {
             let close = error.close();

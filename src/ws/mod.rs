@@ -22,6 +22,7 @@ mod frame_log;
 pub mod fuzzing;
 mod heartbeat;
 mod key;
+mod message_timer;
 mod options;
 mod read_buffer;
 mod reader;

@@ -15,12 +15,14 @@ pub struct WebSocketOptions {
     pub close: Close,
     /// The longest message and frame that are taken; its other fields are for tungstenite's reader and writer, not for ours.
     pub limits: WebSocketConfig,
+    /// The longest time that a message may take to arrive; there is no limit without it.
+    pub message_timeout: Option<Duration>,
     /// permessage-deflate.
     pub deflate: DeflateOptions,
 }
 
 impl Default for WebSocketOptions {
-    /// No pings, close code 1000, messages and frames of up to 64 MiB, no compression.
+    /// No pings, close code 1000, messages and frames of up to 64 MiB that arrive in a minute, no compression.
     fn default() -> Self {
         let limits = WebSocketConfig::default().max_message_size(Some(64 << 20)).max_frame_size(Some(64 << 20));
         Self {
@@ -28,6 +30,7 @@ impl Default for WebSocketOptions {
             ping_timeout: None,
             close: Close::new(1000, ""),
             limits,
+            message_timeout: Some(Duration::from_secs(60)),
             deflate: DeflateOptions::default(),
         }
     }

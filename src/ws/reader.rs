@@ -9,11 +9,13 @@ use super::{
     decoder::{Frame, FrameDecoder, control_event},
     deflate::Inflater,
     error::{FrameError, ReadError},
+    message_timer::MessageTimer,
     read_buffer::ReadBuffer,
 };
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::io::AsyncRead;
 use tokio_tungstenite::tungstenite::protocol::{WebSocketConfig, frame::coding::OpCode};
@@ -29,6 +31,9 @@ pub struct Reader {
     /// What may be done until [`poll_next`](Self::poll_next) next returns `Pending`.
     budget: Budget,
     has_yielded: bool,
+    message_timeout: Option<Duration>,
+    /// Present while an unfinished message is waited for.
+    timer: Option<MessageTimer>,
 }
 
 impl Reader {
@@ -43,7 +48,14 @@ impl Reader {
             frame: None,
             budget: Budget::new(),
             has_yielded: false,
+            message_timeout: None,
+            timer: None,
         }
+    }
+
+    /// The longest time that a message may take to arrive, not counting that in which nothing is read. Long messages have more.
+    pub fn with_message_timeout(self, message_timeout: Option<Duration>) -> Self {
+        Self { message_timeout, ..self }
     }
 
     /// The next event. Nothing may be read after an error or a close frame.
@@ -59,13 +71,37 @@ impl Reader {
         io: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<Result<Event, ReadError>> {
-        let next = self.poll_event(io, cx);
+        let mut next = self.poll_event(io, cx);
+        match next {
+            Poll::Ready(Ok(Event::Message(_))) if self.timer.is_some() => self.timer = None,
+            Poll::Pending => {
+                if let Some(limit) = self.message_timeout
+                    && self.poll_timer(cx, limit).is_ready()
+                {
+                    next = Poll::Ready(Err(FrameError::Slow(limit).into()));
+                }
+            }
+            _ => {}
+        }
         if let Poll::Ready(Err(_)) = next {
             // The connection stays open until the peer has read the close frame; what it has sent is not needed.
             self.buffer.clear();
             self.assembler.clear();
+            (self.frame, self.timer) = (None, None);
         }
         next
+    }
+
+    /// Ready when a message has taken too long.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        let whole = self.frame.as_ref().filter(|frame| matches!(frame.opcode, OpCode::Data(_)));
+        match self.assembler.received().or(whole.map(|_| self.buffer.bytes.len())) {
+            Some(received) => self.timer.get_or_insert_with(|| MessageTimer::new(limit)).poll(cx, received),
+            None => {
+                self.timer = None;
+                Poll::Pending
+            }
+        }
     }
 
     fn poll_event(
@@ -165,13 +201,22 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::ws::{
+        SharedDeflater,
         encoder::{self, apply_mask},
         read_buffer::MAX_READ,
-        testing::{self, Pieces, wake_counter},
+        testing::{self, Pieces},
     };
     use bytes::{BufMut, BytesMut};
     use proptest::prelude::*;
-    use std::{io, sync::atomic::Ordering::Relaxed, task::Waker};
+    use std::{
+        future::poll_fn,
+        io,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+        task::{Wake, Waker},
+    };
     use tokio::io::ReadBuf;
     use tokio_tungstenite::tungstenite::protocol::frame::{
         FrameHeader,
@@ -283,6 +328,18 @@ mod tests {
         assert!(matches!(received, Poll::Ready(Err(ReadError::Frame(FrameError::Utf8)))), "{received:?}");
     }
 
+    /// A waker, and how often it was woken.
+    fn wake_counter() -> (Arc<AtomicUsize>, Waker) {
+        struct Counter(Arc<AtomicUsize>);
+        impl Wake for Counter {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Relaxed);
+            }
+        }
+        let wakes = Arc::new(AtomicUsize::new(0));
+        (wakes.clone(), Arc::new(Counter(wakes)).into())
+    }
+
     /// A connection on which the same bytes arrive for ever, and how many have been read.
     struct Endless<'a>(&'a [u8], usize);
 
@@ -353,6 +410,104 @@ mod tests {
         let limits = testing::limits(16_385 * 4096, 80_000);
         let longer = testing::events(Role::Server, &limits, None, &message(16_385), &[]);
         assert_eq!((longer.0.len(), longer.1), (1, None));
+    }
+
+    /// Sends one piece a second after another to a reader with a time limit of 8 s. Returns the seconds that have passed, when
+    /// the message is complete or refused, and the close code.
+    fn seconds(role: Role, inflater: Option<Inflater>, mut piece: impl FnMut(u64) -> Vec<u8>) -> (u64, Option<u16>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let limits = WebSocketConfig::default();
+            let limit = Some(Duration::from_secs(8));
+            let mut reader = Reader::new(role, &limits, Vec::new(), inflater).with_message_timeout(limit);
+            for second in 0.. {
+                let mut io = Pieces { pieces: vec![piece(second)], next: 0, is_waiting: true };
+                let read = poll_fn(|cx| {
+                    // The first poll reads the piece, and another one finds no more.
+                    for _ in 0..2 {
+                        io.is_waiting = io.next == 0 && !io.pieces[0].is_empty();
+                        match reader.poll_next(&mut io, cx) {
+                            Poll::Ready(Ok(Event::Ping(_))) | Poll::Pending => {}
+                            Poll::Ready(read) => return Poll::Ready(Some(read)),
+                        }
+                    }
+                    Poll::Ready(None)
+                });
+                match read.await {
+                    Some(Ok(Event::Message(_))) => return (second, None),
+                    Some(Err(ReadError::Frame(error))) => return (second, Some(error.close().code)),
+                    None => {}
+                    other => panic!("{other:?}"),
+                }
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            unreachable!("it ends")
+        })
+    }
+
+    #[test]
+    fn a_message_that_is_not_complete_in_time_is_refused_with_1008() {
+        let start_then =
+            |start: Vec<u8>, rest: Vec<u8>| move |second| if second == 0 { start.clone() } else { rest.clone() };
+        // One frame, fragments without a payload, and pings in between.
+        let ping = frames(0x89, b"", 1);
+        for (start, rest) in [
+            (vec![0x82, 0xfe, 0x10, 0, 0, 0, 0, 0], vec![]),
+            (frames(0x01, b"start", 1), frames(0x00, b"", 1)),
+            (frames(0x01, b"start", 1), ping.clone()),
+        ] {
+            assert_eq!(seconds(Role::Server, None, start_then(start, rest)), (8, Some(1008)));
+        }
+        // What it grows to when it is inflated gives it no more time, nor do blocks without output.
+        let options = testing::options(false, 15, 6);
+        let bomb = SharedDeflater::new(&options).and_then(|deflater| deflater.deflate(&vec![0; 1 << 20]));
+        let bomb = [&bomb.expect("shorter")[..], &[0, 0, 0xff, 0xff]].concat();
+        let mut start = vec![0x42, 126];
+        start.extend(u16::try_from(bomb.len()).expect("short").to_be_bytes());
+        start.extend(bomb);
+        let inflater = Inflater::new(&testing::agreed(&options), Role::Client);
+        let rest = start_then(start, [&[0x00, 100][..], &[0x03, 0x00].repeat(50)].concat());
+        assert_eq!(seconds(Role::Client, Some(inflater), rest), (8, Some(1008)));
+        // Between messages there is no limit.
+        let idle = start_then(ping, vec![]);
+        assert_eq!(
+            seconds(Role::Server, None, move |second| if second < 100 { idle(second) } else { frames(0x82, b"", 1) }),
+            (100, None)
+        );
+    }
+
+    #[test]
+    fn a_long_message_has_more_time_while_it_arrives() {
+        // 16 KiB a second are enough, half of that is not.
+        let header = |length: u64| [&[0x82, 127][..], &length.to_be_bytes()].concat();
+        let slow = |a_second: usize| {
+            seconds(Role::Client, None, move |second| {
+                let payload = vec![7; a_second];
+                if second == 0 { [header(100 * a_second as u64), payload].concat() } else { payload }
+            })
+        };
+        assert_eq!(slow(16 << 10), (99, None));
+        let (after, code) = slow(8 << 10);
+        assert!((8..20).contains(&after) && code == Some(1008), "after {after} s with {code:?}");
+    }
+
+    #[test]
+    fn time_in_which_the_connection_is_not_read_does_not_count() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let early = frames(0x01, b"start", 1);
+            let limit = Some(Duration::from_secs(8));
+            let mut reader = Reader::new(Role::Server, &limits(), early, None).with_message_timeout(limit);
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut nothing = Pieces { pieces: Vec::new(), next: 0, is_waiting: false };
+            for _ in 0..8 {
+                nothing.is_waiting = false;
+                assert!(reader.poll_next(&mut nothing, &mut cx).is_pending());
+                tokio::time::advance(Duration::from_secs(1000)).await;
+            }
+            nothing.is_waiting = false;
+            assert!(matches!(reader.poll_next(&mut nothing, &mut cx), Poll::Ready(Err(ReadError::Frame(_)))));
+        });
     }
 
     #[test]

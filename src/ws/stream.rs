@@ -98,7 +98,7 @@ impl WebSocket {
         control.start_heartbeat(Heartbeat::of(&options));
         let stream = Self {
             wire,
-            reader: Reader::new(role, &options.limits, early, inflater),
+            reader: Reader::new(role, &options.limits, early, inflater).with_message_timeout(options.message_timeout),
             role,
             deflater: deflate.and_then(|agreed| Deflater::new(&agreed, role, &options.deflate)),
             options,

@@ -14,11 +14,7 @@ use bytes::{Bytes, BytesMut};
 use std::{
     io::{self, Cursor},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
 };
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_tungstenite::tungstenite::{
@@ -67,18 +63,6 @@ impl AsyncRead for Pieces {
         }
         Poll::Ready(Ok(()))
     }
-}
-
-/// A waker, and how often it was woken.
-pub fn wake_counter() -> (Arc<AtomicUsize>, Waker) {
-    struct Counter(Arc<AtomicUsize>);
-    impl Wake for Counter {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Relaxed);
-        }
-    }
-    let wakes = Arc::new(AtomicUsize::new(0));
-    (wakes.clone(), Arc::new(Counter(wakes)).into())
 }
 
 /// The longest message and frame in bytes.

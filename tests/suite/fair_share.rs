@@ -3,9 +3,12 @@
 use crate::{
     deflate::{OFFER, Zlib, client},
     peer::Peer,
-    raw::{BINARY, CONTINUATION, PING, TEXT, from_client, raw_client, read_close, unfinished},
+    raw::{
+        BINARY, CONTINUATION, PING, TEXT, from_client, from_server, raw_client, raw_server, read_close, read_frame,
+        unfinished,
+    },
     rooms::rooms,
-    support::{Serving, connect},
+    support::{Serving, connect, run},
 };
 use std::{
     io::{Read, Write},
@@ -136,4 +139,41 @@ fn endless_final_blocks_without_output_are_answered_with_1008() {
         let start = from_client(COMPRESSED | unfinished(BINARY), [0x4b, 0x04, 0x00]);
         is_closed(&server, attacker, &start, &from_client(unfinished(CONTINUATION), [0x03, 0x00].repeat(1000)));
     }
+}
+
+#[test]
+fn a_message_that_is_not_complete_in_time_is_answered_with_1008() {
+    let limit = ["--message-timeout", "0.2"];
+    for server in [
+        Serving::start(["ws-l:127.0.0.1:0", "mirror:", limit[0], limit[1]]),
+        rooms(&limit),
+        rooms(&["--message-timeout", "1"]),
+    ] {
+        for start in [from_client(unfinished(TEXT), b"start"), vec![0x82, 0xff, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3, 4, 5]]
+        {
+            let mut stream = raw_client(connect(server.port));
+            stream.write_all(&start).expect("send");
+            assert_eq!(read_close(&mut stream), Some(1008));
+        }
+    }
+    let (url, peer) = raw_server(|mut stream| {
+        stream.write_all(&from_server(unfinished(TEXT), b"start")).expect("send");
+        read_close(&mut stream)
+    });
+    run(["-U", "-", &url, limit[0], limit[1]], "").fails_with(6, "a message was not complete after 0.2 s");
+    assert_eq!(peer.join().expect("the server"), Some(1008));
+}
+
+#[test]
+fn a_message_may_take_as_long_as_it_likes_without_a_limit() {
+    let server = Serving::start(["ws-l:127.0.0.1:0", "mirror:", "--message-timeout", "0"]);
+    let mut stream = raw_client(connect(server.port));
+    stream.write_all(&from_client(unfinished(TEXT), b"start")).expect("send");
+    // Another client's message does run out of time meanwhile.
+    let hasty = Serving::start(["ws-l:127.0.0.1:0", "mirror:", "--message-timeout", "0.2"]);
+    let mut other = raw_client(connect(hasty.port));
+    other.write_all(&from_client(unfinished(TEXT), b"start")).expect("send");
+    assert_eq!(read_close(&mut other), Some(1008));
+    stream.write_all(&from_client(CONTINUATION, b" and end")).expect("send");
+    assert_eq!(read_frame(&mut stream).expect("a message").text(), "start and end");
 }
