@@ -71,25 +71,30 @@ impl Reader {
         io: &mut (impl AsyncRead + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<Result<Event, ReadError>> {
-        let mut next = self.poll_event(io, cx);
-        match next {
-            Poll::Ready(Ok(Event::Message(_))) if self.timer.is_some() => self.timer = None,
+        // Nothing is moved here: this is called for each message.
+        let next = self.poll_event(io, cx);
+        match &next {
+            Poll::Ready(Ok(Event::Message(_))) if self.timer.is_none() => {}
+            Poll::Ready(Ok(Event::Message(_))) => self.timer = None,
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(_)) => self.clear(),
             Poll::Pending => {
                 if let Some(limit) = self.message_timeout
                     && self.poll_timer(cx, limit).is_ready()
                 {
-                    next = Poll::Ready(Err(FrameError::Slow(limit).into()));
+                    self.clear();
+                    return Poll::Ready(Err(FrameError::Slow(limit).into()));
                 }
             }
-            _ => {}
-        }
-        if let Poll::Ready(Err(_)) = next {
-            // The connection stays open until the peer has read the close frame; what it has sent is not needed.
-            self.buffer.clear();
-            self.assembler.clear();
-            (self.frame, self.timer) = (None, None);
         }
         next
+    }
+
+    /// The connection stays open until the peer has read the close frame; what it has sent is not needed.
+    fn clear(&mut self) {
+        self.buffer.clear();
+        self.assembler.clear();
+        (self.frame, self.timer) = (None, None);
     }
 
     /// Ready when a message has taken too long.
