@@ -40,6 +40,7 @@ complete -c wsplice -l close-status-code -d 'Close code to send instead of 1000:
 complete -c wsplice -l close-reason -d 'Close reason to send, at most 123 bytes' -r
 complete -c wsplice -l max-ws-message-length -d 'Maximum length of a received message (longer: close code 1009, exit 6) and of an input line (longer: exit 1). Default: 64m, with --broadcast a quarter of --backlog' -r
 complete -c wsplice -l max-ws-frame-length -d 'Maximum length of a received frame (longer: close code 1009, exit 6). Default: 64m' -r
+complete -c wsplice -l message-timeout -d 'Maximum time for a message to arrive, plus 1 second for every 16 KiB of it (longer: close code 1008, exit 6); 0 disables the limit' -r
 complete -c wsplice -l deflate -d 'When to compress messages (permessage-deflate)' -r -f -a "auto\t'Clients offer compression; listeners accept it, but not with --broadcast'
 off\t'Clients do not offer compression; listeners do not accept it'
 on\t'Clients require compression (otherwise exit 5); listeners accept it, also with --broadcast'"
