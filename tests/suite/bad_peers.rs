@@ -514,7 +514,7 @@ fn the_whole_run_can_be_limited() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let finished = client(["--max-time", "1", &url]);
-    finished.fails_with(124, "timed out: `--max-time` ").hints("--max-time");
+    finished.fails_with(124, "timed out: `--max-time` ");
     assert_eq!(finished.out(), "before\n");
     server.join().expect("served");
 }

@@ -390,7 +390,7 @@ fn max_time_ends_the_run_with_exit_124() {
         peer.ends()
     });
     let finished = Running::start(wsplice([&url, "-m", "1"])).finish();
-    finished.fails_with(124, "timed out: `--max-time` ").hints("--max-time");
+    finished.fails_with(124, "timed out: `--max-time` ");
     assert_eq!(finished.out(), "news\n");
     server.join().expect("the server");
 }

@@ -149,7 +149,7 @@ fn a_message_that_is_not_complete_in_time_is_answered_with_1008() {
         rooms(&limit),
         rooms(&["--message-timeout", "1"]),
     ] {
-        for start in [from_client(unfinished(TEXT), b"start"), vec![0x82, 0xff, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3, 4, 5]]
+        for start in [from_client(unfinished(TEXT), b"start"), vec![0x82, 0xff, 0, 0, 0, 0, 0, 16, 0, 0, 1, 2, 3, 4, 5]]
         {
             let mut stream = raw_client(connect(server.port));
             stream.write_all(&start).expect("send");
