@@ -75,7 +75,7 @@ impl Deflate {
         let mut inflated = Ok(());
         while !deflated.is_empty() && inflated.is_ok() {
             let pushed = self.inflater.push(deflated, &mut message, limit, &mut Budget::new());
-            inflated = pushed.map(|used| deflated = &deflated[used..]);
+            inflated = pushed.map(|used| deflated = deflated.get(used..).unwrap_or_default());
         }
         let inflated = inflated.and_then(|()| self.inflater.end(&mut message, limit));
         if inflated.is_ok() { message } else { Vec::new() }
