@@ -3,7 +3,7 @@
 use super::config;
 use crate::{
     access::{AccessOptions, Secrets, token_of_query, without_token},
-    http::{client_handshake, has_token, list, route},
+    http::{client_handshake, has_token, list, response_choice as route},
     net::Peer,
     ws::{Offers, derive_accept_key},
 };

@@ -2,11 +2,11 @@
 
 pub mod client_handshake;
 mod files;
-pub(crate) mod route;
+pub(crate) mod response_choice;
 mod server_handshake;
 mod write_timeout;
 
-pub use route::{HEALTH_PATH, choose_protocol};
+pub use response_choice::{HEALTH_PATH, choose_protocol};
 pub use server_handshake::{PendingUpgrade, receive, serve_text};
 
 use crate::report;

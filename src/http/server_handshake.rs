@@ -2,7 +2,7 @@
 
 use super::{
     Body, files,
-    route::{HEALTH_PATH, Route, route},
+    response_choice::{HEALTH_PATH, Route, route},
     show_headers,
     write_timeout::{self, WriteTimeout},
 };

@@ -1,7 +1,7 @@
 //! A member's task: publishes its messages, writes its backlog, and notices when it is gone.
 
 use super::{
-    backlog::{Block, Frames},
+    frame_queue::{Block, Frames},
     hub::{Delivery, Membership},
     outbox::{Delivered, Outbox, too_slow},
     room::Room,

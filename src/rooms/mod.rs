@@ -5,9 +5,9 @@
 //! a socket does not take goes to the member's bounded outbox, which the member's own task writes later. So there is one
 //! order for all members, a single message is sent at once, and under load many messages share a system call.
 
-mod backlog;
 pub mod bench;
 mod drop_log;
+mod frame_queue;
 mod hub;
 mod member;
 mod members;

@@ -1,6 +1,6 @@
 //! The outbox of one member: its connection, and the backlog that it has not taken yet.
 
-use super::backlog::{Backlog, Block, Frames};
+use super::frame_queue::{Backlog, Block, Frames};
 use crate::{
     config::SlowPolicy,
     error::Error,

@@ -1,7 +1,7 @@
 //! One room: its members, and the pending batch of messages for them.
 
 use super::{
-    backlog::{Block, Frames},
+    frame_queue::{Block, Frames},
     hub::Delivery,
     member::Member,
     members::Members,
