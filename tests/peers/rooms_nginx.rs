@@ -73,7 +73,7 @@ impl Proxied {
     /// A member with our own client. The server's log tells when it has joined.
     fn ours(&mut self, room: &str) -> Running {
         let member = Running::start(wsplice([&[self.url("wss", room)][..], &self.pem.trusting()].concat()));
-        self.rooms.running.error_line("join ");
+        self.rooms.running.error_line("join peer=");
         member
     }
 }
@@ -95,7 +95,7 @@ fn members_with_different_clients_hear_each_other_through_nginx() {
     let mut proxied = Proxied::start("rooms-nginx", &["-v"]);
     let (mut node, mut python) = (proxied.node("realm"), proxied.python("realm"));
     for _ in 0..2 {
-        proxied.rooms.running.error_line("join ");
+        proxied.rooms.running.error_line("join peer=");
     }
     let mut ours = proxied.ours("realm");
     let mut elsewhere = proxied.node("realm?x");
@@ -179,12 +179,12 @@ fn members_behind_a_trusted_nginx_are_known_by_their_own_addresses() {
     let arguments = ["-v", "--trust-proxy", "127.0.0.1/32", "--max-per-address", "1"];
     let mut proxied = Proxied::start("rooms-trust", &arguments);
     let mut first = proxied.node_from("127.0.0.2", "", "realm", "joined");
-    let line = proxied.rooms.running.error_line("join ");
+    let line = proxied.rooms.running.error_line("join peer=");
     assert!(line.contains("peer=127.0.0.2 (through 127.0.0.1:"), "{line}");
     // The server ignores the address that a client claims, so a client cannot evade its limit.
     proxied.node_from("127.0.0.2", "203.0.113.7", "realm", "refused 503");
     let mut second = proxied.node_from("127.0.0.3", "127.0.0.2", "realm", "joined");
-    let line = proxied.rooms.running.error_line("join ");
+    let line = proxied.rooms.running.error_line("join peer=");
     assert!(line.contains("peer=127.0.0.3 (through 127.0.0.1:"), "{line}");
     first.running.write("text \"hello\"\nclose\n");
     assert_eq!(heard(&mut second), r#"text "hello""#);
@@ -200,7 +200,7 @@ fn members_behind_a_trusted_nginx_are_known_by_their_own_addresses() {
 fn without_trust_all_members_behind_nginx_are_nginx() {
     let mut proxied = Proxied::start("rooms-distrust", &["-v"]);
     let _member = proxied.node_from("127.0.0.2", "203.0.113.7", "realm", "joined");
-    let line = proxied.rooms.running.error_line("join ");
+    let line = proxied.rooms.running.error_line("join peer=");
     assert!(line.contains("peer=127.0.0.1:") && !line.contains("through"), "{line}");
 }
 
