@@ -90,7 +90,8 @@ pub struct Running {
     stdin: Option<std::process::ChildStdin>,
     lines: mpsc::Receiver<Vec<u8>>,
     error_lines: mpsc::Receiver<String>,
-    stderr: Option<thread::JoinHandle<String>>,
+    /// All of standard error, once it has ended.
+    stderr: mpsc::Receiver<String>,
     started: Instant,
     /// Lines of standard output that a test has waited for already.
     seen: Vec<u8>,
@@ -131,20 +132,23 @@ impl Running {
             }
         });
         let (sender, error_lines) = mpsc::channel();
-        let stderr = thread::spawn(move || {
+        let (all, error_text) = mpsc::channel();
+        thread::spawn(move || {
             let mut reader = BufReader::new(stderr);
             let mut text = Vec::new();
             loop {
                 let start = text.len();
                 if !matches!(reader.read_until(b'\n', &mut text), Ok(1..)) {
-                    return String::from_utf8_lossy(&text).into_owned();
+                    // The test may have ended before the run.
+                    let _ = all.send(String::from_utf8_lossy(&text).into_owned());
+                    return;
                 }
                 // A test that does not wait for lines gets them all in the text.
                 let _ = sender.send(String::from_utf8_lossy(&text[start..]).into_owned());
             }
         });
         let stdin = child.stdin.take();
-        Self { child, stdin, lines, error_lines, stderr: Some(stderr), started: Instant::now(), seen: Vec::new() }
+        Self { child, stdin, lines, error_lines, stderr: error_text, started: Instant::now(), seen: Vec::new() }
     }
 
     pub fn pid(&self) -> u32 {
@@ -207,7 +211,10 @@ impl Running {
             }
         }
         let status = self.wait(end);
-        let stderr = self.stderr.take().map(|thread| thread.join().expect("read")).unwrap_or_default();
+        // A process that the run has started may still hold its standard error.
+        let Ok(stderr) = self.stderr.recv_timeout(end.saturating_duration_since(Instant::now())) else {
+            panic!("its standard error does not end");
+        };
         let code = std::os::unix::process::ExitStatusExt::signal(&status).map_or(status.code(), |signal| Some(-signal));
         Finished { code: code.unwrap_or(i32::MIN), stdout, stderr, took: self.started.elapsed() }
     }
@@ -229,7 +236,7 @@ impl Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let seen = String::from_utf8_lossy(&self.seen).into_owned();
-        (seen, self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default())
+        (seen, self.stderr.recv_timeout(Duration::from_secs(1)).unwrap_or_default())
     }
 }
 
