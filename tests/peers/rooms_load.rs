@@ -468,8 +468,9 @@ fn a_room_goes_on_each_time_the_member_that_blocks_it_catches_up() {
 fn members_of_a_blocked_room_are_not_taken_for_dead() {
     const MEMBERS: usize = 20;
     let arguments = ["--broadcast", "ws-l:127.0.0.1:0", "--slow", "block", "--backlog", "4k"];
+    let lengths = ["--max-ws-message-length", "1m"];
     let pings = ["--ping-interval", "0.2", "--ping-timeout", "1"];
-    let rooms = Serving::start([&arguments[..], &pings].concat());
+    let rooms = Serving::start([&arguments[..], &lengths, &pings].concat());
     let scene = Scene::new(rooms.port);
     run(LIMIT, async {
         let mut listening = Vec::new();
