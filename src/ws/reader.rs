@@ -411,8 +411,8 @@ mod tests {
         let longest = events(Role::Server, &message(16_384), &[]);
         assert_eq!((longest.0.len(), longest.1), (1, None));
         assert_eq!(events(Role::Server, &message(16_385), &[]), (Vec::new(), Some(1008)));
-        // Fragments of 4 KiB on average are always allowed.
-        let limits = testing::limits(16_385 * 4096, 80_000);
+        // Fragments of 512 bytes on average are always allowed.
+        let limits = testing::limits(16_385 * 512, 80_000);
         let longer = testing::events(Role::Server, &limits, None, &message(16_385), &[]);
         assert_eq!((longer.0.len(), longer.1), (1, None));
     }
