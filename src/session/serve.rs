@@ -4,8 +4,8 @@ use super::{Session, Shutdown, address_limit::AddressLimit, finish, open_far};
 use crate::{
     config::Config,
     endpoint::{
-        Accept, BeginOpening, ByteEndpoint, ConnectContext, Dialled, Layers, Listening, MessageEndpoint, MessageStack,
-        listen,
+        Accept, BeginOpening, Bind, ByteEndpoint, ConnectContext, Dialled, Layers, Listening, MessageEndpoint,
+        MessageStack, listen,
     },
     error::Error,
     flow::ByteEnd,
@@ -137,18 +137,26 @@ pub(super) async fn messages(
     stop: &Shutdown,
 ) -> Result<(), Error> {
     let MessageEndpoint { about, stack } = left;
+    let (config, stop) = (config.clone(), stop.clone());
     match stack {
         MessageStack::Framed(origin, layers) => {
-            let listener = listen(&*origin, &about.title, config).await?;
-            let handler = MessageSessions { layers, right, config: config.clone(), stop: stop.clone() };
-            accept_all(listener, Arc::new(handler), config, stop).await
+            serve(&*origin, &about.title, MessageSessions { layers, right, config, stop }).await
         }
         MessageStack::Native(origin, layers) => {
-            let listener = listen(&*origin, &about.title, config).await?;
-            let handler = MessageSessions { layers, right, config: config.clone(), stop: stop.clone() };
-            accept_all(listener, Arc::new(handler), config, stop).await
+            serve(&*origin, &about.title, MessageSessions { layers, right, config, stop }).await
         }
     }
+}
+
+/// Listens, and serves the connections with their layers.
+async fn serve<E: Send + 'static, L: BeginOpening<E> + 'static>(
+    origin: &dyn Bind<E>,
+    title: &str,
+    sessions: MessageSessions<L>,
+) -> Result<(), Error> {
+    let (config, stop) = (sessions.config.clone(), sessions.stop.clone());
+    let listener = listen(origin, title, &config).await?;
+    accept_all(listener, Arc::new(sessions), &config, &stop).await
 }
 
 struct ByteSessions {
