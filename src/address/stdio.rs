@@ -3,9 +3,9 @@
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::Error,
-    flow::{BoxFuture, ByteEnd, EndKind},
+    flow::{BoxFuture, ByteEnd, DescriptorReader, DescriptorWriter, EndKind},
 };
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 pub(super) static STDIO: Entry = Entry {
     names: &["stdio", "-", "asyncstdio", "threadedstdio"],
@@ -29,12 +29,17 @@ struct Stdio;
 impl Dial<ByteEnd> for Stdio {
     fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
-            let io = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
-            Ok(ByteEnd::new(io, self.kind(), "stdio"))
+            let input = DescriptorReader::new(io::stdin()).map_err(|error| failed("input", error))?;
+            let output = DescriptorWriter::new(io::stdout()).map_err(|error| failed("output", error))?;
+            Ok(ByteEnd::new(tokio::io::join(input, output), self.kind(), "stdio"))
         })
     }
 
     fn kind(&self) -> EndKind {
-        EndKind::Console { terminal: std::io::stdin().is_terminal() }
+        EndKind::Console { terminal: io::stdin().is_terminal() }
     }
+}
+
+fn failed(which: &str, source: io::Error) -> Error {
+    Error::io(format_args!("cannot use standard {which}"), source)
 }

@@ -1,12 +1,14 @@
 //! Ends: live byte streams and message streams, and what the session asks of each.
 
 mod control_observer;
+mod descriptor;
 mod message_layer;
 mod stream;
 #[cfg(test)]
 pub mod testing;
 
 pub use control_observer::{ControlFrame, ControlObserver, ControlObservers, Transfer};
+pub use descriptor::{DescriptorReader, DescriptorWriter};
 pub use message_layer::MessageLayer;
 pub use stream::{ByteIo, ByteStream};
 

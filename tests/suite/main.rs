@@ -25,6 +25,7 @@ mod rooms_slow;
 mod serving;
 mod slow_messages;
 mod socket_activation;
+mod standard_streams;
 mod strangers;
 mod tls;
 mod visible;
