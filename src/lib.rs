@@ -87,6 +87,7 @@ use config::Config;
 use error::Error;
 use plan::Plan;
 use std::{
+    any::Any,
     io::{self, Write},
     panic::{self, AssertUnwindSafe},
     sync::Arc,
@@ -115,36 +116,49 @@ fn execute(cli: Cli) -> Result<(), Error> {
     if plan.is_serving() {
         net::raise_descriptor_limit();
     }
-    let runtime = runtime(&plan)?;
-    let result = runtime.block_on(run_plan(plan, &config));
-    // A thread may be blocked in a read of standard input; do not wait for it.
-    runtime.shutdown_background();
-    result
+    with_threads(move || {
+        let runtime = runtime(&plan)?;
+        let result = runtime.block_on(run_plan(plan, &config));
+        // A thread may be blocked in a read of standard input; do not wait for it.
+        runtime.shutdown_background();
+        result
+    })
 }
 
 /// A runtime with one thread for a single session, and one per core for a listener.
 fn runtime(plan: &Plan) -> Result<Runtime, Error> {
     let mut builder = if plan.is_serving() { Builder::new_multi_thread() } else { Builder::new_current_thread() };
-    without_panic(|| {
-        let runtime = builder.enable_all().build()?;
-        // Standard input, files and name look-ups need a thread. Here it is still an error if there is none to be had.
+    let runtime = builder.enable_all().build().map_err(no_thread)?;
+    if plan.is_serving() {
+        // Files and name look-ups need a thread. Here it is still an error if there is none to be had.
         runtime.spawn_blocking(|| ());
-        Ok(runtime)
-    })
-    .map_err(|source| Error::io("cannot start a thread", source))
+    }
+    Ok(runtime)
 }
 
-/// Turns the panic of tokio, where the system refuses it a thread, into an error.
-fn without_panic<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let started = panic::catch_unwind(AssertUnwindSafe(start));
-    panic::set_hook(hook);
-    started.unwrap_or_else(|reason| {
-        let text = reason.downcast_ref::<String>().map(String::as_str).unwrap_or_default();
-        // "OS can't spawn worker thread: Resource temporarily unavailable (os error 11)"
-        Err(io::Error::other(text.split_once(": ").map_or(text, |(_, reason)| reason)))
+fn no_thread(source: io::Error) -> Error {
+    Error::io("cannot start a thread", source)
+}
+
+/// Runs `work`, and turns the panic of tokio, where the system refuses it a thread, into an error.
+fn with_threads<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if refused_thread(info.payload()).is_none() {
+            report(info);
+        }
+    }));
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| match refused_thread(&*payload) {
+        Some(reason) => Err(no_thread(io::Error::other(reason))),
+        None => panic::resume_unwind(payload),
     })
+}
+
+/// The reason for which the system refused a thread, if this is the payload of that panic.
+fn refused_thread(payload: &(dyn Any + Send)) -> Option<String> {
+    // "OS can't spawn worker thread: Resource temporarily unavailable (os error 11)"
+    let (what, reason) = payload.downcast_ref::<String>()?.split_once(": ")?;
+    what.contains("spawn worker thread").then(|| reason.to_owned())
 }
 
 async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {

@@ -24,6 +24,9 @@ use tokio::{
     task::coop::poll_proceed,
 };
 
+/// The first read of a file takes this many bytes at most. Each read that takes all doubles it, since the buffer is filled with
+/// zeros before.
+const FIRST_READ: usize = 4096;
 /// The most that one read of a file takes, in bytes. It bounds the time for which a disk can hold up the thread.
 const FILE_READ: usize = 64 * 1024;
 /// The most that one read of a socket takes, in bytes. The buffer is filled with zeros before each read.
@@ -81,6 +84,9 @@ impl<Pipe: PipeEnd> Access<Pipe> {
     fn of(descriptor: impl AsFd) -> io::Result<Self> {
         let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
         let kind = file.metadata()?.file_type();
+        if kind.is_file() {
+            return Ok(Self::File(file));
+        }
         if kind.is_socket() {
             return socket(file, Pipe::INTEREST).map(Self::Socket);
         }
@@ -110,24 +116,32 @@ fn socket(file: File, interest: Interest) -> io::Result<AsyncFd<File>> {
 }
 
 /// Reads a descriptor.
-pub struct DescriptorReader(Access<pipe::Receiver>);
+pub struct DescriptorReader {
+    access: Access<pipe::Receiver>,
+    /// The most that the next read of a file takes, in bytes.
+    most: usize,
+}
 
 impl DescriptorReader {
     /// # Errors
     /// The descriptor is closed, or there are not enough of them.
     pub fn new(descriptor: impl AsFd) -> io::Result<Self> {
-        Access::of(descriptor).map(Self)
+        Ok(Self { access: Access::of(descriptor)?, most: FIRST_READ })
     }
 }
 
 impl AsyncRead for DescriptorReader {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
+        let Self { access, most } = &mut *self;
+        match access {
             Access::File(file) => {
                 let budget = ready!(poll_proceed(cx));
                 budget.made_progress();
-                let read = uninterrupted(|| file.read(part(buf, FILE_READ)))?;
+                let read = uninterrupted(|| file.read(part(buf, *most)))?;
                 buf.advance(read);
+                if read == *most {
+                    *most = FILE_READ.min(2 * read);
+                }
                 Poll::Ready(Ok(()))
             }
             Access::Pipe(pipe) => Pin::new(pipe).poll_read(cx, buf),
