@@ -11,6 +11,7 @@ complete -c wsplice -l protocol -d 'Offer these subprotocols, separated by comma
 complete -c wsplice -l ua -d 'Send this User-Agent header' -r
 complete -c wsplice -l basic-auth -d 'Send an Authorization header for Basic authentication' -r
 complete -c wsplice -l ws-c-uri -d 'URL that the ws-c: overlay requests' -r
+complete -c wsplice -l threads -d 'Serve connections with N threads. Default: one for each core that wsplice may use' -r
 complete -c wsplice -l conncap -d 'Serve at most N connections at once; others wait in the kernel\'s listen backlog' -r
 complete -c wsplice -l max-per-address -d 'Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with --broadcast further members get 503. --trust-proxy exempts proxies' -r
 complete -c wsplice -l server-protocol -d 'Select this subprotocol if the client offers it. Default: the one that a WebSocket server on the other side selected, or, if the other side is not a WebSocket, the client\'s first' -r

@@ -8,7 +8,7 @@ use crate::{
     ws::WebSocketOptions,
 };
 use hyper::header::{HeaderName, HeaderValue};
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 /// Everything that a run depends on besides its addresses.
 pub struct Config {
@@ -122,6 +122,8 @@ pub struct ClientOptions {
 pub struct ServerOptions {
     /// Serve one connection, then exit.
     pub oneshot: bool,
+    /// The number of threads that serve connections.
+    pub threads: NonZeroUsize,
     /// Maximum number of concurrent connections.
     pub conncap: Option<u32>,
     /// Maximum number of connections from one address; `None` also for the room server, which counts members.

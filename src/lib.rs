@@ -89,10 +89,10 @@ use plan::Plan;
 use std::{
     any::Any,
     io::{self, Write},
+    num::NonZeroUsize,
     panic::{self, AssertUnwindSafe},
     sync::Arc,
 };
-use tokio::runtime::{Builder, Runtime};
 
 /// Runs wsplice with the options of a command line. Reports its error, if there is one, and returns the exit code.
 pub fn run(cli: Cli) -> u8 {
@@ -117,27 +117,16 @@ fn execute(cli: Cli) -> Result<(), Error> {
         net::raise_descriptor_limit();
     }
     with_threads(move || {
-        let runtime = runtime(&plan)?;
+        let runtime = session::runtime().map_err(|source| Error::io("cannot start", source))?;
+        if plan.is_serving() {
+            // Files and name look-ups need a thread. Here it is still an error if there is none to be had.
+            runtime.spawn_blocking(|| ());
+        }
         let result = runtime.block_on(run_plan(plan, &config));
         // A thread may be blocked in a read of standard input; do not wait for it.
         runtime.shutdown_background();
         result
     })
-}
-
-/// A runtime with one thread for a single session, and one per core for a listener.
-fn runtime(plan: &Plan) -> Result<Runtime, Error> {
-    let mut builder = if plan.is_serving() { Builder::new_multi_thread() } else { Builder::new_current_thread() };
-    let runtime = builder.enable_all().build().map_err(no_thread)?;
-    if plan.is_serving() {
-        // Files and name look-ups need a thread. Here it is still an error if there is none to be had.
-        runtime.spawn_blocking(|| ());
-    }
-    Ok(runtime)
-}
-
-fn no_thread(source: io::Error) -> Error {
-    Error::io("cannot start a thread", source)
 }
 
 /// Runs `work`, and turns the panic of tokio, where the system refuses it a thread, into an error.
@@ -149,7 +138,7 @@ fn with_threads<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> 
         }
     }));
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| match refused_thread(&*payload) {
-        Some(reason) => Err(no_thread(io::Error::other(reason))),
+        Some(reason) => Err(Error::io("cannot start a thread", io::Error::other(reason))),
         None => panic::resume_unwind(payload),
     })
 }
@@ -163,10 +152,12 @@ fn refused_thread(payload: &(dyn Any + Send)) -> Option<String> {
 
 async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
     let stop = session::Shutdown::on_signals().map_err(|source| Error::io("cannot listen for signals", source))?;
+    let threads = if plan.is_serving() { config.server.threads } else { NonZeroUsize::MIN };
+    let workers = session::Workers::start(threads)?;
     let running = async {
         match plan {
-            Plan::Splice(splice) => session::run(splice, config, &stop).await,
-            Plan::Rooms(server) => rooms::serve(server, config, &stop).await,
+            Plan::Splice(splice) => session::run(splice, config, &stop, &workers).await,
+            Plan::Rooms(server) => rooms::serve(server, config, &stop, &workers).await,
         }
     };
     let result = match config.max_time {

@@ -11,7 +11,7 @@ use crate::{
     ws::{DeflateOptions, Offer, WebSocketConfig, WebSocketOptions},
 };
 use hyper::header::{self, HeaderName, HeaderValue};
-use std::time::Duration;
+use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
 
 /// Default interval between pings to members of rooms. It is shorter than the read timeout of proxies, a minute by default in
 /// nginx, so that they keep idle connections.
@@ -82,6 +82,7 @@ impl Config {
             },
             server: ServerOptions {
                 oneshot: serving.oneshot,
+                threads: serving.threads.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN)),
                 conncap: serving.conncap,
                 max_per_address: serving.max_per_address.filter(|_| !rooms.broadcast),
                 announce: serving.stdout_announce_listening_ports,

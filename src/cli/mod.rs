@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
 };
@@ -165,6 +166,9 @@ pub struct ServingArgs {
     /// Serve one connection, then exit
     #[arg(long)]
     pub oneshot: bool,
+    /// Serve connections with N threads. Default: one for each core that wsplice may use
+    #[arg(long, value_name = "N", value_parser = values::threads)]
+    pub threads: Option<NonZeroUsize>,
     /// Serve at most N connections at once; others wait in the kernel's listen backlog
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub conncap: Option<u32>,

@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::{ValueEnum, builder::PossibleValue};
 use hyper::header::{HeaderName, HeaderValue};
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, num::NonZeroUsize, time::Duration};
 use url::Url;
 
 impl ValueEnum for SlowPolicy {
@@ -75,6 +75,13 @@ pub fn any_size(text: &str) -> Result<usize, String> {
     };
     let number: usize = number.parse().map_err(|_| "not a number of bytes".to_owned())?;
     number.checked_mul(1 << shift).ok_or_else(|| "is too large".into())
+}
+
+/// A number of threads. Each takes two descriptors and a stack, so the maximum only prevents mistakes.
+pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    const MOST: usize = 1024;
+    let count = text.parse().ok().filter(|count: &NonZeroUsize| count.get() <= MOST);
+    count.ok_or_else(|| format!("must be a number from 1 to {MOST}"))
 }
 
 /// The length of a request's head. hyper reads no less at once.

@@ -10,7 +10,7 @@ pub mod testing;
 pub use control_observer::{ControlFrame, ControlObserver, ControlObservers, Transfer};
 pub use descriptor::{DescriptorReader, DescriptorWriter};
 pub use message_layer::MessageLayer;
-pub use stream::{ByteIo, ByteStream};
+pub use stream::{ByteIo, ByteStream, Reregister};
 
 use crate::{
     error::Error,
@@ -181,6 +181,12 @@ impl ByteEnd {
     }
 }
 
+impl Reregister for ByteEnd {
+    fn reregister(self) -> io::Result<Self> {
+        Ok(Self { io: self.io.reregister()?, ..self })
+    }
+}
+
 /// Anything that whole messages flow through both ways.
 ///
 /// One task owns and polls the whole stream; it is not split into halves, so it needs no locks. Every method may be
@@ -259,5 +265,12 @@ impl MessageEnd {
     /// An end without a subprotocol.
     pub fn new(io: impl MessageStream + 'static, kind: EndKind, name: impl Into<Arc<str>>) -> Self {
         Self { io: Box::new(io), kind, name: name.into(), subprotocol: None }
+    }
+}
+
+impl Reregister for MessageEnd {
+    /// It goes on with the runtime that it knows.
+    fn reregister(self) -> io::Result<Self> {
+        Ok(self)
     }
 }

@@ -43,6 +43,26 @@ impl From<UnixStream> for ByteStream {
     }
 }
 
+/// What a listener accepts, so that a thread other than the one that accepted it can serve it.
+pub trait Reregister: Send + Sized {
+    /// Registers the socket with the runtime of this thread, which then reports when it is ready.
+    ///
+    /// # Errors
+    /// The system has no memory for it.
+    fn reregister(self) -> io::Result<Self>;
+}
+
+impl Reregister for ByteStream {
+    fn reregister(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(socket) => Self::Tcp(TcpStream::from_std(socket.into_std()?)?),
+            Self::Unix(socket) => Self::Unix(UnixStream::from_std(socket.into_std()?)?),
+            // It goes on with the runtime that it knows.
+            Self::Other(io) => Self::Other(io),
+        })
+    }
+}
+
 /// Calls a method of the stream that it is.
 macro_rules! each {
     ($stream:expr, $method:ident($($arg:expr),*)) => {

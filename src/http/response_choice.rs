@@ -149,6 +149,7 @@ mod tests {
     fn options() -> ServerOptions {
         ServerOptions {
             oneshot: false,
+            threads: std::num::NonZeroUsize::MIN,
             conncap: None,
             max_per_address: None,
             announce: false,

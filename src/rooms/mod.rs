@@ -26,7 +26,7 @@ use crate::{
     net::{Peer, counted_address},
     plan::RoomServer,
     report,
-    session::{Handle, Shutdown, accept_all},
+    session::{Handle, Shutdown, Workers, accept_all},
 };
 use hub::Hub;
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -39,7 +39,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 ///
 /// # Errors
 /// When the listener or that of the metrics cannot be opened, and [`Error::Signal`].
-pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown) -> Result<(), Error> {
+pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown, workers: &Workers) -> Result<(), Error> {
     let RoomServer { about, origin, layers, options } = server;
     // First, so that everything is there when the listener is announced.
     let metrics = match &options.metrics {
@@ -56,8 +56,8 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown) ->
     let drops = hub.delivery.drops.clone();
     let handler = RoomHandler { layers, hub: hub.clone(), config: config.clone(), stop: stop.clone() };
     let ended = tokio::select! {
-        ended = accept_all(listener, Arc::new(handler), config, stop) => ended,
-        never = trim::give_back(&hub) => match never {},
+        ended = accept_all(listener, Arc::new(handler), config, stop, workers) => ended,
+        never = trim::give_back(&hub, workers) => match never {},
     };
     drops.warn();
     ended

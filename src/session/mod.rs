@@ -8,10 +8,12 @@ mod serve;
 mod shutdown;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 pub use pump::{Session, Summary};
 pub use serve::{Handle, accept_all};
 pub use shutdown::Shutdown;
+pub use workers::{Workers, runtime};
 
 use crate::{
     config::Config,
@@ -28,7 +30,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When an end cannot be opened or listened on, what ended the session badly, and [`Error::Signal`].
-pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Shutdown) -> Result<(), Error> {
+pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Shutdown, workers: &Workers) -> Result<(), Error> {
     match splice.pair {
         Pair::Bytes(left, right) => {
             let opening = async |context: &mut ConnectContext| {
@@ -48,8 +50,8 @@ pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Shutdown) -> Resul
             let session = stop.interrupts(opening(&mut context)).await?;
             run_once(session, [&left.about, &right.about], config, stop).await
         }
-        Pair::ServeBytes(left, right) => serve::bytes(left, right, config, stop).await,
-        Pair::ServeMessages(left, right) => serve::messages(left, right, config, stop).await,
+        Pair::ServeBytes(left, right) => serve::bytes(left, right, config, stop, workers).await,
+        Pair::ServeMessages(left, right) => serve::messages(left, right, config, stop, workers).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A listener's sessions: any number at once, each with a far end of its own.
 
-use super::{Session, Shutdown, address_limit::AddressLimit, finish, open_far};
+use super::{Session, Shutdown, Workers, address_limit::AddressLimit, finish, open_far};
 use crate::{
     config::Config,
     endpoint::{
@@ -8,7 +8,7 @@ use crate::{
         MessageStack, listen,
     },
     error::Error,
-    flow::ByteEnd,
+    flow::{ByteEnd, Reregister},
     net::Peer,
     report,
 };
@@ -34,24 +34,26 @@ pub trait Handle<E>: Send + Sync + 'static {
     fn handle(&self, end: E, peer: &mut Peer) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// Accepts until a signal comes, or until one session was served with `--oneshot`.
-pub async fn accept_all<E: Send + 'static>(
+/// Accepts until a signal comes, or until one session was served with `--oneshot`. Each connection is served by one of the
+/// `workers`.
+pub async fn accept_all<E: Reregister + 'static>(
     mut listener: Box<dyn Accept<E>>,
     handler: Arc<impl Handle<E>>,
     config: &Arc<Config>,
     stop: &Shutdown,
+    workers: &Workers,
 ) -> Result<(), Error> {
-    let places = Arc::new(Semaphore::new(config.server.conncap.map_or(Semaphore::MAX_PERMITS, |cap| cap as usize)));
+    let permits = Arc::new(Semaphore::new(config.server.conncap.map_or(Semaphore::MAX_PERMITS, |cap| cap as usize)));
     let address_limit = AddressLimit::new(config);
     let mut sessions = JoinSet::new();
     let mut last_warning: Option<Instant> = None;
     let signal = loop {
         let next = async {
             // A connection beyond the cap is not even accepted: it waits in the system's queue.
-            let place = places.clone().acquire_owned().await;
-            listener.accept().await.map(|accepted| (place, accepted))
+            let permit = permits.clone().acquire_owned().await;
+            listener.accept().await.map(|accepted| (permit, accepted))
         };
-        let (place, (end, mut peer)) = tokio::select! {
+        let (permit, (end, mut peer)) = tokio::select! {
             biased;
             signal = stop.requested() => break signal,
             Some(ended) = sessions.join_next() => {
@@ -101,14 +103,21 @@ pub async fn accept_all<E: Send + 'static>(
             }
         }
         let handler = handler.clone();
+        let place = workers.place();
+        let runtime = place.runtime.clone();
         let session = async move {
-            match handler.handle(end, &mut peer).await {
+            let end = if place.accepts { Ok(end) } else { end.reregister() };
+            let served = match end {
+                Ok(end) => handler.handle(end, &mut peer).await,
+                Err(source) => Err(Error::io("cannot serve the connection", source)),
+            };
+            match served {
                 Err(Error::NoUpgrade { .. }) | Ok(()) => {}
                 Err(error) => report::session_error(&peer.name, &error),
             }
-            drop((place, counted));
+            drop((permit, counted, place));
         };
-        sessions.spawn(session.instrument(span));
+        sessions.spawn_on(session.instrument(span), &runtime);
     };
     drop(listener);
     let drained = async { while sessions.join_next().await.is_some() {} };
@@ -123,10 +132,11 @@ pub(super) async fn bytes(
     right: ByteEndpoint<Dialled>,
     config: &Arc<Config>,
     stop: &Shutdown,
+    workers: &Workers,
 ) -> Result<(), Error> {
     let listener = listen(&*left.origin, &left.about.title, config).await?;
     let handler = ByteSessions { layers: left.layers, right, config: config.clone(), stop: stop.clone() };
-    accept_all(listener, Arc::new(handler), config, stop).await
+    accept_all(listener, Arc::new(handler), config, stop, workers).await
 }
 
 /// Serves a listener's sessions of messages.
@@ -135,28 +145,30 @@ pub(super) async fn messages(
     right: MessageEndpoint<Dialled>,
     config: &Arc<Config>,
     stop: &Shutdown,
+    workers: &Workers,
 ) -> Result<(), Error> {
     let MessageEndpoint { about, stack } = left;
     let (config, stop) = (config.clone(), stop.clone());
     match stack {
         MessageStack::Framed(origin, layers) => {
-            serve(&*origin, &about.title, MessageSessions { layers, right, config, stop }).await
+            serve(&*origin, &about.title, MessageSessions { layers, right, config, stop }, workers).await
         }
         MessageStack::Native(origin, layers) => {
-            serve(&*origin, &about.title, MessageSessions { layers, right, config, stop }).await
+            serve(&*origin, &about.title, MessageSessions { layers, right, config, stop }, workers).await
         }
     }
 }
 
 /// Listens, and serves the connections with their layers.
-async fn serve<E: Send + 'static, L: BeginOpening<E> + 'static>(
+async fn serve<E: Reregister + 'static, L: BeginOpening<E> + 'static>(
     origin: &dyn Bind<E>,
     title: &str,
     sessions: MessageSessions<L>,
+    workers: &Workers,
 ) -> Result<(), Error> {
     let (config, stop) = (sessions.config.clone(), sessions.stop.clone());
     let listener = listen(origin, title, &config).await?;
-    accept_all(listener, Arc::new(sessions), &config, &stop).await
+    accept_all(listener, Arc::new(sessions), &config, &stop, workers).await
 }
 
 struct ByteSessions {

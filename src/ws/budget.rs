@@ -4,7 +4,7 @@
 //! message. Without that, a peer that sends faster than its frames are handled occupies its thread for as long as it likes.
 
 /// The work of one poll in bytes. It takes less than a millisecond, so that also with many such peers the others wait for
-/// tens of milliseconds at most: tokio looks for new data after up to 61 polls.
+/// tens of milliseconds at most.
 const POLL: usize = 512 * 1024;
 /// A fragment or a control frame takes as long as this many bytes.
 pub const FRAME_COST: usize = 256;

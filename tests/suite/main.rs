@@ -27,6 +27,7 @@ mod slow_messages;
 mod socket_activation;
 mod standard_streams;
 mod strangers;
+mod threads;
 mod tls;
 mod visible;
 

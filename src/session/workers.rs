@@ -1,0 +1,86 @@
+//! The threads that serve the connections of a listener.
+
+use crate::error::Error;
+use std::{convert::Infallible, io, num::NonZeroUsize, sync::Arc, thread};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::oneshot,
+};
+
+/// After this many polls of tasks a runtime looks for new data, if some tasks are always ready. tokio's default is 61: with one
+/// peer that keeps its task busy for 2 ms a poll, all others would wait for 122 ms.
+const POLLS: u32 = 8;
+
+/// A runtime for one thread.
+///
+/// # Errors
+/// The system has no descriptors for it.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().event_interval(POLLS).build()
+}
+
+/// Threads, each with a runtime of its own. A connection stays on one of them: where threads take tasks from each other, an echo
+/// costs a third more, since its task and what wakes it are on different cores again and again.
+pub struct Workers {
+    /// The thread that has started the others.
+    first: Worker,
+    others: Vec<Worker>,
+}
+
+struct Worker {
+    runtime: Handle,
+    /// A clone of it stands for a connection.
+    connections: Arc<()>,
+    /// The thread ends when this is dropped.
+    _end: Option<oneshot::Sender<Infallible>>,
+}
+
+/// A connection's place on a thread. It ends when this is dropped.
+pub struct Place {
+    /// The runtime of the thread.
+    pub runtime: Handle,
+    /// Whether this is the thread that accepts.
+    pub accepts: bool,
+    _connection: Arc<()>,
+}
+
+impl Workers {
+    /// Starts threads, so that there are `count` with the calling one, whose runtime must be current.
+    ///
+    /// # Errors
+    /// The system has no further thread.
+    pub fn start(count: NonZeroUsize) -> Result<Self, Error> {
+        let first = Worker { runtime: Handle::current(), connections: Arc::default(), _end: None };
+        let others = (1..count.get()).map(|_| Worker::start()).collect::<io::Result<_>>();
+        let others = others.map_err(|source| Error::io("cannot start a thread", source))?;
+        Ok(Self { first, others })
+    }
+
+    /// A place on the thread with the fewest connections.
+    pub fn place(&self) -> Place {
+        let count = |worker: &Worker| Arc::strong_count(&worker.connections);
+        let least = self.others.iter().min_by_key(|worker| count(worker));
+        let other = least.filter(|worker| count(worker) < count(&self.first));
+        let worker = other.unwrap_or(&self.first);
+        Place { runtime: worker.runtime.clone(), accepts: other.is_none(), _connection: worker.connections.clone() }
+    }
+
+    /// The runtimes of all threads.
+    pub fn runtimes(&self) -> impl Iterator<Item = &Handle> {
+        std::iter::once(&self.first).chain(&self.others).map(|worker| &worker.runtime)
+    }
+}
+
+impl Worker {
+    fn start() -> io::Result<Self> {
+        let runtime = runtime()?;
+        let handle = runtime.handle().clone();
+        let (end, ended) = oneshot::channel();
+        thread::Builder::new().name("wsplice-worker".into()).spawn(move || {
+            let _ = runtime.block_on(ended);
+            // Name look-ups and files may still occupy threads.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { runtime: handle, connections: Arc::default(), _end: Some(end) })
+    }
+}
