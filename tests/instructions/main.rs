@@ -21,6 +21,9 @@ use work::WORK;
 /// How far system calls may lie above their figure, in percent. It is large, since the kernel decides how much one read
 /// gives.
 const TOLERANCE_OF_CALLS: f64 = 25.0;
+/// How much further both may lie above it where the figures were made with another compiler or valgrind, in percent. A
+/// mistake usually costs more.
+const TOLERANCE_OF_TOOLS: f64 = 15.0;
 const FIGURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/instructions/figures.txt");
 
 #[test]
@@ -33,10 +36,15 @@ fn no_work_costs_more_than_its_figure() {
     let (made_with, figures) = parse(&committed);
     let tools = tools();
     let blesses = std::env::var_os("WSPLICE_BLESS").is_some();
+    let extra = if made_with == tools { 0.0 } else { TOLERANCE_OF_TOOLS };
+    if extra > 0.0 {
+        println!("The figures were made with {made_with}; this is {tools}, so {extra} % more are allowed.");
+    }
     let mut counted = format!("# {tools}\n# instructions and system calls for each, and what it is\n");
     let mut dearer = Vec::new();
     let all = WORK.iter().flat_map(|(tolerance, works)| works.iter().map(|work| (*tolerance, work)));
     for (tolerance, work) in all {
+        let tolerance = Tolerance { instructions: tolerance + extra, calls: TOLERANCE_OF_CALLS + extra };
         let figure = figures.get(work.what).filter(|_| !blesses);
         let cost = least(work, figure, tolerance);
         writeln!(counted, "{:>10.0} {:>9.3} {}", cost.instructions, cost.calls, work.what).expect("a string grows");
@@ -50,8 +58,6 @@ fn no_work_costs_more_than_its_figure() {
     }
     if blesses {
         fs::write(FIGURES, counted).expect("write the figures");
-    } else if made_with != tools {
-        println!("The figures were made with {made_with}; this is {tools}, so they decide nothing here.");
     } else {
         assert!(dearer.is_empty(), "dearer than its figure, or without one: {dearer:#?}");
     }
@@ -71,10 +77,17 @@ impl Cost {
             .map(|(count, figure)| (count / figure - 1.0) * 100.0)
     }
 
-    fn is_within(&self, figure: &Self, tolerance: f64) -> bool {
+    fn is_within(&self, figure: &Self, tolerance: Tolerance) -> bool {
         let [instructions, calls] = self.above(figure);
-        instructions <= tolerance && calls <= TOLERANCE_OF_CALLS
+        instructions <= tolerance.instructions && calls <= tolerance.calls
     }
+}
+
+/// How far a cost may lie above its figure, in percent.
+#[derive(Clone, Copy)]
+struct Tolerance {
+    instructions: f64,
+    calls: f64,
 }
 
 /// What the figures were made with, and the figures by what they are for.
@@ -98,7 +111,7 @@ fn tools() -> String {
 }
 
 /// The lowest of three counts, since a busy machine only adds. One that is within the figure is enough.
-fn least(work: &work::Work, figure: Option<&Cost>, tolerance: f64) -> Cost {
+fn least(work: &work::Work, figure: Option<&Cost>, tolerance: Tolerance) -> Cost {
     let mut least = count(work);
     for _ in 1..3 {
         if figure.is_some_and(|figure| least.is_within(figure, tolerance)) {
