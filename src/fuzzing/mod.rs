@@ -1,26 +1,32 @@
 //! The entry points of the fuzz targets in `fuzz/`: a function for each parser, with assertions that must hold for any input. Only
 //! compiled with `cfg(fuzzing)`.
 
+mod handshake;
 mod http;
 
-pub use crate::ws::fuzzing::{extensions, frame_log, inflate, reader};
+pub use crate::rooms::fuzzing::rooms;
+pub use crate::ws::fuzzing::{deflate, extensions, frame_log, reader};
 use crate::{
     cli::{Cli, Parsed},
     config::Config,
     plan::{FirstAddress, Plan},
     spec::Spec,
 };
+pub use handshake::handshake;
 pub use http::{access, headers};
 use std::sync::{Arc, OnceLock};
 
 /// The default options, and -k: without it each TLS client would read the CA certificates, which would take most of the time.
 fn config() -> Arc<Config> {
     static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
-    let make = || match Cli::parse_args(["wsplice", "-k", "-"].map(Into::into)) {
-        Ok(Parsed::Run(cli)) => cli.into_config().map(Arc::new),
-        _ => unreachable!("it is a command line"),
-    };
-    CONFIG.get_or_init(|| make().unwrap_or_else(|error| unreachable!("{error}"))).clone()
+    CONFIG.get_or_init(|| Arc::new(config_of(["-k"]))).clone()
+}
+
+/// What these options mean.
+fn config_of<'a>(options: impl IntoIterator<Item = &'a str>) -> Config {
+    let words = ["wsplice"].into_iter().chain(options).chain(["-"]);
+    let Ok(Parsed::Run(cli)) = Cli::parse_args(words.map(Into::into)) else { unreachable!("it is a command line") };
+    cli.into_config().unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// Parses one or two addresses, separated by a newline, and makes a plan of them, as `--explain` does.

@@ -171,7 +171,7 @@ pub fn run(
     }
 }
 
-struct MemberTask {
+pub(super) struct MemberTask {
     reader: Reader,
     member: Arc<Member>,
     membership: Membership,
@@ -212,7 +212,7 @@ struct Closing {
 }
 
 impl MemberTask {
-    fn new(membership: Membership, upgraded: Upgraded) -> Self {
+    pub(super) fn new(membership: Membership, upgraded: Upgraded) -> Self {
         let Upgraded { end, early, deflate } = upgraded;
         let Membership { hub, room, member, .. } = &membership;
         member.connect(end, Heartbeat::of(&hub.websocket));
@@ -240,7 +240,7 @@ impl MemberTask {
     }
 
     /// Leaves the room, and then logs that.
-    fn leave(&mut self, result: &Result<Close, Error>) {
+    pub(super) fn leave(&mut self, result: &Result<Close, Error>) {
         self.membership.leave();
         let reason = match result {
             Ok(close) => close.to_string(),
@@ -261,7 +261,7 @@ impl MemberTask {
     }
 
     /// Ready when the connection is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
         let drained = self.drain(cx);
         if let Poll::Ready(Err(error)) = drained {
             return Poll::Ready(Err(error));

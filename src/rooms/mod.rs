@@ -8,6 +8,8 @@
 pub mod bench;
 mod drop_log;
 mod frame_queue;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hub;
 mod member;
 mod members;

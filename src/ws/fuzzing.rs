@@ -1,6 +1,6 @@
 //! Fuzz targets for frames.
 
-pub use super::deflate::fuzzing::{extensions, inflate};
+pub use super::deflate::fuzzing::{deflate, extensions};
 use super::{
     FrameLog, Inflater, Role,
     testing::{agreed, compare, events, limits, options},

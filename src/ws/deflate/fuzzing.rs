@@ -1,6 +1,6 @@
 //! Fuzz targets for inflating and for the negotiation.
 
-use super::{Agreed, Deflater, Inflater, Offers, accept, header::parse};
+use super::{Agreed, Deflater, Inflater, Offers, SharedDeflater, accept, header::parse};
 use crate::{
     message::Kind,
     ws::{
@@ -10,14 +10,18 @@ use crate::{
     },
 };
 
+/// The most that a poll may inflate: its budget, and a slice of which each byte gives 1032.
+const MOST_A_POLL: usize = (512 + 4 * 1032) * 1024;
+
 /// Messages that were compressed here are inflated to the same, however the stream is cut; any other bytes are inflated within
 /// the limit or refused, with the same result however they are cut. The first byte selects one of the two.
-pub fn inflate(data: &[u8]) {
+pub fn deflate(data: &[u8]) {
     match data {
         [first, setting @ ..] if first % 2 == 0 => round_trip(setting),
         [first, low, high, piece, messages @ ..] => {
             let agreed = agreed(&options(first & 2 > 0, 15, 6));
-            any_bytes(&agreed, u16::from_le_bytes([*low, *high]).into(), usize::from(*piece) + 1, messages);
+            let limit = usize::from(u16::from_le_bytes([*low, *high])) << (first >> 5);
+            any_bytes(&agreed, limit, usize::from(*piece) + 1, messages);
         }
         _ => {}
     }
@@ -54,22 +58,53 @@ fn round_trip(data: &[u8]) {
     let (mut received, error) = events(peer, &limits, Some(Inflater::new(&agreed(&options), peer)), &wire, &cuts);
     received.retain(|received| !matches!(received, Event::Pong(_)));
     assert_eq!(error, None);
+    for each in &sent {
+        if let Sent::Message(_, payload) = each {
+            shared_round_trip(payload, &DeflateOptions { window_bits: options.window_bits.max(9), ..options.clone() });
+        }
+    }
     assert_eq!(received, sent.into_iter().map(Event::from).collect::<Vec<_>>());
 }
 
-/// Messages with their length in front, inflated whole and in pieces.
+/// A message of a room, which is compressed once for all members.
+fn shared_round_trip(payload: &[u8], options: &DeflateOptions) {
+    let agreed = agreed(options);
+    let shared = SharedDeflater::new(options).filter(|shared| shared.fits(&agreed));
+    let Some(deflated) = shared.and_then(|shared| shared.deflate(payload)) else { return };
+    assert!(deflated.len() < payload.len());
+    let (mut inflater, mut message) = (Inflater::new(&agreed, Role::Client), Vec::new());
+    let mut rest = &deflated[..];
+    while !rest.is_empty() {
+        let pushed = inflater.push(rest, &mut message, payload.len(), &mut Budget::new());
+        rest = &rest[pushed.unwrap_or_else(|error| unreachable!("{error}"))..];
+    }
+    let ended = inflater.end(&mut message, payload.len());
+    assert!(ended.is_ok() && message == payload, "a message of a room is damaged");
+}
+
+/// Messages that repeat bytes, inflated whole and in pieces: the length of what is repeated, how many times, the bytes.
 fn any_bytes(agreed: &Agreed, limit: usize, piece: usize, mut messages: &[u8]) {
     let mut inflaters = [Inflater::new(agreed, Role::Client), Inflater::new(agreed, Role::Client)];
-    while let [length, behind @ ..] = messages {
-        let (deflated, behind) = behind.split_at(behind.len().min(usize::from(*length)));
+    while let [length, times, behind @ ..] = messages {
+        let (repeated, behind) = behind.split_at(behind.len().min(usize::from(*length)));
         messages = behind;
+        let deflated = repeated.repeat(usize::from(*times).max(1));
         let [whole, cut] = [deflated.len().max(1), piece].map(|piece| deflated.chunks(piece));
         let [one, other] = &mut inflaters;
         let results = [(one, whole), (other, cut)].map(|(inflater, mut pieces)| {
             let mut message = Vec::new();
+            let (mut budget, mut before) = (Budget::new(), 0);
             let pushed = pieces.try_for_each(|mut piece| {
                 while !piece.is_empty() {
-                    piece = &piece[inflater.push(piece, &mut message, limit, &mut Budget::new())?..];
+                    let used = inflater.push(piece, &mut message, limit, &mut budget)?;
+                    assert!(message.len() - before <= MOST_A_POLL, "{} bytes in one poll", message.len() - before);
+                    piece = &piece[used..];
+                    if budget.is_spent() {
+                        budget.renew();
+                        before = message.len();
+                    } else {
+                        assert!(piece.is_empty(), "it stops before its budget is spent");
+                    }
                 }
                 Ok(())
             });
@@ -77,7 +112,8 @@ fn any_bytes(agreed: &Agreed, limit: usize, piece: usize, mut messages: &[u8]) {
             assert!(message.len() <= limit + usize::from(ended.is_err()));
             (message, ended.is_ok())
         });
-        assert_eq!(results[0], results[1]);
+        assert_eq!(results[0].1, results[1].1);
+        assert!(results[0].0 == results[1].0, "the result depends on how the message is cut");
         if !results[0].1 {
             return;
         }
