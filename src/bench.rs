@@ -65,7 +65,7 @@ impl Deflate {
 
     /// Compresses a message. `None` if that does not make it shorter.
     pub fn deflate(&self, payload: &[u8]) -> Option<Bytes> {
-        self.deflater.deflate(payload)
+        self.deflater.deflate(Bytes::copy_from_slice(payload))
     }
 
     /// Inflates a compressed message. Empty if that fails.

@@ -43,7 +43,7 @@ impl Fanout {
         let never = Context::from_waker(Waker::noop());
         if let Some(Membership { hub, room, member, .. }) = self.members.first() {
             for _ in 0..messages {
-                while room.publish(member.id, &self.message, &hub.delivery, &never).is_pending() {
+                while room.publish(member.id, &self.message, None, &hub.delivery, &never).is_pending() {
                     room.flush(&hub.delivery);
                 }
             }

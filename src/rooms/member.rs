@@ -13,7 +13,7 @@ use crate::{
     message::{Close, Message},
     report,
     session::Shutdown,
-    ws::{CLOSE_READ_TIMEOUT, Event, Heartbeat, Inflater, ReadEnd, ReadError, Reader, Role, Upgraded},
+    ws::{CLOSE_READ_TIMEOUT, Event, Heartbeat, Inflater, ReadEnd, ReadError, Reader, Role, SenderDeflater, Upgraded},
 };
 use std::{
     collections::VecDeque,
@@ -41,6 +41,8 @@ const BATCH: usize = 64;
 const STEPS: usize = 2 * BATCH;
 /// The same limit in bytes; then the member's own backlog is written first.
 const BATCH_BYTES: usize = 256 * 1024;
+/// Compressing a byte counts as so many: a task compresses 64 KiB before others run.
+const DEFLATE_COST: usize = 4;
 /// A sender pauses for this long while a member has more than half of its backlog, with [`SlowPolicy::Disconnect`].
 const PAUSE: Duration = Duration::from_millis(10);
 /// For each of so many bytes that it has sent.
@@ -182,6 +184,8 @@ pub(super) struct MemberTask {
     /// sending them, for clients use a ping to learn that their messages have been passed on. Nor may the end of the member.
     ahead: VecDeque<Received>,
     ahead_bytes: usize,
+    /// Compresses the first message of those for all members. Present once there was something to compress.
+    deflater: Option<Box<SenderDeflater>>,
     /// Bytes published since the last pause for slow members.
     unpaused: usize,
     /// The end of the current pause.
@@ -231,6 +235,7 @@ impl MemberTask {
             last_published: 0,
             ahead: VecDeque::new(),
             ahead_bytes: 0,
+            deflater: None,
             unpaused: 0,
             pause: None,
             slow_timer: None,
@@ -316,6 +321,12 @@ impl MemberTask {
                 break;
             }
             if may_handle && let Some(first) = self.ahead.pop_front() {
+                let deflated = self.deflate(&first);
+                if deflated > 0 {
+                    bytes += DEFLATE_COST * deflated;
+                    self.ahead.push_front(first);
+                    continue;
+                }
                 may_handle = self.may_handle(&first, cx);
                 if may_handle {
                     self.ahead_bytes -= size(&first);
@@ -353,6 +364,17 @@ impl MemberTask {
         Poll::Pending
     }
 
+    /// Compresses a part of the next event if it is a message, once for all members and without holding up the room. Returns of
+    /// how many bytes: 0 when there is nothing left to do.
+    fn deflate(&mut self, next: &Received) -> usize {
+        let Membership { room, hub, .. } = &self.membership;
+        let (Ok(Event::Message(message)), Some(shared)) = (next, &hub.delivery.deflater) else { return 0 };
+        if self.deflater.is_none() && !room.takes_deflated() {
+            return 0;
+        }
+        self.deflater.get_or_insert_with(|| Box::new(shared.for_sender())).step(message)
+    }
+
     /// Publishes the next event if it is a message. Otherwise returns whether it may be handled. If neither can be now, the
     /// task is woken when it can.
     fn may_handle(&mut self, next: &Received, cx: &mut Context<'_>) -> bool {
@@ -370,8 +392,10 @@ impl MemberTask {
                 if self.pause.take().is_some() {
                     self.unpaused = 0;
                 }
-                match room.publish(self.member.id, message, &hub.delivery, cx) {
+                let deflated = self.deflater.as_ref().and_then(|deflater| deflater.deflated(message));
+                match room.publish(self.member.id, message, deflated, &hub.delivery, cx) {
                     Poll::Ready(number) => {
+                        self.deflater.iter_mut().for_each(|deflater| deflater.next());
                         self.last_published = number;
                         self.unpaused = self.unpaused.saturating_add(message.payload.len());
                     }
@@ -560,7 +584,7 @@ mod tests {
         let hello = Message { kind: Kind::Text, payload: Bytes::from_static(b"hello") };
         let publish = || {
             let never = Context::from_waker(std::task::Waker::noop());
-            let published = membership.room.publish(membership.member.id, &hello, &hub.delivery, &never);
+            let published = membership.room.publish(membership.member.id, &hello, None, &hub.delivery, &never);
             let Poll::Ready(number) = published else { panic!("it is full") };
             let flush = std::panic::AssertUnwindSafe(|| membership.room.flush(&hub.delivery));
             assert!(std::panic::catch_unwind(flush).is_err(), "it is delivered");
@@ -579,7 +603,7 @@ mod tests {
         let membership = hub.join("/", "sender", None).expect("a membership");
         let cx = Context::from_waker(std::task::Waker::noop());
         let message = |length| Message { kind: Kind::Binary, payload: vec![0; length].into() };
-        let publish = |length| membership.room.publish(0, &message(length), &hub.delivery, &cx);
+        let publish = |length| membership.room.publish(0, &message(length), None, &hub.delivery, &cx);
         assert!(publish(600).is_ready(), "one message however long it is");
         assert!(publish(1).is_pending());
         membership.room.flush(&hub.delivery);
@@ -606,7 +630,7 @@ mod tests {
         let cx = Context::from_waker(&waker);
         let publish = |length| {
             let message = Message { kind: Kind::Binary, payload: vec![0; length].into() };
-            stuck.room.publish(0, &message, &hub.delivery, &cx)
+            stuck.room.publish(0, &message, None, &hub.delivery, &cx)
         };
         // Frames of 501 and 500 bytes: both fit into the backlog, and each is half of it.
         assert!(publish(497).is_ready());
@@ -616,6 +640,44 @@ mod tests {
         assert!(publish(1).is_pending());
         stuck.room.flush(&hub.delivery);
         assert!(woken.0.load(Relaxed));
+    }
+
+    #[test]
+    fn a_long_message_is_compressed_in_steps_and_others_are_published_meanwhile() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime").block_on(async {
+            let mut websocket = WebSocketOptions::default();
+            websocket.deflate =
+                crate::ws::DeflateOptions { accepts: true, level: 3, window_bits: 15, ..websocket.deflate };
+            let hub = Arc::new(Hub::new(RoomOptions::default(), websocket));
+            let reader = hub.join("/", "reader", None).expect("a membership");
+            reader.room.deflate_for(&reader.member);
+            let mut frames = bytes::BytesMut::new();
+            let opcode = tokio_tungstenite::tungstenite::protocol::frame::coding::Data::Text;
+            crate::ws::append_frame(
+                &mut frames,
+                OpCode::Data(opcode),
+                true,
+                true,
+                "all work ".repeat(100_000).as_bytes(),
+            );
+            let (near, _far) = tokio::io::duplex(1);
+            let upgraded = Upgraded { end: ByteEnd::peer(near, "sender"), early: frames.to_vec(), deflate: None };
+            let mut sender = MemberTask::new(hub.join("/", "sender", None).expect("a membership"), upgraded);
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let short = Message { kind: Kind::Text, payload: "short".into() };
+            let received = || hub.delivery.metrics.received.load(Relaxed);
+            for published in 0..13 {
+                assert!(sender.poll(&mut cx).is_pending());
+                assert_eq!(received(), published);
+                assert!(reader.room.publish(reader.member.id, &short, None, &hub.delivery, &cx).is_ready());
+            }
+            while received() == 13 {
+                assert!(sender.poll(&mut cx).is_pending());
+            }
+            let backlog = reader.member.backlog();
+            assert!((13 * 7..10_000).contains(&backlog), "{backlog} bytes: it is compressed");
+        });
     }
 
     #[test]

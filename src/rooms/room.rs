@@ -209,13 +209,22 @@ impl Room {
         Poll::Pending
     }
 
+    /// Whether there are members that take compressed messages.
+    pub fn takes_deflated(&self) -> bool {
+        self.deflating.load(Relaxed) > 0
+    }
+
     /// Appends a message to the pending batch and returns its number. If the batch is full, the task is woken when it has been
-    /// taken. [`flush`](Self::flush) must follow.
-    pub fn publish(&self, sender: u64, message: &Message, delivery: &Delivery, cx: &Context<'_>) -> Poll<u64> {
+    /// taken. [`flush`](Self::flush) must follow. `deflated`: its form for members that take compressed messages.
+    pub fn publish(
+        &self,
+        sender: u64,
+        message: &Message,
+        deflated: Option<&[u8]>,
+        delivery: &Delivery,
+        cx: &Context<'_>,
+    ) -> Poll<u64> {
         let Message { kind, payload } = message;
-        // Compress once for all members, and before taking the lock.
-        let deflater = delivery.deflater.as_ref().filter(|_| self.deflating.load(Relaxed) > 0);
-        let deflated = deflater.and_then(|deflater| deflater.deflate(payload));
         let mut guard = self.lock();
         let state = &mut *guard;
         if state.pending.len() >= delivery.pending && state.messages > 0 {
@@ -231,7 +240,7 @@ impl Room {
         }
         append(&mut state.pending, *kind, false, payload);
         if let Some(pending) = &mut state.pending_deflated {
-            append(pending, *kind, deflated.is_some(), deflated.as_ref().unwrap_or(payload));
+            append(pending, *kind, deflated.is_some(), deflated.unwrap_or(payload));
         }
         if state.messages == 0 {
             state.since = Some(Instant::now());
@@ -257,7 +266,7 @@ impl Room {
                 return;
             }
             state.is_flushing = true;
-            let batch = Batch::take(&mut state, self.deflating.load(Relaxed) > 0);
+            let batch = Batch::take(&mut state, self.takes_deflated());
             let mut flushing = Flushing { room: self, messages: batch.messages(), slow: 0, tails: state.tails.take() };
             let members = state.members.clone();
             // Some of them may wait for this. The others will wait again.

@@ -465,7 +465,7 @@ mod tests {
         }
         // What it grows to when it is inflated gives it no more time, nor do blocks without output.
         let options = testing::options(false, 15, 6);
-        let bomb = SharedDeflater::new(&options).and_then(|deflater| deflater.deflate(&vec![0; 1 << 20]));
+        let bomb = SharedDeflater::new(&options).and_then(|deflater| deflater.deflate(vec![0; 1 << 20].into()));
         let bomb = [&bomb.expect("shorter")[..], &[0, 0, 0xff, 0xff]].concat();
         let mut start = vec![0x42, 126];
         start.extend(u16::try_from(bomb.len()).expect("short").to_be_bytes());

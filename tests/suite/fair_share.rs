@@ -12,13 +12,14 @@ use crate::{
 };
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc,
     },
     thread,
+    time::{Duration, Instant},
 };
 
 /// The bit of a frame's first byte that marks a compressed message (RFC 7692 section 6).
@@ -107,6 +108,43 @@ fn messages_that_grow_do_not_hold_up_others() {
     let (attacker, _) = client(server.port, OFFER);
     let times = 100_000 / bomb.len();
     others_are_answered(&server, attacker, b"", bomb.repeat(times));
+}
+
+#[test]
+fn long_messages_to_members_that_take_them_compressed_do_not_hold_up_others() {
+    // Two letters in no order take the longest to compress.
+    let letters: Vec<u8> = (0..4 << 20).map(|_| b'a' + rand::random::<u8>() % 2).collect();
+    let message = from_client(BINARY, &letters);
+    let server = rooms(&["--deflate", "on"]);
+    let mut other = Peer::connect(server.port, "/other");
+    let (done, is_busy) = (AtomicBool::new(false), Barrier::new(3));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            let (mut attacker, _) = client(server.port, OFFER);
+            let mut reader = attacker.try_clone().expect("a second handle");
+            scope.spawn(move || while matches!(reader.read(&mut [0; 65_536]), Ok(1..)) {});
+            let (done, is_busy, message) = (&done, &is_busy, &message);
+            scope.spawn(move || {
+                attacker.write_all(message).expect("send");
+                is_busy.wait();
+                while !done.load(Relaxed) {
+                    attacker.write_all(message).expect("send");
+                }
+                attacker.shutdown(Shutdown::Both).expect("leave");
+            });
+        }
+        is_busy.wait();
+        let worst = (0..20).map(|i| {
+            let start = Instant::now();
+            other.send_text(&i.to_string());
+            assert_eq!(other.receive_text(), i.to_string());
+            start.elapsed()
+        });
+        let worst = worst.max();
+        done.store(true, Relaxed);
+        // It was 4 s when messages were compressed in one step.
+        assert!(worst < Some(Duration::from_secs(1)), "{worst:?}");
+    });
 }
 
 /// Sends these bytes until the connection is closed with 1008; another client is answered.

@@ -194,6 +194,25 @@ fn all_members_receive_everything_compressed_only_if_they_agreed_to_it() {
 }
 
 #[test]
+fn noise_is_not_compressed_in_vain() {
+    let server = deflating(&[]);
+    let mut members = [Member::deflating(&server), Member::deflating(&server)];
+    let noise: Vec<u8> = (0..100_000).map(|_| rand::random()).collect();
+    let mut say = |sender: usize, first, message: &[u8], expected| {
+        members[sender].say(first, message);
+        members.iter_mut().for_each(|member| _ = member.hears(expected, message));
+    };
+    // Its first 64 KiB tell. After that, twice as much is sent without an attempt, and more each time.
+    say(0, BINARY, &noise, BINARY);
+    say(0, BINARY, &prose(), BINARY);
+    // It holds for this sender and for messages of this kind.
+    say(0, TEXT, &prose(), DEFLATED_TEXT);
+    say(1, BINARY, &prose(), DEFLATED_BINARY);
+    say(0, BINARY, &prose().repeat(100), DEFLATED_BINARY);
+    say(0, BINARY, &prose(), DEFLATED_BINARY);
+}
+
+#[test]
 fn compression_options_apply_to_rooms() {
     let server = deflating(&["--deflate-threshold", "0", "--deflate-level", "9"]);
     let mut member = Member::deflating(&server);
@@ -386,10 +405,10 @@ fn reserved_bits_that_were_not_agreed_on_close_their_sender_with_1002_and_the_ot
     sender.is_closed(1002);
 }
 
-/// A message of 256 KiB that compresses to half of that.
+/// A message of 256 KiB that compresses to half of that. Its start decides whether it is compressed.
 fn half_noise() -> Vec<u8> {
     let mut message = vec![0; 256 << 10];
-    for chunk in message[..128 << 10].chunks_exact_mut(8) {
+    for chunk in message[128 << 10..].chunks_exact_mut(8) {
         chunk.copy_from_slice(&rand::random::<u64>().to_ne_bytes());
     }
     message

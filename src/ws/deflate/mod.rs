@@ -15,7 +15,7 @@ mod write;
 pub use header::is_token;
 pub use inflate::Inflater;
 pub use negotiate::{Agreed, Offers, accept};
-pub use write::{Deflater, SharedDeflater};
+pub use write::{Deflater, SenderDeflater, SharedDeflater};
 
 #[cfg(test)]
 mod tests;

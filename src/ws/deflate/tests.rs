@@ -76,7 +76,7 @@ fn read(mut io: Arriving, early: &[u8], agreed: &Agreed, role: Role) -> (Vec<Eve
 
 /// A message compressed without reference to others.
 fn deflate_message(payload: &[u8]) -> Option<Bytes> {
-    SharedDeflater::new(&options(false, 15, 6)).expect("a deflater").deflate(payload)
+    SharedDeflater::new(&options(false, 15, 6)).expect("a deflater").deflate(Bytes::copy_from_slice(payload))
 }
 
 /// The events that a client reads, and the close code and reason if there was an error.

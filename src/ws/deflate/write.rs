@@ -5,7 +5,7 @@ use super::{
     pool::{Compressor, Kind, Owner},
 };
 use crate::{
-    message::Kind as MessageKind,
+    message::{Kind as MessageKind, Message},
     ws::{DeflateOptions, Role},
 };
 use bytes::Bytes;
@@ -14,6 +14,8 @@ use flate2::{Compress, CompressError, FlushCompress};
 /// After a failed attempt to compress, at most this multiple of its size is sent uncompressed without another attempt. Data
 /// that is encrypted or compressed is mostly followed by more of the same, and an attempt costs 20 times as much as sending.
 const MAX_FACTOR: usize = 126;
+/// Bytes of a message to many connections that are compressed in one step, which takes about a millisecond.
+const STEP: usize = 64 * 1024;
 
 /// Skips messages after one that compression did not make shorter. There is one for texts and one for binary messages, since
 /// they often differ in nature, such as pictures and their captions.
@@ -70,28 +72,35 @@ impl Deflater {
     /// the first frame, or `None` if the message is to be sent uncompressed: it is shorter than the threshold, compression would
     /// not make it shorter or did not for recent messages of its kind, or all compressors are in use.
     pub fn begin(&mut self, kind: MessageKind, piece: &[u8], length: usize) -> Option<Vec<u8>> {
+        if self.attempts(kind, length) { self.attempt(kind, piece, length) } else { None }
+    }
+
+    /// Whether to try to compress a message of `length` bytes.
+    fn attempts(&mut self, kind: MessageKind, length: usize) -> bool {
         self.compressor = None;
-        if length < self.threshold.max(1) {
-            return None;
-        }
-        let backoff = match kind {
-            MessageKind::Text => &mut self.text_backoff,
-            MessageKind::Binary => &mut self.binary_backoff,
-        };
-        if backoff.skips(length) {
-            return None;
-        }
+        length >= self.threshold.max(1) && !self.backoff(kind).skips(length)
+    }
+
+    /// Compresses the first piece of a message, unless that does not make it shorter.
+    fn attempt(&mut self, kind: MessageKind, piece: &[u8], length: usize) -> Option<Vec<u8>> {
         let mut compressor = Compressor::take(self.kind, self.owner.as_ref())?;
         let is_last = piece.len() == length;
         let deflated = flush(compressor.state(), piece, is_last).ok()?;
         if deflated.len() >= piece.len() {
-            backoff.failed(piece.len());
+            self.backoff(kind).failed(piece.len());
             // The compressor is dropped with its context, which the peer will not have.
             return None;
         }
-        *backoff = DeflateBackoff::default();
+        *self.backoff(kind) = DeflateBackoff::default();
         self.put(compressor, is_last);
         Some(deflated)
+    }
+
+    fn backoff(&mut self, kind: MessageKind) -> &mut DeflateBackoff {
+        match kind {
+            MessageKind::Text => &mut self.text_backoff,
+            MessageKind::Binary => &mut self.binary_backoff,
+        }
     }
 
     /// The next piece of a message that was begun compressed; `None` if it was not.
@@ -115,7 +124,7 @@ impl Deflater {
     }
 }
 
-/// Compresses messages once for many connections: each whole, and without reference to others.
+/// How messages are compressed once for many connections.
 pub struct SharedDeflater {
     kind: Kind,
     threshold: usize,
@@ -133,14 +142,74 @@ impl SharedDeflater {
         agreed.sending(Role::Server).bits >= self.kind.bits
     }
 
-    /// A message's compressed form. `None` if it is to be sent uncompressed: it is shorter than the threshold, compression would
-    /// not make it shorter, or all compressors are in use.
-    pub fn deflate(&self, payload: &[u8]) -> Option<Bytes> {
-        if payload.len() < self.threshold.max(1) {
-            return None;
+    /// Compresses the messages of one sender.
+    pub fn for_sender(&self) -> SenderDeflater {
+        let deflater = Deflater {
+            kind: self.kind,
+            owner: None,
+            threshold: self.threshold,
+            compressor: None,
+            text_backoff: DeflateBackoff::default(),
+            binary_backoff: DeflateBackoff::default(),
+        };
+        SenderDeflater { deflater, done: 0, deflated: Vec::new() }
+    }
+
+    /// A message's compressed form, in one step. `None` if it is to be sent uncompressed.
+    pub fn deflate(&self, payload: Bytes) -> Option<Bytes> {
+        let message = Message { kind: MessageKind::Binary, payload };
+        let mut sender = self.for_sender();
+        while sender.step(&message) > 0 {}
+        sender.deflated(&message).map(Bytes::copy_from_slice)
+    }
+}
+
+/// Compresses the messages of one sender for many connections: each whole, without reference to others, and in steps.
+pub struct SenderDeflater {
+    deflater: Deflater,
+    /// Bytes of the current message that need no more work.
+    done: usize,
+    /// What they were compressed to; nothing if the message is to be sent uncompressed.
+    deflated: Vec<u8>,
+}
+
+impl SenderDeflater {
+    /// Compresses the next [`STEP`] bytes of the current message. Returns how many bytes it has worked on: 0 when there is
+    /// nothing left to do.
+    pub fn step(&mut self, message: &Message) -> usize {
+        let Message { kind, payload } = message;
+        let rest = &payload[self.done..];
+        let piece = &rest[..rest.len().min(STEP)];
+        let is_last = piece.len() == rest.len();
+        if piece.is_empty() || (self.done == 0 && !self.deflater.attempts(*kind, payload.len())) {
+            self.done = payload.len();
+            return 0;
         }
-        let deflated = flush(Compressor::take(self.kind, None)?.state(), payload, true).ok()?;
-        (deflated.len() < payload.len()).then(|| deflated.into())
+        let deflated = match self.done {
+            0 => self.deflater.attempt(*kind, piece, payload.len()),
+            _ => self.deflater.go_on(piece, is_last).ok().flatten(),
+        };
+        match deflated {
+            Some(deflated) if self.done == 0 => self.deflated = deflated,
+            Some(deflated) => self.deflated.extend_from_slice(&deflated),
+            None => self.deflated = Vec::new(),
+        }
+        self.done = if self.deflated.is_empty() { payload.len() } else { self.done + piece.len() };
+        piece.len()
+    }
+
+    /// The current message in its compressed form, when no [`step`](Self::step) is left. `None` if it is to be sent
+    /// uncompressed: it is shorter than the threshold, compression would not make it shorter or did not for recent messages of
+    /// this sender and kind, or all compressors are in use.
+    pub fn deflated(&self, message: &Message) -> Option<&[u8]> {
+        let length = message.payload.len();
+        (self.done == length && (1..length).contains(&self.deflated.len())).then_some(&self.deflated)
+    }
+
+    /// The next message becomes the current one.
+    pub fn next(&mut self) {
+        (self.done, self.deflated) = (0, Vec::new());
+        self.deflater.compressor = None;
     }
 }
 
