@@ -1,6 +1,7 @@
-//! What the test binaries share: the program under test, HTTP heads, WebSocket peers that keep to the rules and peers that
-//! break them.
+//! What the test binaries share: the program under test, certificates, HTTP heads, WebSocket peers that keep to the rules and
+//! peers that break them.
 
+pub mod certificates;
 pub mod http;
 pub mod peer;
 pub mod raw;

@@ -31,4 +31,4 @@ mod threads;
 mod tls;
 mod visible;
 
-use common::{http, peer, raw, support};
+use common::{certificates, http, peer, raw, support};
