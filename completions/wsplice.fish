@@ -2,7 +2,7 @@ complete -c wsplice -s s -l server-mode -d 'Listen for WebSocket connections on 
 complete -c wsplice -l replies -d 'End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier' -r
 complete -c wsplice -l linger -d 'After the end of standard input, close when nothing has arrived for this long' -r
 complete -c wsplice -l close-timeout -d 'Maximum silence in one direction of a WebSocket session after the other direction has ended' -r
-complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT, SIGTERM or SIGHUP, and for child processes after their session; a second signal ends them at once' -r
+complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT or SIGTERM, and for child processes after their session; a second signal ends them at once' -r
 complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; may be repeated' -r
@@ -48,7 +48,7 @@ on\t'Clients require compression (otherwise exit 5); listeners accept it, also w
 complete -c wsplice -l deflate-level -d 'Compression level, 1 to 9; 0 sends all messages uncompressed. Level 3 compresses within 10% of level 6 (zlib\'s default) in half the time' -r
 complete -c wsplice -l deflate-window-bits -d 'Maximum compression window, 2^N bytes, to request and to use, for both directions' -r
 complete -c wsplice -l deflate-threshold -d 'Send messages shorter than this uncompressed; a message that fits into one packet anyway gains little' -r
-complete -c wsplice -l cert -d 'Server certificate chain (PEM, leaf first)' -r -F
+complete -c wsplice -l cert -d 'Server certificate chain (PEM, leaf first). SIGHUP makes listeners read all files of certificates, keys and CAs again' -r -F
 complete -c wsplice -l key -d 'Private key of --cert (PEM, unencrypted)' -r -F
 complete -c wsplice -l client-cert -d 'Client certificate chain for servers that request one (PEM, leaf first). Default: --cert' -r -F
 complete -c wsplice -l client-key -d 'Private key of --client-cert (PEM, unencrypted)' -r -F

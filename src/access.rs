@@ -1,7 +1,7 @@
 //! Access control for listeners: origins, passwords, tokens, and the client addresses that trusted proxies report. No I/O,
 //! except in [`Secrets::read`].
 
-use crate::error::Error;
+use crate::{error::Error, reload::Reloadable};
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::{
@@ -14,13 +14,13 @@ use std::{
     fs,
     net::{IpAddr, SocketAddr},
     path::Path,
+    sync::Arc,
 };
 use subtle::{Choice, ConstantTimeEq};
 use url::Url;
 
 /// Passwords or tokens from a file. Only their hashes are kept, which all have one length, so that a comparison takes constant
 /// time.
-#[derive(Clone)]
 pub struct Secrets(Vec<digest::Digest>);
 
 impl std::fmt::Debug for Secrets {
@@ -51,10 +51,10 @@ impl Secrets {
         Ok(Self(hashes))
     }
 
-    /// A single secret.
+    /// A single secret, of no file.
     #[cfg(any(fuzzing, test))]
-    pub fn one(secret: &str) -> Self {
-        Self(vec![digest::digest(&digest::SHA256, secret.as_bytes())])
+    pub fn one(secret: &str) -> Arc<Reloadable<Self>> {
+        Arc::new(Self(vec![digest::digest(&digest::SHA256, secret.as_bytes())]).into())
     }
 
     /// Whether `given` is one of them. Always compares it with all of them.
@@ -94,9 +94,9 @@ pub struct AccessOptions {
     /// Whether the origin must have the host and port of the `Host` header.
     pub same_origin: bool,
     /// Accepted `user:password` pairs for Basic authentication.
-    pub basic_auth: Option<Secrets>,
+    pub basic_auth: Option<Arc<Reloadable<Secrets>>>,
     /// Accepted bearer tokens.
-    pub tokens: Option<Secrets>,
+    pub tokens: Option<Arc<Reloadable<Secrets>>>,
     /// Networks of proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
@@ -126,13 +126,13 @@ impl AccessOptions {
         }
         if let Some(known) = &self.basic_auth {
             let given = credentials(headers, "basic").and_then(|value| BASE64_STANDARD.decode(value).ok());
-            if !given.is_some_and(|given| known.contains(&given)) {
+            if !given.is_some_and(|given| known.current().contains(&given)) {
                 return Err(AccessDenied::Credentials("Basic realm=\"wsplice\", charset=\"UTF-8\""));
             }
         }
         if let Some(known) = &self.tokens {
             let given = credentials(headers, "bearer").or_else(|| query.and_then(token_of_query));
-            if !given.is_some_and(|given| known.contains(given.as_bytes())) {
+            if !given.is_some_and(|given| known.current().contains(given.as_bytes())) {
                 return Err(AccessDenied::Credentials("Bearer"));
             }
         }
@@ -232,7 +232,7 @@ mod tests {
             .collect()
     }
 
-    fn secrets(text: &str) -> Option<Secrets> {
+    fn secrets(text: &str) -> Option<Arc<Reloadable<Secrets>>> {
         Some(Secrets::one(text))
     }
 

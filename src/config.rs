@@ -4,6 +4,7 @@ use crate::{
     access::{AccessOptions, BasicAuth},
     framing::FramingOptions,
     net::{HostPort, WebSocketUrl},
+    reload::Reloads,
     tls::TlsOptions,
     ws::WebSocketOptions,
 };
@@ -26,6 +27,8 @@ pub struct Config {
     pub websocket: WebSocketOptions,
     /// Certificates, and trusted CAs.
     pub tls: TlsOptions,
+    /// What is made of files that a listener reads again on SIGHUP.
+    pub reloads: Reloads,
     /// Arguments of `exec:`.
     pub exec_args: Vec<OsString>,
     /// Initial reconnect delay of `autoreconnect:`.

@@ -22,6 +22,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::ffi::OsStringExt,
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{net::UnixStream, time::timeout};
@@ -172,10 +173,8 @@ async fn send(check: &HealthCheck) -> Result<(), Error> {
     };
     if check.is_tls {
         // The server is on this machine, so its certificate is not verified.
-        let connector = TlsConnector::from(tls::client_config(&TlsOptions {
-            trust: Trust::AnyCertificate,
-            ..TlsOptions::default()
-        })?);
+        let options = TlsOptions { trust: Trust::AnyCertificate, ..TlsOptions::default() };
+        let connector = TlsConnector::from(Arc::new(tls::client_config(&options)?));
         let server = ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));
         let connected = connector.connect(server, socket).await;
         socket = ByteStream::other(connected.map_err(|error| tls::handshake_error(&name, tls::Peer::Server, &error))?);

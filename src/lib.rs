@@ -30,6 +30,8 @@ pub mod message;
 
 pub mod error;
 
+pub mod reload;
+
 mod access;
 
 pub mod net;
@@ -151,7 +153,9 @@ fn refused_thread(payload: &(dyn Any + Send)) -> Option<String> {
 }
 
 async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
-    let stop = session::Shutdown::on_signals().map_err(|source| Error::io("cannot listen for signals", source))?;
+    let serves = plan.is_serving().then(|| config.clone());
+    let stop =
+        session::Shutdown::on_signals(serves).map_err(|source| Error::io("cannot listen for signals", source))?;
     let threads = if plan.is_serving() { config.server.threads } else { NonZeroUsize::MIN };
     let workers = session::Workers::start(threads)?;
     let running = async {

@@ -7,11 +7,12 @@ use crate::{
     error::Error,
     framing::FramingOptions,
     message::{Close, Kind},
+    reload::Reloads,
     tls::{Identity, ServerCertificate, TlsOptions, Trust},
     ws::{DeflateOptions, Offer, WebSocketConfig, WebSocketOptions},
 };
 use hyper::header::{self, HeaderName, HeaderValue};
-use std::{num::NonZeroUsize, thread::available_parallelism, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
 
 /// Default interval between pings to members of rooms. It is shorter than the read timeout of proxies, a minute by default in
 /// nginx, so that they keep idle connections.
@@ -42,6 +43,8 @@ impl Config {
             code: websocket.close_status_code.unwrap_or(1000),
             reason: websocket.close_reason.unwrap_or_default(),
         };
+        let reloads = Reloads::default();
+        let secrets = |path: PathBuf| reloads.read(vec![path.clone()], move || Secrets::read(&path));
         Ok(Self {
             session: SessionOptions {
                 directions: match (direction.forward_only, direction.reverse_only) {
@@ -96,8 +99,8 @@ impl Config {
                 access: AccessOptions {
                     origins: serving.allow_origins,
                     same_origin: serving.same_origin,
-                    basic_auth: serving.require_basic_auth.as_deref().map(Secrets::read).transpose()?,
-                    tokens: serving.require_token.as_deref().map(Secrets::read).transpose()?,
+                    basic_auth: serving.require_basic_auth.map(secrets).transpose()?,
+                    tokens: serving.require_token.map(secrets).transpose()?,
                     trusted_proxies: serving.trusted_proxies,
                 },
                 room_prefix: rooms.room_prefix,
@@ -158,6 +161,7 @@ impl Config {
                 domain: tls.tls_domain,
                 client_ca: tls.client_ca,
             },
+            reloads,
             exec_args: other.exec_args,
             reconnect_delay: Duration::from_millis(other.autoreconnect_delay_millis).max(MIN_RECONNECT_DELAY),
             connect_timeout: direction.connect_timeout,

@@ -104,7 +104,7 @@ pub struct DirectionArgs {
     /// Maximum silence in one direction of a WebSocket session after the other direction has ended
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub close_timeout: Duration,
-    /// Maximum time for sessions to end after SIGINT, SIGTERM or SIGHUP, and for child processes after their session; a
+    /// Maximum time for sessions to end after SIGINT or SIGTERM, and for child processes after their session; a
     /// second signal ends them at once
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub grace: Duration,
@@ -319,7 +319,7 @@ pub enum DeflateMode {
 #[derive(Args)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
-    /// Server certificate chain (PEM, leaf first)
+    /// Server certificate chain (PEM, leaf first). SIGHUP makes listeners read all files of certificates, keys and CAs again
     #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
     /// Private key of --cert (PEM, unencrypted)

@@ -5,6 +5,7 @@ use crate::{
     endpoint::{Adds, Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
     flow::{BoxFuture, ByteEnd},
+    reload::Reloadable,
     report, tls,
 };
 use std::{
@@ -75,7 +76,7 @@ pub fn tls_connect(host: Option<&str>, config: &Config) -> Result<ByteLayer, Err
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
         Error::usage_hint(format!("`{host}` is not a valid TLS server name"), "--tls-domain NAME sets it")
     })?;
-    let layer = Connect { config: tls::client_config(&config.tls)?, name };
+    let layer = Connect { config: tls::reloadable_client_config(&config.tls, &config.reloads)?, name };
     Ok(Box::new(layer))
 }
 
@@ -84,12 +85,13 @@ pub fn tls_connect(host: Option<&str>, config: &Config) -> Result<ByteLayer, Err
 /// # Errors
 /// If there is no certificate, or a file that an option names cannot be used.
 pub fn tls_accept(config: &Config) -> Result<ByteLayer, Error> {
-    let layer = Accept { config: tls::server_config(&config.tls)?, limit: config.connect_timeout };
+    let (options, limit) = (&config.tls, config.connect_timeout);
+    let layer = Accept { config: tls::reloadable_server_config(options, &config.reloads)?, limit };
     Ok(Box::new(layer))
 }
 
 struct Connect {
-    config: Arc<ClientConfig>,
+    config: Arc<Reloadable<ClientConfig>>,
     name: ServerName<'static>,
 }
 
@@ -98,7 +100,7 @@ impl Transform<ByteEnd, ByteEnd> for Connect {
         Box::pin(async move {
             context.stage = format!("waiting for {} in the TLS handshake", inner.name);
             let (kind, name) = (inner.kind, inner.name);
-            match TlsConnector::from(self.config.clone()).connect(self.name.clone(), inner.io).await {
+            match TlsConnector::from(self.config.current()).connect(self.name.clone(), inner.io).await {
                 Ok(stream) => {
                     report::handshake('*', &name, format_args!("TLS {}", tls::describe(stream.get_ref().1)));
                     Ok(ByteEnd::new(MapTlsErrors { stream, name: name.clone(), peer: tls::Peer::Server }, kind, name))
@@ -110,7 +112,7 @@ impl Transform<ByteEnd, ByteEnd> for Connect {
 }
 
 struct Accept {
-    config: Arc<ServerConfig>,
+    config: Arc<Reloadable<ServerConfig>>,
     limit: Duration,
 }
 
@@ -118,7 +120,7 @@ impl Transform<ByteEnd, ByteEnd> for Accept {
     fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
             let (kind, name) = (inner.kind, inner.name);
-            match timeout(self.limit, TlsAcceptor::from(self.config.clone()).accept(inner.io)).await {
+            match timeout(self.limit, TlsAcceptor::from(self.config.current()).accept(inner.io)).await {
                 Ok(Ok(stream)) => {
                     Ok(ByteEnd::new(MapTlsErrors { stream, name: name.clone(), peer: tls::Peer::Client }, kind, name))
                 }

@@ -1,10 +1,15 @@
 //! SIGINT, SIGTERM and SIGHUP.
 
-use crate::{address, error::Error};
-use std::{fs, future::Future};
+use crate::{address, config::Config, error::Error, report};
+use std::{
+    fs::{self, File},
+    future::Future,
+    sync::Arc,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
+    task::spawn_blocking,
 };
 
 /// A request to shut down, and the signal that made it.
@@ -14,23 +19,30 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Listens for the signals from now on. The second one ends the process at once.
-    pub fn on_signals() -> std::io::Result<Self> {
+    /// Listens for the signals from now on. The second one ends the process at once. `serves` is the configuration of a listener,
+    /// which reads its files again on SIGHUP unless that comes because its terminal is closed.
+    pub fn on_signals(serves: Option<Arc<Config>>) -> std::io::Result<Self> {
         let (sender, receiver) = watch::channel(None);
-        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
-        // The terminal is closed. nohup(1) and the like have it ignored.
-        if !is_ignored(SignalKind::hangup()) {
-            kinds.push(SignalKind::hangup());
-        }
-        for kind in kinds {
+        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
             let mut signals = signal(kind)?;
             let sender = sender.clone();
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {
-                    let number = kind.as_raw_value();
-                    if sender.send_replace(Some(number)).is_some() {
-                        address::kill_children();
-                        std::process::exit(128 + number);
+                    request(&sender, kind);
+                }
+            });
+        }
+        let hangup = SignalKind::hangup();
+        // As by nohup(1): the terminal may be closed.
+        let is_ignored = is_ignored(hangup);
+        if serves.is_some() || !is_ignored {
+            let has_terminal_to_lose = !is_ignored && has_terminal();
+            let mut signals = signal(hangup)?;
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    match &serves {
+                        Some(config) if !has_terminal_to_lose || has_terminal() => reload(config).await,
+                        _ => request(&sender, hangup),
                     }
                 }
             });
@@ -67,6 +79,37 @@ impl Shutdown {
             }
         }
     }
+}
+
+/// Asks for a shutdown. If that was done before, ends the process.
+fn request(shutdown: &watch::Sender<Option<i32>>, kind: SignalKind) {
+    let number = kind.as_raw_value();
+    if shutdown.send_replace(Some(number)).is_some() {
+        address::kill_children();
+        std::process::exit(128 + number);
+    }
+}
+
+/// Reads the files of a listener again.
+async fn reload(config: &Arc<Config>) {
+    let config = config.clone();
+    // A file may be on a disk that does not answer.
+    let Ok((read, failed)) = spawn_blocking(move || config.reloads.reload()).await else { return };
+    if read.is_empty() && failed.is_empty() {
+        report::notice("SIGHUP: there are no files to read again");
+    }
+    for error in failed {
+        report::warn(format_args!("SIGHUP: {error}; what was read before stays in use"));
+    }
+    if !read.is_empty() {
+        let files = read.iter().map(|file| file.display().to_string()).collect::<Vec<_>>();
+        report::notice(format_args!("SIGHUP: read {} again", files.join(", ")));
+    }
+}
+
+/// Whether this process has a terminal that controls it. One that was closed does not any more.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
 }
 
 /// Whether this process was started with the signal ignored.

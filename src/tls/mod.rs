@@ -10,11 +10,16 @@ mod self_signed;
 pub use errors::{Peer, handshake_error, tls_error};
 pub use options::{Identity, ServerCertificate, TlsOptions, Trust};
 
-use crate::{error::Error, report};
-use std::sync::Arc;
+use crate::{
+    error::Error,
+    reload::{Reloadable, Reloads},
+    report,
+};
+use std::{path::Path, sync::Arc};
 use tokio_rustls::rustls::{
-    ClientConfig, CommonState, ConfigBuilder, ServerConfig, WantsVerifier, crypto::CryptoProvider,
-    server::WebPkiClientVerifier,
+    ClientConfig, CommonState, ConfigBuilder, ServerConfig, WantsVerifier,
+    crypto::CryptoProvider,
+    server::{WantsServerCert, WebPkiClientVerifier},
 };
 
 fn provider() -> Arc<CryptoProvider> {
@@ -25,7 +30,7 @@ fn provider() -> Arc<CryptoProvider> {
 ///
 /// # Errors
 /// [`Error::Setup`] if a file of certificates or keys cannot be used.
-pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, Error> {
+pub fn client_config(options: &TlsOptions) -> Result<ClientConfig, Error> {
     let builder: ConfigBuilder<ClientConfig, WantsVerifier> = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Setup(error.into()))?;
@@ -36,49 +41,80 @@ pub fn client_config(options: &TlsOptions) -> Result<Arc<ClientConfig>, Error> {
         Trust::File(path) => builder.with_root_certificates(files::roots(path)?),
         Trust::System => builder.with_root_certificates(roots::system_or_built_in()),
     };
-    let config = match &options.client {
+    match &options.client {
         Some(Identity { chain, key }) => {
             let identity = builder.with_client_auth_cert(files::certificates(chain)?, files::private_key(key)?);
-            identity.map_err(|error| files::unusable_identity(chain, key, error))?
+            identity.map_err(|error| files::unusable_identity(chain, key, error))
         }
-        None => builder.with_no_client_auth(),
-    };
-    Ok(Arc::new(config))
+        None => Ok(builder.with_no_client_auth()),
+    }
 }
 
-/// The configuration of servers.
+/// The configuration of clients, which changes with its files.
+///
+/// # Errors
+/// Those of [`client_config`].
+pub fn reloadable_client_config(
+    options: &TlsOptions,
+    reloads: &Reloads,
+) -> Result<Arc<Reloadable<ClientConfig>>, Error> {
+    let mut files = options.client.iter().flat_map(Identity::files).collect::<Vec<_>>();
+    if let Trust::File(path) = &options.trust {
+        files.push(path.clone());
+    }
+    let options = options.clone();
+    reloads.read(files, move || client_config(&options))
+}
+
+/// The configuration of servers, which changes with its files.
 ///
 /// # Errors
 /// [`Error::Setup`] if a file of certificates or keys cannot be used, [`Error::Usage`] if there is no certificate.
-pub fn server_config(options: &TlsOptions) -> Result<Arc<ServerConfig>, Error> {
+pub fn reloadable_server_config(
+    options: &TlsOptions,
+    reloads: &Reloads,
+) -> Result<Arc<Reloadable<ServerConfig>>, Error> {
+    let client_ca = options.client_ca.clone();
+    match &options.server {
+        ServerCertificate::Files(identity) => {
+            let identity = identity.clone();
+            let files = identity.files().into_iter().chain(client_ca.clone()).collect();
+            reloads.read(files, move || {
+                let Identity { chain, key } = &identity;
+                server_builder(client_ca.as_deref())?
+                    .with_single_cert(files::certificates(chain)?, files::private_key(key)?)
+                    .map_err(|error| files::unusable_identity(chain, key, error))
+            })
+        }
+        ServerCertificate::SelfSigned => {
+            let made = self_signed::generate()?;
+            report::notice(format_args!("self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
+            reloads.read(client_ca.iter().cloned().collect(), move || {
+                server_builder(client_ca.as_deref())?
+                    .with_single_cert(vec![made.certificate.clone()], made.key.clone_key())
+                    .map_err(|error| Error::Setup(error.into()))
+            })
+        }
+        ServerCertificate::Missing => Err(Error::usage_hint(
+            "a TLS listener needs a certificate",
+            "--cert FILE --key FILE, or --self-signed for tests",
+        )),
+    }
+}
+
+/// The configuration of servers, up to their certificate.
+fn server_builder(client_ca: Option<&Path>) -> Result<ConfigBuilder<ServerConfig, WantsServerCert>, Error> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Setup(error.into()))?;
-    let builder = match &options.client_ca {
+    Ok(match client_ca {
         Some(path) => {
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(files::roots(path)?), provider()).build();
             builder.with_client_cert_verifier(verifier.map_err(|error| Error::Setup(error.into()))?)
         }
         None => builder.with_no_client_auth(),
-    };
-    let config = match &options.server {
-        ServerCertificate::Files(Identity { chain, key }) => builder
-            .with_single_cert(files::certificates(chain)?, files::private_key(key)?)
-            .map_err(|error| files::unusable_identity(chain, key, error))?,
-        ServerCertificate::SelfSigned => {
-            let made = self_signed::generate()?;
-            report::notice(format_args!("self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
-            builder.with_single_cert(vec![made.certificate], made.key).map_err(|error| Error::Setup(error.into()))?
-        }
-        ServerCertificate::Missing => {
-            return Err(Error::usage_hint(
-                "a TLS listener needs a certificate",
-                "--cert FILE --key FILE, or --self-signed for tests",
-            ));
-        }
-    };
-    Ok(Arc::new(config))
+    })
 }
 
 /// Version and cipher suite of a finished handshake.

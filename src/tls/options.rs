@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Certificates, and trusted CAs. The files are read when the first TLS end is built.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct TlsOptions {
     /// The server certificate.
     pub server: ServerCertificate,
@@ -24,6 +24,13 @@ pub struct Identity {
     pub chain: PathBuf,
     /// The private key, unencrypted.
     pub key: PathBuf,
+}
+
+impl Identity {
+    /// Both files.
+    pub fn files(&self) -> [PathBuf; 2] {
+        [self.chain.clone(), self.key.clone()]
+    }
 }
 
 /// The source of a server certificate.

@@ -49,7 +49,7 @@ fn read_pid(client: &mut BufReader<TcpStream>) -> u32 {
 
 #[test]
 fn a_child_ends_with_us_whatever_signal_ends_us() {
-    for (signal, code) in [("HUP", 129), ("INT", 130), ("TERM", 143), ("KILL", -9), ("QUIT", -3)] {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("KILL", -9), ("QUIT", -3)] {
         for child in [CHILD, STUBBORN] {
             let (server, _client, pid) = serve(child, &["--grace", "0.2"]);
             server.running.signal(signal);
@@ -61,7 +61,7 @@ fn a_child_ends_with_us_whatever_signal_ends_us() {
 
 #[test]
 fn a_child_ends_with_us_when_a_second_signal_comes() {
-    for signal in ["HUP", "INT", "TERM"] {
+    for signal in ["INT", "TERM"] {
         let (mut server, _client, pid) = serve(STUBBORN, &["--grace", "60", "-v"]);
         server.running.signal(signal);
         // The listener is closed first, so the signal has arrived.
@@ -87,6 +87,17 @@ fn a_child_ends_with_its_session_and_is_killed_after_the_grace() {
         drop(client);
         ends(pid);
         assert!(!matches!(state(other), None | Some('Z' | 'X')), "the child of another session");
+    }
+}
+
+#[test]
+fn a_child_of_a_single_session_ends_with_us_on_sighup() {
+    for child in [CHILD, STUBBORN] {
+        let mut running = Running::start(wsplice(["-", child, "--grace", "0.2"]));
+        let pid = running.line().trim().parse().expect("a process ID");
+        running.signal("HUP");
+        assert_eq!(running.finish().code, 129);
+        ends(pid);
     }
 }
 

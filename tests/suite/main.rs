@@ -16,6 +16,7 @@ mod lines;
 mod modules;
 mod readme;
 mod reconnecting;
+mod reloading;
 mod rooms;
 mod rooms_bad_input;
 mod rooms_deflate;

@@ -10,6 +10,7 @@ use std::{
 const ORDER: &[&str] = &[
     "message",
     "error",
+    "reload",
     "access",
     "net",
     "flow",
