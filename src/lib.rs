@@ -44,6 +44,8 @@ mod visible;
 
 pub mod report;
 
+mod service_manager;
+
 pub mod framing;
 
 mod tls;
@@ -153,6 +155,13 @@ fn refused_thread(payload: &(dyn Any + Send)) -> Option<String> {
 }
 
 async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
+    tokio::select! {
+        result = serve_plan(plan, config) => result,
+        never = service_manager::feed_watchdog() => match never {},
+    }
+}
+
+async fn serve_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
     let serves = plan.is_serving().then(|| config.clone());
     let stop =
         session::Shutdown::on_signals(serves).map_err(|source| Error::io("cannot listen for signals", source))?;

@@ -5,7 +5,7 @@ use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::{Error, io_message},
     flow::{BoxFuture, ByteEnd, EndKind},
-    net,
+    net, service_manager,
 };
 use rustix::process::{Pid, Resource, Signal, kill_process_group};
 use std::{
@@ -69,6 +69,7 @@ impl Dial<ByteEnd> for Spawn {
             let failed = |reason: &str| Error::Child { program: self.shown.clone(), reason: reason.to_owned() };
             let mut command = Command::new(&self.program);
             command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+            service_manager::VARIABLES.iter().for_each(|variable| _ = command.env_remove(variable));
             prepare_child(&mut command);
             let mut child =
                 command.spawn().map_err(|error| failed(&format!("cannot start: {}", io_message(&error))))?;

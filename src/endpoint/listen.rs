@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     flow::{BoxFuture, EndKind},
     net::Peer,
-    report,
+    report, service_manager,
 };
 use std::io::Write;
 
@@ -57,5 +57,6 @@ pub async fn listen<E>(origin: &dyn Bind<E>, title: &str, config: &Config) -> Re
         Some(_) => report::notice(listening),
         None => report::listening(listening),
     }
+    service_manager::ready(listening);
     Ok(listener)
 }

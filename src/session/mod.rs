@@ -22,7 +22,7 @@ use crate::{
     flow::MessageEnd,
     net::Peer,
     plan::{Pair, Splice},
-    report,
+    report, service_manager,
 };
 use std::sync::Arc;
 
@@ -84,6 +84,7 @@ async fn open_far(
 
 /// Runs a single session.
 async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config, stop: &Shutdown) -> Result<(), Error> {
+    service_manager::ready(format_args!("connected to {}", right.title));
     // `autoreconnect:` logs its own connections.
     if !right.connects_lazily {
         let from = if left.exists_once { String::new() } else { format!("{} ", left.title) };

@@ -1,6 +1,6 @@
 //! SIGINT, SIGTERM and SIGHUP.
 
-use crate::{address, config::Config, error::Error, report};
+use crate::{address, config::Config, error::Error, report, service_manager};
 use std::{
     fs::{self, File},
     future::Future,
@@ -88,23 +88,31 @@ fn request(shutdown: &watch::Sender<Option<i32>>, kind: SignalKind) {
         address::kill_children();
         std::process::exit(128 + number);
     }
+    service_manager::stopping("waiting for sessions to end");
 }
 
 /// Reads the files of a listener again.
 async fn reload(config: &Arc<Config>) {
+    service_manager::reloading();
     let config = config.clone();
     // A file may be on a disk that does not answer.
     let Ok((read, failed)) = spawn_blocking(move || config.reloads.reload()).await else { return };
-    if read.is_empty() && failed.is_empty() {
-        report::notice("SIGHUP: there are no files to read again");
+    let mut status = None;
+    for error in &failed {
+        let failure = format!("SIGHUP: {error}; what was read before stays in use");
+        report::warn(&failure);
+        status = Some(failure);
     }
-    for error in failed {
-        report::warn(format_args!("SIGHUP: {error}; what was read before stays in use"));
+    if failed.is_empty() || !read.is_empty() {
+        let files = read.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+        let done = match files.as_str() {
+            "" => "SIGHUP: there are no files to read again".to_owned(),
+            files => format!("SIGHUP: read {files} again"),
+        };
+        report::notice(&done);
+        status.get_or_insert(done);
     }
-    if !read.is_empty() {
-        let files = read.iter().map(|file| file.display().to_string()).collect::<Vec<_>>();
-        report::notice(format_args!("SIGHUP: read {} again", files.join(", ")));
-    }
+    service_manager::ready(status.unwrap_or_default());
 }
 
 /// Whether this process has a terminal that controls it. One that was closed does not any more.

@@ -23,6 +23,7 @@ mod rooms_deflate;
 mod rooms_limits;
 mod rooms_memory;
 mod rooms_slow;
+mod service_manager;
 mod serving;
 mod slow_messages;
 mod socket_activation;

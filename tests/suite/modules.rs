@@ -17,6 +17,7 @@ const ORDER: &[&str] = &[
     "allocator",
     "visible",
     "report",
+    "service_manager",
     "framing",
     "tls",
     "ws",

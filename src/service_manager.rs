@@ -1,0 +1,100 @@
+//! Messages to the service manager that started us, as systemd understands them (sd_notify(3)). Without one, nothing is sent.
+
+use crate::visible::visible;
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    convert::Infallible,
+    env,
+    fmt::Display,
+    future::pending,
+    os::unix::net::{SocketAddr, UnixDatagram},
+    process,
+    sync::LazyLock,
+    time::Duration,
+};
+use tokio::time::interval;
+
+/// The variables that are for this process alone, not for its children.
+pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
+static MANAGER: LazyLock<Option<Manager>> = LazyLock::new(Manager::from_env);
+
+struct Manager {
+    socket: UnixDatagram,
+    address: SocketAddr,
+}
+
+impl Manager {
+    fn from_env() -> Option<Self> {
+        let address = env::var("NOTIFY_SOCKET").ok().and_then(|name| address(&name))?;
+        let socket = UnixDatagram::unbound().ok()?;
+        // A service manager that does not read must not hold us up.
+        socket.set_nonblocking(true).ok()?;
+        Some(Self { socket, address })
+    }
+}
+
+/// The address of the service manager: a path, or `@NAME` in the abstract namespace of Linux.
+fn address(name: &str) -> Option<SocketAddr> {
+    match name.strip_prefix('@') {
+        #[cfg(target_os = "linux")]
+        Some(name) => {
+            use std::os::linux::net::SocketAddrExt;
+            SocketAddr::from_abstract_name(name).ok()
+        }
+        #[cfg(not(target_os = "linux"))]
+        Some(_) => None,
+        None => name.starts_with('/').then(|| SocketAddr::from_pathname(name).ok())?,
+    }
+}
+
+fn send(lines: impl Display) {
+    if let Some(Manager { socket, address }) = &*MANAGER {
+        // One that does not listen any more is no failure of ours.
+        let _ = socket.send_to_addr(lines.to_string().as_bytes(), address);
+    }
+}
+
+/// A line for people, which may contain names of files.
+fn status(text: impl Display) -> String {
+    format!("STATUS={}", visible(&text.to_string()))
+}
+
+/// We serve, or serve again after [`reloading`]. `text` is for people.
+pub fn ready(text: impl Display) {
+    send(format_args!("READY=1\n{}", status(text)));
+}
+
+/// We read our files again; [`ready`] follows.
+pub fn reloading() {
+    // systemd tells by the time whether this answers its own request.
+    let now = clock_gettime(ClockId::Monotonic);
+    let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+    send(format_args!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+}
+
+/// We shut down. `text` is for people.
+pub fn stopping(text: impl Display) {
+    send(format_args!("STOPPING=1\n{}", status(text)));
+}
+
+/// Tells the watchdog of the service manager that we are alive, if it wants to know that. It is to run on the thread that accepts
+/// connections, and asks the other threads of the runtime for a sign of life before each message.
+pub async fn feed_watchdog() -> Infallible {
+    let Some(period) = watchdog_period().filter(|_| MANAGER.is_some()) else { return pending().await };
+    let mut ticks = interval(period);
+    loop {
+        ticks.tick().await;
+        // Without another thread it runs on this one.
+        let _ = tokio::spawn(async {}).await;
+        send("WATCHDOG=1");
+    }
+}
+
+/// Half of the time after which the service manager ends a service that is silent.
+fn watchdog_period() -> Option<Duration> {
+    let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let is_ours = env::var_os("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(process::id().into());
+    let limit = number("WATCHDOG_USEC").filter(|limit| *limit > 1 && is_ours)?;
+    Some(Duration::from_micros(limit / 2))
+}
