@@ -131,6 +131,8 @@ pub struct ServerOptions {
     pub conncap: Option<u32>,
     /// Maximum number of connections from one address; `None` also for the room server, which counts members.
     pub max_per_address: Option<u32>,
+    /// Maximum time that a connection lasts, from when it was accepted.
+    pub max_lifetime: Option<Duration>,
     /// Print a `LISTEN` line on standard output when a listener is ready, as websocat does.
     pub announce: bool,
     /// Remove an existing socket at the path of a unix socket before listening.

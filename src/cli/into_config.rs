@@ -88,6 +88,7 @@ impl Config {
                 threads: serving.threads.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN)),
                 conncap: serving.conncap,
                 max_per_address: serving.max_per_address.filter(|_| !rooms.broadcast),
+                max_lifetime: serving.max_lifetime.filter(|limit| !limit.is_zero()),
                 announce: serving.stdout_announce_listening_ports,
                 unlink: serving.unlink,
                 protocol: serving.server_protocol,

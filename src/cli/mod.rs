@@ -176,6 +176,10 @@ pub struct ServingArgs {
     /// --broadcast further members get 503. --trust-proxy exempts proxies
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_per_address: Option<u32>,
+    /// Close each connection when it has lasted for SECONDS, or up to a tenth earlier so that clients do not come back
+    /// together: a WebSocket with code 1001. Default: 0, no limit
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
+    pub max_lifetime: Option<Duration>,
     /// When a listener is ready, print its address on standard output, as LISTEN proto=tcp,ip=127.0.0.1,port=8080
     #[arg(long)]
     pub stdout_announce_listening_ports: bool,

@@ -152,6 +152,7 @@ mod tests {
             threads: std::num::NonZeroUsize::MIN,
             conncap: None,
             max_per_address: None,
+            max_lifetime: None,
             announce: false,
             unlink: false,
             protocol: None,

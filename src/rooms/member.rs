@@ -33,7 +33,6 @@ use tokio::{
     task::unconstrained,
     time::{Instant, Sleep, sleep, sleep_until},
 };
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// Messages of one member that are published before other tasks run.
 const BATCH: usize = 64;
@@ -149,17 +148,17 @@ impl Member {
 pub fn run(
     membership: Membership,
     upgraded: Upgraded,
-    stop: &Shutdown,
+    stop: Shutdown,
     grace: Duration,
 ) -> impl Future<Output = Result<(), Error>> {
     let mut task = MemberTask::new(membership, upgraded);
     async move {
-        let mut stopping = pin!(stop.requested());
+        let mut stopping = pin!(stop.close_requested());
         let mut is_stopping = false;
         let result = poll_fn(|cx| {
-            if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+            if !is_stopping && let Poll::Ready(close) = stopping.as_mut().poll(cx) {
                 is_stopping = true;
-                task.close(&Close::new(CloseCode::Away.into(), ""), grace, None);
+                task.close(&close, grace, None);
             }
             task.poll(cx)
         })

@@ -82,6 +82,7 @@ impl Handle<ByteEnd> for RoomHandler {
     /// Serves a client from its first byte to its last.
     async fn handle(&self, end: ByteEnd, peer: &mut Peer) -> Result<(), Error> {
         let _counted = Counted(&self.hub);
+        let stop = self.stop.with_lifetime(self.config.server.max_lifetime);
         // On the heap: the task of a member would keep the room that the handshake takes, over 1 KiB, while the member stays.
         let opening = Box::pin(async {
             let mut context = ConnectContext::new(peer.clone(), self.config.connect_timeout);
@@ -102,8 +103,8 @@ impl Handle<ByteEnd> for RoomHandler {
                 }
             }
         });
-        let (membership, upgraded) = self.stop.interrupts(opening).await?;
-        member::run(membership, upgraded, &self.stop, self.config.session.grace).await
+        let (membership, upgraded) = stop.interrupts(opening).await?;
+        member::run(membership, upgraded, stop, self.config.session.grace).await
     }
 }
 

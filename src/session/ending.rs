@@ -193,9 +193,9 @@ impl Pump<'_> {
         self.close_wait = close_wait;
     }
 
-    /// SIGINT or SIGTERM: WebSockets get close 1001, and what they send until they answer it is delivered.
-    pub(super) fn stop(&mut self) {
-        self.close_override = Some(Close::new(1001, ""));
+    /// A signal, or the end of the lifetime: WebSockets get this close frame, and what they send until they answer it is delivered.
+    pub(super) fn stop(&mut self, close: Close) {
+        self.close_override = Some(close);
         self.close_wait = self.rules.grace;
         self.timers.deadline = Some(Instant::now() + self.rules.grace);
         for i in 0..2 {

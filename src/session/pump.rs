@@ -37,19 +37,19 @@ pub struct Summary {
 }
 
 impl Session {
-    /// Copies in both directions until both have ended, or until a signal asks to stop.
+    /// Copies in both directions until both have ended, or until a signal or the end of the lifetime asks to stop.
     ///
     /// # Errors
     ///
     /// The first failure of an end, a close code that reports a failure, or too few replies.
     pub async fn run(self, rules: &SessionOptions, stop: &Shutdown) -> Result<Summary, Error> {
-        self.run_until(stop.requested(), rules).await
+        self.run_until(stop.clone().close_requested(), rules).await
     }
 
-    /// The same until `stop` is ready.
-    pub(super) async fn run_until<T>(
+    /// The same until `stop` is ready, which gives the close frame for WebSockets.
+    pub(super) async fn run_until(
         self,
-        stop: impl Future<Output = T>,
+        stop: impl Future<Output = Close>,
         rules: &SessionOptions,
     ) -> Result<Summary, Error> {
         let (left, right) = match self {
@@ -60,9 +60,9 @@ impl Session {
         let mut stopping = pin!(stop);
         let mut is_stopping = false;
         poll_fn(|cx| {
-            if !is_stopping && stopping.as_mut().poll(cx).is_ready() {
+            if !is_stopping && let Poll::Ready(close) = stopping.as_mut().poll(cx) {
                 is_stopping = true;
-                pump.stop();
+                pump.stop(close);
             }
             pump.poll(cx)
         })

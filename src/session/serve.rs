@@ -181,6 +181,7 @@ struct ByteSessions {
 impl Handle<ByteEnd> for ByteSessions {
     async fn handle(&self, end: ByteEnd, peer: &mut Peer) -> Result<(), Error> {
         let Self { layers, right, config, stop } = self;
+        let stop = &stop.with_lifetime(config.server.max_lifetime);
         // On the heap: a session lives long and needs no room for its handshakes.
         let opening = Box::pin(async {
             let mut context = ConnectContext::new(peer.clone(), config.connect_timeout);
@@ -204,6 +205,7 @@ struct MessageSessions<L> {
 impl<E: Send + 'static, L: BeginOpening<E> + 'static> Handle<E> for MessageSessions<L> {
     async fn handle(&self, end: E, peer: &mut Peer) -> Result<(), Error> {
         let Self { layers, right, config, stop } = self;
+        let stop = &stop.with_lifetime(config.server.max_lifetime);
         let opening = Box::pin(async {
             let mut context = ConnectContext::new(peer.clone(), config.connect_timeout);
             let left = layers.begin(end, &mut context).await?;

@@ -1,21 +1,30 @@
 //! SIGINT, SIGTERM and SIGHUP.
 
-use crate::{address, config::Config, error::Error, report, service_manager};
+use crate::{address, config::Config, error::Error, message::Close, report, service_manager};
 use std::{
     fs::{self, File},
     future::Future,
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::spawn_blocking,
+    time::{Instant, timeout_at},
 };
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+/// So many parts of a maximum lifetime are certain; in the last one the end is random, so that clients that have come together
+/// do not come back together.
+const LIFETIME_PARTS: u32 = 10;
 
 /// A request to shut down, and the signal that made it.
 #[derive(Clone)]
 pub struct Shutdown {
     signal: watch::Receiver<Option<i32>>,
+    /// The end of a connection with a maximum lifetime.
+    expires: Option<Instant>,
 }
 
 impl Shutdown {
@@ -47,7 +56,13 @@ impl Shutdown {
                 }
             });
         }
-        Ok(Self { signal: receiver })
+        Ok(Self { signal: receiver, expires: None })
+    }
+
+    /// The same for a connection that begins now and may last for `max_lifetime` at most.
+    pub fn with_lifetime(&self, max_lifetime: Option<Duration>) -> Self {
+        let lifetime = max_lifetime.map(|most| most - (most / LIFETIME_PARTS).mul_f64(rand::random()));
+        Self { signal: self.signal.clone(), expires: lifetime.map(|lifetime| Instant::now() + lifetime) }
     }
 
     /// The signal, if one came.
@@ -64,6 +79,22 @@ impl Shutdown {
             done = work => done,
             signal = self.requested() => Err(Error::Signal(signal)),
         }
+    }
+
+    /// Waits for a signal, or for the end of the connection's lifetime. Gives the close frame for its peers.
+    pub async fn close_requested(self) -> Close {
+        let reason = match self.expires {
+            None => {
+                self.requested().await;
+                ""
+            }
+            // On the heap: connections without a lifetime need no room for a timer.
+            Some(expires) => match Box::pin(timeout_at(expires, self.requested())).await {
+                Ok(_) => "",
+                Err(_) => "maximum lifetime reached",
+            },
+        };
+        Close::new(CloseCode::Away.into(), reason)
     }
 
     /// Waits for a signal.
@@ -125,4 +156,25 @@ fn is_ignored(kind: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     ignored.is_some_and(|ignored| ignored >> (kind.as_raw_value() - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lifetime_is_never_exceeded_and_its_last_tenth_is_random() {
+        let (_sender, signal) = watch::channel(None);
+        let stop = Shutdown { signal, expires: None };
+        let most = Duration::from_secs(100);
+        let ends = (0..1000).filter_map(|_| stop.with_lifetime(Some(most)).expires);
+        let lifetimes: Vec<_> = ends.map(|end| end - Instant::now()).collect();
+        assert!(lifetimes.iter().all(|lifetime| (most * 9 / 10..=most).contains(lifetime)));
+        let early = lifetimes.iter().filter(|lifetime| **lifetime < most * 95 / 100).count();
+        assert!((300..700).contains(&early), "{early} of 1000 end in the first half of it");
+        let started = Instant::now();
+        let close = stop.with_lifetime(Some(most)).close_requested().await;
+        assert_eq!(close, Close::new(1001, "maximum lifetime reached"));
+        assert!((most * 9 / 10..=most + Duration::from_millis(1)).contains(&started.elapsed()));
+    }
 }

@@ -52,6 +52,12 @@ fn websocket() -> Script {
     Script::new(EndKind::WebSocket)
 }
 
+/// A signal comes after so many seconds.
+async fn signal_after(seconds: u64) -> Close {
+    sleep(Duration::from_secs(seconds)).await;
+    Close::new(1001, "")
+}
+
 fn lost() -> Error {
     Error::Lost { with: "script".into(), reason: "it ended without a close frame".into() }
 }
@@ -71,7 +77,7 @@ async fn run(left: Script, right: Script, rules: SessionOptions) -> Ended {
     run_until(pending(), left, right, rules).await
 }
 
-async fn run_until(stop: impl Future<Output = ()>, left: Script, right: Script, rules: SessionOptions) -> Ended {
+async fn run_until(stop: impl Future<Output = Close>, left: Script, right: Script, rules: SessionOptions) -> Ended {
     let started = Instant::now();
     let ((left_end, left), (right_end, right)) = (left.start(), right.start());
     let result = Session::Messages(left_end, right_end).run_until(stop, &rules).await;
@@ -425,7 +431,7 @@ async fn a_failed_session_waits_for_the_close_of_its_other_end_for_a_second() {
 #[tokio::test(start_paused = true)]
 async fn a_signal_closes_a_websocket_with_1001_and_its_last_words_are_delivered() {
     let server = websocket().when_finished().after(1000).says("last words").closes(1000, "");
-    run_until(sleep(Duration::from_secs(2)), console(), server, rules())
+    run_until(signal_after(2), console(), server, rules())
         .await
         .succeeds()
         .sent_left(&["3000 message last words", "3000 close 1001"])
@@ -436,7 +442,7 @@ async fn a_signal_closes_a_websocket_with_1001_and_its_last_words_are_delivered(
 #[tokio::test(start_paused = true)]
 async fn a_signal_closes_both_websockets_with_1001() {
     let end = || websocket().when_finished().closes(1001, "");
-    run_until(sleep(Duration::from_secs(2)), end(), end(), rules())
+    run_until(signal_after(2), end(), end(), rules())
         .await
         .succeeds()
         .sent_left(&["2000 close 1001"])
@@ -446,7 +452,7 @@ async fn a_signal_closes_both_websockets_with_1001() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_answer_after_a_signal_is_left_after_the_grace() {
-    run_until(sleep(Duration::from_secs(2)), console(), websocket(), rules())
+    run_until(signal_after(2), console(), websocket(), rules())
         .await
         .succeeds()
         .sent_right(&["2000 close 1001"])
