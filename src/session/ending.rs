@@ -81,9 +81,10 @@ impl Pump<'_> {
     fn stage_after_input(&self, i: usize) -> Stage {
         let answers = self.directions[1 - i].stage == Stage::Moving;
         let [from, to] = [self.ends[i].kind, self.ends[1 - i].kind];
+        let may_reply_at_any_time = matches!(to, EndKind::WebSocket | EndKind::Shared { outlives_input: false });
         if self.rules.after_eof == AfterEof::KeepOpen || from == (EndKind::Shared { outlives_input: true }) {
             Stage::Parked
-        } else if i == 0 && answers && self.rules.replies != Replies::Any && to == EndKind::WebSocket {
+        } else if i == 0 && answers && self.rules.replies != Replies::Any && may_reply_at_any_time {
             Stage::AwaitingReplies
         } else if matches!((from, to), (EndKind::Console { .. }, EndKind::WebSocket | EndKind::Shared { .. }))
             && answers

@@ -258,6 +258,30 @@ async fn with_replies_the_session_waits_for_them_without_a_limit_and_then_ends()
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_replies_or_1_a_shared_end_is_waited_for_without_a_limit_too() {
+    let one = SessionOptions { max_sent: Some(1), replies: Replies::One, ..rules() };
+    for rules in [one, replies(1)] {
+        let shared = Script::new(EndKind::Shared { outlives_input: false }).after(HOUR).says("reply");
+        run(console().says("question").ends(), shared, rules)
+            .await
+            .succeeds()
+            .sent_left(&["3600000 message reply", "3600000 close"])
+            .sent_right(&["0 message question", "3600000 close"])
+            .took(HOUR);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_end_that_closes_ends_the_wait_for_replies_at_once() {
+    let shared = Script::new(EndKind::Shared { outlives_input: false }).after(100).says("one").closes(1000, "");
+    run(console().ends(), shared, replies(2))
+        .await
+        .fails(|error| matches!(error, Error::Replies { wanted: 2, got: 1 }))
+        .sent_left(&["100 message one", "100 close 1000"])
+        .took(100);
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_replies_the_session_ends_while_the_input_is_open() {
     let server = websocket().says("one").when_finished().closes(1000, "");
     run(console(), server, replies(1)).await.succeeds().sent_left(&["0 message one", "0 close"]).took(0);
