@@ -86,6 +86,9 @@ pub trait PendingUpgrade: Send {
     /// What the client requests.
     fn request(&self) -> &Arc<UpgradeRequest>;
 
+    /// Waits until the client leaves, which is an error then. Nothing else may be called after that.
+    fn left(&mut self) -> BoxFuture<'_, Error>;
+
     /// Responds with 101. `far` is the other end of the session, if there is one; if it is a WebSocket, its subprotocol is
     /// selected for the client.
     ///

@@ -31,6 +31,11 @@ impl PendingMessageEnd<'_> {
         self.upgrade.request()
     }
 
+    /// Waits until the client leaves (see [`PendingUpgrade::left`]).
+    pub async fn left(&mut self) -> Error {
+        self.upgrade.left().await
+    }
+
     /// Responds with 101 (see [`PendingUpgrade::accept`]) and applies the layers.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ pub mod client_handshake;
 mod files;
 pub(crate) mod response_choice;
 mod server_handshake;
+mod watched;
 mod write_timeout;
 
 pub use response_choice::{HEALTH_PATH, choose_protocol};

@@ -4,7 +4,8 @@ use super::{
     Body, files,
     response_choice::{HEALTH_PATH, Route, route},
     show_headers,
-    write_timeout::{self, WriteTimeout},
+    watched::Watched,
+    write_timeout,
 };
 use crate::{
     access::{AccessDenied, without_token},
@@ -26,9 +27,10 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     convert::Infallible,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::Poll,
     time::Duration,
 };
 use tokio::{io::AsyncWriteExt, sync::oneshot, time::sleep};
@@ -49,6 +51,7 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
     let (sender, mut receiver) = oneshot::channel();
     let service = Service { peer: peer.clone(), config: config.clone(), upgrade: Mutex::new(Some(sender)) };
     let service = Arc::new(service);
+    let io = Watched::new(io, config.connect_timeout);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.connect_timeout)
@@ -57,34 +60,31 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
         .half_close(true)
         .title_case_headers(true)
         .serve_connection(
-            TokioIo::new(write_timeout::limit(io, config.connect_timeout)),
+            TokioIo::new(io.clone()),
             service_fn(move |request| {
                 let service = service.clone();
                 async move { Ok::<_, Infallible>(service.answer(request).await) }
             }),
         );
     // Boxed, since its type cannot be named.
-    let mut connection: Connection = Box::pin(async move {
-        let parts = connection.without_shutdown().await?;
-        Ok((parts.io.into_inner(), parts.read_buf))
-    });
+    let mut connection: Connection = Box::pin(async move { Ok(connection.without_shutdown().await?.read_buf) });
     tokio::select! {
         biased;
         ended = &mut connection => match ended {
-            Ok((mut io, _)) => {
-                let _ = io.shutdown().await;
+            Ok(_) => {
+                let _ = io.take().0.shutdown().await;
                 Err(Error::NoUpgrade { from: name.to_string() })
             }
             Err(error) => Err(explain(&name, &error, config)),
         },
         Ok(received) = &mut receiver => {
-            Ok(PendingUpgrade { received, connection, kind, name, config: config.clone() })
+            Ok(PendingUpgrade { received, connection, io, kind, name, config: config.clone() })
         }
     }
 }
 
-/// The future of a connection. It returns the stream, and the bytes that were read after the last request.
-type Connection = Pin<Box<dyn Future<Output = hyper::Result<(WriteTimeout, Bytes)>> + Send>>;
+/// The future of a connection. It returns the bytes that hyper has read after the last request.
+type Connection = Pin<Box<dyn Future<Output = hyper::Result<Bytes>> + Send>>;
 
 /// An opening handshake, and the channel for the response.
 struct Received {
@@ -99,6 +99,7 @@ struct Received {
 pub struct PendingUpgrade {
     received: Received,
     connection: Connection,
+    io: Watched,
     kind: EndKind,
     name: Arc<str>,
     config: Arc<Config>,
@@ -110,18 +111,33 @@ impl PendingUpgrade {
         &self.received.request
     }
 
+    /// Waits until the client leaves. One that ends its direction of the connection leaves, too: it could not even answer a close
+    /// frame. Nothing else may be called after that.
+    pub async fn left(&mut self) -> Error {
+        // hyper may have to write the end of an earlier response.
+        poll_fn(|cx| match self.connection.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => self.io.poll_left(cx),
+        })
+        .await;
+        report::event("disconnected before the opening handshake was answered");
+        Error::NoUpgrade { from: self.name.to_string() }
+    }
+
     /// Responds with 101 and this subprotocol.
     ///
     /// # Errors
     /// [`Error::NoUpgrade`] if the client has disconnected.
     pub async fn accept(self, protocol: Option<HeaderValue>) -> Result<Upgraded, Error> {
-        let Self { received: Received { key, extensions, answer, .. }, connection, kind, name, config } = self;
+        let Self { received: Received { key, extensions, answer, .. }, connection, io, kind, name, config } = self;
         let offers = extensions.iter().map(HeaderValue::as_bytes);
         let (deflate, extension) = accept_deflate(offers, &config.websocket.deflate).unzip();
         // Sending fails only if the connection has ended; then awaiting it returns the error.
         let _ = answer.send(switching_protocols(&key, protocol, extension.as_deref()));
-        let (io, early) = connection.await.map_err(|error| explain(&name, &error, &config))?;
-        Ok(Upgraded { end: ByteEnd { io: write_timeout::lift(io), kind, name }, early: early.into(), deflate })
+        let mut early = Vec::from(connection.await.map_err(|error| explain(&name, &error, &config))?);
+        let (io, ahead) = io.take();
+        early.extend_from_slice(&ahead);
+        Ok(Upgraded { end: ByteEnd { io, kind, name }, early, deflate })
     }
 
     /// Responds with the HTTP status for `error`, and closes the connection.
@@ -135,8 +151,8 @@ impl PendingUpgrade {
         let mut response = text_response(status, text);
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         let _ = self.received.answer.send(response);
-        if let Ok((mut io, _)) = self.connection.await {
-            let _ = io.shutdown().await;
+        if self.connection.await.is_ok() {
+            let _ = self.io.take().0.shutdown().await;
         }
     }
 }

@@ -16,8 +16,8 @@ pub fn limit(io: ByteStream, limit: Duration) -> WriteTimeout {
     Box::pin(limited)
 }
 
-/// Removes the time limit.
-pub fn lift(mut limited: WriteTimeout) -> ByteStream {
+/// Takes the connection out of its time limit.
+pub fn lift(limited: &mut WriteTimeout) -> ByteStream {
     // The connection cannot be moved out of the pin, so replace it with a placeholder, which allocates nothing.
     mem::replace(&mut *limited.as_mut().get_pin_mut(), ByteStream::other(empty()))
 }
@@ -44,7 +44,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::TimedOut);
             assert!(start.elapsed() >= time_limit);
             drop(far);
-            let error = lift(limited).write_all(&[0]).await.expect_err("it is the same connection");
+            let error = lift(&mut limited).write_all(&[0]).await.expect_err("it is the same connection");
             assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         });
     }

@@ -107,6 +107,10 @@ impl PendingUpgrade for Pending {
         self.pending.request()
     }
 
+    fn left(&mut self) -> BoxFuture<'_, Error> {
+        Box::pin(self.pending.left())
+    }
+
     fn accept(self: Box<Self>, far: Option<&MessageEnd>) -> BoxFuture<'static, Result<MessageEnd, Error>> {
         let protocol = http::choose_protocol(self.pending.request(), far, &self.config.server);
         Box::pin(async move {

@@ -60,17 +60,23 @@ fn context_of(left: &About, config: &Config) -> ConnectContext {
 }
 
 /// Dials the right end. A client on the left that waits for the answer to its opening handshake gets it then: a far end
-/// that cannot be reached is an HTTP 502, not a connection that opens and closes.
+/// that cannot be reached is an HTTP 502, not a connection that opens and closes. If the client leaves meanwhile, the dial
+/// is given up.
 async fn open_far(
     left: Opening<'_>,
     right: &MessageEndpoint<Dialled>,
     context: &mut ConnectContext,
 ) -> Result<Session, Error> {
-    let pending = match left {
+    let mut pending = match left {
         Opening::Ready(left) => return Ok(Session::Messages(left, right.open(context).await?)),
         Opening::Pending(pending) => pending,
     };
-    match right.open(context).await {
+    let opened = tokio::select! {
+        biased;
+        opened = right.open(context) => opened,
+        left = pending.left() => return Err(left),
+    };
+    match opened {
         Ok(right) => {
             let left: MessageEnd = pending.accept(Some(&right), context).await?;
             Ok(Session::Messages(left, right))

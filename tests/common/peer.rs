@@ -72,6 +72,11 @@ impl Peer {
         Self::new(exchange, Role::Client)
     }
 
+    /// The server of a WebSocket that has been opened.
+    pub fn server(exchange: Exchange) -> Self {
+        Self::new(exchange, Role::Server)
+    }
+
     fn new(exchange: Exchange, role: Role) -> Self {
         let head = exchange.head.clone();
         let (stream, read) = exchange.into_parts();

@@ -12,6 +12,7 @@ mod fair_share;
 mod generated;
 mod grammar;
 mod handshake;
+mod leaving_early;
 mod lifetime;
 mod lines;
 mod modules;
