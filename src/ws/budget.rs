@@ -1,7 +1,7 @@
-//! How much one poll of a reader does before other tasks have their turn.
+//! How much one poll of a connection does before other tasks have their turn.
 //!
-//! Whatever a peer sends, a poll ends after a bounded amount of work: bytes read, bytes inflated, and frames that complete no
-//! message. Without that, a peer that sends faster than its frames are handled occupies its thread for as long as it likes.
+//! Whatever a peer sends, a poll ends after a bounded amount of work: bytes read, bytes inflated, frames that complete no message,
+//! and bytes compressed. Without that, a peer that sends faster than its frames are handled occupies its thread for as long as it likes.
 
 /// The work of one poll in bytes. It takes less than a millisecond, so that also with many such peers the others wait for
 /// tens of milliseconds at most.

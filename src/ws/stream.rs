@@ -1,7 +1,7 @@
 //! A WebSocket as a message stream.
 
 use super::{
-    CLOSE_READ_TIMEOUT, ControlState, Event, FrameLog, Heartbeat, ReadEnd, Role, Upgraded, WebSocketOptions,
+    Budget, CLOSE_READ_TIMEOUT, ControlState, Event, FrameLog, Heartbeat, ReadEnd, Role, Upgraded, WebSocketOptions,
     deflate::{Deflater, Inflater},
     encoder,
     reader::Reader,
@@ -18,10 +18,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
-use tokio::{
-    task::coop,
-    time::{Sleep, sleep},
-};
+use tokio::time::{Sleep, sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
     coding::{Control, Data, OpCode},
@@ -33,6 +30,9 @@ const FRAGMENT: usize = 64 * 1024;
 /// with one system call is passed on with one.
 const MAX_OUTPUT: usize = 256 * 1024;
 
+/// Compressing a byte takes as long as handling so many: a fragment is as much as one poll does.
+const DEFLATE_COST: usize = 8;
+
 /// One end of a WebSocket connection, after the opening handshake.
 pub struct WebSocket {
     wire: Wire,
@@ -43,6 +43,8 @@ pub struct WebSocket {
     options: WebSocketOptions,
     /// The rest of a message that is being sent in fragments.
     sending: Option<Rest>,
+    /// What may be sent before other tasks have their turn: bytes of long messages, and of those that are compressed.
+    budget: Budget,
     control: ControlState,
     /// Writing failed while reading. The next call that writes reports it; what was received before is still read.
     write_failed: bool,
@@ -103,6 +105,7 @@ impl WebSocket {
             deflater: deflate.and_then(|agreed| Deflater::new(&agreed, role, &options.deflate)),
             options,
             sending: None,
+            budget: Budget::new(),
             control,
             write_failed: false,
             needs_drain: false,
@@ -167,6 +170,9 @@ impl WebSocket {
                 }
                 None => None,
             };
+            if deflated.is_some() {
+                self.budget.spend(DEFLATE_COST * piece.len());
+            }
             let opcode = if rest.is_first { rest.kind.into() } else { Data::Continue };
             // RFC 7692 section 6: the bit is set in the first frame of a message only.
             let rsv1 = rest.is_first && deflated.is_some();
@@ -308,14 +314,18 @@ impl MessageStream for WebSocket {
             return Poll::Ready(Ok(()));
         }
         loop {
+            if self.budget.is_spent() {
+                self.budget.renew();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if self.wire.out.len() >= MAX_OUTPUT {
                 ready!(self.wire.poll_drain(cx))?;
             }
             if self.sending.is_none() {
                 return Poll::Ready(Ok(()));
             }
-            // Compression may take long and give little output.
-            ready!(coop::poll_proceed(cx)).made_progress();
+            self.budget.spend(FRAGMENT);
             self.encode_next()?;
         }
     }
