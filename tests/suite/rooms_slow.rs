@@ -254,13 +254,15 @@ fn sends_without_reading(args: &[&str]) -> (Serving, u16) {
     let (server, metrics) = measured(args);
     let stuck = stuck(server.port, "/");
     let mut sender = RawPeer::connect(server.port, "/");
-    wait_for("a backlog", || {
-        sender.send(BINARY, vec![7; BIG / 4]);
-        sender.receive();
-        (metric(metrics, "backlog_bytes") >= BIG as u64).then_some(())
-    });
     let pong = from_client(PONG, b"");
+    let mut has_backlog = false;
     wait_for("its end", || {
+        // On a busy machine the member may be removed before its backlog is long.
+        if !has_backlog {
+            sender.send(BINARY, vec![7; BIG / 4]);
+            sender.receive();
+            has_backlog = metric(metrics, "backlog_bytes") >= BIG as u64;
+        }
         let _ = stuck.writer().write_all(&pong);
         (metric(metrics, "connections") == 1).then_some(())
     });
