@@ -8,10 +8,15 @@ use crate::{
 use clap::{Command, CommandFactory};
 use std::fmt::Write;
 
-/// The command of clap, with the list of addresses after the options.
+/// The command of clap as it parses a command line.
+pub fn options() -> Command {
+    Cli::command().override_usage("wsplice [OPTIONS] ADDR1 [ADDR2]\n       wsplice [OPTIONS] -s [ADDR:]PORT [ADDR2]")
+}
+
+/// The command of clap, with the list of addresses after the options. Making that list takes a tenth of the instructions of a short
+/// run, so it is made for help only.
 pub fn command() -> Command {
-    Cli::command()
-        .override_usage("wsplice [OPTIONS] ADDR1 [ADDR2]\n       wsplice [OPTIONS] -s [ADDR:]PORT [ADDR2]")
+    options()
         .after_help(format!("{VALUES}\n\n{EXAMPLES}\n\n--help lists all addresses, overlays and exit codes."))
         .after_long_help(format!("{VALUES}\n\n{EXAMPLES}\n\n{}\n{}", addresses(), exit_codes()))
 }

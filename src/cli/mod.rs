@@ -5,6 +5,7 @@ mod into_config;
 mod option_errors;
 mod values;
 
+use help::options;
 pub use help::{EXIT_CODES, command};
 
 use crate::{
@@ -411,12 +412,14 @@ impl Cli {
             }
             None => Vec::new(),
         };
-        match command().try_get_matches_from(args).and_then(|matches| Self::from_arg_matches(&matches)) {
+        match options().try_get_matches_from(&args).and_then(|matches| Self::from_arg_matches(&matches)) {
             Ok(mut cli) => {
                 cli.other.exec_args = exec_args;
                 Ok(Parsed::Run(Box::new(cli)))
             }
-            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Err(error) if error.kind() == ErrorKind::DisplayVersion => Ok(Parsed::Show(error.render().to_string())),
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+                let error = command().try_get_matches_from(args).err().unwrap_or(error);
                 Ok(Parsed::Show(error.render().to_string()))
             }
             Err(error) => Err(option_errors::explain(&error)),
