@@ -141,6 +141,8 @@ pub struct ServerOptions {
     pub protocol: Option<HeaderValue>,
     /// Headers to add to every response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The most memory that a listener holds for its clients, in bytes; by default a part of what there is.
+    pub max_memory: Option<usize>,
     /// The longest request target that is accepted, in bytes; a longer one gets 414.
     pub max_url_length: usize,
     /// The longest head of a request that is read, in bytes, at least 8 KiB; a longer one gets 431.

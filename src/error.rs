@@ -131,6 +131,14 @@ pub enum Error {
         /// Such as the end of the stream, or a reset.
         reason: String,
     },
+    /// The limit on memory was reached, and this client held the most.
+    #[error("closed {with}, which held {} KiB, to stay within --max-memory", .held / 1024)]
+    OutOfMemory {
+        /// The client.
+        with: String,
+        /// In bytes.
+        held: usize,
+    },
     /// A client took none of the messages of a shared connection while others waited.
     #[error("too slow: it took nothing from {shared} for {} s while others waited", .limit.as_secs_f64())]
     TooSlow {
@@ -241,7 +249,7 @@ impl Error {
             | Self::NoUpgrade { .. }
             | Self::Full { .. } => 5,
             Self::Protocol { .. } | Self::TooLong { .. } => 6,
-            Self::Lost { .. } | Self::TooSlow { .. } => 7,
+            Self::Lost { .. } | Self::TooSlow { .. } | Self::OutOfMemory { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
             Self::Replies { .. } => 9,
             Self::Child { .. } => 10,
@@ -279,6 +287,7 @@ impl Error {
             Self::Tls { with: peer, .. }
             | Self::Protocol { with: peer, .. }
             | Self::Lost { with: peer, .. }
+            | Self::OutOfMemory { with: peer, .. }
             | Self::ClosedByPeer { with: peer, .. }
             | Self::Handshake { with: peer, .. }
             | Self::BadRequest { from: peer, .. }

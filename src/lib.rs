@@ -32,6 +32,8 @@ pub mod error;
 
 pub mod reload;
 
+mod memory;
+
 mod access;
 
 pub mod net;
@@ -118,6 +120,7 @@ fn execute(cli: Cli) -> Result<(), Error> {
     }
     allocator::prepare();
     if plan.is_serving() {
+        memory::set_limit(config.server.max_memory.unwrap_or_else(memory::default_limit));
         net::raise_descriptor_limit();
     }
     with_threads(move || {

@@ -89,6 +89,7 @@ impl Config {
                 conncap: serving.conncap,
                 max_per_address: serving.max_per_address.filter(|_| !rooms.broadcast),
                 max_lifetime: serving.max_lifetime.filter(|limit| !limit.is_zero()),
+                max_memory: serving.max_memory,
                 announce: serving.stdout_announce_listening_ports,
                 unlink: serving.unlink,
                 protocol: serving.server_protocol,

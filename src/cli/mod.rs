@@ -181,6 +181,10 @@ pub struct ServingArgs {
     /// together: a WebSocket with code 1001. Default: 0, no limit
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     pub max_lifetime: Option<Duration>,
+    /// Maximum memory that is held for clients; beyond it the client with the most is closed with code 1013, and new ones get
+    /// 503. Default: half of the memory of the machine or its cgroup
+    #[arg(long, value_name = "BYTES", value_parser = values::size)]
+    pub max_memory: Option<usize>,
     /// When a listener is ready, print its address on standard output, as LISTEN proto=tcp,ip=127.0.0.1,port=8080
     #[arg(long)]
     pub stdout_announce_listening_ports: bool,

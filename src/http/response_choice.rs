@@ -148,6 +148,7 @@ mod tests {
 
     fn options() -> ServerOptions {
         ServerOptions {
+            max_memory: None,
             oneshot: false,
             threads: std::num::NonZeroUsize::MIN,
             conncap: None,

@@ -13,6 +13,7 @@ use crate::{
     endpoint::{Accept, UpgradeRequest},
     error::Error,
     flow::{ByteEnd, EndKind},
+    memory,
     net::Peer,
     report,
     ws::{Upgraded, accept_deflate, derive_accept_key},
@@ -200,6 +201,9 @@ impl Service {
             }
             Route::HealthCheck => text_response(StatusCode::OK, HEALTHY),
             Route::Deny(denied) => deny(&denied),
+            Route::Upgrade { .. } if !memory::admits() => {
+                text_response(StatusCode::SERVICE_UNAVAILABLE, "The server is short of memory.")
+            }
             Route::Upgrade { key, request } => {
                 if request.peer != self.peer.name {
                     report::rename_peer(&request.peer);

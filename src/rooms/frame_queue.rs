@@ -4,6 +4,7 @@
 //! room got, or of a block, into which the room joins short batches. A member that needs less than half of a batch gets a
 //! copy of its part, so that memory is at most twice what is counted.
 
+use crate::memory;
 use bytes::{Buf, Bytes, BytesMut};
 use std::{cell::OnceCell, collections::VecDeque};
 
@@ -20,12 +21,18 @@ pub struct Frames {
     pub at: Option<u64>,
     /// The end of each frame. Few batches need it.
     ends: OnceCell<Vec<usize>>,
+    /// The frames as backlogs share them: counted.
+    shared: OnceCell<Bytes>,
 }
 
 impl Frames {
     /// Frames at a place in the room's stream.
     pub fn new(bytes: Bytes, messages: u64, at: Option<u64>) -> Self {
-        Self { bytes, messages, at, ends: OnceCell::new() }
+        Self { bytes, messages, at, ends: OnceCell::new(), shared: OnceCell::new() }
+    }
+
+    fn shared(&self) -> &Bytes {
+        self.shared.get_or_init(|| memory::counted(self.bytes.clone()))
     }
 
     fn ends(&self) -> &[usize] {
@@ -86,7 +93,7 @@ impl Piece {
     /// Copies what is less than half of the memory that it keeps.
     fn shrink(&mut self) {
         if self.bytes.len() < self.held / 2 {
-            self.bytes = Bytes::copy_from_slice(&self.bytes);
+            self.bytes = memory::counted(Bytes::copy_from_slice(&self.bytes));
             self.held = self.bytes.len();
         }
     }
@@ -152,7 +159,7 @@ impl Backlog {
         if self.pieces.front().is_some_and(|front| self.written > front.bytes.len() / 2) {
             let (unwritten, before) = self.unwritten();
             let Some(front) = self.pieces.front_mut() else { return };
-            front.bytes = Bytes::copy_from_slice(&front.bytes[self.written..]);
+            front.bytes = memory::counted(Bytes::copy_from_slice(&front.bytes[self.written..]));
             front.held = front.bytes.len();
             front.at = front.at.map(|at| at + self.written as u64);
             self.cut = unwritten - self.written;
@@ -183,7 +190,7 @@ impl Backlog {
         }
         self.bytes += end - start - written;
         let mut piece = Piece {
-            bytes: frames.bytes.slice(start..end),
+            bytes: frames.shared().slice(start..end),
             messages,
             at: frames.at.map(|at| at + start as u64),
             held: frames.bytes.len(),
@@ -344,7 +351,13 @@ impl Backlog {
                 last.messages += piece.messages;
                 last.at = None;
             }
-            _ => self.pieces.push_back(piece),
+            last => {
+                if let Some(last) = last.filter(|last| last.at.is_none()) {
+                    // It takes no more.
+                    last.bytes = memory::counted(std::mem::take(&mut last.bytes));
+                }
+                self.pieces.push_back(piece);
+            }
         }
     }
 }
@@ -450,7 +463,8 @@ mod tests {
         backlog.push_rest(&batch, 25);
         backlog.advance(60);
         backlog.trim();
-        assert!(batch.bytes.is_unique());
+        let front = backlog.front().map(<[u8]>::as_ptr);
+        assert!(front.is_some_and(|front| !batch.bytes.as_ptr_range().contains(&front)));
         assert_eq!(backlog.drop_oldest(24), 1, "and still knows where its frames begin");
         assert_eq!(written(&mut backlog), [&batch.bytes[85..96], &batch.bytes[108..]].concat());
     }

@@ -1,6 +1,6 @@
 //! All rooms, by request target.
 
-use super::{drop_log::DropLog, member::Member, metrics::Metrics, room::Room};
+use super::{drop_log::DropLog, member::Member, metrics::Metrics, outbox::Outbox, room::Room};
 use crate::{
     config::{RoomOptions, SlowPolicy},
     error::Error,
@@ -170,7 +170,8 @@ impl Hub {
                 room
             }
         };
-        let member = Arc::new(Member::new(self.next_id.fetch_add(1, Relaxed), name, client));
+        let outbox = Outbox::new(name, Arc::as_ptr(&room).addr());
+        let member = Arc::new(Member::new(self.next_id.fetch_add(1, Relaxed), client, outbox));
         // Under the lock on this part of the rooms: the room must not be freed between its look-up and this.
         room.enter(member.clone());
         self.delivery.metrics.joined.fetch_add(1, Relaxed);

@@ -10,10 +10,14 @@ use crate::{
     config::SlowPolicy,
     error::Error,
     flow::ByteEnd,
+    memory,
     message::{Close, Message},
     report,
     session::Shutdown,
-    ws::{CLOSE_READ_TIMEOUT, Event, Heartbeat, Inflater, ReadEnd, ReadError, Reader, Role, SenderDeflater, Upgraded},
+    ws::{
+        CLOSE_READ_TIMEOUT, Event, Heartbeat, Inflater, ReadEnd, ReadError, Reader, Role, SenderDeflater, Upgraded,
+        out_of_memory,
+    },
 };
 use std::{
     collections::VecDeque,
@@ -64,9 +68,9 @@ pub struct Member {
 
 impl Member {
     /// A member whose opening handshake is not answered yet.
-    pub fn new(id: u64, name: &str, client: Option<IpAddr>) -> Self {
+    pub fn new(id: u64, client: Option<IpAddr>, outbox: Outbox) -> Self {
         let takes_deflated = AtomicBool::new(false);
-        Self { id, client, takes_deflated, place: AtomicUsize::new(0), outbox: Mutex::new(Outbox::new(name)) }
+        Self { id, client, takes_deflated, place: AtomicUsize::new(0), outbox: Mutex::new(outbox) }
     }
 
     /// The opening handshake has been answered: messages published since the member joined are written to `end`.
@@ -108,13 +112,12 @@ impl Member {
         self.outbox().backlog_bytes()
     }
 
-    /// Closes the member for being too slow.
-    fn give_up(&self, delivery: &Delivery) {
+    /// Closes the member, and counts the messages that it misses.
+    fn give_up(&self, close: &Close, delivery: &Delivery) {
         let mut outbox = self.outbox();
-        let dropped = outbox.give_up();
+        let dropped = outbox.give_up_with(close);
         let name = outbox.name().clone();
         drop(outbox);
-        delivery.metrics.slow.fetch_add(1, Relaxed);
         if dropped > 0 {
             delivery.metrics.dropped.fetch_add(dropped, Relaxed);
             delivery.drops.add(&name, dropped);
@@ -275,7 +278,9 @@ impl MemberTask {
             self.close(&too_slow(), CLOSE_READ_TIMEOUT, None);
         }
         if self.closing.is_none() && self.poll_slow(cx).is_ready() {
-            self.member.give_up(&self.membership.hub.delivery);
+            let delivery = &self.membership.hub.delivery;
+            delivery.metrics.slow.fetch_add(1, Relaxed);
+            self.member.give_up(&too_slow(), delivery);
             self.close(&too_slow(), CLOSE_READ_TIMEOUT, None);
         }
         if self.closing.is_some() {
@@ -286,11 +291,42 @@ impl MemberTask {
             return Poll::Ready(ended);
         }
         let reads = self.reads() && !self.reader.has_yielded();
-        match self.member.outbox().poll_heartbeat(cx, reads) {
+        let held = self.reader.held() + self.deflater.as_ref().map_or(0, |deflater| deflater.held());
+        let mut outbox = self.member.outbox();
+        if let Some(held) = outbox.poll_memory(cx, held)
+            && self.closing.is_none()
+        {
+            drop(outbox);
+            return self.out_of_memory(held, cx);
+        }
+        if self.reader.take_paused() && !memory::is_over() {
+            // That has changed just now.
+            cx.waker().wake_by_ref();
+        }
+        match outbox.poll_heartbeat(cx, reads) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             // The ping wakes this task, which then writes it.
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Frees what is held for the member, and closes it: at once if it has started to take a long message, of which the rest would be
+    /// held until then.
+    fn out_of_memory(&mut self, held: usize, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
+        let delivery = &self.membership.hub.delivery;
+        delivery.metrics.out_of_memory.fetch_add(1, Relaxed);
+        self.member.give_up(&out_of_memory(), delivery);
+        self.reader.clear();
+        self.member.outbox().set_read(0);
+        (self.ahead, self.ahead_bytes, self.deflater) = (VecDeque::new(), 0, None);
+        let with = self.member.outbox().name().to_string();
+        let error = Error::OutOfMemory { with, held };
+        if self.member.backlog() >= memory::LARGE {
+            return Poll::Ready(Err(error));
+        }
+        self.close(&out_of_memory(), CLOSE_READ_TIMEOUT, Some(error));
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Ready when the member has taken nothing from its backlog for too long.

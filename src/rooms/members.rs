@@ -50,6 +50,7 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rooms::outbox::Outbox;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -73,7 +74,7 @@ mod tests {
                     members.remove(&leaving);
                     expected.remove(&leaving.id);
                 } else {
-                    let member = Arc::new(Member::new(id, "member", None));
+                    let member = Arc::new(Member::new(id, None, Outbox::new("member", 0)));
                     members.push(member.clone());
                     inside.push(member);
                     expected.insert(id);

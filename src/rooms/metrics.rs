@@ -3,6 +3,7 @@
 //! Not by prometheus-client 0.26: its histogram takes a lock for each delivery, 206 ns for a batch to 10 members where this
 //! takes 9; and its gauge `connections` and counter `connections_total` are one name, which promtool refuses (90 KiB, too).
 
+use crate::memory;
 use std::{
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -32,6 +33,8 @@ pub struct Metrics {
     pub dropped: AtomicU64,
     /// Members that were closed for being slow.
     pub slow: AtomicU64,
+    /// Members that were closed to free memory.
+    pub out_of_memory: AtomicU64,
     delivered: [AtomicU64; BOUNDS.len() + 1],
     delivery_nanos: AtomicU64,
 }
@@ -67,6 +70,18 @@ impl Metrics {
         );
         family("messages_dropped_total", "counter", "Messages that slow members missed.", get(&self.dropped));
         family("slow_disconnects_total", "counter", "Members closed for being too slow.", get(&self.slow));
+        family(
+            "memory_disconnects_total",
+            "counter",
+            "Members closed to stay within --max-memory.",
+            get(&self.out_of_memory),
+        );
+        family(
+            "memory_bytes",
+            "gauge",
+            "Bytes held for clients, of which --max-memory is the limit.",
+            memory::held() as u64,
+        );
         family("backlog_bytes", "gauge", "Bytes that wait for slow members.", backlog as u64);
         let name = "wsplice_delivery_duration_seconds";
         let _ = writeln!(

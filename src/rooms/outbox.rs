@@ -5,6 +5,7 @@ use crate::{
     config::SlowPolicy,
     error::Error,
     flow::{ByteEnd, ByteStream},
+    memory::Account,
     message::Close,
     ws::{ControlState, Heartbeat, ReadEnd, ReadError, append_frame},
 };
@@ -62,6 +63,7 @@ pub struct Outbox {
     failed: Option<io::Error>,
     /// Wakes the member's task.
     task: Option<Waker>,
+    account: Account,
 }
 
 /// Senders wait while more bytes than this wait for a member: with [`SlowPolicy::Block`] as long as it takes, with
@@ -80,8 +82,8 @@ pub fn too_slow() -> Close {
 }
 
 impl Outbox {
-    /// An outbox that queues everything until it is [connected](Self::connect).
-    pub fn new(name: &str) -> Self {
+    /// An outbox that queues everything until it is [connected](Self::connect). `room`: see [`Account::of_room`].
+    pub fn new(name: &str, room: usize) -> Self {
         Self {
             end: ByteEnd::peer(Unconnected, name),
             backlog: Backlog::default(),
@@ -94,6 +96,7 @@ impl Outbox {
             has_left: false,
             failed: None,
             task: None,
+            account: Account::of_room(room),
         }
     }
 
@@ -211,6 +214,7 @@ impl Outbox {
             self.is_holding_up = true;
         }
         self.waits_since.get_or_insert_with(Instant::now);
+        self.account.set_shared(self.backlog.bytes());
         delivered.dropped += missed;
         delivered.taken = batch.messages - missed;
         delivered.taken_bytes = batch.bytes.len() - missed_bytes;
@@ -270,13 +274,32 @@ impl Outbox {
     fn has_written(&mut self, written: usize) {
         self.has_progressed |= self.backlog.advance(written);
         self.waits_since = (!self.backlog.is_empty()).then(Instant::now);
+        self.account.set_shared(self.backlog.bytes());
     }
 
     /// Closes the member for being too slow. Returns the number of messages that it misses.
     pub fn give_up(&mut self) -> u64 {
+        self.give_up_with(&too_slow())
+    }
+
+    /// Drops what waits for the member and closes it. Returns the number of messages that it misses.
+    pub fn give_up_with(&mut self, close: &Close) -> u64 {
         let dropped = self.backlog.drop_oldest(0);
-        self.close(&too_slow());
+        self.close(close);
+        self.account.set_shared(self.backlog.bytes());
         dropped
+    }
+
+    /// The member's task holds so many bytes.
+    pub fn set_read(&mut self, bytes: usize) {
+        self.account.set_own(bytes);
+    }
+
+    /// Whether the member must be closed to free memory; if so, how many bytes are held for it. `read`: how many of them its task holds.
+    /// Otherwise its task is woken when that changes, and when it may read again.
+    pub fn poll_memory(&mut self, cx: &Context<'_>, read: usize) -> Option<usize> {
+        self.set_read(read);
+        self.account.poll_must_close(cx).then(|| self.account.held())
     }
 
     /// Takes no more messages of the room. Returns whether the member held it up.
@@ -407,7 +430,7 @@ mod tests {
         // A pipe that holds five bytes and is never read.
         let (near, far) = tokio::io::duplex(5);
         std::mem::forget(far);
-        let mut outbox = Outbox::new("stuck");
+        let mut outbox = Outbox::new("stuck", 0);
         outbox.connect(ByteEnd::peer(near, "stuck"), None);
         let delivered = outbox.deliver(&frames(1), None, 100, SlowPolicy::Disconnect);
         let whole = Delivered { taken: 1, taken_bytes: 10, is_queued: true, ..Delivered::default() };

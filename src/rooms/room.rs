@@ -8,6 +8,7 @@ use super::{
     outbox::Delivered,
 };
 use crate::{
+    memory,
     message::{Kind, Message},
     ws::encode_frame,
 };
@@ -98,7 +99,7 @@ impl Tail {
     fn begin(&mut self, batch: &Frames) {
         let is_long = batch.bytes.len() >= BLOCK / 2;
         if self.joined.len() >= BLOCK || self.batches >= BLOCK_BATCHES || (is_long && self.batches > 1) {
-            let bytes = Bytes::from(std::mem::take(&mut self.joined));
+            let bytes = memory::counted(Bytes::from(std::mem::take(&mut self.joined)));
             self.block = batch.at.map(|at| Block { at: at - bytes.len() as u64, bytes });
             self.batches = 0;
         }

@@ -4,7 +4,10 @@
 //! input until it is complete, and then becomes a `Bytes` that shares its memory: it is not copied.
 
 use super::{budget::Budget, decoder::Frame, deflate::Inflater, error::FrameError};
-use crate::message::{Kind, Message};
+use crate::{
+    memory,
+    message::{Kind, Message},
+};
 use bytes::{Buf, BytesMut};
 use tokio_tungstenite::tungstenite::{
     error::ProtocolError,
@@ -130,7 +133,7 @@ impl MessageAssembler {
                 return Ok(None);
             }
             frame.advance(arrived);
-            return Ok(Some(Message { kind, payload: input.split_to(arrived).freeze() }));
+            return Ok(Some(Message { kind, payload: memory::counted_if_long(input.split_to(arrived).freeze()) }));
         };
         let mut is_complete = is_whole && frame.is_final;
         let mut taken = arrived;
@@ -157,7 +160,8 @@ impl MessageAssembler {
         }
         appended?;
         let complete = self.partial.take_if(|_| is_complete);
-        Ok(complete.map(|Partial { kind, payload, .. }| Message { kind, payload: payload.into() }))
+        Ok(complete
+            .map(|Partial { kind, payload, .. }| Message { kind, payload: memory::counted_if_long(payload.into()) }))
     }
 
     /// Gives back the memory of a connection from which nothing more is read.
@@ -174,6 +178,13 @@ impl MessageAssembler {
     /// Bytes of the message being assembled.
     pub fn len(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.payload.len())
+    }
+
+    /// Bytes of memory that the message being assembled and the state of its decompressor occupy.
+    #[inline]
+    pub fn held(&self) -> usize {
+        let Some(partial) = &self.partial else { return 0 };
+        partial.payload.capacity() + self.inflater.as_ref().map_or(0, |inflater| inflater.held())
     }
 
     /// Bytes that the message being assembled occupies.

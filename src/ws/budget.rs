@@ -26,6 +26,11 @@ impl Budget {
         self.left = self.left.saturating_sub(bytes);
     }
 
+    /// The poll is to end.
+    pub fn end(&mut self) {
+        self.left = 0;
+    }
+
     /// Whether the poll is to end.
     #[inline]
     pub fn is_spent(&self) -> bool {

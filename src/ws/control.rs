@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::{error::CapacityError, protocol::frame::coding::CloseCode};
 
 /// How long a peer that is not waited for may take to read our close frame before the connection is cut. Without the wait
 /// its unread data would reset the connection, and the close frame could be lost.
@@ -46,6 +46,11 @@ pub enum ReadEnd {
         /// For the user.
         error: Error,
     },
+}
+
+/// The close frame of a connection that must close to free memory.
+pub fn out_of_memory() -> Close {
+    Close::new(CloseCode::Again.into(), "the server is short of memory")
 }
 
 impl ControlState {

@@ -32,7 +32,7 @@ pub mod testing;
 mod transport;
 
 pub use budget::Budget;
-pub use control::{CLOSE_READ_TIMEOUT, ControlState, ReadEnd};
+pub use control::{CLOSE_READ_TIMEOUT, ControlState, ReadEnd, out_of_memory};
 pub use deflate::{Agreed, Inflater, Offers, SenderDeflater, SharedDeflater, accept as accept_deflate, is_token};
 pub use encoder::{append as append_frame, encode as encode_frame};
 pub use error::{FrameError, ReadError};

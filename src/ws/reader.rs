@@ -12,6 +12,7 @@ use super::{
     message_timer::MessageTimer,
     read_buffer::ReadBuffer,
 };
+use crate::memory;
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -31,6 +32,8 @@ pub struct Reader {
     /// What may be done until [`poll_next`](Self::poll_next) next returns `Pending`.
     budget: Budget,
     has_yielded: bool,
+    /// It has not read further because of the limit on memory.
+    has_paused: bool,
     message_timeout: Option<Duration>,
     /// Present while an unfinished message is waited for.
     timer: Option<MessageTimer>,
@@ -48,6 +51,7 @@ impl Reader {
             frame: None,
             budget: Budget::new(),
             has_yielded: false,
+            has_paused: false,
             message_timeout: None,
             timer: None,
         }
@@ -90,8 +94,9 @@ impl Reader {
         next
     }
 
-    /// The connection stays open until the peer has read the close frame; what it has sent is not needed.
-    fn clear(&mut self) {
+    /// Gives back the memory of a connection that is to be closed: it stays open until the peer has read the close frame, but what it
+    /// has sent is not needed.
+    pub fn clear(&mut self) {
         self.buffer.clear();
         self.assembler.clear();
         (self.frame, self.timer) = (None, None);
@@ -115,6 +120,10 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Event, ReadError>> {
         loop {
+            if memory::is_over() && self.held() >= memory::LARGE {
+                (self.has_yielded, self.has_paused) = (true, true);
+                return Poll::Pending;
+            }
             if self.budget.is_spent() {
                 self.budget.renew();
                 self.has_yielded = true;
@@ -149,6 +158,12 @@ impl Reader {
     /// Whether the last `Pending` of [`poll_next`](Self::poll_next) meant that it was another task's turn.
     pub fn has_yielded(&self) -> bool {
         self.has_yielded
+    }
+
+    /// Whether [`poll_next`](Self::poll_next) has read no further because of the limit on memory, since the last call of this. The
+    /// caller wakes the task when that changes.
+    pub fn take_paused(&mut self) -> bool {
+        std::mem::take(&mut self.has_paused)
     }
 
     /// Bytes of an unfinished message that is fragmented or compressed, inflated.
@@ -195,9 +210,15 @@ impl Reader {
         }
     }
 
+    /// Bytes of memory that it holds.
+    #[inline]
+    pub fn held(&self) -> usize {
+        self.buffer.bytes.capacity() + self.assembler.held()
+    }
+
     /// Bytes of memory held by the input, and by a message that is being assembled.
     #[cfg(any(test, fuzzing))]
-    pub fn held(&self) -> (usize, usize) {
+    pub fn held_parts(&self) -> (usize, usize) {
         (self.buffer.bytes.capacity(), self.assembler.capacity())
     }
 }
@@ -528,7 +549,7 @@ mod tests {
         }
         io.is_waiting = false;
         assert!(reader.poll_next(&mut io, &mut cx).is_pending());
-        assert_eq!(reader.held(), (0, 0));
+        assert_eq!(reader.held_parts(), (0, 0));
     }
 
     #[test]
@@ -545,7 +566,7 @@ mod tests {
             io.is_waiting = io.next == 0;
             assert!(!matches!(reader.poll_next(&mut io, &mut cx), Poll::Ready(Err(_))));
         }
-        let (held, _) = reader.held();
+        let (held, _) = reader.held_parts();
         assert!((1000..2000).contains(&held), "{held} bytes");
     }
 }

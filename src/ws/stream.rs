@@ -2,6 +2,7 @@
 
 use super::{
     Budget, CLOSE_READ_TIMEOUT, ControlState, Event, FrameLog, Heartbeat, ReadEnd, Role, Upgraded, WebSocketOptions,
+    control::out_of_memory,
     deflate::{Deflater, Inflater},
     encoder,
     reader::Reader,
@@ -10,6 +11,7 @@ use super::{
 use crate::{
     error::Error,
     flow::{self, ControlFrame, ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Transfer},
+    memory::{self, Account},
     message::{Close, Kind, Message},
 };
 use bytes::{Bytes, BytesMut};
@@ -60,6 +62,7 @@ pub struct WebSocket {
     /// Bytes of the pings and pongs received.
     received_control: u64,
     observers: ControlObservers,
+    account: Account,
 }
 
 /// The rest of a message.
@@ -115,6 +118,7 @@ impl WebSocket {
             received_at_last_beat: 0,
             received_control: 0,
             observers: ControlObservers::default(),
+            account: Account::default(),
         };
         MessageEnd::new(stream, flow::EndKind::WebSocket, name)
     }
@@ -214,6 +218,43 @@ impl WebSocket {
         }
     }
 
+    /// Writes the output.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let drained = self.wire.poll_drain(cx);
+        if drained.is_pending() {
+            self.account(cx)?;
+        }
+        drained
+    }
+
+    /// Accounts for the memory that the connection holds, before its task waits.
+    ///
+    /// # Errors
+    ///
+    /// The connection must close to free it.
+    fn account(&mut self, cx: &Context<'_>) -> Result<(), Error> {
+        self.account.set_own(self.reader.held() + self.wire.out.capacity());
+        // A long message is counted where it was read.
+        self.account.set_shared(self.sending.as_ref().map_or(0, |rest| rest.payload.len()));
+        if self.account.poll_must_close(cx) && self.failing.is_none() {
+            return Err(self.out_of_memory());
+        }
+        if self.reader.take_paused() && !memory::is_over() {
+            // That has changed just now.
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Frees what the connection holds.
+    fn out_of_memory(&mut self) -> Error {
+        let error = Error::OutOfMemory { with: self.wire.end.name.to_string(), held: self.account.held() };
+        self.reader.clear();
+        self.sending = None;
+        self.account = Account::default();
+        error
+    }
+
     fn fail(&mut self, close: &Close, error: Error) {
         // Nothing follows the close frame.
         self.sending = None;
@@ -266,6 +307,10 @@ impl MessageStream for WebSocket {
                 if !self.reader.has_yielded() {
                     self.wire.idle();
                 }
+                if let Err(error) = self.account(cx) {
+                    self.fail(&out_of_memory(), error);
+                    continue;
+                }
             }
             match next {
                 Poll::Pending => return Poll::Pending,
@@ -313,6 +358,10 @@ impl MessageStream for WebSocket {
             // The reading side ends the session; the other end must not wait for that.
             return Poll::Ready(Ok(()));
         }
+        if self.account.must_close() {
+            // The peer takes nothing, or else reading would end this with a close frame.
+            return Poll::Ready(Err(self.out_of_memory()));
+        }
         loop {
             if self.budget.is_spent() {
                 self.budget.renew();
@@ -320,7 +369,7 @@ impl MessageStream for WebSocket {
                 return Poll::Pending;
             }
             if self.wire.out.len() >= MAX_OUTPUT {
-                ready!(self.wire.poll_drain(cx))?;
+                ready!(self.poll_drain(cx))?;
             }
             if self.sending.is_none() {
                 return Poll::Ready(Ok(()));
@@ -341,7 +390,7 @@ impl MessageStream for WebSocket {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_ready(cx))?;
-        self.wire.poll_drain(cx)
+        self.poll_drain(cx)
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {

@@ -96,7 +96,7 @@ pub fn events(
             Poll::Ready(Err(ReadError::Frame(error))) => return (all, Some(error.close().code)),
             Poll::Ready(Err(_)) => return (all, None),
         }
-        let (input, message) = reader.held();
+        let (input, message) = reader.held_parts();
         assert!(input <= 2 * (max_frame.max(125) + MAX_READ), "{input} bytes of input are held");
         assert!(input <= 8 * (MIN_READ + bytes.len()), "{input} bytes of input for {}", bytes.len());
         assert!(message <= 2 * (max_message + MIN_READ), "{message} bytes of a message are held");

@@ -15,6 +15,7 @@ mod handshake;
 mod leaving_early;
 mod lifetime;
 mod lines;
+mod max_memory;
 mod modules;
 mod readme;
 mod reconnecting;

@@ -11,6 +11,7 @@ const ORDER: &[&str] = &[
     "message",
     "error",
     "reload",
+    "memory",
     "access",
     "net",
     "flow",

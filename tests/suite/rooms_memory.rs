@@ -10,7 +10,7 @@ use std::thread;
 const MIB: u64 = 1 << 20;
 
 /// A line of the server's `/proc/PID/status`, in bytes: `VmRSS`, or `VmHWM` for the most so far.
-fn memory(server: &Serving, name: &str) -> u64 {
+pub fn memory(server: &Serving, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.running.pid())).expect("its status");
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
     let number = line.trim_start_matches(':').trim().trim_end_matches(" kB");

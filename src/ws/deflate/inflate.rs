@@ -4,9 +4,12 @@ use super::{
     Agreed, TAIL,
     pool::{give_back, take_decompressor},
 };
-use crate::ws::{
-    FrameError, Role,
-    budget::{Budget, FRAME_COST},
+use crate::{
+    memory,
+    ws::{
+        FrameError, Role,
+        budget::{Budget, FRAME_COST},
+    },
 };
 use flate2::{Decompress, FlushDecompress, Status};
 use std::borrow::Cow;
@@ -15,8 +18,12 @@ use std::borrow::Cow;
 const FINAL: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 /// The largest window in bytes, whatever was negotiated.
 const LARGEST_WINDOW: usize = 1 << 15;
-/// Bytes inflated in one step, after which the budget is looked at. They give 4 MiB at most.
-const SLICE: usize = 4096;
+/// Bytes inflated in one step, after which the budget is looked at. They give 528 KB at most.
+const SLICE: usize = 512;
+/// The same while more memory is held than may be. They give 66 KB at most.
+const SMALL_SLICE: usize = 64;
+/// Bytes of memory of a decompressor.
+const STATE: usize = 48 * 1024;
 /// The most final blocks of a message that are empty. Whoever ends each fragment with one stays below the limit for fragments.
 const MAX_EMPTY_BLOCKS: usize = 16_384;
 /// A message first grows by this many bytes; then it doubles.
@@ -72,7 +79,15 @@ impl Inflater {
                 continue;
             }
             let before = message.len();
-            let (length, is_final) = self.inflate(&rest[..rest.len().min(SLICE)], message, limit, Some(budget))?;
+            let mut slice = SLICE;
+            if memory::is_over() {
+                slice = SMALL_SLICE;
+                if before >= memory::LARGE {
+                    budget.end();
+                    break;
+                }
+            }
+            let (length, is_final) = self.inflate(&rest[..rest.len().min(slice)], message, limit, Some(budget))?;
             budget.spend(message.len() - before);
             used += length;
             self.is_fresh = is_final;
@@ -96,6 +111,12 @@ impl Inflater {
             [start, 0, 0, 0xff, 0xff, ..] if start & 0x07 == 1 => Some(5),
             _ => None,
         }
+    }
+
+    /// Bytes of memory of its decompressor. What a peer that keeps its context has sent does not count.
+    #[inline]
+    pub fn held(&self) -> usize {
+        if self.decompress.is_some() { STATE } else { 0 }
     }
 
     fn count_empty_block(&mut self, budget: &mut Budget) -> Result<(), FrameError> {

@@ -206,6 +206,11 @@ impl SenderDeflater {
         (self.done == length && (1..length).contains(&self.deflated.len())).then_some(&self.deflated)
     }
 
+    /// Bytes of memory that its output occupies. Compressors are few, and belong to nobody.
+    pub fn held(&self) -> usize {
+        self.deflated.capacity()
+    }
+
     /// The next message becomes the current one.
     pub fn next(&mut self) {
         (self.done, self.deflated) = (0, Vec::new());

@@ -1,0 +1,156 @@
+//! `--max-memory`: what is held for all clients together has a limit, and those for whom little is held go on.
+
+use crate::{
+    deflate::{DEFLATED_BINARY, OFFER, Zlib, offering},
+    http::Head,
+    peer::Peer,
+    raw::{BINARY, RawPeer, from_client, read_close, unfinished},
+    rooms::{measured, metric, rooms},
+    rooms_memory::memory,
+    support::{Serving, connect, wait_for},
+};
+use std::{
+    io::Write,
+    net::TcpStream,
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+const MIB: u64 = 1 << 20;
+/// The limit in these tests, as an option.
+const LIMIT: [&str; 2] = ["--max-memory", "64m"];
+/// What is held beyond it at most: by the process itself, and by what is not counted.
+const SLACK: u64 = 32 * MIB;
+
+/// Fails if the server has ever had more memory than the limit and the slack.
+#[track_caller]
+fn stayed_within_the_limit(server: &Serving) {
+    let most = memory(server, "VmHWM");
+    assert!(most < 64 * MIB + SLACK, "{} MiB", most / MIB);
+}
+
+/// The beginning of a compressed message: 16 MiB in 16 KB.
+fn bomb() -> Vec<u8> {
+    from_client(unfinished(DEFLATED_BINARY), Zlib::new().deflate(&vec![0; 16 << 20]))
+}
+
+/// A client that may compress; `None` if it is refused with 503.
+#[track_caller]
+fn try_client(port: u16) -> Option<TcpStream> {
+    let mut stream = connect(port);
+    stream.write_all(offering(OFFER).as_bytes()).expect("ask");
+    match Head::read(&mut stream).status() {
+        101 => Some(stream),
+        503 => None,
+        other => panic!("{other}"),
+    }
+}
+
+/// Clients send the beginnings of long compressed messages. Another client is answered meanwhile.
+#[track_caller]
+fn bombs_stay_within_the_limit(server: &Serving) {
+    let mut other = Peer::connect(server.port, "/other");
+    let bomb = bomb();
+    let mut attackers: Vec<TcpStream> = Vec::new();
+    let mut worst = Duration::ZERO;
+    for number in 0..60 {
+        // While more is held than may be, new clients are refused.
+        let mut attacker = wait_for("a client that is let in", || try_client(server.port));
+        attacker.write_all(&bomb).expect("send");
+        attackers.push(attacker);
+        let start = Instant::now();
+        other.send_text(&number.to_string());
+        assert_eq!(other.receive_text(), number.to_string());
+        worst = worst.max(start.elapsed());
+    }
+    assert!(worst < Duration::from_secs(1), "{worst:?}");
+    assert_eq!(read_close(&mut attackers[0]), Some(1013), "who holds the most is closed");
+    stayed_within_the_limit(server);
+}
+
+#[test]
+fn unfinished_compressed_messages_stay_within_max_memory() {
+    bombs_stay_within_the_limit(&Serving::start(["ws-l:127.0.0.1:0", "mirror:", LIMIT[0], LIMIT[1]]));
+}
+
+#[test]
+fn unfinished_compressed_messages_to_rooms_stay_within_max_memory() {
+    let options = ["--deflate", "on", "--max-ws-message-length", "64m"];
+    bombs_stay_within_the_limit(&rooms(&[&options[..], &LIMIT].concat()));
+}
+
+#[test]
+fn what_waits_for_many_stuck_members_stays_within_max_memory() {
+    let options = ["--backlog", "1g", "--max-ws-message-length", "1m", "--slow-timeout", "0"];
+    let (mut server, metrics) = measured(&[&options[..], &LIMIT].concat());
+    let mut other = Peer::connect(server.port, "/other");
+    // Two rooms with ten stuck members each, and a sender that reads.
+    let room = |room: u8| {
+        let target = format!("/{room}");
+        let stuck: Vec<_> = (0..10).map(|_| RawPeer::connect(server.port, &target)).collect();
+        (stuck, RawPeer::connect(server.port, &target))
+    };
+    let (stuck, mut senders): (Vec<_>, Vec<_>) = [0, 1].map(room).into_iter().unzip();
+    for number in 0..160 {
+        for sender in &mut senders {
+            sender.send(BINARY, [7; 500_000]);
+            assert_eq!(sender.receive().payload.len(), 500_000, "who reads goes on");
+        }
+        other.send_text(&number.to_string());
+        assert_eq!(other.receive_text(), number.to_string());
+    }
+    stayed_within_the_limit(&server);
+    assert!(metric(metrics, "memory_disconnects_total") >= 10);
+    assert!(metric(metrics, "memory_bytes") <= 64 * MIB);
+    assert_eq!(metric(metrics, "slow_disconnects_total"), 0);
+    server.running.error_line("to stay within --max-memory");
+    drop(stuck);
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_what_it_gets_back_is_closed_for_max_memory() {
+    let server = Serving::start(["ws-l:127.0.0.1:0", "mirror:", LIMIT[0], LIMIT[1]]);
+    let mut other = Peer::connect(server.port, "/other");
+    let (done, is_done) = mpsc::channel();
+    for _ in 0..8 {
+        let mut stuck = RawPeer::connect(server.port, "/");
+        let done = done.clone();
+        thread::spawn(move || {
+            // It is never read, so its answers wait, and then so does what it sends.
+            let message = from_client(BINARY, vec![7; 16 << 20]);
+            while stuck.stream().write_all(&message).is_ok() {}
+            let _ = done.send(());
+            stuck
+        });
+    }
+    is_done.recv().expect("one of them is closed");
+    other.send_text("still here");
+    assert_eq!(other.receive_text(), "still here");
+    stayed_within_the_limit(&server);
+}
+
+#[test]
+fn new_clients_get_503_while_more_is_held_than_may_be() {
+    let server = Serving::start(["ws-l:127.0.0.1:0", "mirror:", LIMIT[0], LIMIT[1]]);
+    let (port, bomb, is_refused) = (server.port, bomb(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_refused.load(Relaxed) {
+                    // Together they are beyond the limit again and again.
+                    let mut attackers: Vec<_> = (0..10).filter_map(|_| try_client(port)).collect();
+                    for attacker in &mut attackers {
+                        let _ = attacker.write_all(&bomb);
+                    }
+                }
+            });
+        }
+        wait_for("503", || try_client(port).is_none().then_some(()));
+        is_refused.store(true, Relaxed);
+    });
+    stayed_within_the_limit(&server);
+}
