@@ -15,6 +15,7 @@ complete -c wsplice -l threads -d 'Serve connections with N threads. Default: on
 complete -c wsplice -l conncap -d 'Serve at most N connections at once; others wait in the kernel\'s listen backlog' -r
 complete -c wsplice -l max-per-address -d 'Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with --broadcast further members get 503. --trust-proxy exempts proxies' -r
 complete -c wsplice -l max-lifetime -d 'Close each connection when it has lasted for SECONDS, or up to a tenth earlier so that clients do not come back together: a WebSocket with code 1001. Default: 0, no limit' -r
+complete -c wsplice -l max-memory -d 'Maximum memory that is held for clients; beyond it the client with the most is closed with code 1013, and new ones get 503. Default: half of the memory of the machine or its cgroup' -r
 complete -c wsplice -l server-protocol -d 'Select this subprotocol if the client offers it. Default: the one that a WebSocket server on the other side selected, or, if the other side is not a WebSocket, the client\'s first' -r
 complete -c wsplice -l server-header -d 'Add an HTTP header to every response; may be repeated' -r
 complete -c wsplice -l max-url-length -d 'Maximum length of a request\'s path and query; longer ones get 414' -r
