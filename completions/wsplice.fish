@@ -30,8 +30,8 @@ complete -c wsplice -l slow -d 'What to do with a member whose backlog is full' 
 drop-oldest\t'Drop the oldest messages in its backlog'
 drop-newest\t'Drop new messages'
 block\t'Pause its room until the backlog has shrunk'"
-complete -c wsplice -l backlog -d 'Maximum number of bytes that are queued for one member' -r
-complete -c wsplice -l slow-timeout -d 'With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS, whatever it sends; 0 sets no limit' -r
+complete -c wsplice -l backlog -d 'Maximum number of bytes that are queued for one member, or for one client of reuse: or -s. Default: 16m, for reuse: 1m' -r
+complete -c wsplice -l slow-timeout -d 'With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS, whatever it sends; also a client of reuse: or -s for which others wait. 0 sets no limit' -r
 complete -c wsplice -l max-rooms -d 'Maximum number of rooms; handshakes for more get 503' -r
 complete -c wsplice -l max-per-room -d 'Maximum number of members per room; further ones get 503' -r
 complete -c wsplice -l room-prefix -d 'Serve rooms only at this path and below it; other paths get 404' -r
@@ -58,7 +58,8 @@ complete -c wsplice -l cacert -d 'CA certificates to trust (PEM), instead of the
 complete -c wsplice -l tls-domain -d 'Server name to request (SNI) and to verify in the certificate, instead of the host in the address' -r
 complete -c wsplice -l client-ca -d 'Require client certificates that are signed by a CA in FILE (PEM)' -r -F
 complete -c wsplice -l exec-args -d 'Arguments of exec:; must be the last option, since it takes the rest of the command line' -r
-complete -c wsplice -l autoreconnect-delay-millis -d 'Initial reconnect delay of autoreconnect:, at least 10; the delay doubles up to 30 s' -r
+complete -c wsplice -l autoreconnect-delay-millis -d 'Initial reconnect delay of autoreconnect:, at least 10; the delay doubles with each attempt' -r
+complete -c wsplice -l autoreconnect-max-delay-millis -d 'Maximum reconnect delay of autoreconnect:' -r
 complete -c wsplice -l log-format -d 'Format of lines on standard error' -r -f -a "text\t'Plain text'
 json\t'One JSON object per line'"
 complete -c wsplice -l explain -l dump-spec -d 'Print what would be connected, including the overlays that wsplice inserts, and exit'

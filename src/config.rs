@@ -31,8 +31,12 @@ pub struct Config {
     pub reloads: Reloads,
     /// Arguments of `exec:`.
     pub exec_args: Vec<OsString>,
+    /// The clients of `reuse:`.
+    pub reuse: ReuseOptions,
     /// Initial reconnect delay of `autoreconnect:`.
     pub reconnect_delay: Duration,
+    /// The longest one; not shorter than the initial one.
+    pub max_reconnect_delay: Duration,
     /// Maximum time from the name lookup to the end of the opening handshake.
     pub connect_timeout: Duration,
     /// Maximum time for the whole run.
@@ -168,6 +172,15 @@ pub struct StaticFile {
     pub content_type: HeaderValue,
     /// The file, read at each request.
     pub path: PathBuf,
+}
+
+/// Sessions that share one end (`reuse:`).
+#[derive(Clone, Copy, Debug)]
+pub struct ReuseOptions {
+    /// Maximum number of bytes that are queued for one session, or for the shared end. Each message counts as at least 1 KiB.
+    pub backlog: usize,
+    /// The longest time in which a session whose queue is full may take nothing while others wait; no limit without it.
+    pub slow_timeout: Option<Duration>,
 }
 
 /// Options of the room server.

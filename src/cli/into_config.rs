@@ -3,7 +3,9 @@
 use super::{Cli, DeflateMode, RoomArgs, WebSocketArgs};
 use crate::{
     access::{AccessOptions, Secrets},
-    config::{AfterEof, ClientOptions, Config, Directions, Replies, RoomOptions, ServerOptions, SessionOptions},
+    config::{
+        AfterEof, ClientOptions, Config, Directions, Replies, ReuseOptions, RoomOptions, ServerOptions, SessionOptions,
+    },
     error::Error,
     framing::FramingOptions,
     message::{Close, Kind},
@@ -22,6 +24,10 @@ const ROOM_PING_TIMEOUT: Duration = Duration::from_secs(60);
 /// `autoreconnect:` without a pause would spin where connections fail at once.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(10);
 
+/// The default backlog of a member of a room.
+const ROOM_BACKLOG: usize = 16 << 20;
+/// And of a client of `reuse:`, where a longer one would only let the shared end run further ahead.
+const REUSE_BACKLOG: usize = 1 << 20;
 /// The longest message that is taken unless `--max-ws-message-length` says otherwise.
 const MAX_MESSAGE: usize = 64 << 20;
 /// In rooms it is this part of a backlog, as in uWebSockets: a few long messages in a row do not make a member slow.
@@ -43,6 +49,8 @@ impl Config {
             code: websocket.close_status_code.unwrap_or(1000),
             reason: websocket.close_reason.unwrap_or_default(),
         };
+        let slow_timeout = Some(rooms.slow_timeout).filter(|timeout| !timeout.is_zero());
+        let reconnect_delay = Duration::from_millis(other.autoreconnect_delay_millis).max(MIN_RECONNECT_DELAY);
         let reloads = Reloads::default();
         let secrets = |path: PathBuf| reloads.read(vec![path.clone()], move || Secrets::read(&path));
         Ok(Self {
@@ -111,8 +119,8 @@ impl Config {
             rooms: rooms.broadcast.then_some(RoomOptions {
                 echo: !rooms.no_echo,
                 slow: rooms.slow,
-                backlog: rooms.backlog,
-                slow_timeout: Some(rooms.slow_timeout).filter(|timeout| !timeout.is_zero()),
+                backlog: rooms.backlog.unwrap_or(ROOM_BACKLOG),
+                slow_timeout,
                 max_rooms: rooms.max_rooms,
                 max_per_room: rooms.max_per_room,
                 max_per_address: serving.max_per_address,
@@ -165,7 +173,9 @@ impl Config {
             },
             reloads,
             exec_args: other.exec_args,
-            reconnect_delay: Duration::from_millis(other.autoreconnect_delay_millis).max(MIN_RECONNECT_DELAY),
+            reuse: ReuseOptions { backlog: rooms.backlog.unwrap_or(REUSE_BACKLOG), slow_timeout },
+            reconnect_delay,
+            max_reconnect_delay: Duration::from_millis(other.autoreconnect_max_delay_millis).max(reconnect_delay),
             connect_timeout: direction.connect_timeout,
             max_time: direction.max_time,
         })
@@ -174,7 +184,10 @@ impl Config {
 
 /// The longest message that is taken.
 fn max_message_length(rooms: &RoomArgs, websocket: &WebSocketArgs) -> usize {
-    let default = if rooms.broadcast { rooms.backlog.div_ceil(BACKLOG_PART) } else { MAX_MESSAGE };
+    let default = match rooms.broadcast {
+        true => rooms.backlog.unwrap_or(ROOM_BACKLOG).div_ceil(BACKLOG_PART),
+        false => MAX_MESSAGE,
+    };
     websocket.max_ws_message_length.unwrap_or(MAX_MESSAGE.min(default))
 }
 

@@ -241,12 +241,12 @@ pub struct RoomArgs {
     /// What to do with a member whose backlog is full
     #[arg(long, value_name = "POLICY", value_enum, default_value = "disconnect", requires = "broadcast")]
     pub slow: SlowPolicy,
-    /// Maximum number of bytes that are queued for one member
-    #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "16m", requires = "broadcast")]
-    pub backlog: usize,
+    /// Maximum number of bytes that are queued for one member, or for one client of reuse: or -s. Default: 16m, for reuse: 1m
+    #[arg(long, value_name = "BYTES", value_parser = values::size)]
+    pub backlog: Option<usize>,
     /// With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS,
-    /// whatever it sends; 0 sets no limit
-    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10", requires = "broadcast")]
+    /// whatever it sends; also a client of reuse: or -s for which others wait. 0 sets no limit
+    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10")]
     pub slow_timeout: Duration,
     /// Maximum number of rooms; handshakes for more get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
@@ -364,9 +364,12 @@ pub struct OtherArgs {
     /// Arguments of exec:; must be the last option, since it takes the rest of the command line
     #[arg(long, value_name = "ARG", num_args = 0..)]
     pub exec_args: Vec<OsString>,
-    /// Initial reconnect delay of autoreconnect:, at least 10; the delay doubles up to 30 s
+    /// Initial reconnect delay of autoreconnect:, at least 10; the delay doubles with each attempt
     #[arg(long, value_name = "MS", default_value = "500")]
     pub autoreconnect_delay_millis: u64,
+    /// Maximum reconnect delay of autoreconnect:
+    #[arg(long, value_name = "MS", default_value = "30000")]
+    pub autoreconnect_max_delay_millis: u64,
 }
 
 /// Lines on standard error.

@@ -75,7 +75,7 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     ),
     (&["--print-ping-rtts", "--max-sent-pings", "--inhibit-pongs"], "not supported yet: -vv logs pings and pongs"),
     (&["--just-generate-key", "--just-generate-accept"], "not supported yet"),
-    (&["--queue-len"], "--backlog BYTES limits the backlog of a member of a room"),
+    (&["--queue-len"], "--backlog BYTES limits the backlog of a member of a room, or of a client of reuse:"),
     (&["--socks5-bind-script"], "proxies are not supported yet"),
 ];
 

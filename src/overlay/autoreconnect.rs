@@ -23,20 +23,18 @@ pub(super) static AUTORECONNECT: Entry = Entry {
     arg: None,
     summary: "Reconnect when the connection ends",
     details: "Also retries a first attempt that fails. The delay before an attempt starts at \
-              --autoreconnect-delay-millis, doubles up to 30 s, varies by up to 25 % at random, and resets after a \
+              --autoreconnect-delay-millis, doubles up to --autoreconnect-max-delay-millis, varies by up to 25 % at random, and resets after a \
               connection that lasted at least 10 s. Messages wait while there is no connection. No message is sent twice; \
               those in transit when a connection ends may be lost, and wsplice reports how many it has sent without a \
               confirmation: it sends pings behind messages, and counts them as received when the pong arrives. The \
               session ends when the other end does.",
     example: "- autoreconnect:ws://127.0.0.1:8080/",
-    flags: &["autoreconnect-delay-millis"],
+    flags: &["autoreconnect-delay-millis", "autoreconnect-max-delay-millis"],
     build: Build::Overlay(OverlayRow::new(|_, config| {
         Ok(Overlay::OnDial(Box::new(Autoreconnect { config: config.clone() })))
     })),
 };
 
-/// Maximum delay between attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// After a connection that lasted this long the delay starts again at its initial value.
 const LASTED: Duration = Duration::from_secs(10);
 
@@ -69,6 +67,7 @@ impl Dial<MessageEnd> for RedialForever {
             let mut line = ReconnectingStream {
                 inner: self.inner.clone(),
                 first_pause: self.config.reconnect_delay,
+                longest_pause: self.config.max_reconnect_delay,
                 pause: self.config.reconnect_delay,
                 request: context.request.clone(),
                 limit: context.limit,
@@ -92,6 +91,7 @@ impl Dial<MessageEnd> for RedialForever {
 struct ReconnectingStream {
     inner: Arc<MessageEndpoint<Dialled>>,
     first_pause: Duration,
+    longest_pause: Duration,
     pause: Duration,
     request: Option<Arc<UpgradeRequest>>,
     /// For connecting and the handshakes together.
@@ -161,7 +161,7 @@ impl ReconnectingStream {
         // Jitter, so that the clients of a restarted server do not reconnect all at once.
         let pause = self.pause.mul_f64(rand::random_range(0.75..1.25));
         report::warn(format_args!("{why}{lost}; connecting again in {:.1} s", pause.as_secs_f64()));
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(self.longest_pause);
         self.state = State::Dialling(self.attempt(pause));
     }
 

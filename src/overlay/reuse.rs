@@ -3,7 +3,7 @@
 //! one member is full, the shared end is not read.
 
 use crate::{
-    config::Config,
+    config::{Config, ReuseOptions},
     endpoint::{Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial},
     error::Error,
     flow::{BoxFuture, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
@@ -28,19 +28,21 @@ pub(super) static REUSE: Entry = Entry {
     summary: "Share one connection between all sessions",
     details: "Opened for the first session, and opened again for a new session after it has ended. Messages of all \
               sessions are sent over it; each message from it goes to all sessions. A session that does not read \
-              delays the others, so that no message is lost, but for at most 10 s: if it takes nothing for so long while \
+              delays the others when --backlog bytes wait for it (1 MiB; a message counts as at least 1 KiB), so that \
+              no message is lost, but not for longer than --slow-timeout (10 s): if it takes nothing for so long while \
               others wait, it is closed, a WebSocket with code 1013.",
     example: "ws-l:127.0.0.1:8080 reuse:tcp:127.0.0.1:7",
-    flags: &[],
+    flags: &["backlog", "slow-timeout"],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::OnDial(reuse(config).1)))),
 };
 
 /// The name of the overlay, and the overlay.
 pub fn reuse(config: &Config) -> (&'static str, Box<dyn Redial>) {
-    (REUSE.name(), Box::new(Reuse { close_timeout: config.session.close_timeout }))
+    (REUSE.name(), Box::new(Reuse { options: config.reuse, close_timeout: config.session.close_timeout }))
 }
 
 struct Reuse {
+    options: ReuseOptions,
     close_timeout: Duration,
 }
 
@@ -54,7 +56,8 @@ impl Redial for Reuse {
     }
 
     fn wrap(self: Box<Self>, inner: MessageEndpoint<Dialled>) -> Box<dyn Dial<MessageEnd>> {
-        Box::new(SharedDial { inner, close_timeout: self.close_timeout, current: tokio::sync::Mutex::new(None) })
+        let Self { options, close_timeout } = *self;
+        Box::new(SharedDial { inner, options, close_timeout, current: tokio::sync::Mutex::new(None) })
     }
 }
 
@@ -65,6 +68,7 @@ fn shared(inner: EndKind) -> EndKind {
 
 struct SharedDial {
     inner: MessageEndpoint<Dialled>,
+    options: ReuseOptions,
     close_timeout: Duration,
     current: tokio::sync::Mutex<Option<Arc<Hub>>>,
 }
@@ -77,7 +81,7 @@ impl Dial<MessageEnd> for SharedDial {
                 Some(hub) if hub.lock().over.is_none() => hub.clone(),
                 _ => {
                     let end = self.inner.open(context).await?;
-                    let hub = Hub::start(end, self.close_timeout);
+                    let hub = Hub::start(end, self.options, self.close_timeout);
                     *current = Some(hub.clone());
                     hub
                 }
@@ -91,34 +95,37 @@ impl Dial<MessageEnd> for SharedDial {
     }
 }
 
-/// Maximum number of messages queued for one member, or for the shared end. Reading pauses while a queue is full.
-const MOST_WAITING: usize = 1024;
-/// The same in bytes. A single message may be longer.
-const MOST_WAITING_BYTES: usize = 1024 * 1024;
+/// Messages that are read from the shared end before other tasks have their turn.
+const BATCH: usize = 1024;
 
-/// A member with a full queue that takes nothing for so long, while others wait for it, is closed.
-const MAX_STALL: Duration = Duration::from_secs(10);
+/// A short message counts as this many bytes: it occupies more than its payload, and may keep a part of a read buffer alive.
+const LEAST: usize = 1024;
 
-/// A bounded queue between a member and the shared end.
-#[derive(Default)]
+/// A bounded queue between a member and the shared end. Reading pauses while it is full.
 struct Queue {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// It is full with this many bytes; a single message may be longer.
+    limit: usize,
 }
 
 impl Queue {
+    fn new(limit: usize) -> Self {
+        Self { messages: VecDeque::new(), bytes: 0, limit }
+    }
+
     fn is_full(&self) -> bool {
-        self.messages.len() >= MOST_WAITING || self.bytes >= MOST_WAITING_BYTES
+        self.bytes >= self.limit
     }
 
     fn push(&mut self, message: Message) {
-        self.bytes += message.payload.len();
+        self.bytes += message.payload.len().max(LEAST);
         self.messages.push_back(message);
     }
 
     fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
-        self.bytes -= message.payload.len();
+        self.bytes -= message.payload.len().max(LEAST);
         Some(message)
     }
 }
@@ -126,6 +133,7 @@ impl Queue {
 /// State shared by the members and the task that owns the shared end.
 struct Hub {
     state: Mutex<State>,
+    options: ReuseOptions,
     /// A copy of the shared end's progress, for members.
     progress: AtomicU64,
     name: Arc<str>,
@@ -133,7 +141,6 @@ struct Hub {
     subprotocol: Option<String>,
 }
 
-#[derive(Default)]
 struct State {
     members: Vec<Member>,
     next_id: u64,
@@ -210,8 +217,8 @@ impl State {
         self.members.iter_mut().find(|member| member.id == id)
     }
 
-    /// Closes the members that have stalled the others for too long. Gives the instant at which the next one will have.
-    fn evict_stalled(&mut self) -> Option<Instant> {
+    /// Closes the members that have stalled the others for longer than `limit`. Gives the instant at which the next one will have.
+    fn evict_stalled(&mut self, limit: Duration) -> Option<Instant> {
         let (now, others_wait) = (Instant::now(), self.members.len() > 1);
         let mut next = None;
         for member in self.members.iter_mut().filter(|member| member.outbound.is_full()) {
@@ -219,13 +226,13 @@ impl State {
                 member.stalled_since = None;
                 continue;
             }
-            let limit = *member.stalled_since.get_or_insert(now) + MAX_STALL;
-            if limit > now {
-                next = Some(next.map_or(limit, |next: Instant| next.min(limit)));
+            let until = *member.stalled_since.get_or_insert(now) + limit;
+            if until > now {
+                next = Some(next.map_or(until, |next: Instant| next.min(until)));
                 continue;
             }
             member.is_evicted = true;
-            member.outbound = Queue::default();
+            member.outbound = Queue::new(member.outbound.limit);
             let wakers = [member.session.take(), member.reader.take(), member.writer.take()];
             wakers.into_iter().flatten().for_each(Waker::wake);
         }
@@ -258,9 +265,22 @@ impl State {
 }
 
 impl Hub {
-    fn start(end: MessageEnd, close_timeout: Duration) -> Arc<Self> {
+    fn start(end: MessageEnd, options: ReuseOptions, close_timeout: Duration) -> Arc<Self> {
         let hub = Arc::new(Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                members: Vec::new(),
+                next_id: 0,
+                inbound: Queue::new(options.backlog),
+                pushed: 0,
+                flushed: 0,
+                confirmation_wanted: false,
+                observer_wanted: false,
+                owner: None,
+                over: None,
+                input_has_ended: false,
+                gone: false,
+            }),
+            options,
             progress: AtomicU64::new(end.io.progress()),
             name: end.name.clone(),
             kind: shared(end.kind),
@@ -299,7 +319,7 @@ impl Hub {
         state.next_id += 1;
         state.members.push(Member {
             id,
-            outbound: Queue::default(),
+            outbound: Queue::new(hub.options.backlog),
             stalled_since: None,
             is_evicted: false,
             session: None,
@@ -408,7 +428,7 @@ impl Owner {
     /// Reads messages into the queues of the members while no queue is full. Without members it reads until it holds
     /// one message, so that an idle WebSocket still answers pings. Ready when the shared end has ended.
     fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        for _ in 0..MOST_WAITING {
+        for _ in 0..BATCH {
             let mut state = self.hub.lock();
             if state.input_has_ended {
                 return Poll::Pending;
@@ -421,7 +441,7 @@ impl Owner {
                     member.reader.take().into_iter().for_each(Waker::wake);
                 }
             }
-            let stalled_until = state.evict_stalled();
+            let stalled_until = self.hub.options.slow_timeout.and_then(|limit| state.evict_stalled(limit));
             if self.held.is_some() || state.members.iter().any(|member| member.outbound.is_full()) {
                 state.owner = Some(cx.waker().clone());
                 drop(state);
@@ -496,7 +516,7 @@ struct Membership {
 
 impl Membership {
     fn too_slow(&self) -> Error {
-        Error::TooSlow { shared: self.hub.name.to_string(), limit: MAX_STALL }
+        Error::TooSlow { shared: self.hub.name.to_string(), limit: self.hub.options.slow_timeout.unwrap_or_default() }
     }
 
     fn failed(&self, reason: &str) -> Error {
@@ -637,10 +657,23 @@ mod tests {
     use crate::flow::testing::{Log, Script, rounded};
     use tokio::time::sleep;
 
+    /// The messages that fill a queue.
+    const MOST_WAITING: usize = 1024;
+
+    /// Starts to share an end with the default limits.
+    fn start(end: MessageEnd) -> Arc<Hub> {
+        start_with(end, Some(Duration::from_secs(10)))
+    }
+
+    fn start_with(end: MessageEnd, slow_timeout: Option<Duration>) -> Arc<Hub> {
+        let options = ReuseOptions { backlog: MOST_WAITING * LEAST, slow_timeout };
+        Hub::start(end, options, Duration::from_secs(5))
+    }
+
     /// A shared WebSocket whose pong takes a second.
     fn shared() -> (Arc<Hub>, Log) {
         let (end, log) = Script::new(EndKind::WebSocket).pongs_after(1000).start();
-        (Hub::start(end, Duration::from_secs(5)), log)
+        (start(end), log)
     }
 
     /// Sends a message if there is one and waits for the confirmation. Gives the milliseconds since the start.
@@ -684,7 +717,7 @@ mod tests {
         for _ in 0..messages {
             script = script.says("message");
         }
-        Hub::start(script.start().0, Duration::from_secs(5))
+        start(script.start().0)
     }
 
     async fn count(member: &mut MessageEnd, messages: usize) {
@@ -707,6 +740,27 @@ mod tests {
         assert!(matches!(error, Error::TooSlow { .. }), "{error}");
         let next = poll_fn(|cx| stuck.io.poll_next(cx)).await;
         assert!(matches!(next, Err(Error::TooSlow { .. })), "{next:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_the_others_wait_for_as_long_as_a_member_takes_nothing() {
+        let mut script = Script::new(EndKind::WebSocket);
+        for _ in 0..MOST_WAITING + 1 {
+            script = script.says("message");
+        }
+        let hub = start_with(script.start().0, None);
+        let (mut reads, mut slow) = (Hub::join(&hub), Hub::join(&hub));
+        count(&mut reads, MOST_WAITING).await;
+        let further = async {
+            count(&mut reads, 1).await;
+            Instant::now()
+        };
+        let later = async {
+            sleep(Duration::from_secs(3600)).await;
+            count(&mut slow, 1).await;
+        };
+        let started = Instant::now();
+        assert_eq!(rounded(tokio::join!(further, later).0 - started), 3_600_000);
     }
 
     #[tokio::test(start_paused = true)]
@@ -737,7 +791,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_end_of_the_shared_end_ends_the_wait_for_a_confirmation() {
         let (end, _) = Script::new(EndKind::WebSocket).never_pongs().after(300).closes(1000, "").start();
-        let hub = Hub::start(end, Duration::from_secs(5));
+        let hub = start(end);
         assert_eq!(confirmed(&mut Hub::join(&hub), None, Instant::now()).await, 300);
     }
 

@@ -17,6 +17,7 @@ mod lifetime;
 mod lines;
 mod max_memory;
 mod modules;
+mod operations;
 mod readme;
 mod reconnecting;
 mod reloading;

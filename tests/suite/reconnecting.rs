@@ -95,6 +95,19 @@ fn messages_that_the_peer_has_confirmed_are_not_reported_as_lost() {
 }
 
 #[test]
+fn the_delay_doubles_up_to_its_maximum() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let delays = ["--autoreconnect-delay-millis", "100", "--autoreconnect-max-delay-millis", "200"];
+    let mut running = start(&listener, &delays);
+    drop(listener);
+    for _ in 0..6 {
+        let line = running.error_line("connecting again in ");
+        let delay = line.trim().rsplit(' ').nth(1).and_then(|seconds| seconds.parse::<f64>().ok()).expect("a delay");
+        assert!((0.05..0.35).contains(&delay), "{line}");
+    }
+}
+
+#[test]
 fn a_delay_of_zero_does_not_spin() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let mut client = start(&listener, &[]);

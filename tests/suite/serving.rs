@@ -568,6 +568,27 @@ fn a_blocked_standard_error_blocks_neither_clients_nor_signals() {
 }
 
 #[test]
+fn options_set_how_far_a_client_of_a_shared_end_may_be_behind_and_for_how_long_it_may_stall_the_others() {
+    const LINES: usize = 1_000;
+    let line = format!("{}\n", "x".repeat(20_000));
+    for (args, is_closed) in
+        [(&["--slow-timeout", "0.2"][..], true), (&["--backlog", "64m", "--slow-timeout", "0"], false)]
+    {
+        let mut server = Serving::start(["-s", "0"].iter().chain(args));
+        let mut stuck = RawPeer::connect(server.port, "/");
+        let mut reads = RawPeer::connect(server.port, "/");
+        let reading = thread::spawn(move || (0..LINES).for_each(|_| _ = reads.receive_text()));
+        server.running.write(line.repeat(LINES));
+        reading.join().expect("it gets everything");
+        if is_closed {
+            server.running.error_line("too slow: it took nothing from stdio for 0.2 s while others waited");
+        } else {
+            (0..LINES).for_each(|_| _ = stuck.receive_text());
+        }
+    }
+}
+
+#[test]
 fn a_client_of_a_shared_end_that_reads_nothing_is_closed_with_1013_and_the_others_go_on() {
     const LINES: usize = 2_000;
     let line = "x".repeat(20_000);
