@@ -4,6 +4,7 @@ use crate::{
     error::Error,
     flow::{ByteEnd, ControlObserver, Incoming, MessageEnd, MessageStream},
     framing::FramingOptions,
+    memory::{self, Account},
     message::{Close, Kind, Message},
 };
 use bytes::{Buf, BufMut, BytesMut};
@@ -34,6 +35,7 @@ pub struct LineStream {
     /// `out` has held a long message.
     out_is_long: bool,
     framing: FramingOptions,
+    account: Account,
 }
 
 impl LineStream {
@@ -49,6 +51,7 @@ impl LineStream {
             out: BytesMut::new(),
             out_is_long: false,
             framing,
+            account: Account::default(),
         };
         MessageEnd::new(stream, end_kind, name)
     }
@@ -57,8 +60,25 @@ impl LineStream {
         Error::Input { what: format!("line {}", self.line), from: self.end.input_name().to_owned(), reason, hint }
     }
 
+    /// Accounts for the memory that it holds, before it waits or holds more.
+    ///
+    /// # Errors
+    ///
+    /// The connection must close to free it.
+    fn account(&mut self, cx: &Context<'_>) -> Result<(), Error> {
+        self.account.set_own(self.read.len() + self.out.len());
+        if self.account.poll_must_close(cx) {
+            return Err(Error::OutOfMemory { with: self.end.name.to_string(), held: self.account.held() });
+        }
+        Ok(())
+    }
+
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.end.poll_drain(cx, &mut self.out))?;
+        let drained = self.end.poll_drain(cx, &mut self.out);
+        if drained.is_pending() {
+            self.account(cx)?;
+        }
+        ready!(drained)?;
         if std::mem::take(&mut self.out_is_long) {
             self.out = BytesMut::new();
         }
@@ -108,6 +128,10 @@ impl MessageStream for LineStream {
                 return Poll::Ready(Err(self.too_long()));
             }
             self.read.reserve(READ_SIZE);
+            self.account(cx)?;
+            if memory::is_over() && self.account.counts() {
+                return Poll::Pending;
+            }
             self.ended = ready!(self.end.poll_fill(cx, &mut self.read))? == 0;
         }
     }

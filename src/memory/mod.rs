@@ -224,6 +224,11 @@ impl Account {
         }
     }
 
+    /// Whether the connection counts: it must not hold more while more is held than may be.
+    pub fn counts(&self) -> bool {
+        self.entry.is_some()
+    }
+
     /// Whether the connection must close.
     #[inline]
     pub fn must_close(&self) -> bool {

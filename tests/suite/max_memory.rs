@@ -10,7 +10,7 @@ use crate::{
     support::{Serving, connect, wait_for},
 };
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Write},
     net::TcpStream,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -130,6 +130,32 @@ fn a_client_that_takes_nothing_of_what_it_gets_back_is_closed_for_max_memory() {
     is_done.recv().expect("one of them is closed");
     other.send_text("still here");
     assert_eq!(other.receive_text(), "still here");
+    stayed_within_the_limit(&server);
+}
+
+#[test]
+fn unfinished_lines_stay_within_max_memory() {
+    let server = Serving::start(["lines:tcp-l:127.0.0.1:0", "mirror:", LIMIT[0], LIMIT[1]]);
+    let (done, is_done) = mpsc::channel();
+    for _ in 0..8 {
+        let mut attacker = server.connect();
+        let done = done.clone();
+        thread::spawn(move || {
+            let mut sent = 0;
+            while sent < 48 << 20 && attacker.write_all(&[b'x'; 65_536]).is_ok() {
+                sent += 65_536;
+            }
+            let _ = done.send(sent);
+            attacker
+        });
+    }
+    let sent = [(); 8].map(|()| is_done.recv().expect("how much it sent"));
+    assert!(sent.iter().any(|sent| *sent < 48 << 20), "some are closed");
+    let mut other = server.connect();
+    other.write_all(b"still here\n").expect("send");
+    let mut answer = String::new();
+    BufReader::new(other).read_line(&mut answer).expect("an answer");
+    assert_eq!(answer, "still here\n");
     stayed_within_the_limit(&server);
 }
 
