@@ -5,6 +5,10 @@ use super::{
     hub::{Delivery, Membership},
     outbox::{Delivered, Outbox, too_slow},
     room::Room,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
 };
 use crate::{
     config::SlowPolicy,
@@ -25,10 +29,7 @@ use std::{
     io,
     net::IpAddr,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };

@@ -14,8 +14,11 @@ mod hub;
 mod member;
 mod members;
 mod metrics;
+#[cfg(all(test, wsplice_loom))]
+mod models;
 mod outbox;
 mod room;
+mod sync;
 mod trim;
 
 use crate::{

@@ -6,6 +6,10 @@ use super::{
     member::Member,
     members::Members,
     outbox::Delivered,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
 };
 use crate::{
     memory,
@@ -14,10 +18,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
     time::Instant,
 };
