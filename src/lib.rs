@@ -158,22 +158,22 @@ fn refused_thread(payload: &(dyn Any + Send)) -> Option<String> {
 }
 
 async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
+    let threads = if plan.is_serving() { config.server.threads } else { NonZeroUsize::MIN };
+    let workers = session::Workers::start(threads)?;
     tokio::select! {
-        result = serve_plan(plan, config) => result,
-        never = service_manager::feed_watchdog() => match never {},
+        result = serve_plan(plan, config, &workers) => result,
+        never = service_manager::feed_watchdog(workers.runtimes()) => match never {},
     }
 }
 
-async fn serve_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
+async fn serve_plan(plan: Plan, config: &Arc<Config>, workers: &session::Workers) -> Result<(), Error> {
     let serves = plan.is_serving().then(|| config.clone());
     let stop =
         session::Shutdown::on_signals(serves).map_err(|source| Error::io("cannot listen for signals", source))?;
-    let threads = if plan.is_serving() { config.server.threads } else { NonZeroUsize::MIN };
-    let workers = session::Workers::start(threads)?;
     let running = async {
         match plan {
-            Plan::Splice(splice) => session::run(splice, config, &stop, &workers).await,
-            Plan::Rooms(server) => rooms::serve(server, config, &stop, &workers).await,
+            Plan::Splice(splice) => session::run(splice, config, &stop, workers).await,
+            Plan::Rooms(server) => rooms::serve(server, config, &stop, workers).await,
         }
     };
     let result = match config.max_time {

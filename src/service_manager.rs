@@ -12,7 +12,7 @@ use std::{
     sync::LazyLock,
     time::Duration,
 };
-use tokio::time::interval;
+use tokio::{runtime::Handle, time::interval};
 
 /// The variables that are for this process alone, not for its children.
 pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
@@ -78,16 +78,22 @@ pub fn stopping(text: impl Display) {
     send(format_args!("STOPPING=1\n{}", status(text)));
 }
 
-/// Tells the watchdog of the service manager that we are alive, if it wants to know that. It is to run on the thread that accepts
-/// connections, and asks the other threads of the runtime for a sign of life before each message.
-pub async fn feed_watchdog() -> Infallible {
+/// Tells the watchdog of the service manager that we are alive, if it wants to know that, as long as all of these runtimes are.
+pub async fn feed_watchdog(runtimes: impl Iterator<Item = &Handle>) -> Infallible {
     let Some(period) = watchdog_period().filter(|_| MANAGER.is_some()) else { return pending().await };
+    let runtimes: Vec<_> = runtimes.collect();
     let mut ticks = interval(period);
     loop {
         ticks.tick().await;
-        // Without another thread it runs on this one.
-        let _ = tokio::spawn(async {}).await;
+        all_are_alive(&runtimes).await;
         send("WATCHDOG=1");
+    }
+}
+
+/// Waits until each of the runtimes has run a task.
+async fn all_are_alive(runtimes: &[&Handle]) {
+    for runtime in runtimes {
+        let _ = runtime.spawn(async {}).await;
     }
 }
 
@@ -97,4 +103,20 @@ fn watchdog_period() -> Option<Duration> {
     let is_ours = env::var_os("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(process::id().into());
     let limit = number("WATCHDOG_USEC").filter(|limit| *limit > 1 && is_ours)?;
     Some(Duration::from_micros(limit / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{runtime::Builder, time::timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_that_runs_no_tasks_is_not_alive() {
+        let hung = Builder::new_current_thread().build().expect("a runtime");
+        let ours = Handle::current();
+        let limit = Duration::from_secs(1);
+        assert!(timeout(limit, all_are_alive(&[&ours])).await.is_ok());
+        assert!(timeout(limit, all_are_alive(&[&ours, hung.handle()])).await.is_err());
+        hung.shutdown_background();
+    }
 }
