@@ -264,6 +264,8 @@ fn sends_without_reading(args: &[&str]) -> (Serving, u16) {
             has_backlog = metric(metrics, "backlog_bytes") >= BIG as u64;
         }
         let _ = stuck.writer().write_all(&pong);
+        // It answers no pings while it does not read.
+        sender.send(PONG, b"");
         (metric(metrics, "connections") == 1).then_some(())
     });
     sender.send_text("still here");
