@@ -34,7 +34,11 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::{io::AsyncWriteExt, sync::oneshot, time::sleep};
+use tokio::{
+    io::AsyncWriteExt,
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 /// The body of the response to a health check.
 const HEALTHY: &str = "ok";
@@ -50,7 +54,12 @@ const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<PendingUpgrade, Error> {
     let ByteEnd { io, kind, name } = end;
     let (sender, mut receiver) = oneshot::channel();
-    let service = Service { peer: peer.clone(), config: config.clone(), upgrade: Mutex::new(Some(sender)) };
+    let service = Service {
+        peer: peer.clone(),
+        config: config.clone(),
+        expires: config.server.max_lifetime.map(|lifetime| Instant::now() + lifetime),
+        upgrade: Mutex::new(Some(sender)),
+    };
     let service = Arc::new(service);
     let io = Watched::new(io, config.connect_timeout);
     let connection = hyper::server::conn::http1::Builder::new()
@@ -183,6 +192,8 @@ fn explain(name: &str, error: &hyper::Error, config: &Config) -> Error {
 struct Service {
     peer: Peer,
     config: Arc<Config>,
+    /// The connection ends with the first response after this.
+    expires: Option<Instant>,
     /// Receives the opening handshake, which is the last request of its connection.
     upgrade: Mutex<Option<oneshot::Sender<Received>>>,
 }
@@ -214,6 +225,11 @@ impl Service {
         };
         for (name, value) in &options.headers {
             response.headers_mut().append(name, value.clone());
+        }
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS
+            && self.expires.is_some_and(|expires| Instant::now() >= expires)
+        {
+            response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
         }
         report::handshake('>', &self.peer.name, format_args!("HTTP/1.1 {}", response.status()));
         show_headers('>', &self.peer.name, response.headers());

@@ -1,9 +1,10 @@
 //! `--max-lifetime`: connections of a listener end when they have lasted for this long.
 
 use crate::{
+    http::Exchange,
     peer::Peer,
     rooms::rooms,
-    support::{Serving, one_connection},
+    support::{LIMIT, Serving, one_connection},
 };
 use std::{io::Read, time::Instant};
 
@@ -64,6 +65,25 @@ fn a_connection_without_frames_is_ended() {
 #[test]
 fn a_single_session_of_a_listener_ends_well_with_its_lifetime() {
     let server = Serving::start(["--oneshot", "ws-l:127.0.0.1:0", "mirror:", "--max-lifetime", "0.5"]);
-    is_closed(&mut Peer::connect(server.port, "/"), Instant::now());
+    let connected = Instant::now();
+    is_closed(&mut Peer::connect(server.port, "/"), connected);
     server.running.finish().succeeds();
+}
+
+#[test]
+fn a_connection_of_plain_requests_ends_with_the_first_answer_after_its_lifetime() {
+    let server = rooms(&["--max-lifetime", "0.5"]);
+    for path in ["/healthz", "/"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let connected = Instant::now();
+        let mut exchange = Exchange::connect(server.port, &request);
+        while !exchange.head.all("Connection").iter().any(|value| value.ends_with("close")) {
+            assert!(connected.elapsed() < LIMIT, "{:?}", exchange.head);
+            exchange.body();
+            exchange = exchange.again(&request);
+        }
+        assert!(connected.elapsed().as_millis() >= 450, "ended after {:?}", connected.elapsed());
+        exchange.body();
+        assert!(exchange.ends());
+    }
 }
