@@ -45,8 +45,8 @@ const BATCH: usize = 64;
 const STEPS: usize = 2 * BATCH;
 /// The same limit in bytes; then the member's own backlog is written first.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Compressing a byte counts as so many: a task compresses 64 KiB before others run.
-const DEFLATE_COST: usize = 4;
+/// Bytes that are compressed before other tasks run. It takes about a millisecond.
+const DEFLATE_BYTES: usize = 64 * 1024;
 /// A sender pauses for this long while a member has more than half of its backlog, with [`SlowPolicy::Disconnect`].
 const PAUSE: Duration = Duration::from_millis(10);
 /// For each of so many bytes that it has sent.
@@ -164,7 +164,11 @@ pub fn run(
                 is_stopping = true;
                 task.close(&close, grace, None);
             }
-            task.poll(cx)
+            let polled = task.poll(cx);
+            if polled.is_ready() {
+                task.flush_rest(cx);
+            }
+            polled
         })
         .await;
         task.leave(&result);
@@ -189,6 +193,8 @@ pub(super) struct MemberTask {
     ahead_bytes: usize,
     /// Compresses the first message of those for all members. Present once there was something to compress.
     deflater: Option<Box<SenderDeflater>>,
+    /// Bytes published since the last flush, while more is being compressed.
+    unflushed: usize,
     /// Bytes published since the last pause for slow members.
     unpaused: usize,
     /// The end of the current pause.
@@ -239,6 +245,7 @@ impl MemberTask {
             ahead: VecDeque::new(),
             ahead_bytes: 0,
             deflater: None,
+            unflushed: 0,
             unpaused: 0,
             pause: None,
             slow_timer: None,
@@ -285,6 +292,7 @@ impl MemberTask {
             self.close(&too_slow(), CLOSE_READ_TIMEOUT, None);
         }
         if self.closing.is_some() {
+            self.flush_rest(cx);
             return self.poll_closing(cx, drained.is_ready());
         }
         // What has arrived is handled before the member can be found dead.
@@ -351,15 +359,15 @@ impl MemberTask {
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
         let mut is_idle = false;
         let mut may_handle = true;
-        let mut bytes = 0;
+        let (mut bytes, mut deflated) = (0, 0);
         for _ in 0..STEPS {
-            if bytes >= BATCH_BYTES {
+            if bytes >= BATCH_BYTES || deflated >= DEFLATE_BYTES {
                 break;
             }
             if may_handle && let Some(first) = self.ahead.pop_front() {
-                let deflated = self.deflate(&first);
-                if deflated > 0 {
-                    bytes += DEFLATE_COST * deflated;
+                let step = self.deflate(&first);
+                if step > 0 {
+                    deflated += step;
                     self.ahead.push_front(first);
                     continue;
                 }
@@ -390,7 +398,10 @@ impl MemberTask {
             // The room need not wait for a member that is about to go.
             self.membership.room.caught_up();
         }
-        self.flush(cx);
+        // Each batch costs a write for each member, so a short one waits while the next message is being compressed.
+        if is_idle || deflated == 0 || self.unflushed >= BATCH_BYTES {
+            self.flush(cx);
+        }
         if !is_idle {
             cx.waker().wake_by_ref();
         } else if let Poll::Ready(Err(error)) = self.drain(cx) {
@@ -434,6 +445,7 @@ impl MemberTask {
                         self.deflater.iter_mut().for_each(|deflater| deflater.next());
                         self.last_published = number;
                         self.unpaused = self.unpaused.saturating_add(message.payload.len());
+                        self.unflushed += message.payload.len().max(1);
                     }
                     Poll::Pending => return false,
                 }
@@ -442,20 +454,28 @@ impl MemberTask {
             Ok(Event::Pong(_)) => true,
             Ok(Event::Ping(_) | Event::Close(_)) | Err(_) => {
                 self.flush(cx);
-                room.poll_delivered(self.last_published, cx).is_ready()
+                self.membership.room.poll_delivered(self.last_published, cx).is_ready()
             }
         }
     }
 
     /// Delivers what is pending in the room. tokio allows a task 128 reads and writes before it reports every socket as busy; in
     /// a room of more members the others would seem slow.
-    fn flush(&self, cx: &mut Context<'_>) {
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        self.unflushed = 0;
         let Membership { room, hub, .. } = &self.membership;
         let delivering = poll_fn(|_| {
             room.flush(&hub.delivery);
             Poll::Ready(())
         });
         let _: Poll<()> = pin!(unconstrained(delivering)).poll(cx);
+    }
+
+    /// Delivers what has been published and waits for more, if there is any.
+    fn flush_rest(&mut self, cx: &mut Context<'_>) {
+        if self.unflushed > 0 {
+            self.flush(cx);
+        }
     }
 
     /// Whether more is read now.
@@ -584,10 +604,15 @@ impl AsyncRead for Socket<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::RoomOptions, message::Kind, rooms::hub::Hub, ws::WebSocketOptions};
+    use crate::{
+        config::RoomOptions,
+        message::Kind,
+        rooms::hub::Hub,
+        ws::{DeflateOptions, WebSocketOptions},
+    };
     use bytes::Bytes;
     use tokio::io::AsyncWrite;
-    use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
     /// A connection whose writing is a bug.
     struct Panics;
@@ -678,41 +703,58 @@ mod tests {
         assert!(woken.0.load(Relaxed));
     }
 
+    /// A member that takes compressed messages and reads nothing, and the task of one that has sent these texts.
+    fn deflating(texts: &[&str]) -> (Membership, MemberTask) {
+        let deflate = DeflateOptions { accepts: true, level: 3, window_bits: 15, ..DeflateOptions::default() };
+        let websocket = WebSocketOptions { deflate, ..WebSocketOptions::default() };
+        let hub = Arc::new(Hub::new(RoomOptions::default(), websocket));
+        let reader = hub.join("/", "reader", None).expect("a membership");
+        reader.room.deflate_for(&reader.member);
+        let mut frames = bytes::BytesMut::new();
+        for text in texts {
+            crate::ws::append_frame(&mut frames, OpCode::Data(Data::Text), true, true, text.as_bytes());
+        }
+        let (near, far) = tokio::io::duplex(1);
+        std::mem::forget(far);
+        let upgraded = Upgraded { end: ByteEnd::peer(near, "sender"), early: frames.to_vec(), deflate: None };
+        let sender = MemberTask::new(hub.join("/", "sender", None).expect("a membership"), upgraded);
+        (reader, sender)
+    }
+
     #[test]
     fn a_long_message_is_compressed_in_steps_and_others_are_published_meanwhile() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         runtime.expect("a runtime").block_on(async {
-            let mut websocket = WebSocketOptions::default();
-            websocket.deflate =
-                crate::ws::DeflateOptions { accepts: true, level: 3, window_bits: 15, ..websocket.deflate };
-            let hub = Arc::new(Hub::new(RoomOptions::default(), websocket));
-            let reader = hub.join("/", "reader", None).expect("a membership");
-            reader.room.deflate_for(&reader.member);
-            let mut frames = bytes::BytesMut::new();
-            let opcode = tokio_tungstenite::tungstenite::protocol::frame::coding::Data::Text;
-            crate::ws::append_frame(
-                &mut frames,
-                OpCode::Data(opcode),
-                true,
-                true,
-                "all work ".repeat(100_000).as_bytes(),
-            );
-            let (near, _far) = tokio::io::duplex(1);
-            let upgraded = Upgraded { end: ByteEnd::peer(near, "sender"), early: frames.to_vec(), deflate: None };
-            let mut sender = MemberTask::new(hub.join("/", "sender", None).expect("a membership"), upgraded);
+            let (reader, mut sender) = deflating(&[&"all work ".repeat(100_000)]);
             let mut cx = Context::from_waker(std::task::Waker::noop());
             let short = Message { kind: Kind::Text, payload: "short".into() };
-            let received = || hub.delivery.metrics.received.load(Relaxed);
+            let delivery = &reader.hub.delivery;
+            let received = || delivery.metrics.received.load(Relaxed);
             for published in 0..13 {
                 assert!(sender.poll(&mut cx).is_pending());
                 assert_eq!(received(), published);
-                assert!(reader.room.publish(reader.member.id, &short, None, &hub.delivery, &cx).is_ready());
+                assert!(reader.room.publish(reader.member.id, &short, None, delivery, &cx).is_ready());
             }
             while received() == 13 {
                 assert!(sender.poll(&mut cx).is_pending());
             }
+            assert!(sender.poll(&mut cx).is_pending());
             let backlog = reader.member.backlog();
             assert!((13 * 7..10_000).contains(&backlog), "{backlog} bytes: it is compressed");
+        });
+    }
+
+    #[test]
+    fn what_waits_for_a_message_that_is_being_compressed_is_delivered_when_its_sender_is_closed() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime").block_on(async {
+            let (reader, mut sender) = deflating(&["short", "", &"all work ".repeat(100_000)]);
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(sender.poll(&mut cx).is_pending());
+            assert_eq!((reader.hub.delivery.metrics.received.load(Relaxed), reader.member.backlog()), (2, 0));
+            sender.close(&Close::new(1001, ""), Duration::from_secs(1), None);
+            assert!(sender.poll(&mut cx).is_pending());
+            assert_eq!(reader.member.backlog(), 7 + 2);
         });
     }
 
@@ -727,8 +769,7 @@ mod tests {
             stuck.member.connect(ByteEnd::peer(near, "stuck"), None);
             let mut frames = bytes::BytesMut::new();
             for _ in 0..300 {
-                let opcode = tokio_tungstenite::tungstenite::protocol::frame::coding::Data::Binary;
-                crate::ws::append_frame(&mut frames, OpCode::Data(opcode), true, true, &[7; 4096]);
+                crate::ws::append_frame(&mut frames, OpCode::Data(Data::Binary), true, true, &[7; 4096]);
             }
             let (near, _other) = tokio::io::duplex(1);
             let upgraded = Upgraded { end: ByteEnd::peer(near, "sender"), early: frames.to_vec(), deflate: None };
