@@ -40,6 +40,8 @@ has_debian() {
         libc6-dev) test -e "$(cc -print-file-name=libc.a)" ;;
         ca-certificates) test -e /etc/ssl/certs/ca-certificates.crt ;;
         gcc) command -v cc ;;
+        iproute2) command -v ip ;;
+        libfaketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }

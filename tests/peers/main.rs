@@ -2,12 +2,14 @@
 
 mod bash;
 mod browser;
+mod clock;
 #[allow(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/mod.rs"]
 mod common;
 mod deflate;
 mod large;
 mod nc;
+mod network;
 mod nginx;
 mod node;
 mod openssl;

@@ -9,6 +9,7 @@ mod common;
 mod deflate;
 mod endings;
 mod fair_share;
+mod faults;
 mod generated;
 mod grammar;
 mod handshake;

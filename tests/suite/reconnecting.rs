@@ -22,7 +22,7 @@ fn start(listener: &TcpListener, args: &[&str]) -> Running {
 }
 
 /// The number in a line that says how many messages may be lost; 0 where it says nothing of that.
-fn lost(line: &str) -> usize {
+pub fn lost(line: &str) -> usize {
     let Some((_, rest)) = line.split_once("messages sent that may be lost: ") else { return 0 };
     rest.split(';').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no number in {line:?}"))
 }
