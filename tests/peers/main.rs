@@ -21,6 +21,7 @@ mod rooms_deflate;
 mod rooms_load;
 mod rooms_metrics;
 mod rooms_nginx;
+mod rooms_soak;
 mod side_by_side;
 mod socat;
 mod socket_activation;
