@@ -83,13 +83,13 @@ impl Handle<ByteEnd> for RoomHandler {
     }
 
     /// Serves a client from its first byte to its last.
-    async fn handle(&self, end: ByteEnd, peer: &mut Peer) -> Result<(), Error> {
+    async fn handle(&self, end: Box<ByteEnd>, peer: &mut Peer) -> Result<(), Error> {
         let _counted = Counted(&self.hub);
         let stop = self.stop.with_lifetime(self.config.server.max_lifetime);
         // On the heap: the task of a member would keep the room that the handshake takes, over 1 KiB, while the member stays.
         let opening = Box::pin(async {
             let mut context = ConnectContext::new(peer.clone(), self.config.connect_timeout);
-            let end = self.layers.apply(end, &mut context).await?;
+            let end = self.layers.apply(*end, &mut context).await?;
             let pending = http::receive(end, &context.peer, &self.config).await?;
             let request = pending.request().clone();
             peer.name.clone_from(&request.peer);

@@ -30,8 +30,9 @@ pub trait Handle<E>: Send + Sync + 'static {
         report::connection(&peer.name)
     }
 
-    /// Serves one connection to its end. It renames `peer` if a trusted proxy names the real client.
-    fn handle(&self, end: E, peer: &mut Peer) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Serves one connection to its end. It renames `peer` if a trusted proxy names the real client. `end` is on the heap, since the
+    /// task of a connection would keep the room for all that it has held.
+    fn handle(&self, end: Box<E>, peer: &mut Peer) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Accepts until a signal comes, or until one session was served with `--oneshot`. Each connection is served by one of the
@@ -91,7 +92,7 @@ pub async fn accept_all<E: Reregister + 'static>(
         };
         let span = handler.span(&peer);
         if config.server.oneshot {
-            match handler.handle(end, &mut peer).instrument(span.clone()).await {
+            match handler.handle(Box::new(end), &mut peer).instrument(span.clone()).await {
                 // A request for a file or a health check is no session.
                 Err(Error::NoUpgrade { .. }) => continue,
                 // Neither is what was no request at all.
@@ -105,8 +106,9 @@ pub async fn accept_all<E: Reregister + 'static>(
         let handler = handler.clone();
         let place = workers.place();
         let runtime = place.runtime.clone();
+        let end = Box::new(end);
         let session = async move {
-            let end = if place.accepts { Ok(end) } else { end.reregister() };
+            let end = if place.accepts { Ok(end) } else { end.reregister().map(Box::new) };
             let served = match end {
                 Ok(end) => handler.handle(end, &mut peer).await,
                 Err(source) => Err(Error::io("cannot serve the connection", source)),
@@ -179,13 +181,13 @@ struct ByteSessions {
 }
 
 impl Handle<ByteEnd> for ByteSessions {
-    async fn handle(&self, end: ByteEnd, peer: &mut Peer) -> Result<(), Error> {
+    async fn handle(&self, end: Box<ByteEnd>, peer: &mut Peer) -> Result<(), Error> {
         let Self { layers, right, config, stop } = self;
         let stop = &stop.with_lifetime(config.server.max_lifetime);
         // On the heap: a session lives long and needs no room for its handshakes.
         let opening = Box::pin(async {
             let mut context = ConnectContext::new(peer.clone(), config.connect_timeout);
-            let left = layers.apply(end, &mut context).await?;
+            let left = layers.apply(*end, &mut context).await?;
             Ok(Session::Bytes(left, right.open(&mut context).await?))
         });
         let session = stop.interrupts(opening).await?;
@@ -203,12 +205,12 @@ struct MessageSessions<L> {
 }
 
 impl<E: Send + 'static, L: BeginOpening<E> + 'static> Handle<E> for MessageSessions<L> {
-    async fn handle(&self, end: E, peer: &mut Peer) -> Result<(), Error> {
+    async fn handle(&self, end: Box<E>, peer: &mut Peer) -> Result<(), Error> {
         let Self { layers, right, config, stop } = self;
         let stop = &stop.with_lifetime(config.server.max_lifetime);
         let opening = Box::pin(async {
             let mut context = ConnectContext::new(peer.clone(), config.connect_timeout);
-            let left = layers.begin(end, &mut context).await?;
+            let left = layers.begin(*end, &mut context).await?;
             open_far(left, right, &mut context).await
         });
         let session = stop.interrupts(opening).await?;

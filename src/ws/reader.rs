@@ -36,7 +36,7 @@ pub struct Reader {
     has_paused: bool,
     message_timeout: Option<Duration>,
     /// Present while an unfinished message is waited for.
-    timer: Option<MessageTimer>,
+    timer: Option<Box<MessageTimer>>,
 }
 
 impl Reader {
@@ -106,7 +106,7 @@ impl Reader {
     fn poll_timer(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let whole = self.frame.as_ref().filter(|frame| matches!(frame.opcode, OpCode::Data(_)));
         match self.assembler.received().or(whole.map(|_| self.buffer.bytes.len())) {
-            Some(received) => self.timer.get_or_insert_with(|| MessageTimer::new(limit)).poll(cx, received),
+            Some(received) => self.timer.get_or_insert_with(|| Box::new(MessageTimer::new(limit))).poll(cx, received),
             None => {
                 self.timer = None;
                 Poll::Pending
