@@ -65,9 +65,9 @@ impl LineStream {
     /// # Errors
     ///
     /// The connection must close to free it.
-    fn account(&mut self, cx: &Context<'_>) -> Result<(), Error> {
+    fn account(&mut self, cx: &Context<'_>, pauses: bool) -> Result<(), Error> {
         self.account.set_own(self.read.len() + self.out.len());
-        if self.account.poll_must_close(cx) {
+        if self.account.poll_must_close(cx, pauses) {
             return Err(Error::OutOfMemory { with: self.end.name.to_string(), held: self.account.held() });
         }
         Ok(())
@@ -76,7 +76,7 @@ impl LineStream {
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let drained = self.end.poll_drain(cx, &mut self.out);
         if drained.is_pending() {
-            self.account(cx)?;
+            self.account(cx, false)?;
         }
         ready!(drained)?;
         if std::mem::take(&mut self.out_is_long) {
@@ -128,8 +128,9 @@ impl MessageStream for LineStream {
                 return Poll::Ready(Err(self.too_long()));
             }
             self.read.reserve(READ_SIZE);
-            self.account(cx)?;
-            if memory::is_over() && self.account.counts() {
+            let pauses = memory::pauses(self.read.len());
+            self.account(cx, pauses)?;
+            if pauses {
                 return Poll::Pending;
             }
             self.ended = ready!(self.end.poll_fill(cx, &mut self.read))? == 0;

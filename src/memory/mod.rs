@@ -14,7 +14,10 @@ use std::{
     fs,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{AcqRel, Relaxed},
+        },
     },
     task::Context,
     time::{Duration, Instant},
@@ -48,6 +51,8 @@ struct Entry {
     /// The room of a member; 0 for others. Its members share what waits for them.
     room: usize,
     must_close: AtomicBool,
+    /// It reads no further until less is held.
+    pauses: AtomicBool,
     task: AtomicWaker,
     /// Its place among the connections that count, which changes under their lock.
     place: AtomicUsize,
@@ -78,6 +83,12 @@ pub fn is_over() -> bool {
     HELD.load(Relaxed) > LIMIT.load(Relaxed)
 }
 
+/// Whether a connection that holds so many bytes must not hold more for now.
+#[inline]
+pub fn pauses(held: usize) -> bool {
+    held >= LARGE && is_over()
+}
+
 /// Whether a new client may come in.
 pub fn admits() -> bool {
     relieve();
@@ -95,8 +106,7 @@ fn subtract(bytes: usize) {
     let before = HELD.fetch_sub(bytes, Relaxed);
     let limit = LIMIT.load(Relaxed);
     if before > limit && before - bytes <= limit {
-        // They may read again.
-        connections().all.iter().for_each(|entry| entry.task.wake());
+        connections().all.iter().filter(|entry| entry.pauses.swap(false, AcqRel)).for_each(|entry| entry.task.wake());
     }
 }
 
@@ -107,11 +117,11 @@ fn relieve() {
         return;
     }
     let mut large = connections();
-    let is_closing = large.closing > 0 && large.since.is_some_and(|since| since.elapsed() < CLOSING);
-    let remaining = large.all.iter().filter(|entry| !entry.must_close.load(Relaxed));
-    let Some(most) = remaining.max_by_key(|entry| entry.held.load(Relaxed)).filter(|_| !is_closing).cloned() else {
+    if large.closing > 0 && large.since.is_some_and(|since| since.elapsed() < CLOSING) {
         return;
-    };
+    }
+    let remaining = large.all.iter().filter(|entry| !entry.must_close.load(Relaxed));
+    let Some(most) = remaining.max_by_key(|entry| entry.held.load(Relaxed)).cloned() else { return };
     let enough = most.held.load(Relaxed) / 2;
     let shares = |entry: &Entry| entry.room == most.room && entry.room != 0 && entry.held.load(Relaxed) > enough;
     let mut told = 0;
@@ -196,6 +206,7 @@ impl Account {
                     held: AtomicUsize::new(held),
                     room: self.room,
                     must_close: AtomicBool::new(false),
+                    pauses: AtomicBool::new(false),
                     task: AtomicWaker::new(),
                     place: AtomicUsize::new(0),
                 });
@@ -224,22 +235,24 @@ impl Account {
         }
     }
 
-    /// Whether the connection counts: it must not hold more while more is held than may be.
-    pub fn counts(&self) -> bool {
-        self.entry.is_some()
-    }
-
     /// Whether the connection must close.
     #[inline]
     pub fn must_close(&self) -> bool {
         self.entry.as_ref().is_some_and(|entry| entry.must_close.load(Relaxed))
     }
 
-    /// As [`must_close`](Self::must_close), before the task waits: it is woken when that changes, and when it may read again.
+    /// As [`must_close`](Self::must_close), before the task waits: it is woken when that changes. `pauses`: and when the connection
+    /// may read again.
     #[inline]
-    pub fn poll_must_close(&self, cx: &Context<'_>) -> bool {
-        if let Some(entry) = &self.entry {
-            entry.task.register(cx.waker());
+    pub fn poll_must_close(&self, cx: &Context<'_>, pauses: bool) -> bool {
+        let Some(entry) = &self.entry else { return false };
+        entry.task.register(cx.waker());
+        if pauses {
+            // Whoever frees memory sees this, or is seen by what follows.
+            entry.pauses.swap(true, AcqRel);
+            if !is_over() {
+                cx.waker().wake_by_ref();
+            }
         }
         self.must_close()
     }

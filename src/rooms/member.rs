@@ -301,16 +301,13 @@ impl MemberTask {
         }
         let reads = self.reads() && !self.reader.has_yielded();
         let held = self.reader.held() + self.deflater.as_ref().map_or(0, |deflater| deflater.held());
+        let pauses = self.reader.take_paused();
         let mut outbox = self.member.outbox();
-        if let Some(held) = outbox.poll_memory(cx, held)
+        if let Some(held) = outbox.poll_memory(cx, held, pauses)
             && self.closing.is_none()
         {
             drop(outbox);
             return self.out_of_memory(held, cx);
-        }
-        if self.reader.take_paused() && !memory::is_over() {
-            // That has changed just now.
-            cx.waker().wake_by_ref();
         }
         match outbox.poll_heartbeat(cx, reads) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

@@ -296,10 +296,10 @@ impl Outbox {
     }
 
     /// Whether the member must be closed to free memory; if so, how many bytes are held for it. `read`: how many of them its task holds.
-    /// Otherwise its task is woken when that changes, and when it may read again.
-    pub fn poll_memory(&mut self, cx: &Context<'_>, read: usize) -> Option<usize> {
+    /// Otherwise its task is woken when that changes, and if it `pauses`, when it may read again.
+    pub fn poll_memory(&mut self, cx: &Context<'_>, read: usize, pauses: bool) -> Option<usize> {
         self.set_read(read);
-        self.account.poll_must_close(cx).then(|| self.account.held())
+        self.account.poll_must_close(cx, pauses).then(|| self.account.held())
     }
 
     /// Takes no more messages of the room. Returns whether the member held it up.

@@ -120,7 +120,7 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Event, ReadError>> {
         loop {
-            if memory::is_over() && self.held() >= memory::LARGE {
+            if memory::pauses(self.held()) {
                 (self.has_yielded, self.has_paused) = (true, true);
                 return Poll::Pending;
             }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::Error,
     flow::{self, ControlFrame, ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Transfer},
-    memory::{self, Account},
+    memory::Account,
     message::{Close, Kind, Message},
 };
 use bytes::{Bytes, BytesMut};
@@ -236,12 +236,8 @@ impl WebSocket {
         self.account.set_own(self.reader.held() + self.wire.out.capacity());
         // A long message is counted where it was read.
         self.account.set_shared(self.sending.as_ref().map_or(0, |rest| rest.payload.len()));
-        if self.account.poll_must_close(cx) && self.failing.is_none() {
+        if self.account.poll_must_close(cx, self.reader.take_paused()) && self.failing.is_none() {
             return Err(self.out_of_memory());
-        }
-        if self.reader.take_paused() && !memory::is_over() {
-            // That has changed just now.
-            cx.waker().wake_by_ref();
         }
         Ok(())
     }
