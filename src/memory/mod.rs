@@ -149,6 +149,7 @@ impl Drop for Counted {
 }
 
 /// Counts bytes until the last part of what is returned is dropped.
+#[cold]
 pub fn counted(bytes: Bytes) -> Bytes {
     add(bytes.len());
     Bytes::from_owner(Counted(bytes))

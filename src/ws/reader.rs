@@ -120,11 +120,10 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Event, ReadError>> {
         loop {
-            if memory::pauses(self.held()) {
-                (self.has_yielded, self.has_paused) = (true, true);
-                return Poll::Pending;
-            }
             if self.budget.is_spent() {
+                if self.pauses() {
+                    return Poll::Pending;
+                }
                 self.budget.renew();
                 self.has_yielded = true;
                 cx.waker().wake_by_ref();
@@ -135,6 +134,9 @@ impl Reader {
             }
             if self.budget.is_spent() {
                 continue;
+            }
+            if self.pauses() {
+                return Poll::Pending;
             }
             let expected = self.frame.as_ref().map_or(0, |frame| frame.remaining - self.buffer.bytes.len());
             self.buffer.reserve(expected);
@@ -153,6 +155,15 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Whether nothing more is read or inflated for now, because of the limit on memory.
+    fn pauses(&mut self) -> bool {
+        let pauses = memory::pauses(self.held());
+        if pauses {
+            (self.has_yielded, self.has_paused) = (true, true);
+        }
+        pauses
     }
 
     /// Whether the last `Pending` of [`poll_next`](Self::poll_next) meant that it was another task's turn.
