@@ -81,20 +81,22 @@ impl Member {
         self.outgoing.write_all(&frame).await.expect("send");
     }
 
-    /// The next message, or `None` at the close frame. It must not be dropped before it is ready.
+    /// The next message, or `None` at the close frame. Pings are answered. It must not be dropped before it is ready.
     async fn receive(&mut self) -> Option<u64> {
-        let head = self.incoming.read_u16().await.expect("a frame before the end");
-        let mut payload = [0; PAYLOAD];
-        match head.to_be_bytes() {
-            [0x82, length] if usize::from(length) == PAYLOAD => {
-                self.incoming.read_exact(&mut payload).await.expect("the rest of a frame");
-                payload.first_chunk().map(|id| u64::from_be_bytes(*id))
+        loop {
+            let [first, length] = self.incoming.read_u16().await.expect("a frame before the end").to_be_bytes();
+            let mut buffer = [0; 125];
+            let payload = &mut buffer[..usize::from(length)];
+            self.incoming.read_exact(payload).await.expect("the rest of a frame");
+            match first {
+                0x82 if payload.len() == PAYLOAD => return payload.first_chunk().map(|id| u64::from_be_bytes(*id)),
+                0x88 => return None,
+                0x89 => {
+                    let pong = [&[0x8a, 0x80 | length, 0, 0, 0, 0], &*payload].concat();
+                    self.outgoing.write_all(&pong).await.expect("answer");
+                }
+                _ => panic!("a frame that begins with {first:02x}"),
             }
-            [0x88, length] => {
-                self.incoming.read_exact(&mut payload[..usize::from(length)]).await.expect("the rest of a frame");
-                None
-            }
-            other => panic!("a frame that begins with {other:02x?}"),
         }
     }
 
