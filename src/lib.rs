@@ -52,7 +52,6 @@ pub mod framing;
 
 mod tls;
 
-#[allow(clippy::indexing_slicing, reason = "each length is checked before, and the fuzz targets reach all of them")]
 mod ws;
 
 pub mod config;

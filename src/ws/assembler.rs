@@ -52,7 +52,7 @@ impl Utf8 {
     /// Checks what was appended. Unless the text is complete, its last character may be incomplete.
     #[inline]
     fn check(&mut self, text: &[u8], is_complete: bool) -> Result<(), FrameError> {
-        match std::str::from_utf8(&text[self.0..]) {
+        match std::str::from_utf8(text.get(self.0..).unwrap_or_default()) {
             Ok(_) => self.0 = text.len(),
             Err(error) if error.error_len().is_none() && !is_complete => self.0 += error.valid_up_to(),
             Err(_) => return Err(FrameError::Utf8),
@@ -124,10 +124,11 @@ impl MessageAssembler {
         budget: &mut Budget,
     ) -> Result<Option<Message>, FrameError> {
         let is_whole = arrived == frame.remaining;
+        let piece = input.get(..arrived).unwrap_or(input);
         let Some(partial) = &mut self.partial else {
             let kind = if frame.opcode == OpCode::Data(Data::Text) { Kind::Text } else { Kind::Binary };
             if kind == Kind::Text {
-                self.text.check(&input[..arrived], is_whole)?;
+                self.text.check(piece, is_whole)?;
             }
             if !is_whole {
                 return Ok(None);
@@ -139,7 +140,7 @@ impl MessageAssembler {
         let mut taken = arrived;
         let appended = match self.inflater.as_mut().filter(|_| partial.is_compressed) {
             Some(inflater) => {
-                let pushed = inflater.push(&input[..arrived], &mut partial.payload, self.max_length, budget);
+                let pushed = inflater.push(piece, &mut partial.payload, self.max_length, budget);
                 pushed.and_then(|used| {
                     taken = used;
                     is_complete &= used == arrived;
@@ -147,7 +148,7 @@ impl MessageAssembler {
                 })
             }
             None => {
-                partial.payload.extend_from_slice(&input[..arrived]);
+                partial.payload.extend_from_slice(piece);
                 Ok(())
             }
         };

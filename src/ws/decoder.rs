@@ -97,9 +97,9 @@ impl Frame {
     pub fn unmask(&mut self, input: &mut [u8]) -> usize {
         let arrived = self.remaining.min(input.len());
         if let Some(mask) = &mut self.mask
-            && self.unmasked < arrived
+            && let Some(masked) = input.get_mut(self.unmasked..arrived)
         {
-            *mask = apply_mask(&mut input[self.unmasked..arrived], *mask);
+            *mask = apply_mask(masked, *mask);
             self.unmasked = arrived;
         }
         arrived

@@ -34,7 +34,7 @@ pub fn encode(out: &mut BytesMut, mut header: FrameHeader, masked: bool, payload
     let start = out.len();
     out.extend_from_slice(payload);
     if let Some(mask) = header.mask {
-        apply_mask(&mut out[start..], mask);
+        apply_mask(out.get_mut(start..).unwrap_or_default(), mask);
     }
 }
 

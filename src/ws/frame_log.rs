@@ -72,13 +72,8 @@ impl FrameLog {
             };
             let take = usize::try_from(*length - *seen).unwrap_or(usize::MAX).min(bytes.len());
             let kept = SHOWN.saturating_sub(self.held.len()).min(take);
-            let offset = self.held.len();
-            self.held.extend_from_slice(&bytes[..kept]);
-            if let Some(mask) = header.mask {
-                for (i, byte) in self.held.iter_mut().enumerate().skip(offset) {
-                    *byte ^= mask[i % 4];
-                }
-            }
+            let mask = header.mask.unwrap_or_default().into_iter().cycle().skip(self.held.len() % 4);
+            self.held.extend(bytes.iter().take(kept).zip(mask).map(|(byte, key)| byte ^ key));
             bytes.advance(take);
             *seen += take as u64;
             if seen == length {
@@ -107,7 +102,7 @@ impl FrameLog {
         };
         let more = if header.is_final { "" } else { " (more follows)" };
         let deflated = if header.rsv1 { " deflated" } else { "" };
-        let shown = &start[..start.len().min(SHOWN)];
+        let shown = start.get(..SHOWN).unwrap_or(start);
         let cut = if length > shown.len() as u64 { "…" } else { "" };
         let text = match (header.opcode, shown) {
             (OpCode::Control(Control::Close), [high, low, reason @ ..]) => {

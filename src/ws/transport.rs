@@ -60,7 +60,7 @@ impl AsyncRead for Wire {
         let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
         self.received += (buf.filled().len() - before) as u64;
         if let Some(log) = &mut self.log {
-            log.received(&buf.filled()[before..]);
+            log.received(buf.filled().get(before..).unwrap_or_default());
         }
         read
     }

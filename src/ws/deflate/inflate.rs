@@ -43,6 +43,11 @@ pub struct Inflater {
     window: Option<(Vec<u8>, usize)>,
 }
 
+/// The last bytes, so many at most.
+fn last(bytes: &[u8], most: usize) -> &[u8] {
+    bytes.get(bytes.len().saturating_sub(most)..).unwrap_or(bytes)
+}
+
 impl Drop for Inflater {
     fn drop(&mut self) {
         self.decompress.take().into_iter().for_each(give_back);
@@ -71,8 +76,9 @@ impl Inflater {
         budget: &mut Budget,
     ) -> Result<usize, FrameError> {
         let mut used = 0;
-        while used < piece.len() && !budget.is_spent() {
-            let rest = &piece[used..];
+        while let Some(rest) = piece.get(used..).filter(|rest| !rest.is_empty())
+            && !budget.is_spent()
+        {
             if let Some(length) = self.empty_stream(rest) {
                 used += length;
                 self.count_empty_block(budget)?;
@@ -87,7 +93,7 @@ impl Inflater {
                     break;
                 }
             }
-            let (length, is_final) = self.inflate(&rest[..rest.len().min(slice)], message, limit, Some(budget))?;
+            let (length, is_final) = self.inflate(rest.get(..slice).unwrap_or(rest), message, limit, Some(budget))?;
             budget.spend(message.len() - before);
             used += length;
             self.is_fresh = is_final;
@@ -149,7 +155,7 @@ impl Inflater {
         self.empty_blocks = 0;
         self.decompress.take().into_iter().for_each(give_back);
         if let Some((window, size)) = &mut self.window {
-            let new = &message[message.len().saturating_sub(*size)..];
+            let new = last(message, *size);
             let excess = (window.len() + new.len()).saturating_sub(*size);
             window.drain(..excess);
             window.reserve_exact(new.len());
@@ -172,10 +178,9 @@ impl Inflater {
                 let decompress = none.insert(take_decompressor());
                 self.stream_start = message.len();
                 // Only the part that can be referred to: a final block takes 2 bytes, so there may be many of them.
-                let recent = &message[message.len().saturating_sub(LARGEST_WINDOW)..];
+                let recent = last(message, LARGEST_WINDOW);
                 let earlier = self.window.as_ref().map_or(&[][..], |(window, _)| window);
-                let excess = (earlier.len() + recent.len()).saturating_sub(LARGEST_WINDOW);
-                let earlier = &earlier[excess.min(earlier.len())..];
+                let earlier = last(earlier, LARGEST_WINDOW - recent.len());
                 let dictionary =
                     if earlier.is_empty() { Cow::Borrowed(recent) } else { Cow::Owned([earlier, recent].concat()) };
                 if !dictionary.is_empty() {
@@ -195,7 +200,8 @@ impl Inflater {
                 message.reserve_exact(message.len().max(STEP).min(left.max(1)));
             }
             let before = (decompress.total_in(), message.len());
-            let inflated = decompress.decompress_vec(&input[used..], message, FlushDecompress::None);
+            let inflated =
+                decompress.decompress_vec(input.get(used..).unwrap_or_default(), message, FlushDecompress::None);
             used += usize::try_from(decompress.total_in() - before.0).unwrap_or(usize::MAX);
             // This error comes first even if the data is damaged after it, since that may not have arrived yet.
             if message.len() > limit {

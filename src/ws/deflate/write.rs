@@ -178,8 +178,8 @@ impl SenderDeflater {
     /// nothing left to do.
     pub fn step(&mut self, message: &Message) -> usize {
         let Message { kind, payload } = message;
-        let rest = &payload[self.done..];
-        let piece = &rest[..rest.len().min(STEP)];
+        let rest = payload.get(self.done..).unwrap_or_default();
+        let piece = rest.get(..STEP).unwrap_or(rest);
         let is_last = piece.len() == rest.len();
         if piece.is_empty() || (self.done == 0 && !self.deflater.attempts(*kind, payload.len())) {
             self.done = payload.len();
@@ -225,7 +225,8 @@ fn flush(compress: &mut Compress, mut piece: &[u8], is_last: bool) -> Result<Vec
     loop {
         let before = compress.total_in();
         compress.compress_vec(piece, &mut deflated, FlushCompress::Sync)?;
-        piece = &piece[usize::try_from(compress.total_in() - before).unwrap_or(usize::MAX)..];
+        let used = usize::try_from(compress.total_in() - before).unwrap_or(usize::MAX);
+        piece = piece.get(used..).unwrap_or_default();
         if piece.is_empty() && deflated.len() < deflated.capacity() {
             break;
         }
