@@ -73,7 +73,6 @@ pub mod plan;
 #[allow(clippy::indexing_slicing, reason = "a session has two ends and two directions, numbered 0 and 1")]
 mod session;
 
-#[allow(clippy::indexing_slicing, reason = "by lengths and positions of its own, not of what members send")]
 mod rooms;
 
 pub mod cli;

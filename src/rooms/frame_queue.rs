@@ -144,8 +144,10 @@ impl Backlog {
     fn unwritten(&self) -> (usize, u64) {
         let Some(front) = self.pieces.front() else { return (0, 0) };
         let (mut at, mut before) = (self.cut, u64::from(self.cut > 0));
-        while at < self.written {
-            at += frame_length(&front.bytes[at..]);
+        while at < self.written
+            && let Some(rest) = front.bytes.get(at..)
+        {
+            at += frame_length(rest);
             before += 1;
         }
         (at.min(front.bytes.len()), before.min(front.messages))
@@ -159,7 +161,7 @@ impl Backlog {
         if self.pieces.front().is_some_and(|front| self.written > front.bytes.len() / 2) {
             let (unwritten, before) = self.unwritten();
             let Some(front) = self.pieces.front_mut() else { return };
-            front.bytes = memory::counted(Bytes::copy_from_slice(&front.bytes[self.written..]));
+            front.bytes = memory::counted(Bytes::copy_from_slice(front.bytes.get(self.written..).unwrap_or_default()));
             front.held = front.bytes.len();
             front.at = front.at.map(|at| at + self.written as u64);
             self.cut = unwritten - self.written;

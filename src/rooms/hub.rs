@@ -60,11 +60,11 @@ impl<K, V> Default for Sharded<K, V> {
 
 impl<K, V> Sharded<K, V> {
     /// Locks the part of a key.
+    #[allow(clippy::indexing_slicing, reason = "a remainder of SHARDS")]
     fn lock<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, HashMap<K, V>>
     where
         K: Borrow<Q>,
     {
-        // The remainder is below SHARDS.
         let shard = self.hasher.hash_one(key) as usize % SHARDS;
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }

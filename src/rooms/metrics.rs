@@ -43,7 +43,9 @@ impl Metrics {
     /// So many deliveries took so long, from the end of their reading to the end of their writing.
     pub fn observe(&self, deliveries: u64, took: Duration) {
         let at = BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound).unwrap_or(BOUNDS.len());
-        self.delivered[at].fetch_add(deliveries, Relaxed);
+        if let Some(bucket) = self.delivered.get(at) {
+            bucket.fetch_add(deliveries, Relaxed);
+        }
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.delivery_nanos.fetch_add(nanos.saturating_mul(deliveries), Relaxed);
     }
@@ -94,7 +96,7 @@ impl Metrics {
             below += get(count);
             let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {below}");
         }
-        below += get(&self.delivered[BOUNDS.len()]);
+        below += self.delivered.last().map_or(0, get);
         let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {below}");
         let _ = writeln!(text, "{name}_sum {}", get(&self.delivery_nanos) as f64 / 1e9);
         let _ = writeln!(text, "{name}_count {below}");

@@ -147,8 +147,8 @@ impl Outbox {
         if self.backlog.is_empty() {
             // This write wakes nobody. The rest is written by the member's task, which then waits for the socket.
             let mut never = Context::from_waker(Waker::noop());
-            while written < bytes.len() {
-                match Pin::new(&mut self.end.io).poll_write(&mut never, &bytes[written..]) {
+            while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+                match Pin::new(&mut self.end.io).poll_write(&mut never, rest) {
                     Poll::Ready(Ok(0)) => self.failed = Some(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(more)) => {
                         written += more;

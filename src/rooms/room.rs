@@ -404,7 +404,8 @@ impl Batch {
     fn deliver(&self, member: &Member, tails: Option<&[Tail; 2]>, delivery: &Arc<Delivery>) -> Delivered {
         let deflated = self.deflated.as_ref().filter(|_| member.takes_deflated());
         let frames = deflated.unwrap_or(&self.plain);
-        let block = tails.and_then(|tails| tails[usize::from(deflated.is_some())].block.as_ref());
+        let tail = tails.map(|[plain, compressed]| if deflated.is_some() { compressed } else { plain });
+        let block = tail.and_then(|tail| tail.block.as_ref());
         if self.spans.iter().all(|span| span.sender != member.id) {
             return member.deliver(frames, block, delivery);
         }
@@ -414,7 +415,7 @@ impl Batch {
         let others: Vec<_> = starts
             .zip(&self.spans)
             .filter(|(_, span)| span.sender != member.id)
-            .map(|(start, span)| &frames.bytes[start..end(span)])
+            .filter_map(|(start, span)| frames.bytes.get(start..end(span)))
             .collect();
         match others.len() as u64 {
             0 => Delivered::default(),
