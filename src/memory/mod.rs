@@ -25,8 +25,8 @@ use std::{
 
 /// A connection with less is neither counted nor closed.
 pub const LARGE: usize = 16 * 1024;
-/// Longer messages are counted on their way.
-const LONG_MESSAGE: usize = 64 * 1024;
+/// Longer messages are [`counted`] on their way.
+pub const LONG_MESSAGE: usize = 64 * 1024;
 /// A connection that was told to close may take this long before another is told.
 const CLOSING: Duration = Duration::from_secs(1);
 /// By default the limit is this part of the memory of the machine or the container. The kernel's socket buffers need some, too.
@@ -153,12 +153,6 @@ impl Drop for Counted {
 pub fn counted(bytes: Bytes) -> Bytes {
     add(bytes.len());
     Bytes::from_owner(Counted(bytes))
-}
-
-/// As [`counted`] if it is a long message.
-#[inline]
-pub fn counted_if_long(message: Bytes) -> Bytes {
-    if message.len() > LONG_MESSAGE { counted(message) } else { message }
 }
 
 /// What is held for one connection.

@@ -134,7 +134,11 @@ impl MessageAssembler {
                 return Ok(None);
             }
             frame.advance(arrived);
-            return Ok(Some(Message { kind, payload: memory::counted_if_long(input.split_to(arrived).freeze()) }));
+            // Nothing is moved here: short messages are many.
+            if arrived > memory::LONG_MESSAGE {
+                return Ok(Some(Message { kind, payload: memory::counted(input.split_to(arrived).freeze()) }));
+            }
+            return Ok(Some(Message { kind, payload: input.split_to(arrived).freeze() }));
         };
         let mut is_complete = is_whole && frame.is_final;
         let mut taken = arrived;
@@ -160,9 +164,10 @@ impl MessageAssembler {
             partial.text.check(&partial.payload, is_complete && appended.is_ok())?;
         }
         appended?;
-        let complete = self.partial.take_if(|_| is_complete);
-        Ok(complete
-            .map(|Partial { kind, payload, .. }| Message { kind, payload: memory::counted_if_long(payload.into()) }))
+        let Some(Partial { kind, payload, .. }) = self.partial.take_if(|_| is_complete) else { return Ok(None) };
+        let is_long = payload.len() > memory::LONG_MESSAGE;
+        let payload = payload.into();
+        Ok(Some(Message { kind, payload: if is_long { memory::counted(payload) } else { payload } }))
     }
 
     /// Gives back the memory of a connection from which nothing more is read.
