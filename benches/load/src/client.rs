@@ -15,6 +15,13 @@ fn listen() -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let mut stream = listener.accept()?.0;
+    stream.set_nodelay(true)?;
+    ws::accept(&mut stream, false)?;
+    Ok(stream)
+}
+
 fn close(stream: &mut TcpStream) -> io::Result<()> {
     let mut frame = Vec::new();
     ws::frame(&mut frame, ws::CLOSE, None, &1000_u16.to_be_bytes());
@@ -23,8 +30,7 @@ fn close(stream: &mut TcpStream) -> io::Result<()> {
 
 /// `sink`: counts the messages of one client. Replies to pings, with which clients confirm delivery.
 pub fn sink(_: &Args) -> io::Result<()> {
-    let mut stream = listen()?.accept()?.0;
-    ws::accept(&mut stream)?;
+    let mut stream = accept(&listen()?)?;
     let mut frames = Frames::default();
     let mut buffer = vec![0; 1 << 20];
     let (mut messages, mut bytes, mut is_over) = (0_u64, 0_u64, false);
@@ -49,8 +55,7 @@ pub fn sink(_: &Args) -> io::Result<()> {
 
 /// `flood --n 5000000 --size 59`: sends this many messages to one client.
 pub fn flood(args: &Args) -> io::Result<()> {
-    let mut stream = listen()?.accept()?.0;
-    ws::accept(&mut stream)?;
+    let mut stream = accept(&listen()?)?;
     let mut block = Vec::new();
     for _ in 0..1000 {
         ws::frame(&mut block, ws::TEXT, None, &vec![b'x'; args.number("size", 59) as usize]);
@@ -64,8 +69,7 @@ pub fn flood(args: &Args) -> io::Result<()> {
 pub fn reply() -> io::Result<()> {
     let listener = listen()?;
     loop {
-        let mut stream = listener.accept()?.0;
-        ws::accept(&mut stream)?;
+        let mut stream = accept(&listener)?;
         let mut frames = Frames::default();
         let mut buffer = [0; 4096];
         let mut answers = Vec::new();

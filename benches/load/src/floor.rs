@@ -2,6 +2,8 @@
 
 use crate::{
     Args, Poller,
+    deflate::{Deflate, Inflate},
+    stream::{Acceptor, Connector, Stream},
     ws::{self, Frames},
 };
 use rustix::{
@@ -17,9 +19,11 @@ use std::{
 };
 
 const READ: usize = 256 * 1024;
+/// Maximum length of a compressed message.
+const MOST_INFLATED: usize = 1 << 20;
 
 struct Member {
-    stream: TcpStream,
+    stream: Stream,
     room: String,
     frames: Frames,
     backlog: Vec<u8>,
@@ -37,15 +41,58 @@ impl Member {
             }
         }
         self.backlog.extend_from_slice(&bytes[sent..]);
-        if waited || self.backlog.is_empty() { Ok(()) } else { poller.modify(&self.stream, id, true) }
+        if waited || self.is_idle() { Ok(()) } else { poller.modify(&self.stream, id, true) }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.backlog.is_empty() && self.stream.is_flushed()
+    }
+
+    /// Writes what is queued, when the socket is writable.
+    fn resume(&mut self, id: u64, poller: &Poller) -> io::Result<()> {
+        if self.stream.flush().is_err() {
+            return Ok(());
+        }
+        poller.modify(&self.stream, id, false)?;
+        let backlog = std::mem::take(&mut self.backlog);
+        self.send(id, &backlog, poller)
     }
 }
 
-/// `floor-room --port PORT`, `floor-echo --port PORT`: sends all messages of one read with one write to each member.
+/// Compresses each message once, whatever the number of members.
+struct Recompress {
+    inflate: Inflate,
+    deflate: Deflate,
+    message: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
+impl Recompress {
+    fn new(level: u32) -> Self {
+        Self { inflate: Inflate::new(), deflate: Deflate::new(level), message: Vec::new(), compressed: Vec::new() }
+    }
+
+    /// Appends the frame for a received message to `batch`.
+    fn frame(&mut self, batch: &mut Vec<u8>, first: u8, payload: &[u8]) -> io::Result<()> {
+        let mut message = payload;
+        if first & ws::COMPRESSED != 0 {
+            self.inflate.inflate(payload, MOST_INFLATED, &mut self.message)?;
+            message = &self.message;
+        }
+        self.deflate.deflate(message, &mut self.compressed)?;
+        ws::frame(batch, first | ws::COMPRESSED, None, &self.compressed);
+        Ok(())
+    }
+}
+
+/// `floor-room --port PORT`, `floor-echo --port PORT`: sends all messages of one read with one write to each member. `--cert FILE
+/// --key FILE` adds TLS, `--deflate LEVEL` compression.
 pub fn room(args: &Args, echoes: bool) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", args.number("port", 0) as u16))?;
     let poller = Poller::new()?;
     poller.add(&listener, 0)?;
+    let acceptor = Acceptor::new(args)?;
+    let mut recompress = args.has("deflate").then(|| Recompress::new(args.number("deflate", 1) as u32));
     let mut members: HashMap<u64, Member> = HashMap::new();
     let mut rooms: HashMap<String, Vec<u64>> = HashMap::new();
     let mut next = 0;
@@ -54,9 +101,9 @@ pub fn room(args: &Args, echoes: bool) -> io::Result<()> {
     loop {
         for (id, writable) in poller.wait(None)? {
             if id == 0 {
-                let (mut stream, _) = listener.accept()?;
-                let path = ws::accept(&mut stream)?;
-                stream.set_nonblocking(true)?;
+                let mut stream = acceptor.accept(listener.accept()?.0)?;
+                let path = ws::accept(&mut stream, recompress.is_some())?;
+                stream.set_nonblocking()?;
                 next += 1;
                 poller.add(&stream, next)?;
                 let room = if echoes { next.to_string() } else { path };
@@ -65,17 +112,18 @@ pub fn room(args: &Args, echoes: bool) -> io::Result<()> {
                 continue;
             }
             let Some(member) = members.get_mut(&id) else { continue };
-            if writable && !member.backlog.is_empty() {
-                let backlog = std::mem::take(&mut member.backlog);
-                poller.modify(&member.stream, id, false)?;
-                member.send(id, &backlog, &poller)?;
+            if writable && !member.is_idle() {
+                member.resume(id, &poller)?;
             }
             batch.clear();
             let mut has_ended = false;
             match member.stream.read(&mut buffer) {
                 Ok(0) => has_ended = true,
-                Ok(read) => member.frames.take(&mut buffer[..read], |first, payload| match first {
-                    ws::TEXT | ws::BINARY => ws::frame(&mut batch, first, None, payload),
+                Ok(read) => member.frames.take(&mut buffer[..read], |first, payload| match first & !ws::COMPRESSED {
+                    ws::TEXT | ws::BINARY => match &mut recompress {
+                        None => ws::frame(&mut batch, first, None, payload),
+                        Some(recompress) => has_ended |= recompress.frame(&mut batch, first, payload).is_err(),
+                    },
                     ws::CLOSE => has_ended = true,
                     _ => {}
                 }),
@@ -136,7 +184,7 @@ fn spliced(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
 /// `floor-client --url URL [--binary]`: sends lines or, with `--binary`, chunks of standard input as messages, and writes received
 /// messages as lines.
 pub fn client(args: &Args) -> io::Result<()> {
-    let mut stream = ws::connect(args.text("url"))?;
+    let mut stream = ws::connect(&Connector::new(args)?, args.text("url"), false)?;
     let mut output = io::stdout().lock();
     let mut buffer = vec![0; 64 * 1024];
     let mut received = vec![0; READ];

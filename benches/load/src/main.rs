@@ -2,8 +2,10 @@
 //! `benches/end-to-end` runs it as `load MODE --name value --flag`; each load prints one line of JSON.
 
 mod client;
+mod deflate;
 mod floor;
 mod server;
+mod stream;
 mod ws;
 
 use rustix::{
@@ -17,6 +19,7 @@ fn main() {
     let result = match args.0.first().map(String::as_str) {
         Some("room") => server::room(&args),
         Some("idle") => server::idle(&args),
+        Some("handshakes") => server::handshakes(&args),
         Some("echo") => server::echo(&args),
         Some("pump") => server::pump(&args),
         Some("sink") => client::sink(&args),

@@ -1,9 +1,12 @@
-//! Loads that connect to a server: rooms, idle connections, echoes, and tunnels from TCP to TCP.
+//! Loads that connect to a server: rooms, idle connections, handshakes, echoes, and tunnels from TCP to TCP.
 
 use crate::{
     Args, Poller,
+    deflate::{Deflate, Inflate},
+    stream::{Connector, Stream},
     ws::{self, Frames},
 };
+use rustix::time::{ClockId, clock_gettime};
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
@@ -13,18 +16,28 @@ use std::{
 
 /// After this time without a message, missing messages count as lost.
 const SILENCE: Duration = Duration::from_secs(3);
+/// The minimum number of bytes that an echo load gives to a write, if it has as many to send.
+const BLOCK: usize = 64 << 10;
+
+/// A message that some member of its room has not received. Members are taken to receive messages in the order in which they were
+/// sent, also those of several senders.
+struct UnderWay {
+    /// The number of members that have received it.
+    received: usize,
+    /// When it was sent or, with a rate, due, in nanoseconds since the start.
+    sent: u64,
+}
 
 struct Room {
     /// The number of messages sent.
     sent: u64,
-    /// The number of the first message that some member has not received.
+    /// The number of the first message in `under_way`.
     first_under_way: u64,
-    /// For each message from that one on, the number of members that have received it.
-    received: VecDeque<usize>,
+    under_way: VecDeque<UnderWay>,
 }
 
 struct Client {
-    stream: TcpStream,
+    stream: Stream,
     frames: Frames,
     room: usize,
     received: u64,
@@ -32,40 +45,77 @@ struct Client {
     out: Vec<u8>,
 }
 
+/// Text as services send it, with repetitions and numbers. `seed`: different ones give different texts.
+fn text(size: usize, seed: u32) -> Vec<u8> {
+    let mut random = seed;
+    let mut text = Vec::with_capacity(size + 128);
+    while text.len() < size {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let (id, price, user) = (random >> 12, random >> 20, random >> 26);
+        text.extend_from_slice(format!("{{\"id\":{id},\"user\":\"user{user}\",\"price\":{price}.5}},").as_bytes());
+    }
+    text.truncate(size);
+    text
+}
+
+/// A frame of a client with the text.
+fn text_frame(text: &[u8], deflates: bool) -> io::Result<Vec<u8>> {
+    let (mut frame, mut compressed) = (Vec::new(), Vec::new());
+    if deflates {
+        Deflate::new(6).deflate(text, &mut compressed)?;
+        ws::frame(&mut frame, ws::TEXT | ws::COMPRESSED, ws::MASK, &compressed);
+    } else {
+        ws::frame(&mut frame, ws::TEXT, ws::MASK, text);
+    }
+    Ok(frame)
+}
+
+/// CPU time of this process in seconds.
+fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// `room --url ws://HOST/{room} --rooms 1 --clients 100 --senders 1 --size 100 --secs 3`, and `--window 64`, the maximum number of
 /// messages of a room that some member has not received, or `--rate 50`, the number of messages that each sender sends per second.
-/// `--messages N` ends it earlier. `--stuck N` adds N members that never read to each room.
+/// `--messages N` ends it earlier. `--stuck N` adds N members that never read to each room. With `--deflate`, all messages are
+/// compressed, in both directions; those received are counted without being decompressed, except the first one of each member.
 pub fn room(args: &Args) -> io::Result<()> {
     let rooms = args.number("rooms", 1) as usize;
     let members = args.number("clients", 100) as usize;
     let senders = args.number("senders", 1) as usize;
-    let size = (args.number("size", 100) as usize).max(16);
+    let size = args.number("size", 100) as usize;
     let (window, rate) = (args.number("window", 64), args.number("rate", 0));
     let most = args.number("messages", u64::MAX);
     let lasts = Duration::from_secs(args.number("secs", 3));
+    let deflates = args.has("deflate");
+    let connector = Connector::new(args)?;
     let poller = Poller::new()?;
     let mut clients = Vec::with_capacity(rooms * members);
     let mut stuck = Vec::new();
     for room in 0..rooms {
         let url = args.text("url").replace("{room}", &format!("room{room}"));
         for _ in 0..members {
-            let stream = ws::connect(&url)?;
-            stream.set_nonblocking(true)?;
+            let stream = ws::connect(&connector, &url, deflates)?;
+            stream.set_nonblocking()?;
             poller.add(&stream, clients.len() as u64)?;
             clients.push(Client { stream, frames: Frames::default(), room, received: 0, out: Vec::new() });
         }
         for _ in 0..args.number("stuck", 0) {
-            stuck.push(ws::connect(&url)?);
+            stuck.push(ws::connect(&connector, &url, deflates)?);
         }
     }
     println!("{{\"ready\": true}}");
     let mut states: Vec<_> =
-        (0..rooms).map(|_| Room { sent: 0, first_under_way: 0, received: VecDeque::new() }).collect();
+        (0..rooms).map(|_| Room { sent: 0, first_under_way: 0, under_way: VecDeque::new() }).collect();
     let mut buffer = vec![0; 256 * 1024];
-    let mut payload = vec![b'x'; size];
+    // Made beforehand, so that the load takes little time from the server.
+    let texts: Vec<_> = (0..16).map(|seed| text(size, seed)).collect();
+    let messages = texts.iter().map(|text| text_frame(text, deflates)).collect::<io::Result<Vec<_>>>()?;
+    let (mut inflate, mut inflated) = (Inflate::new(), Vec::new());
     let mut latencies = Vec::new();
-    let (start, mut last) = (Instant::now(), Instant::now());
-    let (mut delivered, mut altered) = (0_u64, 0_u64);
+    let (start, mut last, cpu) = (Instant::now(), Instant::now(), cpu_seconds());
+    let (mut delivered, mut altered, mut bytes) = (0_u64, 0_u64, 0_u64);
     loop {
         let elapsed = start.elapsed();
         let sends = elapsed < lasts;
@@ -77,15 +127,14 @@ pub fn room(args: &Args) -> io::Result<()> {
             };
             while sends && room.sent < allowed.min(most) {
                 let now = start.elapsed().as_nanos() as u64;
-                // With a rate, latency is measured from the time when the message was due.
-                let stamp = if rate > 0 { (room.sent + 1) * 1_000_000_000 / (rate * senders as u64) } else { now };
-                payload[..16].copy_from_slice(format!("{stamp:016x}").as_bytes());
+                let sent = if rate > 0 { (room.sent + 1) * 1_000_000_000 / (rate * senders as u64) } else { now };
                 let sender = &mut clients[number * members + room.sent as usize % senders];
-                ws::frame(&mut sender.out, ws::TEXT, ws::MASK, &payload);
+                sender.out.extend_from_slice(&messages[room.sent as usize % messages.len()]);
                 room.sent += 1;
-                room.received.push_back(0);
+                room.under_way.push_back(UnderWay { received: 0, sent });
             }
             for sender in &mut clients[number * members..][..senders] {
+                let _ = sender.stream.flush();
                 while let Ok(written @ 1..) = sender.stream.write(&sender.out) {
                     sender.out.drain(..written);
                 }
@@ -97,9 +146,10 @@ pub fn room(args: &Args) -> io::Result<()> {
             let seconds = last.duration_since(start).as_secs_f64();
             let [p50, p99] = percentiles(&mut latencies);
             println!(
-                "{{\"units\": {delivered}, \"lost\": {}, \"bad\": {altered}, \"seconds\": {seconds:.3}, \
-                 \"p50_us\": {p50:.1}, \"p99_us\": {p99:.1}}}",
-                expected - delivered
+                "{{\"units\": {delivered}, \"lost\": {}, \"bad\": {altered}, \"bytes\": {bytes}, \"seconds\": {seconds:.3}, \
+                 \"cpu_s\": {:.3}, \"p50_us\": {p50:.1}, \"p99_us\": {p99:.1}}}",
+                expected - delivered,
+                cpu_seconds() - cpu
             );
             return Ok(());
         }
@@ -110,25 +160,29 @@ pub fn room(args: &Args) -> io::Result<()> {
             last = Instant::now();
             let now = start.elapsed().as_nanos() as u64;
             let room = &mut states[client.room];
-            client.frames.take(&mut buffer[..read], |first, payload| {
+            client.frames.take(&mut buffer[..read], |first, frame| {
                 if first == ws::PING || first == ws::CLOSE {
                     return;
                 }
                 delivered += 1;
-                altered += u64::from(payload.len() != size);
-                if let Some(count) = room.received.get_mut((client.received - room.first_under_way) as usize) {
-                    *count += 1;
+                bytes += frame.len() as u64;
+                altered += u64::from(if first & ws::COMPRESSED == 0 {
+                    deflates || frame.len() != size
+                } else {
+                    client.received == 0
+                        && (inflate.inflate(frame, size, &mut inflated).is_err() || !texts.contains(&inflated))
+                });
+                if let Some(message) = room.under_way.get_mut((client.received - room.first_under_way) as usize) {
+                    message.received += 1;
+                    // A sample is enough.
+                    if client.received % 8 == id % 8 {
+                        latencies.push(now.saturating_sub(message.sent));
+                    }
                 }
                 client.received += 1;
-                while room.received.front() == Some(&members) {
-                    room.received.pop_front();
+                while room.under_way.front().is_some_and(|message| message.received == members) {
+                    room.under_way.pop_front();
                     room.first_under_way += 1;
-                }
-                // A sample of the messages is enough; parsing each timestamp would cost time.
-                if client.received % 8 == id % 8
-                    && let Some(stamp) = payload.get(..16).and_then(|stamp| std::str::from_utf8(stamp).ok())
-                {
-                    latencies.push(now.saturating_sub(u64::from_str_radix(stamp, 16).unwrap_or(now)));
                 }
             });
         }
@@ -144,77 +198,137 @@ fn percentiles(nanos: &mut [u64]) -> [f64; 2] {
 /// `idle --url ws://HOST/{room} --n 10000`: opens N connections, ten per room, and keeps them open until standard input ends.
 pub fn idle(args: &Args) -> io::Result<()> {
     let count = args.number("n", 10_000);
-    let open = |i| ws::connect(&args.text("url").replace("{room}", &format!("room{}", i / 10)));
+    let connector = Connector::new(args)?;
+    let open = |i| ws::connect(&connector, &args.text("url").replace("{room}", &format!("room{}", i / 10)), false);
     let held = (0..count).map(open).collect::<io::Result<Vec<_>>>()?;
     println!("{{\"units\": {}}}", held.len());
     io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }
 
-/// `echo --url URL --size 16 --count 100000 --window 1024`: sends messages and counts those that come back. `--window` is the
-/// maximum number of messages without a reply.
-pub fn echo(args: &Args) -> io::Result<()> {
-    let (size, count) = (args.number("size", 16) as usize, args.number("count", 100_000));
-    let window = args.number("window", 1);
-    let mut stream = ws::connect(args.text("url"))?;
-    let mut message = Vec::new();
-    ws::frame(&mut message, ws::BINARY, ws::MASK, &vec![b'x'; size]);
+/// `handshakes --url URL --n 1000`: opens connections one after another, and closes each one after the opening handshake. With
+/// `--resume`, each TLS handshake resumes the session of an earlier connection.
+pub fn handshakes(args: &Args) -> io::Result<()> {
+    let (count, resumes) = (args.number("n", 1000), args.has("resume"));
+    let connector = Connector::new(args)?;
+    let open = || ws::connect(&connector, args.text("url"), false);
+    // The one whose session is resumed.
+    drop(open()?);
+    println!("{{\"ready\": true}}");
     let start = Instant::now();
-    let mut writer = stream.try_clone()?;
-    // Unbounded: the reader must never wait for the writer.
-    let permits = std::sync::mpsc::channel::<u64>();
-    let sending = std::thread::spawn(move || {
-        let (mut sent, mut allowed) = (0, window.min(count));
-        let mut batch = Vec::new();
-        while sent < count {
-            while sent == allowed {
-                let Ok(more) = permits.1.recv() else { return };
-                allowed += more;
-            }
-            allowed = permits.1.try_iter().fold(allowed, |sum, more| sum + more).min(count);
-            batch.clear();
-            (sent..allowed).for_each(|_| batch.extend_from_slice(&message));
-            sent = allowed;
-            if writer.write_all(&batch).is_err() {
-                return;
-            }
+    let mut bad = 0;
+    for _ in 0..count {
+        bad += u64::from(open()?.is_resumed() != resumes);
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{{\"units\": {count}, \"lost\": 0, \"bad\": {bad}, \"seconds\": {seconds:.3}}}");
+    Ok(())
+}
+
+struct Echo {
+    stream: Stream,
+    frames: Frames,
+    /// The number of bytes sent.
+    sent: u64,
+    /// The number of messages received.
+    received: u64,
+    /// The length of the fragments of the message that has not ended.
+    length: usize,
+    /// The message whose latency is measured: its number, and when it was sent.
+    sample: Option<(u64, Instant)>,
+    /// Whether the poller reports when the socket is writable.
+    waits: bool,
+}
+
+impl Echo {
+    /// Sends messages up to number `allowed`, as far as the socket accepts them. `block` has whole messages of `length` bytes.
+    fn send(&mut self, allowed: u64, block: &[u8], length: u64) -> io::Result<()> {
+        let end = allowed * length;
+        if self.sample.is_none() && self.sent < end {
+            self.sample = Some((self.sent.div_ceil(length), Instant::now()));
         }
-    });
-    let mut frames = Frames::default();
-    let mut buffer = vec![0; 256 * 1024];
-    let (mut received, mut bad, mut length) = (0, 0, 0);
-    let mut last = start;
-    let mut rounds = Vec::new();
-    while received < count {
-        let read = stream.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        let before = received;
-        frames.take(&mut buffer[..read], |first, payload| {
-            // A data frame or a continuation: a message may arrive in fragments.
-            if first & 0x0f <= 2 {
-                length += payload.len();
-                if first & 0x80 != 0 {
-                    received += 1;
-                    bad += u64::from(std::mem::take(&mut length) != size);
-                }
+        let result = self.stream.flush().and_then(|()| {
+            while self.sent < end {
+                let at = (self.sent % block.len() as u64) as usize;
+                let most = (end - self.sent).min((block.len() - at) as u64) as usize;
+                self.sent += self.stream.write(&block[at..at + most])? as u64;
             }
+            Ok(())
         });
-        if received > before {
-            let now = Instant::now();
-            rounds.push(now.duration_since(last).as_nanos() as u64);
-            last = now;
-            let _ = permits.0.send(received - before);
+        match result {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
         }
     }
-    drop(permits.0);
-    let _ = sending.join();
-    let [p50, p99] = percentiles(&mut rounds);
+}
+
+/// `echo --url URL --clients 1 --size 16 --count 100000 --window 1024`: sends `--count` messages and counts those that come back.
+/// `--window` is the maximum number of messages of a client without a reply.
+pub fn echo(args: &Args) -> io::Result<()> {
+    let (size, clients) = (args.number("size", 16) as usize, args.number("clients", 1));
+    let (each, window) = (args.number("count", 100_000) / clients, args.number("window", 1));
+    let mut message = Vec::new();
+    ws::frame(&mut message, ws::BINARY, ws::MASK, &vec![b'x'; size]);
+    let length = message.len() as u64;
+    let block = message.repeat(BLOCK.div_ceil(message.len()));
+    let connector = Connector::new(args)?;
+    let poller = Poller::new()?;
+    let open = |id| {
+        let stream = ws::connect(&connector, args.text("url"), false)?;
+        stream.set_nonblocking()?;
+        poller.add(&stream, id)?;
+        let frames = Frames::default();
+        Ok(Echo { stream, frames, sent: 0, received: 0, length: 0, sample: None, waits: false })
+    };
+    let mut echoes = (0..clients).map(open).collect::<io::Result<Vec<_>>>()?;
+    println!("{{\"ready\": true}}");
+    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let mut buffer = vec![0; 256 * 1024];
+    let (mut received, mut bad) = (0, 0);
+    let mut latencies = Vec::new();
+    // At first all of them may send.
+    let mut ready: Vec<u64> = (0..clients).collect();
+    while !ready.is_empty() {
+        for id in ready {
+            let echo = &mut echoes[id as usize];
+            match echo.stream.read(&mut buffer) {
+                Ok(0) => return Err(io::Error::other("the server closed the connection")),
+                Ok(read) => echo.frames.take(&mut buffer[..read], |first, payload| {
+                    // A data frame or a continuation: a message may arrive in fragments.
+                    if first & 0x0f <= 2 {
+                        echo.length += payload.len();
+                        if first & 0x80 != 0 {
+                            echo.received += 1;
+                            received += 1;
+                            bad += u64::from(std::mem::take(&mut echo.length) != size);
+                        }
+                    }
+                }),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if let Some((_, sent)) = echo.sample.take_if(|(number, _)| *number < echo.received) {
+                latencies.push(sent.elapsed().as_nanos() as u64);
+            }
+            let allowed = (echo.received + window).min(each);
+            echo.send(allowed, &block, length)?;
+            let waits = echo.sent < allowed * length || !echo.stream.is_flushed();
+            if std::mem::replace(&mut echo.waits, waits) != waits {
+                poller.modify(&echo.stream, id, waits)?;
+            }
+        }
+        if received == each * clients {
+            break;
+        }
+        ready = poller.wait(Some(SILENCE))?.into_iter().map(|(id, _)| id).collect();
+    }
+    let [p50, p99] = percentiles(&mut latencies);
     println!(
-        "{{\"units\": {received}, \"lost\": {}, \"bad\": {bad}, \"seconds\": {:.3}, \"p50_us\": {p50:.1}, \"p99_us\": {p99:.1}}}",
-        count - received,
-        start.elapsed().as_secs_f64()
+        "{{\"units\": {received}, \"lost\": {}, \"bad\": {bad}, \"seconds\": {:.3}, \"cpu_s\": {:.3}, \"p50_us\": {p50:.1}, \
+         \"p99_us\": {p99:.1}}}",
+        each * clients - received,
+        start.elapsed().as_secs_f64(),
+        cpu_seconds() - cpu
     );
     Ok(())
 }

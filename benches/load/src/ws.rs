@@ -1,13 +1,16 @@
-//! The parts of RFC 6455 that the loads need: no checks, no extensions, each message in one frame.
+//! The parts of RFC 6455 that the loads need: no checks, each message in one frame.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use std::{
-    io::{self, Read, Write},
-    net::TcpStream,
+use crate::{
+    deflate,
+    stream::{Connector, Stream},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
+use std::io::{self, Read, Write};
 
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
+/// In the first byte of a frame: the message is compressed.
+pub const COMPRESSED: u8 = 0x40;
 pub const CLOSE: u8 = 0x88;
 pub const PING: u8 = 0x89;
 pub const PONG: u8 = 0x8a;
@@ -98,7 +101,8 @@ fn split(bytes: &mut [u8], each: &mut impl FnMut(u8, &[u8])) -> usize {
     at
 }
 
-fn head(stream: &mut TcpStream) -> io::Result<String> {
+/// The head of a response, byte by byte: frames may follow it at once.
+fn head(stream: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -108,36 +112,54 @@ fn head(stream: &mut TcpStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Connects to a server and performs the opening handshake. `url` is `ws://HOST:PORT/PATH`.
-pub fn connect(url: &str) -> io::Result<TcpStream> {
-    let (authority, path) = url.trim_start_matches("ws://").split_once('/').unwrap_or((url, ""));
-    let mut stream = TcpStream::connect(authority)?;
-    stream.set_nodelay(true)?;
-    write!(
-        stream,
-        "GET /{path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+/// Connects to a server and performs the opening handshake. `url` is `ws://HOST:PORT/PATH`, or `wss://…` for TLS. `deflate`
+/// requests compression, which the server must accept.
+pub fn connect(connector: &Connector, url: &str, deflate: bool) -> io::Result<Stream> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("ws", url));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut stream = connector.connect(authority, scheme == "wss")?;
+    let extensions =
+        if deflate { format!("Sec-WebSocket-Extensions: {}\r\n", deflate::EXTENSION) } else { String::new() };
+    // One write: with TLS each one is a record.
+    let request = format!(
+        "GET /{path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{extensions}\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )?;
-    match head(&mut stream)? {
-        answer if answer.starts_with("HTTP/1.1 101") => Ok(stream),
-        answer => Err(io::Error::other(answer)),
+    );
+    stream.write_all(request.as_bytes())?;
+    let answer = head(&mut stream)?;
+    if !answer.starts_with("HTTP/1.1 101") {
+        return Err(io::Error::other(answer));
     }
+    if deflate && !answer.contains("server_no_context_takeover") {
+        return Err(io::Error::other(format!("no compression of single messages: {answer}")));
+    }
+    Ok(stream)
 }
 
-/// Accepts the opening handshake of a client. Returns the path.
-pub fn accept(stream: &mut TcpStream) -> io::Result<String> {
-    stream.set_nodelay(true)?;
-    let request = head(stream)?;
+/// Accepts the opening handshake of a client. `deflate` accepts compression. Returns the path.
+pub fn accept(stream: &mut (impl Read + Write), deflate: bool) -> io::Result<String> {
+    // At once: clients send nothing more before the response.
+    let (mut request, mut part) = (Vec::new(), [0; 1024]);
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut part)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => request.extend_from_slice(&part[..read]),
+        }
+    }
+    let request = String::from_utf8_lossy(&request).into_owned();
     let header = |line: &str| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim().to_owned())
     };
     let key = request.lines().find_map(header).unwrap_or_default();
     let digest = sha1_smol::Sha1::from(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest().bytes();
-    write!(
-        stream,
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+    let extensions =
+        if deflate { format!("Sec-WebSocket-Extensions: {}\r\n", deflate::EXTENSION) } else { String::new() };
+    let response = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{extensions}\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
         BASE64_STANDARD.encode(digest)
-    )?;
+    );
+    stream.write_all(response.as_bytes())?;
     Ok(request.split(' ').nth(1).unwrap_or("/").to_owned())
 }
