@@ -37,6 +37,8 @@ has_debian() {
         fonts-liberation) compgen -G '/usr/share/fonts/truetype/liberation*' ;;
         # Programs outside every search path.
         netavark | aardvark-dns) test -x "/usr/lib/podman/$1" ;;
+        libssl-dev) test -e /usr/include/openssl/ssl.h ;;
+        zlib1g-dev) test -e /usr/include/zlib.h ;;
         libc6-dev) test -e "$(cc -print-file-name=libc.a)" ;;
         ca-certificates) test -e /etc/ssl/certs/ca-certificates.crt ;;
         gcc) command -v cc ;;
@@ -97,6 +99,30 @@ install_websocat() {
     if ! "$peers/websocat/bin/websocat" --version >/dev/null 2>&1; then
         say "building websocat, which takes about two minutes"
         cargo install websocat --version 1.14.1 --locked --quiet --root "$peers/websocat" || fail "websocat could not be built"
+    fi
+}
+
+# benches/peers/uwebsockets/server.cpp, with the uWebSockets that the crate beside it contains.
+install_uwebsockets() {
+    local folder=benches/peers/uwebsockets source server flags
+    if [ ! "$peers/uwebsockets/server" -nt "$folder/server.cpp" ]; then
+        need cargo python3
+        install_debian g++ libssl-dev zlib1g-dev
+        say "building uWebSockets, which takes about half a minute"
+        source="$(cargo metadata --locked --format-version 1 --manifest-path "$folder/Cargo.toml" | python3 -c '
+import json, os, sys
+packages = {package["name"]: package["manifest_path"] for package in json.load(sys.stdin)["packages"]}
+print(os.path.dirname(packages["libuwebsockets-sys"]) + "/uWebSockets")')" || fail "cargo could not download uWebSockets"
+        mkdir -p "$peers/uwebsockets"
+        # The flags of its own Makefile, with OpenSSL.
+        flags=(-O3 -march=native -flto=auto -w -DLIBUS_USE_OPENSSL "-I$source/uSockets/src" "-I$source/src")
+        server="$(realpath "$folder/server.cpp")"
+        (
+            cd "$peers/uwebsockets" &&
+                gcc -std=c11 "${flags[@]}" -c "$source"/uSockets/src/{*,eventing/epoll_kqueue,crypto/openssl}.c &&
+                g++ -std=c++20 "${flags[@]}" "$server" "$source/uSockets/src/crypto/sni_tree.cpp" ./*.o -lssl -lcrypto -lz -o server &&
+                rm ./*.o
+        ) || fail "uWebSockets could not be built"
     fi
 }
 
@@ -175,8 +201,8 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     for wanted in "$@"; do
         case "$wanted" in
             debian:*) install_debian "${wanted#debian:}" ;;
-            node_modules | python_modules | websocat | promtool | autobahn | cargo_fuzz) "install_$wanted" ;;
-            *) fail "nothing is called $wanted: debian:PACKAGE, node_modules, python_modules, websocat, promtool, autobahn or cargo_fuzz" ;;
+            node_modules | python_modules | websocat | uwebsockets | promtool | autobahn | cargo_fuzz) "install_$wanted" ;;
+            *) fail "nothing is called $wanted: debian:PACKAGE, node_modules, python_modules, websocat, uwebsockets, promtool, autobahn or cargo_fuzz" ;;
         esac
     done
 fi
