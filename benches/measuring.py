@@ -1,6 +1,8 @@
 """Runs servers, clients and the load program, and measures what they cost. See `end-to-end`."""
 
 import contextlib
+import dataclasses
+import functools
 import json
 import os
 import socket
@@ -17,10 +19,34 @@ FOLDER = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm")
 LOAD = ""
 
 
-def cpu_seconds(pid):
-    """CPU time of all live threads. Clock ticks, which include ended threads, are too coarse."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+@dataclasses.dataclass
+class Cost:
+    """What one run measured, or the medians of several runs."""
+
+    value: float
+    # 99th percentile of the latency in microseconds.
+    p99: float | None = None
+    # Bytes of a message as it was received, if it was compressed.
+    size: float | None = None
+
+
+class Failure(Exception):
+    """Why there is no figure."""
+
+
+class Processes:
+    """Programs that serve together, and whose costs are added up."""
+
+    def __init__(self, running):
+        self.pids = [process.pid for process in running]
+
+    def cpu_seconds(self):
+        """CPU time of all live threads. Clock ticks, which include ended threads, are too coarse."""
+        tasks = (task for pid in self.pids for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+    def memory_kib(self, field):
+        return sum(memory_kib(pid, field) for pid in self.pids)
 
 
 def memory_kib(pid, field):
@@ -39,25 +65,49 @@ def free_port():
 
 
 @contextlib.contextmanager
-def server(command, port, **names):
-    """Runs a server until the block ends."""
-    command = [part.format(port=port, **names) for part in command]
-    running = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def serving(command, behind=None):
+    """Runs a server until the block ends; gives its port and its processes.
+
+    `command`: a program, or several of which each connects to the one before it. In the arguments, `{port}` is the program's own
+    port, and `{to}` that of the program before it; for the first one it is `behind`."""
+    running = []
     try:
-        deadline = time.monotonic() + 10
-        while not is_listening(port):
-            if running.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"does not listen: {' '.join(command)}")
-            time.sleep(0.02)
-        yield running.pid
+        for program in command if isinstance(command[0], list) else [command]:
+            port = free_port()
+            arguments = [str(part).replace("{port}", str(port)).replace("{to}", str(behind)) for part in program]
+            running.append(subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            deadline = time.monotonic() + 10
+            while not is_listening(port):
+                if running[-1].poll() is not None or time.monotonic() > deadline:
+                    raise Failure(f"{Path(arguments[0]).name} does not listen")
+                time.sleep(0.02)
+            behind = port
+        yield port, Processes(running)
     finally:
-        running.kill()
-        running.wait()
+        for process in running:
+            process.kill()
+            process.wait()
 
 
-def load(*args, **options):
+@functools.cache
+def certificate():
+    """The files of a certificate for 127.0.0.1 and of its key."""
+    files = [f"{FOLDER.name}/{name}.pem" for name in ("certificate", "key")]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
+    subprocess.run(["openssl", "req", "-x509", *kind, *names, "-out", files[0], "-keyout", files[1]], capture_output=True, check=True)
+    return files
+
+
+def load(mode, *args, **options):
     # The load ends even if the server hangs.
-    return subprocess.Popen(["timeout", "120", LOAD, *map(str, args)], stdout=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(["timeout", "120", LOAD, mode, *map(str, args)], stdout=subprocess.PIPE, text=True, **options)
+
+
+def load_on(port, mode, *args, path="", tls=False, **options):
+    """A load for the server on a port."""
+    url = f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/{path}"
+    return load(mode, "--url", url, *args, *(["--ca", certificate()[0]] if tls else []), **options)
 
 
 @contextlib.contextmanager
@@ -76,88 +126,114 @@ def result(running):
     lines = running.stdout.readlines()
     running.wait()
     if not lines:
-        raise RuntimeError("did not finish")
+        raise Failure("did not finish")
     said = json.loads(lines[-1])
+    if "units" not in said:
+        raise Failure("did not finish")
     if said["lost"] or said["bad"]:
-        raise RuntimeError(f"lost {said['lost']}, altered {said['bad']}")
+        raise Failure(f"lost {said['lost']}, wrong {said['bad']}")
     return said
+
+
+def under_load(command, mode, *args, path="", tls=False):
+    """CPU seconds of a server during a load, which starts when all its connections are open, and what the load says."""
+    with serving(command) as (port, processes):
+        running = load_on(port, mode, *args, path=path, tls=tls)
+        running.stdout.readline()
+        before = processes.cpu_seconds()
+        said = result(running)
+        return processes.cpu_seconds() - before, said
+
+
+def room_load(tls=False, deflate=False, **options):
+    """Arguments of `under_load`."""
+    args = [part for name, value in options.items() for part in (f"--{name}", value)]
+    return ["room", "--secs", SECONDS, *args, *(["--deflate"] if deflate else [])], {"path": "{room}", "tls": tls}
+
+
+def echo_load(size, count, window, clients=1, tls=False):
+    """Arguments of `under_load`."""
+    return ["echo", "--size", size, "--count", count, "--window", window, "--clients", clients], {"tls": tls}
+
+
+def cpu_of(load_args):
+    """CPU microseconds per delivery or message."""
+    args, options = load_args
+
+    def measure(command):
+        spent, said = under_load(command, *args, **options)
+        size = said["bytes"] / said["units"] if "--deflate" in args else None
+        return Cost(spent / said["units"] * 1e6, said["p99_us"], size)
+
+    return measure
 
 
 def rooms(**options):
     """CPU microseconds per delivery."""
+    return cpu_of(room_load(**options))
+
+
+def echo(*args, **options):
+    """CPU microseconds per message."""
+    return cpu_of(echo_load(*args, **options))
+
+
+def ping_pong(command):
+    """Median latency in microseconds."""
+    args, options = echo_load(16, 20_000, 1)
+    return Cost(under_load(command, *args, **options)[1]["p50_us"])
+
+
+def handshakes(tls=False, resume=False):
+    """CPU microseconds per connection: the TLS handshake, the opening handshake, and its end."""
 
     def measure(command):
-        port = free_port()
-        with server(command, port) as pid:
-            args = [part for name, value in options.items() for part in (f"--{name}", value)]
-            running = load("room", "--url", f"ws://127.0.0.1:{port}/{{room}}", "--secs", SECONDS, *args)
-            running.stdout.readline()
-            before = cpu_seconds(pid)
-            said = result(running)
-            return (cpu_seconds(pid) - before) / said["units"] * 1e6, said["p99_us"]
+        spent, said = under_load(command, "handshakes", "--n", 2_000, *(["--resume"] if resume else []), tls=tls)
+        return Cost(spent / said["units"] * 1e6)
 
     return measure
 
 
 def stuck_member(command):
     """Memory growth in MiB for a member that never reads, while 20 others receive all of 330 MB."""
-    port = free_port()
-    with server(command, port) as pid:
+    with serving(command) as (port, processes):
         args = ["--clients", 20, "--stuck", 1, "--size", 16384, "--messages", 20000, "--window", 16, "--secs", 60]
-        running = load("room", "--url", f"ws://127.0.0.1:{port}/{{room}}", *args)
+        running = load_on(port, "room", *args, path="{room}")
         running.stdout.readline()
-        before = memory_kib(pid, "VmRSS")
+        before = processes.memory_kib("VmRSS")
         result(running)
-        return (memory_kib(pid, "VmHWM") - before) / 1024, None
+        return Cost((processes.memory_kib("VmHWM") - before) / 1024)
 
 
-def idle(command):
-    """KiB per connection, with 10,000 connections."""
-    port, count = free_port(), 10_000
-    with server(command, port) as pid:
-        before = memory_kib(pid, "VmRSS")
-        running = load("idle", "--url", f"ws://127.0.0.1:{port}/{{room}}", "--n", count, stdin=subprocess.PIPE)
-        if not running.stdout.readline():
-            raise RuntimeError("did not accept 10,000 connections")
-        time.sleep(1)
-        taken = memory_kib(pid, "VmRSS") - before
-        running.communicate()
-        return taken / count, None
-
-
-def echo(size, count, window):
-    """CPU microseconds per message."""
+def idle(count, tls=False):
+    """KiB per connection."""
 
     def measure(command):
-        port = free_port()
-        with server(command, port) as pid:
-            before = cpu_seconds(pid)
-            said = result(load("echo", "--url", f"ws://127.0.0.1:{port}/", "--size", size, "--count", count, "--window", window))
-            return (cpu_seconds(pid) - before) / said["units"] * 1e6, said["p99_us"]
+        with serving(command) as (port, processes):
+            before = processes.memory_kib("VmRSS")
+            running = load_on(port, "idle", "--n", count, path="{room}", tls=tls, stdin=subprocess.PIPE)
+            if not running.stdout.readline():
+                raise Failure(f"did not accept {count:,} connections")
+            time.sleep(1)
+            taken = processes.memory_kib("VmRSS") - before
+            running.communicate()
+            return Cost(taken / count)
 
     return measure
 
 
-def ping_pong(command):
-    """Median latency in microseconds."""
-    port = free_port()
-    with server(command, port):
-        return result(load("echo", "--url", f"ws://127.0.0.1:{port}/", "--count", 20_000))["p50_us"], None
-
-
-def chain(commands):
-    """CPU seconds per GB of two processes between two TCP connections. `commands`: back, front."""
-    front, middle, back = free_port(), free_port(), free_port()
-    names = {"front": front, "middle": middle, "back": back}
-    with server(commands[0], middle, **names) as first, server(commands[1], front, **names) as second:
+def chain(command):
+    """CPU seconds per GB of two processes between two TCP connections. `command`: back, front."""
+    back = free_port()
+    with serving(command, back) as (front, processes):
         # Read while it runs: a proxy that serves one connection exits after it, and its CPU time is lost.
         running = load("pump", "--connect", f"127.0.0.1:{front}", "--listen", back, "--mib", 1024)
         spent = 0
         while running.poll() is None:
             with contextlib.suppress(OSError):
-                spent = max(spent, cpu_seconds(first) + cpu_seconds(second))
+                spent = max(spent, processes.cpu_seconds())
             time.sleep(0.005)
-        return spent / result(running)["units"], None
+        return Cost(spent / result(running)["units"])
 
 
 def client(mode, units, length, *, source=None, scale=1e6):
@@ -171,8 +247,8 @@ def client(mode, units, length, *, source=None, scale=1e6):
             said = peer.stdout.read()
         arrived = json.loads(said)["bytes"] if said else printed
         if arrived not in lengths:
-            raise RuntimeError(f"{arrived} of {max(lengths)} bytes arrived")
-        return spent / units * scale, None
+            raise Failure(f"{arrived} of {max(lengths)} bytes arrived")
+        return Cost(spent / units * scale)
 
     return measure
 
@@ -188,7 +264,7 @@ def run_timed(command, given):
     _, status, used = os.wait4(running.pid, 0)
     running.returncode = os.waitstatus_to_exitcode(status)
     if running.returncode != 0:
-        raise RuntimeError(f"exit code {running.returncode}: {' '.join(command)}")
+        raise Failure(f"exit code {running.returncode}: {' '.join(command)}")
     return used.ru_utime + used.ru_stime, time.monotonic() - start, printed
 
 
@@ -199,7 +275,7 @@ def one_liner(command):
         for _ in range(30):
             with open(scratch("hi", lambda file: file.write(b"hi\n")), "rb") as given:
                 taken.append(run_timed([part.format(url=url) for part in command], given)[1])
-    return statistics.median(taken) * 1e3, None
+    return Cost(statistics.median(taken) * 1e3)
 
 
 def one_liner_memory(command):
@@ -210,7 +286,7 @@ def one_liner_memory(command):
             running.stdin.write(b"hi\n")
             running.stdin.flush()
             running.stdout.readline()
-            return memory_kib(running.pid, "VmHWM") / 1024, None
+            return Cost(memory_kib(running.pid, "VmHWM") / 1024)
 
 
 def scratch(name, write):
@@ -231,20 +307,49 @@ def blob_file():
 
 
 def measure(row, runs):
-    """The medians of each contender, cost and p99, or the reason for the lack of them. The contenders take turns."""
+    """The medians of each contender, or the reason for the lack of them. The contenders take turns."""
     taken = {name: [] for name in row.commands}
     for _ in range(runs):
         for name, command in row.commands.items():
             try:
                 if isinstance(taken[name], list):
                     taken[name].append(row.measure(command))
-            except (RuntimeError, OSError, ValueError, IndexError) as error:
+            except (Failure, OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
                 taken[name] = str(error)
 
-    def medians(values):
-        if isinstance(values, str):
-            return values
-        costs, p99s = zip(*values)
-        return statistics.median(costs), None if p99s[0] is None else statistics.median(p99s)
+    def medians(costs):
+        if isinstance(costs, str):
+            return costs
+        fields = zip(*map(dataclasses.astuple, costs))
+        return Cost(*(None if None in values else statistics.median(values) for values in fields))
 
-    return {name: medians(values) for name, values in taken.items()}
+    return {name: medians(costs) for name, costs in taken.items()}
+
+
+@dataclasses.dataclass
+class Scaling:
+    """What a second thread of a server adds."""
+
+    # Units a second with one thread, and with two.
+    rates: tuple
+    # The second rate divided by the first one if nothing but the number of cores limited them.
+    possible: float
+    # The part of the CPU time that the load program takes.
+    load_share: float
+
+
+def scaling(load_args, command, runs):
+    """`command` has `{threads}` in its arguments."""
+    args, options = load_args
+    taken = {1: [], 2: []}
+    for _ in range(runs):
+        for threads, found in taken.items():
+            spent, said = under_load([part.replace("{threads}", str(threads)) for part in command], *args, **options)
+            units = said["units"]
+            found.append((units / said["seconds"], spent / units, said["cpu_s"] / units))
+    one, two = ([statistics.median(values) for values in zip(*found)] for found in taken.values())
+    _, served, loaded = one
+    # The load program has one thread.
+    limit = min(1 / loaded, len(os.sched_getaffinity(0)) / (served + loaded))
+    possible = min(2 / served, limit) / min(1 / served, limit)
+    return Scaling((one[0], two[0]), possible, loaded / (served + loaded))
