@@ -4,10 +4,7 @@
 //! input until it is complete, and then becomes a `Bytes` that shares its memory: it is not copied.
 
 use super::{budget::Budget, decoder::Frame, deflate::Inflater, error::FrameError};
-use crate::{
-    memory,
-    message::{Kind, Message},
-};
+use crate::message::{Kind, Message};
 use bytes::{Buf, BytesMut};
 use tokio_tungstenite::tungstenite::{
     error::ProtocolError,
@@ -134,10 +131,6 @@ impl MessageAssembler {
                 return Ok(None);
             }
             frame.advance(arrived);
-            // Nothing is moved here: short messages are many.
-            if arrived > memory::LONG_MESSAGE {
-                return Ok(Some(Message { kind, payload: memory::counted(input.split_to(arrived).freeze()) }));
-            }
             return Ok(Some(Message { kind, payload: input.split_to(arrived).freeze() }));
         };
         let mut is_complete = is_whole && frame.is_final;
@@ -164,10 +157,8 @@ impl MessageAssembler {
             partial.text.check(&partial.payload, is_complete && appended.is_ok())?;
         }
         appended?;
-        let Some(Partial { kind, payload, .. }) = self.partial.take_if(|_| is_complete) else { return Ok(None) };
-        let is_long = payload.len() > memory::LONG_MESSAGE;
-        let payload = payload.into();
-        Ok(Some(Message { kind, payload: if is_long { memory::counted(payload) } else { payload } }))
+        let complete = self.partial.take_if(|_| is_complete);
+        Ok(complete.map(|Partial { kind, payload, .. }| Message { kind, payload: payload.into() }))
     }
 
     /// Gives back the memory of a connection from which nothing more is read.

@@ -76,10 +76,16 @@ impl Reader {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Event, ReadError>> {
         // Nothing is moved here: this is called for each message.
-        let next = self.poll_event(io, cx);
-        match &next {
-            Poll::Ready(Ok(Event::Message(_))) if self.timer.is_none() => {}
-            Poll::Ready(Ok(Event::Message(_))) => self.timer = None,
+        let mut next = self.poll_event(io, cx);
+        match &mut next {
+            Poll::Ready(Ok(Event::Message(message))) => {
+                if message.payload.len() > memory::LONG_MESSAGE {
+                    message.payload = memory::counted(std::mem::take(&mut message.payload));
+                }
+                if self.timer.is_some() {
+                    self.timer = None;
+                }
+            }
             Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(_)) => self.clear(),
             Poll::Pending => {
