@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{
         TcpSocket, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
@@ -101,8 +101,8 @@ impl Member {
     }
 
     /// Whether something has come.
-    async fn is_readable(&self) -> bool {
-        !self.incoming.buffer().is_empty() || self.incoming.get_ref().readable().await.is_ok()
+    async fn is_readable(&mut self) -> bool {
+        self.incoming.fill_buf().await.is_ok_and(|bytes| !bytes.is_empty())
     }
 
     /// Closes, and reads up to the answer and to the end.
@@ -172,7 +172,7 @@ impl Soak {
             member.send(first).await;
             let stay = Duration::from_millis(5_000 + (visitor as u64 * 7919 + round as u64 * 104_729) % 50_000);
             let leaves_at = tokio::time::Instant::from_std((Instant::now() + stay).min(until));
-            while timeout_at(leaves_at, &member).await {
+            while timeout_at(leaves_at, &mut member).await {
                 log.push(timeout(LIMIT, member.receive()).await.expect("the rest of a frame").expect("no close frame"));
             }
             member.send(last).await;
@@ -209,7 +209,7 @@ impl Soak {
 }
 
 /// Waits for something to read; false at that time.
-async fn timeout_at(end: tokio::time::Instant, member: &Member) -> bool {
+async fn timeout_at(end: tokio::time::Instant, member: &mut Member) -> bool {
     tokio::time::timeout_at(end, member.is_readable()).await.unwrap_or(false)
 }
 
