@@ -7,8 +7,9 @@ use tokio::{
     sync::oneshot,
 };
 
-/// After this many polls of tasks a runtime looks for new data, if some tasks are always ready. tokio's default is 61: with one
-/// peer that keeps its task busy for 2 ms a poll, all others would wait for 122 ms.
+/// After this many polls of tasks a runtime looks for new data, if some tasks are always ready. tokio's default is 61: with that, two
+/// peers whose messages are compressed 64 KiB a poll kept the others waiting for 240 to 320 ms; with this, for 22 to 37 ms. A look
+/// is a system call: a MiB from TCP to a WebSocket costs 80 instead of 60.
 const POLLS: u32 = 8;
 
 /// A runtime for one thread.
