@@ -49,7 +49,7 @@ fn read_pid(client: &mut BufReader<TcpStream>) -> u32 {
 
 #[test]
 fn a_child_ends_with_us_whatever_signal_ends_us() {
-    for (signal, code) in [("INT", 130), ("TERM", 143), ("KILL", -9), ("QUIT", -3)] {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("KILL", -9), ("USR1", -10)] {
         for child in [CHILD, STUBBORN] {
             let (server, _client, pid) = serve(child, &["--grace", "0.2"]);
             server.running.signal(signal);
