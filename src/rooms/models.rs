@@ -122,7 +122,7 @@ fn send(hub: &Arc<Hub>, membership: &Membership, byte: u8) {
     block_on(poll_fn(|cx| {
         let room = &membership.room;
         let is_published =
-            !room.is_held_up(cx) && room.publish(membership.member.id, &message, &hub.delivery, cx).is_ready();
+            !room.is_held_up(cx) && room.publish(membership.member.id, &message, None, &hub.delivery, cx).is_ready();
         room.flush(&hub.delivery);
         if is_published { Poll::Ready(()) } else { Poll::Pending }
     }));
