@@ -6,7 +6,7 @@
 use rustix::{
     fs::{OFlags, fcntl_getfl},
     io::retry_on_intr,
-    net::{RecvFlags, SendFlags, recv, send},
+    net::{RecvFlags, SendFlags, SocketType, recv, send, sockopt::socket_type},
 };
 use std::{
     fs::File,
@@ -40,7 +40,7 @@ enum Access<Pipe> {
     Pipe(Pipe),
     /// Each call says that it must not block.
     Socket(AsyncFd<File>),
-    /// A terminal, or a pipe that cannot be opened anew. A thread waits in each call.
+    /// A terminal, a socket of datagrams, or a pipe that cannot be opened anew. A thread waits in each call.
     Thread(tokio::fs::File),
 }
 
@@ -88,7 +88,11 @@ impl<Pipe: PipeEnd> Access<Pipe> {
             return Ok(Self::File(file));
         }
         if kind.is_socket() {
-            return socket(file, Pipe::INTEREST).map(Self::Socket);
+            // Of a datagram, what one read does not take is lost: a thread has a longer buffer.
+            return match socket_type(&file)? {
+                SocketType::STREAM => socket(file, Pipe::INTEREST).map(Self::Socket),
+                _ => Ok(Self::Thread(file.into())),
+            };
         }
         // It fails without /proc, for a pipe of another user, and for a pipe that nobody reads.
         if kind.is_fifo()

@@ -177,6 +177,8 @@ impl Pump<'_> {
         self.error.get_or_insert(error);
         self.close_override.get_or_insert(close);
         self.directions[1 - i].stage = Stage::Done;
+        // What it did not take is dropped.
+        self.directions[1 - i].is_blocked = false;
         if self.directions[i].stage != Stage::Done {
             self.directions[i].stage = Stage::Finishing;
         }
@@ -210,10 +212,10 @@ impl Pump<'_> {
         self.reset_silence();
     }
 
-    /// Whether `--close-timeout` applies: one direction has ended, and at least one end is a WebSocket. Between byte
-    /// streams a half-close may last for ever.
+    /// Whether `--close-timeout` applies: one direction has ended, and at least one end is a WebSocket or has failed. Between
+    /// byte streams a half-close may last for ever.
     fn is_closing(&self) -> bool {
-        self.ends.iter().any(|end| end.kind == EndKind::WebSocket)
+        (self.error.is_some() || self.ends.iter().any(|end| end.kind == EndKind::WebSocket))
             && self.directions.iter().any(|direction| matches!(direction.stage, Stage::Done | Stage::Finishing))
     }
 
@@ -251,7 +253,12 @@ impl Pump<'_> {
         let silence = if self.is_lingering() {
             Some(self.rules.linger)
         } else {
-            self.is_closing().then_some(self.rules.close_timeout)
+            let limit = match &self.error {
+                // Nobody reads our output any more (`| less` and `q`): what the peer has not taken is not waited for.
+                Some(error) if error.is_silent() => SHUTDOWN_TIMEOUT.min(self.rules.close_timeout),
+                _ => self.rules.close_timeout,
+            };
+            self.is_closing().then_some(limit)
         };
         let silent_at = silence.map(|limit| self.timers.last_activity + limit);
         let Some(next) = [self.timers.deadline, self.confirm_deadline(), silent_at].into_iter().flatten().min() else {

@@ -1,14 +1,17 @@
 //! Standard input and output of every kind: pipes, sockets, files, devices, blocking or not.
 
-use crate::support::{Folder, LIMIT, Serving, wsplice};
+use crate::{
+    raw::{BINARY, from_server, raw_server},
+    support::{Folder, LIMIT, Serving, one_connection, wait_for, wsplice},
+};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::{
     fs::{self, File},
     io::{Read, Write, pipe},
-    net::Shutdown,
+    net::{Shutdown, TcpStream},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
+        unix::net::{UnixDatagram, UnixStream},
     },
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -26,8 +29,25 @@ impl Run {
     }
 
     #[track_caller]
-    fn succeeds(mut self) {
-        assert!(self.0.wait().expect("wait").success());
+    fn succeeds(self) {
+        self.ends_with(0);
+    }
+
+    #[track_caller]
+    fn ends_with(mut self, code: i32) {
+        let status = wait_for("its end", || self.0.try_wait().expect("wait"));
+        assert_eq!(status.code(), Some(code));
+    }
+
+    /// Waits until it has read and written nothing for a while.
+    #[track_caller]
+    fn is_stuck(&self) {
+        let mut seen = (String::new(), 0);
+        wait_for("the end of all progress", || {
+            let now = fs::read_to_string(format!("/proc/{}/io", self.0.id())).expect("it runs");
+            seen = if now == seen.0 { (now, seen.1 + 1) } else { (now, 0) };
+            (seen.1 == 50).then_some(())
+        });
     }
 }
 
@@ -140,4 +160,36 @@ fn files_and_devices_serve_as_standard_input_and_output() {
     Run::start(&[&server.url()], Stdio::null(), File::create(&to).expect("create")).succeeds();
     assert_eq!(fs::read(&to).expect("read"), b"");
     Run::start(&[&server.url()], open(), Stdio::null()).succeeds();
+}
+
+/// Sends without end, and never reads.
+fn send_only(mut stream: TcpStream, data: Vec<u8>) {
+    while stream.write_all(&data).is_ok() {}
+}
+
+#[test]
+fn a_run_ends_when_nobody_reads_its_output_although_its_peer_takes_nothing_either() {
+    let (url, websocket) = raw_server(|stream| send_only(stream, from_server(BINARY, vec![7; 16 * 1024])));
+    let (port, tcp) = one_connection(|stream| send_only(stream, vec![7; 16 * 1024]));
+    for peer in [url, format!("tcp:127.0.0.1:{port}")] {
+        let (mut printed, output) = pipe().expect("a pipe");
+        let run = Run::start(&["-b", "-", &peer], File::open("/dev/zero").expect("open"), output);
+        printed.read_exact(&mut [0; 100]).expect("some output");
+        run.is_stuck();
+        drop(printed);
+        run.ends_with(141);
+    }
+    websocket.join().expect("the server");
+    tcp.join().expect("the server");
+}
+
+#[test]
+fn datagrams_of_a_socket_are_read_whole() {
+    let (ours, theirs) = UnixDatagram::pair().expect("a pair of sockets");
+    let (mut printed, output) = pipe().expect("a pipe");
+    let server = Serving::start(["tcp-l:127.0.0.1:0", "mirror:"]);
+    let run = Run::start(&["-", &format!("tcp:127.0.0.1:{}", server.port)], OwnedFd::from(theirs), output);
+    ours.send(&[7; 40_000]).expect("send");
+    printed.read_exact(&mut [0; 40_000]).expect("all of it");
+    drop(run);
 }
