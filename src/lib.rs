@@ -91,7 +91,6 @@ use config::Config;
 use error::Error;
 use plan::Plan;
 use std::{
-    any::Any,
     io::{self, Write},
     num::NonZeroUsize,
     panic::{self, AssertUnwindSafe},
@@ -123,11 +122,13 @@ fn execute(cli: Cli) -> Result<(), Error> {
     }
     with_threads(move || {
         let runtime = session::runtime().map_err(|source| Error::io("cannot start", source))?;
+        let threads = if plan.is_serving() { config.server.threads } else { NonZeroUsize::MIN };
+        let workers = session::Workers::start(runtime.handle(), threads)?;
         if plan.is_serving() {
             // Files and name look-ups need a thread. Here it is still an error if there is none to be had.
-            runtime.spawn_blocking(|| ());
+            workers.runtimes().for_each(|runtime| _ = runtime.spawn_blocking(|| ()));
         }
-        let result = runtime.block_on(run_plan(plan, &config));
+        let result = runtime.block_on(run_plan(plan, &config, &workers));
         // A thread may be blocked in a read of standard input; do not wait for it.
         runtime.shutdown_background();
         result
@@ -138,28 +139,19 @@ fn execute(cli: Cli) -> Result<(), Error> {
 fn with_threads<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if refused_thread(info.payload()).is_none() {
+        if session::refused_thread(info.payload()).is_none() {
             report(info);
         }
     }));
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| match refused_thread(&*payload) {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| match session::refused_thread(&*payload) {
         Some(reason) => Err(Error::io("cannot start a thread", io::Error::other(reason))),
         None => panic::resume_unwind(payload),
     })
 }
 
-/// The reason for which the system refused a thread, if this is the payload of that panic.
-fn refused_thread(payload: &(dyn Any + Send)) -> Option<String> {
-    // "OS can't spawn worker thread: Resource temporarily unavailable (os error 11)"
-    let (what, reason) = payload.downcast_ref::<String>()?.split_once(": ")?;
-    what.contains("spawn worker thread").then(|| reason.to_owned())
-}
-
-async fn run_plan(plan: Plan, config: &Arc<Config>) -> Result<(), Error> {
-    let threads = if plan.is_serving() { config.server.threads } else { NonZeroUsize::MIN };
-    let workers = session::Workers::start(threads)?;
+async fn run_plan(plan: Plan, config: &Arc<Config>, workers: &session::Workers) -> Result<(), Error> {
     tokio::select! {
-        result = serve_plan(plan, config, &workers) => result,
+        result = serve_plan(plan, config, workers) => result,
         never = service_manager::feed_watchdog(workers.runtimes()) => match never {},
     }
 }

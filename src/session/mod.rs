@@ -13,7 +13,7 @@ mod workers;
 pub use pump::{Session, Summary};
 pub use serve::{Handle, accept_all};
 pub use shutdown::Shutdown;
-pub use workers::{Workers, runtime};
+pub use workers::{Workers, refused_thread, runtime};
 
 use crate::{
     config::Config,

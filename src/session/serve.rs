@@ -1,6 +1,6 @@
 //! A listener's sessions: any number at once, each with a far end of its own.
 
-use super::{Session, Shutdown, Workers, address_limit::AddressLimit, finish, open_far};
+use super::{Session, Shutdown, Workers, address_limit::AddressLimit, finish, open_far, refused_thread};
 use crate::{
     config::Config,
     endpoint::{
@@ -220,7 +220,10 @@ impl<E: Send + 'static, L: BeginOpening<E> + 'static> Handle<E> for MessageSessi
 }
 
 fn report_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        report::warn(format_args!("a session failed, which is a bug: {error}"));
+    let Err(error) = ended else { return };
+    let text = error.to_string();
+    match error.try_into_panic().ok().and_then(|payload| refused_thread(&*payload)) {
+        Some(reason) => report::warn(format_args!("a session ended: cannot start a thread: {reason}")),
+        None => report::warn(format_args!("a session failed, which is a bug: {text}")),
     }
 }

@@ -1,7 +1,7 @@
 //! The threads that serve the connections of a listener.
 
 use crate::error::Error;
-use std::{convert::Infallible, io, num::NonZeroUsize, sync::Arc, thread};
+use std::{any::Any, convert::Infallible, io, num::NonZeroUsize, sync::Arc, thread};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::oneshot,
@@ -46,12 +46,13 @@ pub struct Place {
 }
 
 impl Workers {
-    /// Starts threads, so that there are `count` with the calling one, whose runtime must be current.
+    /// Starts threads, so that there are `count` with the calling one, whose runtime is `first`. Must not be called by a task of a
+    /// runtime.
     ///
     /// # Errors
     /// The system has no further thread.
-    pub fn start(count: NonZeroUsize) -> Result<Self, Error> {
-        let first = Worker { runtime: Handle::current(), connections: Arc::default(), _end: None };
+    pub fn start(first: &Handle, count: NonZeroUsize) -> Result<Self, Error> {
+        let first = Worker { runtime: first.clone(), connections: Arc::default(), _end: None };
         let others = (1..count.get()).map(|_| Worker::start()).collect::<io::Result<_>>();
         let others = others.map_err(|source| Error::io("cannot start a thread", source))?;
         Ok(Self { first, others })
@@ -84,4 +85,11 @@ impl Worker {
         })?;
         Ok(Self { runtime: handle, connections: Arc::default(), _end: Some(end) })
     }
+}
+
+/// The reason for which the system refused a thread, if this is the payload of that panic of tokio.
+pub fn refused_thread(payload: &(dyn Any + Send)) -> Option<String> {
+    // "OS can't spawn worker thread: Resource temporarily unavailable (os error 11)"
+    let (what, reason) = payload.downcast_ref::<String>()?.split_once(": ")?;
+    what.contains("spawn worker thread").then(|| reason.to_owned())
 }

@@ -270,13 +270,14 @@ fn every_listener_raises_its_soft_limit_on_descriptors() {
     assert_eq!(&told, b"256\n");
 }
 
-/// Runs the binary where no thread can be made. The limit does not bind root.
-fn without_threads(args: &[&str]) -> Running {
+/// Runs the binary where it may have so many threads. The limit does not bind root, so it runs as a user who has no other processes;
+/// tests that run at the same time need different ones.
+fn with_threads(most: u32, user: u32, args: &[&str]) -> Running {
     let mut command = std::process::Command::new("prlimit");
-    command.args(["--nproc=1:1"]);
+    command.arg(format!("--nproc={most}:{most}"));
     if rustix::process::geteuid().is_root() {
-        // "nobody", who has no other processes.
-        command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.args(["setpriv", "--clear-groups"]);
+        command.args([format!("--reuid={user}"), format!("--regid={user}")]);
     }
     command.arg(wsplice([""]).get_program()).args(args);
     Running::start(command)
@@ -290,7 +291,7 @@ fn without_threads_a_run_ends_with_an_error() {
         &["-", "tcp:localhost:9"],
         &["nonsense:"],
     ] {
-        let mut running = without_threads(args);
+        let mut running = with_threads(1, 65534, args);
         running.close_input();
         let finished = running.finish();
         assert!(!finished.stderr.contains("panicked"), "{args:?}: {finished:?}");
@@ -298,5 +299,18 @@ fn without_threads_a_run_ends_with_an_error() {
             ["nonsense:"] => finished.fails_with(2, "nonsense"),
             _ => finished.fails_with(1, "cannot start a thread"),
         };
+    }
+}
+
+#[test]
+fn a_listener_that_cannot_start_all_its_threads_ends_with_an_error() {
+    for most in 2..=5 {
+        for args in
+            [&["--threads", "3", "ws-l:127.0.0.1:0", "mirror:"][..], &["--threads", "3", "--broadcast", "ws-l:0"]]
+        {
+            let finished = with_threads(most, 65533, args).finish();
+            assert!(!finished.stderr.contains("panicked"), "{most}: {finished:?}");
+            finished.fails_with(1, "cannot start a thread");
+        }
     }
 }
