@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use std::{
-    fmt,
+    fmt, fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -66,11 +66,23 @@ impl Reloads {
     pub fn reload(&self) -> (Vec<PathBuf>, Vec<Error>) {
         let (mut read, mut failed) = (Vec::new(), Vec::new());
         for Reload { files, reload } in &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            match reload() {
+            match files.iter().try_for_each(is_regular).and_then(|()| reload()) {
                 Ok(()) => read.extend_from_slice(files),
                 Err(error) => failed.push(error),
             }
         }
         (read, failed)
+    }
+}
+
+/// A pipe, such as that of a process substitution of the shell, gives its content once. To open it again may wait for ever.
+fn is_regular(file: &PathBuf) -> Result<(), Error> {
+    match fs::metadata(file) {
+        Ok(found) if !found.is_file() => {
+            let source = io::Error::other("not a regular file");
+            Err(Error::io(format_args!("cannot read {} again", file.display()), source))
+        }
+        // What else is wrong with it, reading it tells.
+        _ => Ok(()),
     }
 }

@@ -102,7 +102,9 @@ fn watchdog_period() -> Option<Duration> {
     let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let is_ours = env::var_os("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(process::id().into());
     let limit = number("WATCHDOG_USEC").filter(|limit| *limit > 1 && is_ours)?;
-    Some(Duration::from_micros(limit / 2))
+    // A shorter one is a mistake, and would only cost time.
+    const SHORTEST: Duration = Duration::from_millis(10);
+    Some(Duration::from_micros(limit / 2).max(SHORTEST))
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use std::{
     fs::{self, File},
     future::Future,
     sync::Arc,
+    thread,
     time::Duration,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
-    task::spawn_blocking,
+    sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -127,7 +127,17 @@ async fn reload(config: &Arc<Config>) {
     service_manager::reloading();
     let config = config.clone();
     // A file may be on a disk that does not answer.
-    let Ok((read, failed)) = spawn_blocking(move || config.reloads.reload()).await else { return };
+    let (done, outcome) = oneshot::channel();
+    let started = thread::Builder::new().spawn(move || done.send(config.reloads.reload()));
+    let failure = match started {
+        Ok(_) => "the thread that reads files has failed".to_owned(),
+        Err(error) => format!("cannot start a thread: {error}"),
+    };
+    let Ok((read, failed)) = outcome.await else {
+        let failure = format!("SIGHUP: {failure}; what was read before stays in use");
+        report::warn(&failure);
+        return service_manager::ready(failure);
+    };
     let mut status = None;
     for error in &failed {
         let failure = format!("SIGHUP: {error}; what was read before stays in use");
