@@ -27,6 +27,9 @@ use std::{
 pub const LARGE: usize = 16 * 1024;
 /// Longer messages are [`counted`] on their way.
 pub const LONG_MESSAGE: usize = 64 * 1024;
+/// After a look for a connection to close that found none, the next look is this much later: it takes time that grows with their
+/// number.
+const LOOKS: Duration = Duration::from_millis(10);
 /// A connection that was told to close may take this long before another is told.
 const CLOSING: Duration = Duration::from_secs(1);
 /// By default the limit is this part of the memory of the machine or the container. The kernel's socket buffers need some, too.
@@ -34,7 +37,7 @@ const DEFAULT_PART: usize = 2;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
-static CONNECTIONS: Mutex<Large> = Mutex::new(Large { all: Vec::new(), closing: 0, since: None });
+static CONNECTIONS: Mutex<Large> = Mutex::new(Large { all: Vec::new(), closing: 0, since: None, found_none: None });
 
 /// The connections that count.
 struct Large {
@@ -43,6 +46,8 @@ struct Large {
     closing: usize,
     /// When the last was told.
     since: Option<Instant>,
+    /// When there was none that could be told.
+    found_none: Option<Instant>,
 }
 
 struct Entry {
@@ -117,11 +122,15 @@ fn relieve() {
         return;
     }
     let mut large = connections();
-    if large.closing > 0 && large.since.is_some_and(|since| since.elapsed() < CLOSING) {
+    let is_within = |time: Option<Instant>, limit| time.is_some_and(|time| time.elapsed() < limit);
+    if (large.closing > 0 && is_within(large.since, CLOSING)) || is_within(large.found_none, LOOKS) {
         return;
     }
     let remaining = large.all.iter().filter(|entry| !entry.must_close.load(Relaxed));
-    let Some(most) = remaining.max_by_key(|entry| entry.held.load(Relaxed)).cloned() else { return };
+    let Some(most) = remaining.max_by_key(|entry| entry.held.load(Relaxed)).cloned() else {
+        large.found_none = Some(Instant::now());
+        return;
+    };
     let enough = most.held.load(Relaxed) / 2;
     let shares = |entry: &Entry| entry.room == most.room && entry.room != 0 && entry.held.load(Relaxed) > enough;
     let mut told = 0;
