@@ -81,22 +81,30 @@ impl Member {
         self.outgoing.write_all(&frame).await.expect("send");
     }
 
-    /// The next message, or `None` at the close frame. Pings are answered. It must not be dropped before it is ready.
-    async fn receive(&mut self) -> Option<u64> {
-        loop {
-            let [first, length] = self.incoming.read_u16().await.expect("a frame before the end").to_be_bytes();
-            let mut buffer = [0; 125];
-            let payload = &mut buffer[..usize::from(length)];
-            self.incoming.read_exact(payload).await.expect("the rest of a frame");
-            match first {
-                0x82 if payload.len() == PAYLOAD => return payload.first_chunk().map(|id| u64::from_be_bytes(*id)),
-                0x88 => return None,
-                0x89 => {
-                    let pong = [&[0x8a, 0x80 | length, 0, 0, 0, 0], &*payload].concat();
-                    self.outgoing.write_all(&pong).await.expect("answer");
-                }
-                _ => panic!("a frame that begins with {first:02x}"),
+    /// The next frame. Pings are answered. It must not be dropped before it is ready.
+    async fn receive(&mut self) -> Frame {
+        let [first, length] = self.incoming.read_u16().await.expect("a frame before the end").to_be_bytes();
+        let mut buffer = [0; 125];
+        let payload = &mut buffer[..usize::from(length)];
+        self.incoming.read_exact(payload).await.expect("the rest of a frame");
+        match (first, payload.first_chunk()) {
+            (0x82, Some(id)) if payload.len() == PAYLOAD => Frame::Message(u64::from_be_bytes(*id)),
+            (0x88, _) => Frame::Close,
+            (0x89, _) => {
+                let pong = [&[0x8a, 0x80 | length, 0, 0, 0, 0], &*payload].concat();
+                self.outgoing.write_all(&pong).await.expect("answer");
+                Frame::Ping
             }
+            _ => panic!("a frame that begins with {first:02x}"),
+        }
+    }
+
+    /// The next frame, of which a part has come: a message, or a ping.
+    async fn receive_rest(&mut self) -> Option<u64> {
+        match timeout(LIMIT, self.receive()).await.expect("the rest of a frame") {
+            Frame::Message(id) => Some(id),
+            Frame::Ping => None,
+            Frame::Close => panic!("the server closes"),
         }
     }
 
@@ -108,11 +116,21 @@ impl Member {
     /// Closes, and reads up to the answer and to the end.
     async fn close(mut self, log: &mut Vec<u64>) {
         self.outgoing.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).await.expect("close");
-        while let Some(id) = self.receive().await {
-            log.push(id);
+        loop {
+            match self.receive().await {
+                Frame::Message(id) => log.push(id),
+                Frame::Ping => {}
+                Frame::Close => break,
+            }
         }
         assert_eq!(self.incoming.read(&mut [0; 16]).await.unwrap_or(0), 0, "nothing comes after the close frame");
     }
+}
+
+enum Frame {
+    Message(u64),
+    Ping,
+    Close,
 }
 
 /// One room: all that its resident has received, in order.
@@ -152,9 +170,10 @@ impl Soak {
             tokio::select! {
                 _ = ticks.tick() => member.send(self.new_id()).await,
                 true = member.is_readable() => {
-                    let id = timeout(LIMIT, member.receive()).await.expect("the rest of a frame");
-                    self.rooms[room].order.lock().expect("the order").push(id.expect("no close frame"));
-                    self.delivered.fetch_add(1, Relaxed);
+                    if let Some(id) = member.receive_rest().await {
+                        self.rooms[room].order.lock().expect("the order").push(id);
+                        self.delivered.fetch_add(1, Relaxed);
+                    }
                 }
             }
         }
@@ -173,7 +192,7 @@ impl Soak {
             let stay = Duration::from_millis(5_000 + (visitor as u64 * 7919 + round as u64 * 104_729) % 50_000);
             let leaves_at = tokio::time::Instant::from_std((Instant::now() + stay).min(until));
             while timeout_at(leaves_at, &mut member).await {
-                log.push(timeout(LIMIT, member.receive()).await.expect("the rest of a frame").expect("no close frame"));
+                log.extend(member.receive_rest().await);
             }
             member.send(last).await;
             member.close(&mut log).await;
