@@ -45,7 +45,7 @@ fn a_coprocess_asks_and_is_answered_line_by_line() {
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn head_ends_a_stream_that_would_last_for_ever() {
     let server = Serving::start(["ws-l:0", "sh-c:yes"]);
-    prints(&server, "wsplice $URL </dev/zero 2>&1 | head -1", "y\n");
+    prints(&server, "yes '' | wsplice $URL 2>&1 | head -1", "y\n");
 }
 
 #[test]
