@@ -129,8 +129,8 @@ pub struct ClientOptions {
 pub struct ServerOptions {
     /// Serve one connection, then exit.
     pub oneshot: bool,
-    /// The number of threads that serve connections.
-    pub threads: NonZeroUsize,
+    /// The number of threads that serve connections; `None`: one for each core that this process may use.
+    pub threads: Option<NonZeroUsize>,
     /// Maximum number of concurrent connections.
     pub conncap: Option<u32>,
     /// Maximum number of connections from one address; `None` also for the room server, which counts members.

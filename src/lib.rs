@@ -95,6 +95,7 @@ use std::{
     num::NonZeroUsize,
     panic::{self, AssertUnwindSafe},
     sync::Arc,
+    thread::available_parallelism,
 };
 
 /// Runs wsplice with the options of a command line. Reports its error, if there is one, and returns the exit code.
@@ -122,7 +123,11 @@ fn execute(cli: Cli) -> Result<(), Error> {
     }
     with_threads(move || {
         let runtime = session::runtime().map_err(|source| Error::io("cannot start", source))?;
-        let threads = if plan.is_serving() { config.server.threads } else { NonZeroUsize::MIN };
+        let threads = match config.server.threads {
+            _ if !plan.is_serving() => NonZeroUsize::MIN,
+            Some(threads) => threads,
+            None => available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        };
         let workers = session::Workers::start(runtime.handle(), threads)?;
         if plan.is_serving() {
             // Files and name look-ups need a thread. Here it is still an error if there is none to be had.

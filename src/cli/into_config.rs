@@ -14,7 +14,7 @@ use crate::{
     ws::{DeflateOptions, Offer, WebSocketConfig, WebSocketOptions},
 };
 use hyper::header::{self, HeaderName, HeaderValue};
-use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// Default interval between pings to members of rooms. It is shorter than the read timeout of proxies, a minute by default in
 /// nginx, so that they keep idle connections.
@@ -93,7 +93,7 @@ impl Config {
             },
             server: ServerOptions {
                 oneshot: serving.oneshot,
-                threads: serving.threads.unwrap_or_else(|| available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+                threads: serving.threads,
                 conncap: serving.conncap,
                 max_per_address: serving.max_per_address.filter(|_| !rooms.broadcast),
                 max_lifetime: serving.max_lifetime.filter(|limit| !limit.is_zero()),

@@ -150,7 +150,7 @@ mod tests {
         ServerOptions {
             max_memory: None,
             oneshot: false,
-            threads: std::num::NonZeroUsize::MIN,
+            threads: None,
             conncap: None,
             max_per_address: None,
             max_lifetime: None,
