@@ -1,5 +1,6 @@
-//! Host names, ports, WebSocket URLs, and connecting with Happy Eyeballs.
+//! Host names, ports, WebSocket URLs, connecting with Happy Eyeballs, and connections by address.
 
+pub mod address_counts;
 mod descriptors;
 mod happy_eyeballs;
 mod host_port;

@@ -4,6 +4,7 @@ use super::{drop_log::DropLog, member::Member, metrics::Metrics, outbox::Outbox,
 use crate::{
     config::{RoomOptions, SlowPolicy},
     error::Error,
+    net::address_counts,
     ws::{SharedDeflater, WebSocketOptions},
 };
 use std::{
@@ -151,15 +152,13 @@ impl Hub {
         {
             return Err(full(format!("there are {most} rooms, the maximum (--max-rooms)")));
         }
-        if let Some((client, most)) = client.zip(self.options.max_per_address) {
-            let mut addresses = self.addresses.lock(&client);
-            if addresses.get(&client).is_some_and(|count| *count >= most) {
-                if room.is_none() {
-                    self.room_count.fetch_sub(1, Relaxed);
-                }
-                return Err(full(format!("{client} has {most} connections, the maximum (--max-per-address)")));
+        if let Some((client, most)) = client.zip(self.options.max_per_address)
+            && !address_counts::enter(&mut self.addresses.lock(&client), client, most)
+        {
+            if room.is_none() {
+                self.room_count.fetch_sub(1, Relaxed);
             }
-            *addresses.entry(client).or_default() += 1;
+            return Err(full(format!("{client} has {most} connections, the maximum (--max-per-address)")));
         }
         let room = match room {
             Some(room) => room,
@@ -192,26 +191,14 @@ impl Hub {
     fn leave(&self, room: &Room, member: &Member) {
         self.delivery.metrics.left.fetch_add(1, Relaxed);
         if let Some(client) = member.client.filter(|_| self.options.max_per_address.is_some()) {
-            let mut addresses = self.addresses.lock(&client);
-            match addresses.get_mut(&client) {
-                Some(count) if *count > 1 => *count -= 1,
-                _ => _ = addresses.remove(&client),
-            }
-            shrink(&mut addresses);
+            address_counts::leave(&mut self.addresses.lock(&client), client);
         }
         let mut rooms = self.rooms.lock(&*room.target);
         if room.leave(member) == 0 {
             rooms.remove(&room.target);
             self.room_count.fetch_sub(1, Relaxed);
-            shrink(&mut rooms);
+            address_counts::shrink(&mut rooms);
         }
-    }
-}
-
-/// Gives back the memory of a table that was large.
-fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
-    if table.capacity() > 64 && table.len() < table.capacity() / 4 {
-        table.shrink_to_fit();
     }
 }
 

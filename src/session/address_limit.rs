@@ -2,10 +2,9 @@
 
 use crate::{
     config::Config,
-    net::{Peer, counted_address},
+    net::{Peer, address_counts, address_counts::AddressCounts, counted_address},
 };
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -14,7 +13,7 @@ use std::{
 pub(super) struct AddressLimit {
     most: u32,
     config: Arc<Config>,
-    open: Mutex<HashMap<IpAddr, u32>>,
+    open: Mutex<AddressCounts>,
 }
 
 impl AddressLimit {
@@ -35,18 +34,15 @@ impl AddressLimit {
         let trusted = &self.config.server.access.trusted_proxies;
         let counted = peer.ip.filter(|address| !trusted.iter().any(|network| network.contains(address)));
         let address = counted.map(counted_address);
-        if let Some(address) = address {
-            let mut open = self.lock();
-            let count = open.entry(address).or_default();
-            if *count >= self.most {
-                return None;
-            }
-            *count += 1;
+        if let Some(address) = address
+            && !address_counts::enter(&mut self.lock(), address, self.most)
+        {
+            return None;
         }
         Some(Counted { limit: self.clone(), address })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+    fn lock(&self) -> MutexGuard<'_, AddressCounts> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,14 +55,8 @@ pub(super) struct Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let Some(address) = self.address else { return };
-        let mut open = self.limit.lock();
-        match open.get_mut(&address) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => _ = open.remove(&address),
-        }
-        if open.capacity() > 64 && open.len() < open.capacity() / 4 {
-            open.shrink_to_fit();
+        if let Some(address) = self.address {
+            address_counts::leave(&mut self.limit.lock(), address);
         }
     }
 }
