@@ -22,6 +22,8 @@ use tracing::{Instrument, Span};
 
 /// How long to wait when the system has no descriptors or memory for another connection.
 const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(100);
+/// The least time between two warnings about connections that are not served.
+const WARNINGS: Duration = Duration::from_secs(1);
 
 /// What is done with each connection that a listener accepts.
 pub trait Handle<E>: Send + Sync + 'static {
@@ -48,6 +50,12 @@ pub async fn accept_all<E: Reregister + 'static>(
     let address_limit = AddressLimit::new(config);
     let mut sessions = JoinSet::new();
     let mut last_warning: Option<Instant> = None;
+    let mut warn = |text: std::fmt::Arguments<'_>| {
+        if last_warning.is_none_or(|at| at.elapsed() >= WARNINGS) {
+            last_warning = Some(Instant::now());
+            report::warn(text);
+        }
+    };
     let signal = loop {
         let next = async {
             // A connection beyond the cap is not even accepted: it waits in the system's queue.
@@ -64,10 +72,7 @@ pub async fn accept_all<E: Reregister + 'static>(
             accepted = next => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    if last_warning.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
-                        last_warning = Some(Instant::now());
-                        report::warn(format_args!("cannot accept a connection: {error}"));
-                    }
+                    warn(format_args!("cannot accept a connection: {error}"));
                     sleep(OUT_OF_RESOURCES_PAUSE).await;
                     continue;
                 }
@@ -78,14 +83,10 @@ pub async fn accept_all<E: Reregister + 'static>(
             Some(limit) => match limit.enter(&peer) {
                 Some(counted) => Some(counted),
                 None => {
-                    if last_warning.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
-                        last_warning = Some(Instant::now());
-                        let most = limit.most();
-                        report::warn(format_args!(
-                            "{}: closed: its address has {most} connections, the maximum (--max-per-address)",
-                            peer.name
-                        ));
-                    }
+                    let (name, most) = (&peer.name, limit.most());
+                    warn(format_args!(
+                        "{name}: closed: its address has {most} connections, the maximum (--max-per-address)"
+                    ));
                     continue;
                 }
             },
