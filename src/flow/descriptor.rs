@@ -5,12 +5,12 @@
 
 use rustix::{
     fs::{OFlags, fcntl_getfl},
-    io::retry_on_intr,
+    io::{read, retry_on_intr, write},
     net::{RecvFlags, SendFlags, SocketType, recv, send, sockopt::socket_type},
 };
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io,
     os::{
         fd::{AsFd, AsRawFd},
         unix::fs::FileTypeExt,
@@ -141,10 +141,10 @@ impl AsyncRead for DescriptorReader {
             Access::File(file) => {
                 let budget = ready!(poll_proceed(cx));
                 budget.made_progress();
-                let read = uninterrupted(|| file.read(part(buf, *most)))?;
-                buf.advance(read);
-                if read == *most {
-                    *most = FILE_READ.min(2 * read);
+                let length = retry_on_intr(|| read(&*file, part(buf, *most)))?;
+                buf.advance(length);
+                if length == *most {
+                    *most = FILE_READ.min(2 * length);
                 }
                 Poll::Ready(Ok(()))
             }
@@ -181,7 +181,7 @@ impl AsyncWrite for DescriptorWriter {
             Access::File(file) => {
                 let budget = ready!(poll_proceed(cx));
                 budget.made_progress();
-                Poll::Ready(uninterrupted(|| file.write(buf)))
+                Poll::Ready(Ok(retry_on_intr(|| write(&*file, buf))?))
             }
             Access::Pipe(pipe) => Pin::new(pipe).poll_write(cx, buf),
             Access::Socket(socket) => loop {
@@ -212,13 +212,4 @@ impl AsyncWrite for DescriptorWriter {
 /// The start of what is free in `buf`, filled with zeros.
 fn part<'a>(buf: &'a mut ReadBuf<'_>, most: usize) -> &'a mut [u8] {
     buf.initialize_unfilled_to(buf.remaining().min(most))
-}
-
-fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
 }
