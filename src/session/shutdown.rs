@@ -45,7 +45,7 @@ impl Shutdown {
         // As by nohup(1): the terminal may be closed.
         let is_ignored = is_ignored(hangup);
         if serves.is_some() || !is_ignored {
-            let has_terminal_to_lose = !is_ignored && has_terminal();
+            let has_terminal_to_lose = serves.is_some() && !is_ignored && has_terminal();
             let mut signals = signal(hangup)?;
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {
