@@ -54,6 +54,9 @@ impl fmt::Display for Flow {
 pub enum Incoming {
     /// A message.
     Message(Message),
+    /// The peer asks whether everything before this has arrived: a ping. The caller flushes that to where it goes, and then calls
+    /// `poll_next` again, which answers.
+    FlushRequest,
     /// The end of the stream: a close frame, or the end of the bytes below a framing. Nothing may be read after it.
     End(Option<Close>),
 }
@@ -193,7 +196,7 @@ impl Reregister for ByteEnd {
 /// called again after `Pending` without loss. No method has a default, which a stream on top of another could forget to
 /// override; such a stream implements [`MessageLayer`].
 pub trait MessageStream: Send {
-    /// The next message, or the end. A WebSocket answers pings here.
+    /// The next message, the end, or a request to flush. A WebSocket answers pings here.
     ///
     /// # Errors
     ///

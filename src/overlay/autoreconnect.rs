@@ -208,9 +208,7 @@ impl MessageStream for ReconnectingStream {
                 self.poll_delivery(cx);
             }
             match ready!(next) {
-                Ok(Incoming::Message(message)) => {
-                    return Poll::Ready(Ok(Incoming::Message(message)));
-                }
+                Ok(next @ (Incoming::Message(_) | Incoming::FlushRequest)) => return Poll::Ready(Ok(next)),
                 Ok(Incoming::End(close)) if is_finished => {
                     self.state = State::Over;
                     return Poll::Ready(Ok(Incoming::End(close)));

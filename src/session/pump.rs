@@ -93,6 +93,8 @@ pub(super) struct Direction {
     pub is_blocked: bool,
     /// Messages were sent after the last flush.
     unflushed: bool,
+    /// The source is not read before the destination has been flushed.
+    owes_flush: bool,
 }
 
 /// How far a direction has come.
@@ -149,7 +151,15 @@ impl<'a> Pump<'a> {
                 _ if !is_wanted => Stage::Parked,
                 _ => Stage::Moving,
             };
-            Direction { stage, moved: 0, ended: false, close: None, is_blocked: false, unflushed: false }
+            Direction {
+                stage,
+                moved: 0,
+                ended: false,
+                close: None,
+                is_blocked: false,
+                unflushed: false,
+                owes_flush: false,
+            }
         };
         let [forward, back] = rules.directions.copied();
         let directions = [direction(&left, forward), direction(&right, back)];
@@ -226,7 +236,21 @@ impl<'a> Pump<'a> {
             if direction.is_blocked {
                 return Ok(());
             }
+            if direction.owes_flush {
+                self.flush(i, cx)?;
+                let direction = &mut self.directions[i];
+                direction.owes_flush = direction.is_blocked;
+                if direction.is_blocked {
+                    return Ok(());
+                }
+                continue;
+            }
             match from.io.poll_next(cx).map_err(CopyError::Read)? {
+                Poll::Ready(Incoming::FlushRequest) => {
+                    direction.owes_flush = true;
+                    // It does not count as progress, yet more may have arrived behind it.
+                    cx.waker().wake_by_ref();
+                }
                 Poll::Ready(Incoming::Message(message)) => {
                     let length = message.payload.len();
                     to.io.start_send(message).map_err(CopyError::Write)?;
@@ -255,7 +279,7 @@ impl<'a> Pump<'a> {
         for _ in 0..BATCH {
             let (from, _, _) = self.split(i);
             match from.io.poll_next(cx).map_err(CopyError::Read)? {
-                Poll::Ready(Incoming::Message(_)) => {}
+                Poll::Ready(Incoming::Message(_) | Incoming::FlushRequest) => {}
                 Poll::Ready(Incoming::End(close)) => {
                     self.source_ended(i, close);
                     return Ok(());
@@ -312,8 +336,8 @@ impl<'a> Pump<'a> {
             for (end, owes) in ends.iter_mut().zip(&mut owed) {
                 while *owes {
                     match end.io.poll_next(cx) {
-                        Poll::Ready(Ok(Incoming::Message(_))) if left > 0 => left -= 1,
-                        Poll::Ready(Ok(Incoming::Message(_))) => {
+                        Poll::Ready(Ok(Incoming::Message(_) | Incoming::FlushRequest)) if left > 0 => left -= 1,
+                        Poll::Ready(Ok(Incoming::Message(_) | Incoming::FlushRequest)) => {
                             cx.waker().wake_by_ref();
                             return Poll::Pending;
                         }

@@ -48,6 +48,8 @@ pub struct WebSocket {
     /// What may be sent before other tasks have their turn: bytes of long messages, and of those that are compressed.
     budget: Budget,
     control: ControlState,
+    /// The payload of a ping. It is answered when the session asks for more, for then it has flushed what came before.
+    unanswered_ping: Option<Bytes>,
     /// Writing failed while reading. The next call that writes reports it; what was received before is still read.
     write_failed: bool,
     /// The output holds a ping or pong that no caller will flush.
@@ -110,6 +112,7 @@ impl WebSocket {
             sending: None,
             budget: Budget::new(),
             control,
+            unanswered_ping: None,
             write_failed: false,
             needs_drain: false,
             refused: None,
@@ -287,6 +290,10 @@ impl MessageStream for WebSocket {
         if let Some((close, error)) = self.refused.take() {
             self.fail(&close, error);
         }
+        if let Some(payload) = self.unanswered_ping.take() {
+            self.control.ping_received(payload);
+            self.drain_unasked(cx);
+        }
         loop {
             if let Some(failing) = self.failing.take() {
                 return self.poll_failing(cx, failing).map(Err);
@@ -328,8 +335,8 @@ impl MessageStream for WebSocket {
                 Poll::Ready(Ok(Event::Ping(payload))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Ping(payload.clone()));
                     self.count_control(&payload);
-                    self.control.ping_received(payload);
-                    self.drain_unasked(cx);
+                    self.unanswered_ping = Some(payload);
+                    return Poll::Ready(Ok(Incoming::FlushRequest));
                 }
                 Poll::Ready(Err(error)) => match self.control.read_failed(error, &self.wire.end.name) {
                     ReadEnd::Closed => return Poll::Ready(Ok(Incoming::End(None))),

@@ -1,12 +1,14 @@
 //! What `autoreconnect:` says about messages that a connection took with it, and how often it tries.
 
 use crate::{
-    raw::{CLOSE, PING, PONG, RawPeer, TEXT},
-    support::{LIMIT, Running, wsplice},
+    raw::{BINARY, CLOSE, PING, PONG, RawPeer, TEXT, from_client},
+    support::{LIMIT, Running, Serving, wsplice},
 };
 use std::{
+    io::{self, Read},
     net::{TcpListener, TcpStream},
     thread,
+    time::Duration,
 };
 
 fn accept(listener: &TcpListener) -> TcpStream {
@@ -92,6 +94,35 @@ fn messages_that_the_peer_has_confirmed_are_not_reported_as_lost() {
     drop(peer);
     let line = client.error_line("connecting again");
     assert_eq!(lost(&line), 1, "{line}");
+}
+
+#[test]
+fn a_pong_says_that_what_came_before_the_ping_has_been_written_on() {
+    const SIZE: usize = 32 * 1024;
+    /// Far beyond the time of a pong, and far below [`LIMIT`].
+    const SILENCE: Duration = Duration::from_secs(1);
+    let far = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let to = format!("ws://{}/", far.local_addr().expect("address"));
+    let server = Serving::start(["ws-l:127.0.0.1:0", &to]);
+    let port = server.port;
+    let client = thread::spawn(move || RawPeer::connect(port, "/"));
+    let mut far = RawPeer::accept(accept(&far));
+    let mut client = client.join().expect("the client");
+    client.stream().set_read_timeout(Some(SILENCE)).expect("set a limit");
+    // The far end does not read, so after a while what comes stays in the server.
+    let mut confirmed = 0;
+    let mut pong = [0; 2];
+    loop {
+        client.send_bytes([from_client(BINARY, [0; SIZE]), from_client(PING, "")].concat());
+        if client.stream().read_exact(&mut pong).is_err() {
+            break;
+        }
+        assert_eq!(pong, [PONG, 0]);
+        confirmed += SIZE;
+    }
+    server.running.signal("KILL");
+    let arrived = io::copy(far.stream(), &mut io::sink()).expect("read to the end");
+    assert!(arrived >= confirmed as u64, "{arrived} bytes arrived, {confirmed} were confirmed");
 }
 
 #[test]
