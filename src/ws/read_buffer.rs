@@ -1,9 +1,11 @@
 //! The read buffer: how much is read at once, and when memory is given back.
 //!
 //! Frames are unmasked where they lie in it, and a message of one frame leaves as a part of it. A connection on which no
-//! frame is incomplete holds no buffer.
+//! frame is incomplete holds no buffer. The connections of a thread share a small one: to allocate it anew took a sixth of the
+//! instructions of an echo.
 
 use bytes::BytesMut;
+use std::cell::Cell;
 
 /// Bytes that a read asks for: few while few come, so that a message that waits somewhere does not hold a large buffer, and up
 /// to as many as the kernel hands over at once when many come.
@@ -11,6 +13,12 @@ pub const MIN_READ: usize = 8 * 1024;
 pub const MAX_READ: usize = 256 * 1024;
 /// A larger buffer is replaced when it holds only a fraction of its size.
 const LARGE: usize = 64 * 1024;
+
+thread_local! {
+    /// The buffer of the connection that was last idle, of about [`MIN_READ`] bytes. Messages that are not written yet may be
+    /// parts of it.
+    static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
 
 /// Bytes that were read from a connection and not decoded yet.
 pub struct ReadBuffer {
@@ -31,6 +39,11 @@ impl ReadBuffer {
     /// Makes room for a read. `expected`: bytes known to follow, the rest of the current frame.
     #[inline]
     pub fn reserve(&mut self, expected: usize) {
+        if self.bytes.capacity() == 0
+            && let Some(spare) = SPARE.take()
+        {
+            self.bytes = spare;
+        }
         let room = self.bytes.capacity() - self.bytes.len();
         let has_room_for_the_rest = (1..=room).contains(&expected);
         if room < self.read_size / 2 && !has_room_for_the_rest {
@@ -52,7 +65,12 @@ impl ReadBuffer {
     /// There is nothing to read for now: gives back memory that is not needed meanwhile.
     #[inline]
     pub fn idle(&mut self) {
-        if std::mem::take(&mut self.burst) < self.read_size / 4 {
+        let burst = std::mem::take(&mut self.burst);
+        if burst < self.read_size / 4 {
+            if self.read_size == MIN_READ && self.bytes.is_empty() && self.bytes.capacity() > 0 {
+                SPARE.set(Some(std::mem::take(&mut self.bytes)));
+                return;
+            }
             self.read_size = MIN_READ.max(self.read_size / 2);
         }
         // The rest of a frame may never come, so its start must not hold many times its size. The buffer of a long frame has
