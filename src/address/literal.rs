@@ -59,7 +59,7 @@ struct LiteralReply {
 
 impl Dial<MessageEnd> for LiteralReply {
     fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
-        let io = Replies { text: self.text.clone(), pending: 0, ended: false, reader: None, writer: None };
+        let io = Replies { text: self.text.clone(), pending: 0, ended: false, writer: None };
         Box::pin(async { Ok(MessageEnd::new(io, self.kind(), "literalreply")) })
     }
 
@@ -75,12 +75,11 @@ struct Replies {
     text: Bytes,
     pending: u64,
     ended: bool,
-    reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
 impl MessageStream for Replies {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
         if self.pending > 0 {
             self.pending -= 1;
             self.writer.take().into_iter().for_each(Waker::wake);
@@ -89,7 +88,6 @@ impl MessageStream for Replies {
         if self.ended {
             return Poll::Ready(Ok(Incoming::End(None)));
         }
-        self.reader = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -103,7 +101,6 @@ impl MessageStream for Replies {
 
     fn start_send(&mut self, _: Message) -> Result<(), Error> {
         self.pending += 1;
-        self.reader.take().into_iter().for_each(Waker::wake);
         Ok(())
     }
 
@@ -113,7 +110,6 @@ impl MessageStream for Replies {
 
     fn poll_finish(&mut self, _: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
         self.ended = true;
-        self.reader.take().into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
     }
 

@@ -44,12 +44,11 @@ struct Echo {
     bytes: usize,
     ended: bool,
     close: Option<Close>,
-    reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
 impl MessageStream for Echo {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
         if let Some(message) = self.queue.pop_front() {
             self.bytes -= message.payload.len();
             self.writer.take().into_iter().for_each(Waker::wake);
@@ -58,7 +57,6 @@ impl MessageStream for Echo {
         if self.ended {
             return Poll::Ready(Ok(Incoming::End(self.close.clone())));
         }
-        self.reader = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -73,7 +71,6 @@ impl MessageStream for Echo {
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         self.bytes += message.payload.len();
         self.queue.push_back(message);
-        self.reader.take().into_iter().for_each(Waker::wake);
         Ok(())
     }
 
@@ -84,7 +81,6 @@ impl MessageStream for Echo {
     fn poll_finish(&mut self, _: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
         self.ended = true;
         self.close = close.cloned();
-        self.reader.take().into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
     }
 

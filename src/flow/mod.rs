@@ -192,7 +192,8 @@ impl Reregister for ByteEnd {
 
 /// Anything that whole messages flow through both ways.
 ///
-/// One task owns and polls the whole stream; it is not split into halves, so it needs no locks. Every method may be
+/// One task owns and polls the whole stream; it is not split into halves, so it needs no locks. A stream need not wake that task
+/// when the task itself makes `poll_next` ready, by sending or finishing: the task polls again after these. Every method may be
 /// called again after `Pending` without loss. No method has a default, which a stream on top of another could forget to
 /// override; such a stream implements [`MessageLayer`].
 pub trait MessageStream: Send {

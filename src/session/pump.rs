@@ -180,15 +180,29 @@ impl<'a> Pump<'a> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.bytes = 0;
+        let mut due = [true; 2];
         for _ in 0..TURNS {
-            let progress = self.step(0, cx) | self.step(1, cx);
+            let mut progress = false;
+            for i in 0..2 {
+                if std::mem::take(&mut due[i]) {
+                    let step = self.step(i, cx);
+                    progress |= step.has_changed;
+                    due[i] = step.has_more;
+                    // The destination may have an answer at once.
+                    due[1 - i] |= step.has_changed;
+                }
+            }
             if self.is_over() {
                 return Poll::Ready(());
             }
             if progress {
                 self.reset_silence();
-            } else if !self.poll_timers(cx) {
-                return Poll::Pending;
+            }
+            if due == [false; 2] {
+                if !self.poll_timers(cx) {
+                    return Poll::Pending;
+                }
+                due = [true; 2];
             }
             if self.bytes >= BATCH_BYTES {
                 break;
@@ -198,25 +212,29 @@ impl<'a> Pump<'a> {
         Poll::Pending
     }
 
-    /// Advances direction `i`; returns whether anything changed.
-    fn step(&mut self, i: usize, cx: &mut Context<'_>) -> bool {
+    /// Advances direction `i`.
+    fn step(&mut self, i: usize, cx: &mut Context<'_>) -> Step {
         let before = (self.directions[i].stage, self.directions[i].moved);
         let result = match self.directions[i].stage {
             Stage::Moving if !self.failed[1 - i] => self.copy(i, cx),
             Stage::Moving | Stage::Discarding => self.discard(i, cx),
-            Stage::Confirming(_) => self.confirm(i, cx),
-            Stage::Parked | Stage::Lingering | Stage::AwaitingReplies => self.flush(i, cx),
-            Stage::Finishing => self.finish(i, cx),
-            Stage::Done => Ok(()),
+            Stage::Confirming(_) => self.confirm(i, cx).map(|()| Wait::ForEnd),
+            Stage::Parked | Stage::Lingering | Stage::AwaitingReplies => self.flush(i, cx).map(|()| Wait::ForEnd),
+            Stage::Finishing => self.finish(i, cx).map(|()| Wait::ForEnd),
+            Stage::Done => Ok(Wait::ForEnd),
         };
-        if let Err(error) = result {
-            match error {
-                CopyError::Read(error) => self.read_failed(i, error),
-                CopyError::Write(error) => self.write_failed(i, error),
+        let waits = match result {
+            Ok(waits) => waits,
+            Err(error) => {
+                match error {
+                    CopyError::Read(error) => self.read_failed(i, error),
+                    CopyError::Write(error) => self.write_failed(i, error),
+                }
+                return Step { has_changed: true, has_more: true };
             }
-            return true;
-        }
-        (self.directions[i].stage, self.directions[i].moved) != before
+        };
+        let Direction { stage, moved, .. } = self.directions[i];
+        Step { has_changed: (stage, moved) != before, has_more: waits == Wait::ForTurn || stage != before.0 }
     }
 
     fn split(&mut self, i: usize) -> (&mut MessageEnd, &mut MessageEnd, &mut Direction) {
@@ -225,32 +243,28 @@ impl<'a> Pump<'a> {
         (from, to, &mut self.directions[i])
     }
 
-    fn copy(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), CopyError> {
+    fn copy(&mut self, i: usize, cx: &mut Context<'_>) -> Result<Wait, CopyError> {
         let enough = self.bytes + BATCH_BYTES;
         for _ in 0..BATCH {
             if self.bytes >= enough {
-                return Ok(());
+                break;
             }
             let (from, to, direction) = self.split(i);
             direction.is_blocked = to.io.poll_ready(cx).map_err(CopyError::Write)?.is_pending();
             if direction.is_blocked {
-                return Ok(());
+                return Ok(Wait::ForEnd);
             }
             if direction.owes_flush {
                 self.flush(i, cx)?;
                 let direction = &mut self.directions[i];
                 direction.owes_flush = direction.is_blocked;
                 if direction.is_blocked {
-                    return Ok(());
+                    return Ok(Wait::ForEnd);
                 }
                 continue;
             }
             match from.io.poll_next(cx).map_err(CopyError::Read)? {
-                Poll::Ready(Incoming::FlushRequest) => {
-                    direction.owes_flush = true;
-                    // It does not count as progress, yet more may have arrived behind it.
-                    cx.waker().wake_by_ref();
-                }
+                Poll::Ready(Incoming::FlushRequest) => direction.owes_flush = true,
                 Poll::Ready(Incoming::Message(message)) => {
                     let length = message.payload.len();
                     to.io.start_send(message).map_err(CopyError::Write)?;
@@ -258,21 +272,21 @@ impl<'a> Pump<'a> {
                     direction.unflushed = true;
                     self.bytes += length;
                     if self.apply_limits(i) {
-                        return Ok(());
+                        break;
                     }
                 }
                 Poll::Ready(Incoming::End(close)) => {
                     self.source_ended(i, close);
-                    return Ok(());
+                    break;
                 }
                 // Flush only when the source is idle, so that a burst needs few writes.
-                Poll::Pending => return self.flush(i, cx),
+                Poll::Pending => return self.flush(i, cx).map(|()| Wait::ForEnd),
             }
         }
-        Ok(())
+        Ok(Wait::ForTurn)
     }
 
-    fn discard(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), CopyError> {
+    fn discard(&mut self, i: usize, cx: &mut Context<'_>) -> Result<Wait, CopyError> {
         if !self.failed[1 - i] {
             self.flush(i, cx)?;
         }
@@ -282,13 +296,12 @@ impl<'a> Pump<'a> {
                 Poll::Ready(Incoming::Message(_) | Incoming::FlushRequest) => {}
                 Poll::Ready(Incoming::End(close)) => {
                     self.source_ended(i, close);
-                    return Ok(());
+                    break;
                 }
-                Poll::Pending => return Ok(()),
+                Poll::Pending => return Ok(Wait::ForEnd),
             }
         }
-        cx.waker().wake_by_ref();
-        Ok(())
+        Ok(Wait::ForTurn)
     }
 
     fn flush(&mut self, i: usize, cx: &mut Context<'_>) -> Result<(), CopyError> {
@@ -356,6 +369,23 @@ impl<'a> Pump<'a> {
         });
         let _ = timeout(SHUTDOWN_TIMEOUT, letting_go).await;
     }
+}
+
+/// What a direction waits for.
+#[derive(PartialEq, Eq)]
+enum Wait {
+    /// For one of its ends, which wakes the task.
+    ForEnd,
+    /// For its next turn: there may be more to do at once.
+    ForTurn,
+}
+
+/// What a step of a direction has done.
+struct Step {
+    /// Messages have moved, or its stage has changed.
+    has_changed: bool,
+    /// There may be more to do at once.
+    has_more: bool,
 }
 
 /// Which end of a direction failed.
