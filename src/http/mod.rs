@@ -45,13 +45,12 @@ fn lines(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
 
 /// Logs headers in the format of curl (`-v`).
 fn show_headers(mark: char, end: &str, headers: &HeaderMap) {
+    if !report::shows_handshakes() {
+        return;
+    }
     for (name, value) in headers {
         let is_secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name);
-        let value = match is_secret {
-            true => "(hidden)".to_owned(),
-            // Headers such as Referer, Origin or Location may contain a URL with a token.
-            false => crate::access::without_token(&String::from_utf8_lossy(value.as_bytes())),
-        };
+        let value = if is_secret { "(hidden)".into() } else { String::from_utf8_lossy(value.as_bytes()) };
         report::handshake(mark, end, format_args!("{}: {value}", title_case(name.as_str())));
     }
 }

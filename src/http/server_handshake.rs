@@ -8,7 +8,7 @@ use super::{
     write_timeout,
 };
 use crate::{
-    access::{AccessDenied, without_token},
+    access::AccessDenied,
     config::Config,
     endpoint::{Accept, UpgradeRequest},
     error::Error,
@@ -201,8 +201,8 @@ struct Service {
 impl Service {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let options = &self.config.server;
-        let target = without_token(&request.uri().to_string());
-        report::handshake('<', &self.peer.name, format_args!("{} {target} {:?}", request.method(), request.version()));
+        let (method, target, version) = (request.method(), request.uri(), request.version());
+        report::handshake('<', &self.peer.name, format_args!("{method} {target} {version:?}"));
         show_headers('<', &self.peer.name, request.headers());
         let (head, _) = request.into_parts();
         let mut response = match route(&head, &self.peer, options) {

@@ -140,6 +140,11 @@ pub fn handshake(mark: char, end: &str, text: impl Display) {
     debug!(%mark, end, "{text}");
 }
 
+/// Whether opening handshakes are shown.
+pub fn shows_handshakes() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
 /// Whether frames are shown.
 pub fn shows_frames() -> bool {
     tracing::enabled!(tracing::Level::TRACE)
