@@ -10,6 +10,8 @@ complete -c wsplice -l origin -d 'Send this Origin header' -r
 complete -c wsplice -l protocol -d 'Offer these subprotocols, separated by commas, in order of preference' -r
 complete -c wsplice -l ua -d 'Send this User-Agent header' -r
 complete -c wsplice -l basic-auth -d 'Send an Authorization header for Basic authentication' -r
+complete -c wsplice -l basic-auth-file -d 'As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable WEBSOCAT_BASIC_AUTH' -r -F
+complete -c wsplice -l websocket-version -d 'Send this Sec-WebSocket-Version header instead of 13, to test a server' -r
 complete -c wsplice -l ws-c-uri -d 'URL that the ws-c: overlay requests' -r
 complete -c wsplice -l threads -d 'Serve connections with N threads. Default: one for each core that wsplice may use' -r
 complete -c wsplice -l conncap -d 'Serve at most N connections at once; others wait in the kernel\'s listen backlog' -r
@@ -62,9 +64,11 @@ complete -c wsplice -l autoreconnect-delay-millis -d 'Initial reconnect delay of
 complete -c wsplice -l autoreconnect-max-delay-millis -d 'Maximum reconnect delay of autoreconnect:' -r
 complete -c wsplice -l log-format -d 'Format of lines on standard error' -r -f -a "text\t'Plain text'
 json\t'One JSON object per line'"
+complete -c wsplice -l just-generate-accept -d 'Print the Sec-WebSocket-Accept that belongs to a Sec-WebSocket-Key, and exit' -r
+complete -c wsplice -s B -l buffer-size -d 'No effect: messages are never split or cut; --max-ws-message-length limits their length' -r
 complete -c wsplice -l explain -l dump-spec -d 'Print what would be connected, including the overlays that wsplice inserts, and exit'
 complete -c wsplice -s u -l unidirectional -d 'Copy from ADDR1 to ADDR2 only'
-complete -c wsplice -s U -l unidirectional-reverse -d 'Copy from ADDR2 to ADDR1 only'
+complete -c wsplice -s U -l unidirectional-reverse -d 'Copy from ADDR2 to ADDR1 only; with -u, copy nothing: connect, then close'
 complete -c wsplice -s E -l exit-on-eof -d 'End the session as soon as either end has ended, without waiting for replies'
 complete -c wsplice -s n -l no-close -d 'Send no close frame after the end of the input; receive until the peer closes'
 complete -c wsplice -s 1 -l one-message -d 'Send at most one message to ADDR2, and end as soon as one reply has arrived'
@@ -83,6 +87,14 @@ complete -c wsplice -s k -l insecure -d 'Accept any server certificate; an attac
 complete -c wsplice -l self-signed -d 'Generate a server certificate for localhost, 127.0.0.1 and ::1 at start, and print its fingerprint'
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
+complete -c wsplice -l just-generate-key -d 'Print a random Sec-WebSocket-Key, and exit'
+complete -c wsplice -s S -l strict -d 'No effect: lines and messages are never split'
+complete -c wsplice -l no-line -d 'No effect: -b sends data as it was read, not by lines'
+complete -c wsplice -l linemode-strip-newlines -d 'No effect: messages that are made of lines never contain the newline'
+complete -c wsplice -l async-stdio -d 'No effect: standard input and output are read and written without a thread where the system allows it'
+complete -c wsplice -l no-async-stdio -d 'No effect: the mode of standard input and output is never changed'
+complete -c wsplice -l no-fixups -d 'No effect: --explain prints the overlays that are inserted'
+complete -c wsplice -l no-exit-on-zeromsg -d 'No effect: an empty message never ends a session'
 complete -c wsplice -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wsplice -s V -l version -d 'Print version'
 

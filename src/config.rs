@@ -71,12 +71,14 @@ pub enum Directions {
     Forward,
     /// `-U`: from ADDR2 to ADDR1.
     Back,
+    /// `-u -U`: none; the ends are opened and closed.
+    Neither,
 }
 
 impl Directions {
     /// Whether messages are copied from ADDR1 to ADDR2, and from ADDR2 to ADDR1.
     pub fn copied(self) -> [bool; 2] {
-        [self != Self::Back, self != Self::Forward]
+        [matches!(self, Self::Both | Self::Forward), matches!(self, Self::Both | Self::Back)]
     }
 }
 

@@ -91,6 +91,7 @@ use config::Config;
 use error::Error;
 use plan::Plan;
 use std::{
+    fmt::Display,
     io::{self, Write},
     num::NonZeroUsize,
     panic::{self, AssertUnwindSafe},
@@ -108,13 +109,15 @@ fn execute(cli: Cli) -> Result<(), Error> {
     if let Some(url) = &cli.rooms.healthcheck {
         return health::check(url.as_deref());
     }
+    if let Some(key) = cli.keys.generated()? {
+        return print(key);
+    }
     let (first, second) = cli.addresses()?;
     let explain = cli.explain;
     let config = Arc::new(cli.into_config()?);
     let plan = Plan::new(&first, second.as_ref(), &config)?;
     if explain {
-        return writeln!(std::io::stdout(), "{plan}")
-            .map_err(|source| Error::io("cannot write standard output", source));
+        return print(plan);
     }
     allocator::prepare();
     if plan.is_serving() {
@@ -138,6 +141,11 @@ fn execute(cli: Cli) -> Result<(), Error> {
         runtime.shutdown_background();
         result
     })
+}
+
+/// Prints a line on standard output.
+fn print(text: impl Display) -> Result<(), Error> {
+    writeln!(io::stdout(), "{text}").map_err(|source| Error::io("cannot write standard output", source))
 }
 
 /// Runs `work`, and turns the panic of tokio, where the system refuses it a thread, into an error.

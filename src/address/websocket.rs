@@ -18,7 +18,17 @@ pub(super) static WS: Entry = Entry {
               Basic authentication. If the other end is a listening WebSocket, wsplice offers the subprotocols that \
               its client offers and, if the URL has no path, requests the path and query that the client requests.",
     example: "ws://127.0.0.1:8080/chat",
-    flags: &["header", "origin", "protocol", "ua", "basic-auth", "connect-timeout", "deflate"],
+    flags: &[
+        "header",
+        "origin",
+        "protocol",
+        "ua",
+        "basic-auth",
+        "basic-auth-file",
+        "websocket-version",
+        "connect-timeout",
+        "deflate",
+    ],
     build: Build::Dial(|arg, config| client("ws", arg, config)),
 };
 

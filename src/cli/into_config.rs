@@ -1,8 +1,8 @@
 //! Makes a [`Config`] of a [`Cli`]: sets defaults and resolves conflicts between options.
 
-use super::{Cli, DeflateMode, RoomArgs, WebSocketArgs};
+use super::{Cli, DeflateMode, RoomArgs, WebSocketArgs, values};
 use crate::{
-    access::{AccessOptions, Secrets},
+    access::{AccessOptions, BasicAuth, Secrets},
     config::{
         AfterEof, ClientOptions, Config, Directions, Replies, ReuseOptions, RoomOptions, ServerOptions, SessionOptions,
     },
@@ -13,8 +13,13 @@ use crate::{
     tls::{Identity, ServerCertificate, TlsOptions, Trust},
     ws::{DeflateOptions, Offer, WebSocketConfig, WebSocketOptions},
 };
+use anyhow::Context;
 use hyper::header::{self, HeaderName, HeaderValue};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Default interval between pings to members of rooms. It is shorter than the read timeout of proxies, a minute by default in
 /// nginx, so that they keep idle connections.
@@ -56,9 +61,10 @@ impl Config {
         Ok(Self {
             session: SessionOptions {
                 directions: match (direction.forward_only, direction.reverse_only) {
-                    (true, _) => Directions::Forward,
-                    (_, true) => Directions::Back,
-                    _ => Directions::Both,
+                    (true, true) => Directions::Neither,
+                    (true, false) => Directions::Forward,
+                    (false, true) => Directions::Back,
+                    (false, false) => Directions::Both,
                 },
                 after_eof: match (direction.exit_on_eof, direction.no_close) {
                     (true, _) => AfterEof::End,
@@ -86,9 +92,9 @@ impl Config {
                 max_length: max_message,
             },
             client: ClientOptions {
-                headers: client_headers(client.headers, client.origin, client.ua),
+                headers: client_headers(client.headers, client.origin, client.ua, client.websocket_version),
                 protocols: client.protocol.map(|protocols| protocols.0).unwrap_or_default(),
-                basic_auth: client.basic_auth,
+                basic_auth: basic_auth(client.basic_auth, client.basic_auth_file.as_deref())?,
                 ws_c_uri: client.ws_c_uri,
             },
             server: ServerOptions {
@@ -191,13 +197,33 @@ fn max_message_length(rooms: &RoomArgs, websocket: &WebSocketArgs) -> usize {
     websocket.max_ws_message_length.unwrap_or(MAX_MESSAGE.min(default))
 }
 
-/// The headers of `-H`, and those of `--origin` and `--ua` unless `-H` sets them.
+/// The credentials of `--basic-auth`, `--basic-auth-file` or `WEBSOCAT_BASIC_AUTH`.
+fn basic_auth(given: Option<BasicAuth>, file: Option<&Path>) -> Result<Option<BasicAuth>, Error> {
+    let (text, origin) = match (given, file) {
+        (Some(given), _) => return Ok(Some(given)),
+        (None, Some(path)) => {
+            let read = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+            (read.map_err(Error::Setup)?, path.display().to_string())
+        }
+        (None, None) => match env::var("WEBSOCAT_BASIC_AUTH") {
+            Ok(text) => (text, "WEBSOCAT_BASIC_AUTH".into()),
+            Err(_) => return Ok(None),
+        },
+    };
+    // An editor ends a file with a newline.
+    let parsed = values::basic_auth(text.trim());
+    parsed.map(Some).map_err(|reason| Error::usage(format!("invalid credentials in {origin}: {reason}")))
+}
+
+/// The headers of `-H`, and those of `--origin`, `--ua` and `--websocket-version` unless `-H` sets them.
 fn client_headers(
     given: Vec<(HeaderName, HeaderValue)>,
     origin: Option<HeaderValue>,
     ua: Option<HeaderValue>,
+    version: Option<u8>,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    let named = [(header::ORIGIN, origin), (header::USER_AGENT, ua)];
+    let version = version.map(|number| HeaderValue::from(u16::from(number)));
+    let named = [(header::ORIGIN, origin), (header::USER_AGENT, ua), (header::SEC_WEBSOCKET_VERSION, version)];
     let mut all: Vec<_> = named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     all.retain(|(name, _)| !given.iter().any(|(other, _)| other == name));
     all.extend(given);

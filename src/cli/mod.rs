@@ -1,12 +1,16 @@
 //! The command line. [`Cli`] contains the options as typed; [`Config`] is the configuration made of them.
 
+mod accepted;
 mod help;
 mod into_config;
+mod keys;
 mod option_errors;
 mod values;
 
+use accepted::AcceptedArgs;
 use help::options;
 pub use help::{EXIT_CODES, command};
+use keys::KeyArgs;
 
 use crate::{
     access::BasicAuth,
@@ -75,6 +79,12 @@ pub struct Cli {
     /// Lines on standard error.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Keys of the opening handshake.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+    /// Options of websocat that have no effect.
+    #[command(flatten)]
+    pub accepted: AcceptedArgs,
 }
 
 /// Directions, and when sessions end.
@@ -84,8 +94,8 @@ pub struct DirectionArgs {
     /// Copy from ADDR1 to ADDR2 only
     #[arg(short = 'u', long = "unidirectional")]
     pub forward_only: bool,
-    /// Copy from ADDR2 to ADDR1 only
-    #[arg(short = 'U', long = "unidirectional-reverse", conflicts_with = "forward_only")]
+    /// Copy from ADDR2 to ADDR1 only; with -u, copy nothing: connect, then close
+    #[arg(short = 'U', long = "unidirectional-reverse")]
     pub reverse_only: bool,
     /// End the session as soon as either end has ended, without waiting for replies
     #[arg(short = 'E', long)]
@@ -155,6 +165,13 @@ pub struct ClientArgs {
     /// Send an Authorization header for Basic authentication
     #[arg(long, value_name = "USER:PASSWORD", value_parser = values::basic_auth)]
     pub basic_auth: Option<BasicAuth>,
+    /// As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable
+    /// WEBSOCAT_BASIC_AUTH
+    #[arg(long, value_name = "FILE", conflicts_with = "basic_auth")]
+    pub basic_auth_file: Option<PathBuf>,
+    /// Send this Sec-WebSocket-Version header instead of 13, to test a server
+    #[arg(long, value_name = "NUMBER")]
+    pub websocket_version: Option<u8>,
     /// URL that the ws-c: overlay requests
     #[arg(long, value_name = "URL", value_parser = values::websocket_url, default_value = "ws://localhost/")]
     pub ws_c_uri: WebSocketUrl,

@@ -21,7 +21,17 @@ pub(super) static CONNECT: Entry = Entry {
     summary: "WebSocket, client side",
     details: "Over any transport. --ws-c-uri is the URL to request.",
     example: "- ws-c:tls-c:tcp:127.0.0.1:8443 --ws-c-uri wss://example.com/chat",
-    flags: &["ws-c-uri", "header", "origin", "protocol", "ua", "basic-auth", "deflate"],
+    flags: &[
+        "ws-c-uri",
+        "header",
+        "origin",
+        "protocol",
+        "ua",
+        "basic-auth",
+        "basic-auth-file",
+        "websocket-version",
+        "deflate",
+    ],
     build: Build::Overlay(OverlayRow::new(|inner, config| {
         let url = config.client.ws_c_uri.clone().shown_as(&inner.about.title);
         Ok(Overlay::Around(Layer::Framing(ws_connect(url, config))))

@@ -32,6 +32,7 @@ impl fmt::Display for Splice {
             Directions::Forward => "from the first to the second only",
             Directions::Back => "from the second to the first only",
             Directions::Both => "both ways",
+            Directions::Neither => return f.write_str("and close both"),
         };
         write!(f, "and copy {flow} {directions}")
     }

@@ -6,7 +6,7 @@ use super::{
     kernel_splice,
 };
 use crate::{
-    config::SessionOptions,
+    config::{Directions, SessionOptions},
     error::Error,
     flow::{ByteEnd, EndKind, Incoming, MessageEnd},
     message::Close,
@@ -144,6 +144,7 @@ impl<'a> Pump<'a> {
     fn new(left: MessageEnd, right: MessageEnd, rules: &'a SessionOptions) -> Self {
         let direction = |from: &MessageEnd, is_wanted: bool| {
             let stage = match from.kind {
+                _ if rules.directions == Directions::Neither => Stage::Finishing,
                 EndKind::Sink => Stage::Parked,
                 // Still read to the end: a WebSocket for its pings and its close frame, a process for its exit status,
                 // a socket because closing it with unread data resets the connection, which can lose what was sent.

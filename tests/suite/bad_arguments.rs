@@ -77,8 +77,7 @@ fn a_missing_value_is_named() {
 #[test]
 fn options_that_contradict_each_other_are_refused() {
     for (args, refused) in [
-        (&["-u", "-U"][..], "--unidirectional"),
-        (&["-E", "-n"], "--exit-on-eof"),
+        (&["-E", "-n"][..], "--exit-on-eof"),
         (&["-v", "-q"], "--verbose"),
         (&["--replies", "1", "-n"], "--replies"),
         (&["--cert", "x", "--key", "x", "--self-signed"], "--cert"),

@@ -37,5 +37,6 @@ mod strangers;
 mod threads;
 mod tls;
 mod visible;
+mod websocat_options;
 
 use common::{certificates, http, peer, raw, support};
