@@ -5,6 +5,10 @@ complete -c wsplice -l close-timeout -d 'Maximum silence in one direction of a W
 complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT or SIGTERM, and for child processes after their session; a second signal ends them at once' -r
 complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
+complete -c wsplice -l separator -d 'Terminate lines with this byte, a number from 0 to 255, instead of a newline' -r
+complete -c wsplice -l separator-n -d 'Terminate lines with this number of newlines, or of the byte of -0 or --separator' -r
+complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text message; a message that starts with it is sent as text, without it' -r
+complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; may be repeated' -r
 complete -c wsplice -l origin -d 'Send this Origin header' -r
 complete -c wsplice -l protocol -d 'Offer these subprotocols, separated by commas, in order of preference' -r
@@ -76,6 +80,15 @@ complete -c wsplice -s t -l text -d 'Treat each line of a byte stream as one tex
 complete -c wsplice -s b -l binary -d 'Treat each read from a byte stream as one binary message, and write messages without a trailing newline'
 complete -c wsplice -s 0 -l null-terminated -d 'Terminate lines with a zero byte instead of a newline'
 complete -c wsplice -l one-line -d 'When messages are written as lines, replace the newlines inside them (zero bytes with -0) with spaces'
+complete -c wsplice -l base64 -d 'Encode received binary messages in base64, and decode binary messages before they are sent: with -b each line of a byte stream is the base64 of one message, without it those lines that start with --binary-prefix'
+complete -c wsplice -l base64-text -d 'The same for text messages'
+complete -c wsplice -l compress-gzip -d 'Compress the payloads of binary messages before they are sent. Not permessage-deflate, which is --deflate'
+complete -c wsplice -l compress-zlib -d 'As --compress-gzip, in the format of zlib'
+complete -c wsplice -l compress-deflate -d 'As --compress-gzip, without a header'
+complete -c wsplice -l uncompress-gzip -d 'Uncompress the payloads of received binary messages, up to --max-ws-message-length'
+complete -c wsplice -l uncompress-zlib -d 'As --uncompress-gzip, in the format of zlib'
+complete -c wsplice -l uncompress-deflate -d 'As --uncompress-gzip, without a header'
+complete -c wsplice -l websocket-ignore-zeromsg -d 'Drop received messages that are empty'
 complete -c wsplice -l oneshot -d 'Serve one connection, then exit'
 complete -c wsplice -l stdout-announce-listening-ports -d 'When a listener is ready, print its address on standard output, as LISTEN proto=tcp,ip=127.0.0.1,port=8080'
 complete -c wsplice -l unlink -d 'Remove an existing socket at the path of a unix socket listener before listening'

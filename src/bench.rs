@@ -3,7 +3,7 @@
 pub use crate::rooms::bench::Fanout;
 use crate::{
     flow::{ByteEnd, Incoming},
-    framing::{FramingOptions, LineStream},
+    framing::{FramingOptions, LineStream, Separator},
     ws::{
         Budget, DeflateOptions, Inflater, Reader, Role, SharedDeflater, WebSocketConfig, accept_deflate, append_frame,
     },
@@ -19,7 +19,13 @@ pub fn encode(out: &mut BytesMut, masked: bool, payload: &[u8]) {
 
 /// Counts the lines of `end`, which must always be ready to read.
 pub fn count_lines(end: ByteEnd) -> usize {
-    let framing = FramingOptions { kind: None, separator: b'\n', one_line: false, max_length: usize::MAX };
+    let framing = FramingOptions {
+        kind: None,
+        separator: Separator::NEWLINE,
+        by_lines: false,
+        one_line: false,
+        max_length: usize::MAX,
+    };
     let mut lines = LineStream::frame(end, framing);
     let mut cx = Context::from_waker(Waker::noop());
     let mut count = 0;

@@ -4,6 +4,7 @@ use crate::{
     access::{AccessOptions, BasicAuth},
     framing::FramingOptions,
     net::{HostPort, WebSocketUrl},
+    payload::PayloadOptions,
     reload::Reloads,
     tls::TlsOptions,
     ws::WebSocketOptions,
@@ -17,6 +18,8 @@ pub struct Config {
     pub session: SessionOptions,
     /// How byte streams are split into messages.
     pub framing: FramingOptions,
+    /// What is done to the payloads of WebSocket messages.
+    pub payload: PayloadOptions,
     /// The opening handshake that clients send.
     pub client: ClientOptions,
     /// Listeners.

@@ -50,6 +50,8 @@ mod service_manager;
 
 pub mod framing;
 
+mod payload;
+
 mod tls;
 
 mod ws;

@@ -7,7 +7,7 @@ use crate::{
         AfterEof, ClientOptions, Config, Directions, Replies, ReuseOptions, RoomOptions, ServerOptions, SessionOptions,
     },
     error::Error,
-    framing::FramingOptions,
+    framing::{FramingOptions, Separator},
     message::{Close, Kind},
     reload::Reloads,
     tls::{Identity, ServerCertificate, TlsOptions, Trust},
@@ -40,7 +40,7 @@ const BACKLOG_PART: usize = 4;
 
 impl Config {
     pub(super) fn new(cli: Cli) -> Result<Self, Error> {
-        let Cli { direction, framing, client, serving, rooms, websocket, tls, other, .. } = cli;
+        let Cli { direction, framing, payload, client, serving, rooms, websocket, tls, other, .. } = cli;
         if websocket.ping_timeout.is_some() && websocket.ping_interval.is_none() && !rooms.broadcast {
             return Err(Error::usage_hint(
                 "--ping-interval is required with --ping-timeout: without it no ping is sent",
@@ -87,10 +87,15 @@ impl Config {
                     (_, true) => Some(Kind::Binary),
                     _ => None,
                 },
-                separator: if framing.null_terminated { 0 } else { b'\n' },
+                separator: Separator {
+                    byte: if framing.null_terminated { 0 } else { framing.separator.unwrap_or(b'\n') },
+                    count: framing.separator_n,
+                },
+                by_lines: payload.base64 || payload.base64_text,
                 one_line: framing.one_line,
                 max_length: max_message,
             },
+            payload: payload.options(max_message),
             client: ClientOptions {
                 headers: client_headers(client.headers, client.origin, client.ua, client.websocket_version),
                 protocols: client.protocol.map(|protocols| protocols.0).unwrap_or_default(),

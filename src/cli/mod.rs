@@ -5,12 +5,14 @@ mod help;
 mod into_config;
 mod keys;
 mod option_errors;
+mod payload;
 mod values;
 
 use accepted::AcceptedArgs;
 use help::options;
 pub use help::{EXIT_CODES, command};
 use keys::KeyArgs;
+use payload::PayloadArgs;
 
 use crate::{
     access::BasicAuth,
@@ -58,6 +60,9 @@ pub struct Cli {
     /// Framing.
     #[command(flatten)]
     pub framing: FramingArgs,
+    /// Payloads of WebSocket messages.
+    #[command(flatten)]
+    pub payload: PayloadArgs,
     /// WebSocket client.
     #[command(flatten)]
     pub client: ClientArgs,
@@ -141,6 +146,12 @@ pub struct FramingArgs {
     /// Terminate lines with a zero byte instead of a newline
     #[arg(short = '0', long)]
     pub null_terminated: bool,
+    /// Terminate lines with this byte, a number from 0 to 255, instead of a newline
+    #[arg(long, value_name = "BYTE", value_parser = values::byte, conflicts_with = "null_terminated", hide_short_help = true)]
+    pub separator: Option<u8>,
+    /// Terminate lines with this number of newlines, or of the byte of -0 or --separator
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..), hide_short_help = true)]
+    pub separator_n: u8,
     /// When messages are written as lines, replace the newlines inside them (zero bytes with -0) with spaces
     #[arg(long)]
     pub one_line: bool,

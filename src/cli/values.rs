@@ -77,6 +77,15 @@ pub fn any_size(text: &str) -> Result<usize, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "is too large".into())
 }
 
+/// A byte as a number, `10` or `0x0a`.
+pub fn byte(text: &str) -> Result<u8, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u8::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    parsed.ok_or_else(|| "must be a number from 0 to 255, or from 0x00 to 0xff".into())
+}
+
 /// A number of threads. Each takes two descriptors and a stack, so the maximum only prevents mistakes.
 pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
     const MOST: usize = 1024;
@@ -197,7 +206,7 @@ mod tests {
         fn any_value_is_parsed_or_an_error(text in "[0-9kmsh.:,/%*@a\\[\\]\u{e4} -]{0,12}|\\PC{0,30}") {
             let _ = (duration(&text), size(&text), any_size(&text), header(&text), header_value(&text), origin(&text));
             let _ = (subprotocols(&text).is_ok(), RequestPath::parse(&text), static_file(&text), close_code(&text));
-            let _ = (close_reason(&text), network(&text));
+            let _ = (close_reason(&text), network(&text), byte(&text));
             if let Ok(address) = server_address(&text) {
                 prop_assert_eq!(server_address(&address.to_string()), Ok(address));
             }

@@ -107,16 +107,17 @@ impl MessageStream for LineStream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
         loop {
             let separator = self.framing.separator;
-            if let Some(at) = memchr::memchr(separator, self.read.get(self.searched..).unwrap_or_default()) {
+            if let Some(at) = separator.find(self.read.get(self.searched..).unwrap_or_default()) {
                 let line = self.read.split_to(self.searched + at);
-                self.read.advance(1);
+                self.read.advance(separator.length());
                 self.searched = 0;
                 if line.len() > LONG && self.read.len() <= READ_SIZE {
                     self.read = BytesMut::from(&self.read[..]);
                 }
                 return Poll::Ready(self.message(line).map(Incoming::Message));
             }
-            self.searched = self.read.len();
+            // The last bytes may be the start of a separator.
+            self.searched = (self.read.len() + 1).saturating_sub(separator.length());
             if self.ended {
                 self.searched = 0;
                 let rest = self.read.split();
@@ -143,16 +144,13 @@ impl MessageStream for LineStream {
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         let start = self.out.len();
-        self.out.reserve(message.payload.len() + 1);
+        let separator = self.framing.separator;
+        self.out.reserve(message.payload.len() + separator.length());
         self.out.extend_from_slice(&message.payload);
         if self.framing.one_line {
-            for byte in self.out.iter_mut().skip(start) {
-                if *byte == self.framing.separator {
-                    *byte = b' ';
-                }
-            }
+            separator.blank(self.out.get_mut(start..).unwrap_or_default());
         }
-        self.out.put_u8(self.framing.separator);
+        self.out.put_bytes(separator.byte, separator.length());
         self.out_is_long |= self.out.len() > LONG;
         Ok(())
     }

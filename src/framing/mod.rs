@@ -6,7 +6,7 @@ mod options;
 
 pub use chunks::ChunkStream;
 pub use lines::LineStream;
-pub use options::FramingOptions;
+pub use options::{FramingOptions, Separator};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use super::{chunks::ChunkStream, lines::LineStream};
 use crate::{
     error::Error,
     flow::{ByteEnd, Incoming, MessageEnd},
-    framing::FramingOptions,
+    framing::{FramingOptions, Separator},
     message::{Kind, Message},
 };
 use bytes::Bytes;
@@ -24,7 +24,8 @@ use tokio_util::io::StreamReader;
 const LIMIT: usize = 30;
 
 fn framing(separator: u8, kind: Kind) -> FramingOptions {
-    FramingOptions { kind: Some(kind), separator, one_line: true, max_length: LIMIT }
+    let separator = Separator { byte: separator, count: 1 };
+    FramingOptions { kind: Some(kind), separator, by_lines: false, one_line: true, max_length: LIMIT }
 }
 
 /// All messages up to the end or an error.

@@ -12,10 +12,11 @@ pub(super) static LINES: Entry = Entry {
     arg: None,
     summary: "Each line becomes one message",
     details: "Each line, without its newline, becomes one text message (binary with -b); a last line without a newline \
-              counts. Each message is written followed by one newline. -0 uses zero bytes instead of newlines. \
+              counts. Each message is written followed by one newline. -0 uses zero bytes instead of newlines, \
+              --separator another byte, and --separator-n several of them. \
               --one-line replaces newlines inside messages with spaces.",
     example: "ws-l:127.0.0.1:8080 lines:tcp:127.0.0.1:7",
-    flags: &["text", "binary", "null-terminated", "one-line"],
+    flags: &["text", "binary", "null-terminated", "separator", "separator-n", "one-line"],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(lines(&config.framing).1))))),
 };
 

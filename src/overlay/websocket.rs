@@ -10,6 +10,7 @@ use crate::{
     flow::{BoxFuture, ByteEnd, EndKind, MessageEnd},
     http,
     net::{Peer, WebSocketUrl},
+    payload::PayloadStream,
     report,
     ws::{self, FrameLog, Upgraded, WebSocket},
 };
@@ -31,6 +32,17 @@ pub(super) static CONNECT: Entry = Entry {
         "basic-auth-file",
         "websocket-version",
         "deflate",
+        "base64",
+        "base64-text",
+        "text-prefix",
+        "binary-prefix",
+        "compress-gzip",
+        "compress-zlib",
+        "compress-deflate",
+        "uncompress-gzip",
+        "uncompress-zlib",
+        "uncompress-deflate",
+        "websocket-ignore-zeromsg",
     ],
     build: Build::Overlay(OverlayRow::new(|inner, config| {
         let url = config.client.ws_c_uri.clone().shown_as(&inner.about.title);
@@ -44,7 +56,24 @@ pub(super) static UPGRADE: Entry = Entry {
     summary: "WebSocket, server side",
     details: "Over any transport, such as a unix socket behind a reverse proxy.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
-    flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "deflate"],
+    flags: &[
+        "server-protocol",
+        "server-header",
+        "restrict-uri",
+        "static-file",
+        "deflate",
+        "base64",
+        "base64-text",
+        "text-prefix",
+        "binary-prefix",
+        "compress-gzip",
+        "compress-zlib",
+        "compress-deflate",
+        "uncompress-gzip",
+        "uncompress-zlib",
+        "uncompress-deflate",
+        "websocket-ignore-zeromsg",
+    ],
     build: Build::Overlay(
         OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(ws_upgrade(config))))).adding(Adds::Http),
     ),
@@ -64,7 +93,7 @@ fn open(upgraded: Upgraded, role: ws::Role, config: &Config) -> MessageEnd {
     let shows_frames = report::shows_frames();
     let log = shows_frames
         .then(|| FrameLog::new(upgraded.end.name.clone(), |mark, peer, text| report::frame(mark, peer, text)));
-    WebSocket::open(upgraded, role, &config.websocket, log)
+    PayloadStream::wrap(WebSocket::open(upgraded, role, &config.websocket, log), &config.payload)
 }
 
 struct Connect {

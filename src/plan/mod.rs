@@ -243,7 +243,7 @@ fn framed<O: Origin>(endpoint: Endpoint<O>, options: &FramingOptions, because: &
         Endpoint::Messages(endpoint) => endpoint,
         Endpoint::Bytes(endpoint) => {
             let as_lines = match options.kind {
-                Some(kind) => kind == Kind::Text,
+                Some(kind) => kind == Kind::Text || options.by_lines,
                 None => lines_by_default(endpoint.about.kind),
             };
             let (name, framing) = if as_lines { overlay::lines(options) } else { overlay::chunks(options) };

@@ -228,7 +228,10 @@ impl<'a> Pump<'a> {
             Ok(waits) => waits,
             Err(error) => {
                 match error {
-                    CopyError::Read(error) => self.read_failed(i, error),
+                    // The destination does not send such a message: it is the source that is at fault.
+                    CopyError::Read(error) | CopyError::Write(error @ Error::Input { .. }) => {
+                        self.read_failed(i, error);
+                    }
                     CopyError::Write(error) => self.write_failed(i, error),
                 }
                 return Step { has_changed: true, has_more: true };

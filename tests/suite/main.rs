@@ -19,6 +19,7 @@ mod lines;
 mod max_memory;
 mod modules;
 mod operations;
+mod payloads;
 mod readme;
 mod reconnecting;
 mod reloading;

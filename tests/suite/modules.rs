@@ -20,6 +20,7 @@ const ORDER: &[&str] = &[
     "report",
     "service_manager",
     "framing",
+    "payload",
     "tls",
     "ws",
     "config",
