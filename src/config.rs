@@ -57,8 +57,12 @@ pub struct SessionOptions {
     pub max_sent: Option<u64>,
     /// The number of messages from ADDR2 that ends the session.
     pub replies: Replies,
+    /// `-1` and `--replies`: maximum silence after the last message was sent; no limit without it.
+    pub within: Option<Duration>,
     /// After the end of standard input: the time without a message after which the session ends.
     pub linger: Duration,
+    /// The same while no message has come since the last one was sent, if it is longer.
+    pub reply_wait: Duration,
     /// Maximum silence in one direction of a WebSocket session after the other direction has ended.
     pub close_timeout: Duration,
     /// Maximum time for sessions to end after SIGINT or SIGTERM.
@@ -101,7 +105,7 @@ pub enum AfterEof {
 pub enum Replies {
     /// Any number; it ends for another reason.
     Any,
-    /// One (`-1`); it is not an error if none arrives.
+    /// One (`-1`); it is not an error if the peer closes without one.
     One,
     /// This many (`--replies N`); fewer are an error.
     Exactly(u64),

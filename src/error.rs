@@ -155,13 +155,15 @@ pub enum Error {
         /// Its code and reason.
         close: Close,
     },
-    /// The session ended before the messages of `--replies` had arrived.
-    #[error("the session ended after {got} of {wanted} replies")]
+    /// The session ended before the messages of `--replies` had arrived, or the wait for them took too long.
+    #[error("{} after {got} of {wanted} replies", replies_missing(*.within))]
     Replies {
         /// `--replies N`.
         wanted: u64,
         /// The number of messages that arrived.
         got: u64,
+        /// The limit of `--within`, if it was reached.
+        within: Option<Duration>,
     },
     /// A child process could not start, or ended with a status other than 0.
     #[error("`{program}` {reason}")]
@@ -272,6 +274,7 @@ impl Error {
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 Some("nothing listens there; is the server running, and is this its address?".into())
             }
+            Self::Replies { within: Some(_), .. } => Some("--within SECONDS sets this limit".into()),
             Self::Argument { example, .. } => Some(format!("for example `{example}`")),
             Self::Resolve { .. } => Some("check the spelling, or give an IP address".into()),
             // The message names it already.
@@ -319,6 +322,14 @@ pub fn io_message(error: &io::Error) -> String {
     match text.rfind(" (os error") {
         Some(at) => text[..at].to_owned(),
         None => text,
+    }
+}
+
+/// Why the replies of `--replies` are missing.
+fn replies_missing(within: Option<Duration>) -> String {
+    match within {
+        Some(limit) => format!("nothing arrived for {} s", limit.as_secs_f64()),
+        None => "the session ended".into(),
     }
 }
 

@@ -12,10 +12,10 @@ pub(super) static STDIO: Entry = Entry {
     arg: None,
     summary: "Standard input and output",
     details: "Reads standard input and writes standard output. If the other end carries messages, each line is a text \
-              message. After the end of input, waits for replies until nothing has arrived for --linger. All clients \
-              of a listener share it.",
+              message. After the end of input, waits for a reply for --reply-wait, and for further ones until nothing \
+              has arrived for --linger. All clients of a listener share it.",
     example: "- ws://127.0.0.1:8080/",
-    flags: &["linger", "exit-on-eof", "no-close", "one-message", "replies"],
+    flags: &["linger", "reply-wait"],
     build: Build::Dial(|_, _| Ok(stdio())),
 };
 

@@ -42,7 +42,10 @@ pub const EXIT_CODES: &[(&str, &str)] = &[
     ("6", "The peer violated the WebSocket protocol, or sent a message that is too long."),
     ("7", "The connection was lost without a close frame."),
     ("8", "The peer sent a close code other than 1000 or 1001."),
-    ("9", "The session ended before N messages arrived (--replies N)."),
+    (
+        "9",
+        "The session ended before N messages arrived (--replies N), or no message came for --within (-1, --replies).",
+    ),
     ("10", "A child process could not start, or did not exit with status 0."),
     ("124", "A time limit was reached."),
     ("128+N", "Signal N ended the run: 130 SIGINT, 143 SIGTERM, 141 SIGPIPE (standard output closed)."),

@@ -26,6 +26,9 @@ use std::{
 const ROOM_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Default maximum wait for data after a ping to a member of a room, so that connections that are lost are closed.
 const ROOM_PING_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest silence in which `-1` and `--replies` wait. Servers that need longer for a reply send something in between, as they
+/// must for proxies: nginx gives up after a minute by default.
+const REPLIES_WITHIN: Duration = Duration::from_secs(30);
 /// `autoreconnect:` without a pause would spin where connections fail at once.
 const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(10);
 
@@ -45,6 +48,12 @@ impl Config {
             return Err(Error::usage_hint(
                 "--ping-interval is required with --ping-timeout: without it no ping is sent",
                 "for example --ping-interval 30 --ping-timeout 60",
+            ));
+        }
+        if direction.within.is_some() && direction.replies.is_none() && !direction.one_message {
+            return Err(Error::usage_hint(
+                "-1 or --replies is required with --within",
+                "--max-time SECONDS limits the whole run",
             ));
         }
         let max_message = max_message_length(&rooms, &websocket);
@@ -77,7 +86,9 @@ impl Config {
                     None if direction.one_message => Replies::One,
                     None => Replies::Any,
                 },
+                within: Some(direction.within.unwrap_or(REPLIES_WITHIN)).filter(|limit| !limit.is_zero()),
                 linger: direction.linger,
+                reply_wait: direction.reply_wait,
                 close_timeout: direction.close_timeout,
                 grace: direction.grace,
             },

@@ -114,9 +114,16 @@ pub struct DirectionArgs {
     /// End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["no_close", "forward_only"])]
     pub replies: Option<u64>,
+    /// With -1 and --replies, the maximum silence after the last message was sent (exit 9); 0 sets no limit. Default: 30
+    #[arg(long, value_name = "SECONDS", value_parser = duration)]
+    pub within: Option<Duration>,
     /// After the end of standard input, close when nothing has arrived for this long
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "300ms")]
     pub linger: Duration,
+    /// After the end of standard input, wait this long for a first message if none has come since the last one was sent; 0
+    /// waits only for --linger, and -u for none
+    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
+    pub reply_wait: Duration,
     /// Maximum silence in one direction of a WebSocket session after the other direction has ended
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub close_timeout: Duration,

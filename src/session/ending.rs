@@ -3,10 +3,11 @@
 
 use super::pump::{Pump, Stage, Summary};
 use crate::{
-    config::{AfterEof, Replies},
+    config::{AfterEof, Replies, SessionOptions},
     error::Error,
     flow::EndKind,
     message::Close,
+    report,
 };
 use std::{future::Future, pin::Pin, task::Context, time::Duration};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -22,6 +23,8 @@ pub(super) struct Timers {
     last_activity: Instant,
     /// The progress of both ends at the last look.
     progress: [u64; 2],
+    /// After the end of standard input: the longest silence while no message has come since the last one was sent.
+    first_reply: Duration,
     /// The session ends at this instant even if data is still in transit.
     deadline: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -29,7 +32,8 @@ pub(super) struct Timers {
 
 impl Timers {
     pub fn new() -> Self {
-        Self { last_activity: Instant::now(), progress: [0; 2], deadline: None, sleep: None }
+        let (last_activity, first_reply) = (Instant::now(), Duration::ZERO);
+        Self { last_activity, progress: [0; 2], first_reply, deadline: None, sleep: None }
     }
 }
 
@@ -78,7 +82,7 @@ impl Pump<'_> {
     }
 
     /// The stage of direction `i` after its source, which is not a WebSocket, has ended.
-    fn stage_after_input(&self, i: usize) -> Stage {
+    fn stage_after_input(&mut self, i: usize) -> Stage {
         let answers = self.directions[1 - i].stage == Stage::Moving;
         let [from, to] = [self.ends[i].kind, self.ends[1 - i].kind];
         let may_reply_at_any_time = matches!(to, EndKind::WebSocket | EndKind::Shared { outlives_input: false });
@@ -89,9 +93,32 @@ impl Pump<'_> {
         } else if matches!((from, to), (EndKind::Console { .. }, EndKind::WebSocket | EndKind::Shared { .. }))
             && answers
         {
-            Stage::Confirming(Instant::now() + CONFIRM_TIMEOUT)
+            self.timers.first_reply = self.first_reply_wait(i);
+            Stage::Confirming(Instant::now() + self.timers.first_reply.max(CONFIRM_TIMEOUT))
         } else {
             Stage::Finishing
+        }
+    }
+
+    /// How long to wait for a first reply to the input of direction `i`, which has ended.
+    fn first_reply_wait(&self, i: usize) -> Duration {
+        let SessionOptions { linger, reply_wait, .. } = *self.rules;
+        let [sent, received] = [&self.directions[i], &self.directions[1 - i]];
+        // It has sent nothing yet though it had that time already: it does not reply to what is only stored or passed on.
+        let is_mute = received.moved == 0 && sent.first_flush.is_some_and(|at| at.elapsed() >= reply_wait);
+        // Who types the end of the input has seen the replies.
+        let is_typed = self.ends[i].kind == EndKind::Console { terminal: true };
+        if self.last_moved == Some(i) && !is_mute && !is_typed { reply_wait.max(linger) } else { linger }
+    }
+
+    /// `--reply-wait` is over. If no reply has come, the user is told what the run waited for.
+    fn end_first_reply_wait(&mut self, i: usize) {
+        let waited = std::mem::take(&mut self.timers.first_reply);
+        if waited > self.rules.linger && self.last_moved == Some(i) {
+            report::warn(format_args!(
+                "no reply for {} s after the last message; --reply-wait sets this time, -u waits for none",
+                waited.as_secs_f64()
+            ));
         }
     }
 
@@ -219,20 +246,47 @@ impl Pump<'_> {
             && self.directions.iter().any(|direction| matches!(direction.stage, Stage::Done | Stage::Finishing))
     }
 
-    fn is_lingering(&self) -> bool {
-        self.directions.iter().any(|direction| direction.stage == Stage::Lingering)
+    /// The direction whose input has ended and whose replies are waited for, without a number of them.
+    fn lingering(&self) -> Option<usize> {
+        self.directions.iter().position(|direction| direction.stage == Stage::Lingering)
     }
 
-    fn confirm_deadline(&self) -> Option<Instant> {
-        self.directions.iter().find_map(|direction| match direction.stage {
-            Stage::Confirming(until) => Some(until),
+    /// Whether `--within` applies: `-1` or `--replies` waits, and nothing more is sent.
+    fn awaits_replies(&self) -> bool {
+        let [sent, received] = &self.directions;
+        self.rules.replies != Replies::Any
+            && received.stage == Stage::Moving
+            && sent.stage != Stage::Moving
+            && self.rules.after_eof != AfterEof::KeepOpen
+            && !self.is_closing()
+    }
+
+    /// The limit on silence that applies now.
+    fn silence_limit(&self) -> Option<Duration> {
+        match (self.lingering(), &self.error) {
+            (Some(i), _) if self.last_moved == Some(i) => Some(self.timers.first_reply.max(self.rules.linger)),
+            (Some(_), _) => Some(self.rules.linger),
+            (None, _) if self.awaits_replies() => self.rules.within,
+            (None, _) if !self.is_closing() => None,
+            // Nobody reads our output any more (`| less` and `q`): what the peer has not taken is not waited for.
+            (None, Some(error)) if error.is_silent() => Some(SHUTDOWN_TIMEOUT.min(self.rules.close_timeout)),
+            (None, _) => Some(self.rules.close_timeout),
+        }
+    }
+
+    /// The direction whose input has ended and is being confirmed, and the end of the wait for that.
+    fn confirming(&self) -> Option<(usize, Instant)> {
+        self.directions.iter().enumerate().find_map(|(i, direction)| match direction.stage {
+            Stage::Confirming(until) => Some((i, until)),
             _ => None,
         })
     }
 
     /// Restarts the silence timers.
     pub(super) fn reset_silence(&mut self) {
-        if self.is_closing() || self.is_lingering() {
+        let is_measured =
+            self.is_closing() || self.lingering().is_some() || self.confirming().is_some() || self.awaits_replies();
+        if is_measured {
             self.timers.last_activity = Instant::now();
         }
     }
@@ -250,18 +304,9 @@ impl Pump<'_> {
             // Neither a slow reader of our output nor a message that arrives slowly means that the peer is silent.
             self.reset_silence();
         }
-        let silence = if self.is_lingering() {
-            Some(self.rules.linger)
-        } else {
-            let limit = match &self.error {
-                // Nobody reads our output any more (`| less` and `q`): what the peer has not taken is not waited for.
-                Some(error) if error.is_silent() => SHUTDOWN_TIMEOUT.min(self.rules.close_timeout),
-                _ => self.rules.close_timeout,
-            };
-            self.is_closing().then_some(limit)
-        };
-        let silent_at = silence.map(|limit| self.timers.last_activity + limit);
-        let Some(next) = [self.timers.deadline, self.confirm_deadline(), silent_at].into_iter().flatten().min() else {
+        let confirmed_at = self.confirming().map(|(_, until)| until);
+        let silent_at = self.silence_limit().map(|limit| self.timers.last_activity + limit);
+        let Some(next) = [self.timers.deadline, confirmed_at, silent_at].into_iter().flatten().min() else {
             return false;
         };
         let sleep = self.timers.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
@@ -274,16 +319,16 @@ impl Pump<'_> {
         if self.timers.deadline.is_some_and(|deadline| deadline <= next) {
             self.directions.iter_mut().for_each(|direction| direction.stage = Stage::Done);
             self.close_wait = Duration::ZERO;
-        } else if self.confirm_deadline().is_some_and(|until| until <= next) {
-            self.directions
-                .iter_mut()
-                .filter(|direction| matches!(direction.stage, Stage::Confirming(_)))
-                .for_each(|direction| direction.stage = Stage::Lingering);
-        } else if self.is_lingering() {
-            self.directions
-                .iter_mut()
-                .filter(|direction| direction.stage == Stage::Lingering)
-                .for_each(|direction| direction.stage = Stage::Finishing);
+        } else if let Some((i, _)) = self.confirming().filter(|(_, until)| *until <= next) {
+            self.directions[i].stage = Stage::Lingering;
+            self.end_first_reply_wait(i);
+        } else if let Some(i) = self.lingering() {
+            self.directions[i].stage = Stage::Finishing;
+            self.end_first_reply_wait(i);
+        } else if self.awaits_replies() {
+            let (wanted, got) = (self.rules.replies.enough().unwrap_or_default(), self.directions[1].moved);
+            self.error.get_or_insert(Error::Replies { wanted, got, within: self.rules.within });
+            self.finish_both(self.rules.linger);
         } else {
             self.close_timed_out();
         }
@@ -339,7 +384,9 @@ impl Pump<'_> {
         };
         let [sent, received] = self.directions.map(|direction| direction.moved);
         match self.rules.replies {
-            Replies::Exactly(wanted) if received < wanted => Err(Error::Replies { wanted, got: received }),
+            Replies::Exactly(wanted) if received < wanted => {
+                Err(Error::Replies { wanted, got: received, within: None })
+            }
             _ => Ok(Summary { moved: [sent, received], close }),
         }
     }

@@ -101,11 +101,15 @@ async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config,
 
 /// Runs a session that is open, and reports its end.
 async fn finish(session: Session, config: &Config, stop: &Shutdown) -> Result<(), Error> {
-    let summary = session.run(&config.session, stop).await?;
-    report_close(&summary);
-    match stop.signal() {
-        Some(signal) => Err(Error::Signal(signal)),
-        None => Ok(()),
+    let ended = session.run(&config.session, stop).await;
+    match (ended, stop.signal()) {
+        // The replies are missing because of the signal.
+        (Err(Error::Replies { .. }), Some(signal)) => Err(Error::Signal(signal)),
+        (Err(error), _) => Err(error),
+        (Ok(summary), signal) => {
+            report_close(&summary);
+            signal.map_or(Ok(()), |signal| Err(Error::Signal(signal)))
+        }
     }
 }
 

@@ -95,6 +95,8 @@ pub(super) struct Direction {
     unflushed: bool,
     /// The source is not read before the destination has been flushed.
     owes_flush: bool,
+    /// When a message was flushed for the first time.
+    pub first_flush: Option<Instant>,
 }
 
 /// How far a direction has come.
@@ -110,7 +112,7 @@ pub(super) enum Stage {
     Confirming(Instant),
     /// Delivery is confirmed, or the wait for that is over. Replies may still arrive.
     Lingering,
-    /// Waiting for `enough` replies; no time limit.
+    /// Waiting for `enough` replies.
     AwaitingReplies,
     /// The destination is being told that nothing more comes.
     Finishing,
@@ -136,6 +138,8 @@ pub(super) struct Pump<'a> {
     /// Maximum wait for the close frames of the peers once both directions are done.
     pub close_wait: Duration,
     pub timers: Timers,
+    /// The direction of the last message.
+    pub last_moved: Option<usize>,
     /// Bytes copied since the task last yielded.
     bytes: usize,
 }
@@ -160,12 +164,14 @@ impl<'a> Pump<'a> {
                 is_blocked: false,
                 unflushed: false,
                 owes_flush: false,
+                first_flush: None,
             }
         };
         let [forward, back] = rules.directions.copied();
         let directions = [direction(&left, forward), direction(&right, back)];
         Self {
             timers: Timers::new(),
+            last_moved: None,
             bytes: 0,
             ends: [left, right],
             directions,
@@ -274,6 +280,7 @@ impl<'a> Pump<'a> {
                     to.io.start_send(message).map_err(CopyError::Write)?;
                     direction.moved += 1;
                     direction.unflushed = true;
+                    self.last_moved = Some(i);
                     self.bytes += length;
                     if self.apply_limits(i) {
                         break;
@@ -313,6 +320,7 @@ impl<'a> Pump<'a> {
         if direction.unflushed {
             direction.is_blocked = to.io.poll_flush(cx).map_err(CopyError::Write)?.is_pending();
             direction.unflushed = direction.is_blocked;
+            direction.first_flush.get_or_insert_with(Instant::now);
         }
         Ok(())
     }

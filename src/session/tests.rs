@@ -18,6 +18,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 const LINGER: u64 = 300;
+const REPLY_WAIT: u64 = 5000;
 const CLOSE_TIMEOUT: u64 = 5000;
 const GRACE: u64 = 4000;
 const HOUR: u64 = 3_600_000;
@@ -29,7 +30,9 @@ fn rules() -> SessionOptions {
         after_eof: AfterEof::Close,
         max_sent: None,
         replies: Replies::Any,
+        within: None,
         linger: Duration::from_millis(LINGER),
+        reply_wait: Duration::from_millis(REPLY_WAIT),
         close_timeout: Duration::from_millis(CLOSE_TIMEOUT),
         grace: Duration::from_millis(GRACE),
     }
@@ -131,7 +134,8 @@ impl Ended {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_standard_input_is_told_when_the_pong_is_back_and_linger_is_over() {
     let server = websocket().pongs_after(1000).when_finished().closes(1000, "");
-    run(console().says("question").ends(), server, rules()).await.succeeds().sent_right(&[
+    let linger_only = SessionOptions { reply_wait: Duration::ZERO, ..rules() };
+    run(console().says("question").ends(), server, linger_only).await.succeeds().sent_right(&[
         "0 message question",
         "0 ping",
         "1300 close",
@@ -167,6 +171,63 @@ async fn a_pong_that_never_comes_is_waited_for_five_seconds() {
         .succeeds()
         .sent_left(&["4000 message reply", "5300 close 1000"])
         .sent_right(&["0 ping", "5300 close"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_reply_is_waited_for_longer_than_those_that_follow() {
+    let server = websocket().pongs_after(1000).after(5500).says("reply").when_finished().closes(1000, "");
+    run(console().says("question").ends(), server, rules())
+        .await
+        .succeeds()
+        .sent_left(&["5500 message reply", "5800 close 1000"])
+        .sent_right(&["0 message question", "0 ping", "5800 close"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_reply_is_left_after_reply_wait() {
+    let server = websocket().pongs_after(1000).when_finished().closes(1000, "");
+    run(console().says("data").ends(), server, rules()).await.succeeds().sent_right(&[
+        "0 message data",
+        "0 ping",
+        "6000 close",
+    ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_from_before_the_question_is_no_reply() {
+    let server = websocket().says("welcome").after(3000).says("reply").when_finished().closes(1000, "");
+    run(console().after(100).says("question").ends(), server, rules()).await.succeeds().sent_left(&[
+        "0 message welcome",
+        "3000 message reply",
+        "3300 close 1000",
+    ]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_sent_nothing_during_the_input_gets_linger_only() {
+    let server = websocket().when_finished().closes(1000, "");
+    run(console().says("a").after(REPLY_WAIT).says("b").ends(), server, rules()).await.succeeds().took(5300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_reply_is_not_waited_for_where_nothing_was_asked_or_a_person_ended_the_input() {
+    let terminal = Script::new(EndKind::Console { terminal: true });
+    for input in [console(), terminal.says("typed")] {
+        let server = websocket().when_finished().closes(1000, "");
+        run(input.ends(), server, rules()).await.succeeds().took(LINGER);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_reply_is_not_waited_for_again_where_the_pong_has_not_come_in_that_time() {
+    let server = websocket().never_pongs().when_finished().closes(1000, "");
+    run(console().says("question").ends(), server, rules()).await.succeeds().took(REPLY_WAIT + LINGER);
+    let server = websocket().never_pongs().after(8000).says("reply").when_finished().closes(1000, "");
+    let patient = SessionOptions { reply_wait: Duration::from_secs(9), ..rules() };
+    run(console().says("question").ends(), server, patient)
+        .await
+        .succeeds()
+        .sent_left(&["8000 message reply", "9300 close 1000"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,12 +332,64 @@ async fn with_replies_or_1_a_shared_end_is_waited_for_without_a_limit_too() {
     }
 }
 
+/// As `replies`, and `--within`.
+fn replies_within(enough: u64, millis: u64) -> SessionOptions {
+    SessionOptions { within: Some(Duration::from_millis(millis)), ..replies(enough) }
+}
+
+/// Whether the limit of `--within` was reached after `got` replies.
+fn silent_after(got: u64) -> impl Fn(&Error) -> bool {
+    move |error| matches!(error, Error::Replies { got: found, within: Some(_), .. } if *found == got)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_replies_ends_within_its_limit_for_each_kind_of_end() {
+    let one = SessionOptions { max_sent: Some(1), replies: Replies::One, ..replies_within(1, 2000) };
+    for rules in [one, replies_within(1, 2000)] {
+        for kind in [EndKind::WebSocket, EndKind::Shared { outlives_input: false }, EndKind::Peer, EndKind::Process] {
+            for left in [console(), Script::new(EndKind::Source)] {
+                let right = Script::new(kind).when_finished().after(100).closes(1000, "");
+                let ended = run(left.says("question").ends(), right, rules.clone()).await;
+                // What a socket or a process ends with comes after the end of its input, within the limit.
+                match kind {
+                    EndKind::Peer | EndKind::Process => assert_eq!(ended.took, 100, "{ended:?}"),
+                    _ => _ = ended.fails(silent_after(0)).sent_left(&["2000 close"]),
+                }
+                let silent = Script::new(kind);
+                run(console().says("question").ends(), silent, rules.clone()).await.fails(silent_after(0));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_the_wait_for_replies_begins_with_the_last_message_in_either_direction() {
+    let server = websocket().after(4000).says("one").after(1500).says("two").when_finished().closes(1000, "");
+    run(console().says("a").after(3000).says("b").ends(), server, replies_within(3, 2000))
+        .await
+        .fails(silent_after(2))
+        .sent_right(&["0 message a", "3000 message b", "7500 close"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_replies_has_no_limit_while_the_input_may_ask_more() {
+    let server = websocket().after(HOUR).says("one").when_finished().closes(1000, "");
+    run(console().says("question"), server, replies_within(1, 2000)).await.succeeds().took(HOUR);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_the_wait_for_replies_holds_where_nothing_is_sent_at_all() {
+    let only_back = SessionOptions { directions: Directions::Back, ..replies_within(2, 2000) };
+    let server = websocket().after(1500).says("one").when_finished().closes(1000, "");
+    run(console(), server, only_back).await.fails(silent_after(1)).sent_left(&["1500 message one", "3500 close"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_shared_end_that_closes_ends_the_wait_for_replies_at_once() {
     let shared = Script::new(EndKind::Shared { outlives_input: false }).after(100).says("one").closes(1000, "");
     run(console().ends(), shared, replies(2))
         .await
-        .fails(|error| matches!(error, Error::Replies { wanted: 2, got: 1 }))
+        .fails(|error| matches!(error, Error::Replies { wanted: 2, got: 1, within: None }))
         .sent_left(&["100 message one", "100 close 1000"])
         .took(100);
 }
@@ -292,7 +405,7 @@ async fn too_few_replies_are_an_error() {
     let server = websocket().says("one").closes(1000, "");
     run(console().ends(), server, replies(2))
         .await
-        .fails(|error| matches!(error, Error::Replies { wanted: 2, got: 1 }))
+        .fails(|error| matches!(error, Error::Replies { wanted: 2, got: 1, within: None }))
         .sent_left(&["0 message one", "0 close 1000"]);
 }
 

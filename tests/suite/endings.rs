@@ -107,7 +107,7 @@ fn a_server_that_sends_nothing_is_left_when_its_pong_has_come() {
         answer_ping(&mut peer);
         peer.receive_close().0
     });
-    let finished = run([&url], "no question\n");
+    let finished = run([&url, "--reply-wait", "0"], "no question\n");
     assert_eq!(finished.succeeds().out(), "");
     assert!(finished.took < Duration::from_secs(5), "the pong was not noticed: {finished:?}");
     assert_eq!(server.join().expect("the server"), 1000);

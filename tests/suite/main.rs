@@ -39,5 +39,6 @@ mod threads;
 mod tls;
 mod visible;
 mod websocat_options;
+mod waiting_for_replies;
 
 use common::{certificates, http, peer, raw, support};
