@@ -4,16 +4,17 @@
 //! The steps, in order:
 //! 1. If the right end is a listener, each session accepts one connection from it.
 //! 2. If the left end is a listener and the right end exists only once, such as standard input and output, `reuse:` is inserted.
-//! 3. If one end carries bytes and the other messages, `lines:` or `chunks:` is inserted.
+//! 3. If one end carries bytes and the other messages, or an overlay needs messages, `lines:` or `chunks:` is inserted.
 
+mod draft;
 mod explain;
 
 use crate::{
     address,
     config::{Config, Directions, RoomOptions},
     endpoint::{
-        About, AnyEndpoint, Bind, ByteEndpoint, Dialled, Endpoint, Framed, Framing, Inner, Layer, LayerNote, Layers,
-        Listening, MessageEndpoint, MessageStack, Origin, Overlay,
+        About, AnyEndpoint, Bind, ByteEndpoint, Dialled, Endpoint, Framed, Framing, LayerNote, Layers, Listening,
+        MessageEndpoint, MessageStack, Origin,
     },
     error::Error,
     flow::{ByteEnd, EndKind, Flow},
@@ -21,8 +22,9 @@ use crate::{
     message::Kind,
     net::HostPort,
     overlay,
-    spec::{self, BuildAddress, Spec},
+    spec::Spec,
 };
+use draft::Draft;
 use std::sync::Arc;
 
 /// What a run will do.
@@ -80,15 +82,18 @@ impl Plan {
     /// If an endpoint cannot be built, for example because a file that an option names is missing, or if the two do not fit.
     pub fn new(first: &FirstAddress, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
         let first = match first {
-            FirstAddress::Typed(spec) => build(spec, config)?,
-            FirstAddress::Listener(at) => AnyEndpoint::Listening(address::websocket_listener(at, config)),
+            FirstAddress::Typed(spec) => Draft::build(spec, config)?,
+            FirstAddress::Listener(at) => AnyEndpoint::Listening(address::websocket_listener(at, config)).into(),
         };
         match &config.rooms {
             None => Splice::new(first, second, config).map(Self::Splice),
             Some(_) if second.is_some() => {
                 Err(Error::usage("--broadcast takes no second address: it connects the clients of one listener"))
             }
-            Some(options) => RoomServer::new(first, options).map(Self::Rooms),
+            Some(options) => {
+                let framings = Framings { options: &config.framing, unchanged: false };
+                RoomServer::new(first.finish(&framings), options).map(Self::Rooms)
+            }
         }
     }
 
@@ -127,143 +132,78 @@ impl RoomServer {
 impl Splice {
     /// Builds the second endpoint and makes both fit. A single address is connected to standard input and output: a listener is the
     /// left end, any other address the right end.
-    fn new(first: AnyEndpoint, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
-        let pair = match (first, second) {
-            (AnyEndpoint::Dialled(first), None) => connect(address::stdio(), first, &config.framing),
-            (AnyEndpoint::Dialled(first), Some(second)) => connect(first, dialled(second, config)?, &config.framing),
-            (AnyEndpoint::Listening(first), None) => serve(first, address::stdio(), config),
-            (AnyEndpoint::Listening(first), Some(second)) => serve(first, dialled(second, config)?, config),
+    fn new(first: Draft, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
+        let (left, right) = match second {
+            Some(second) => (first, Draft::build(second, config)?),
+            None if matches!(first, Draft::Listening(..)) => (first, AnyEndpoint::Dialled(address::stdio()).into()),
+            None => (AnyEndpoint::Dialled(address::stdio()).into(), first),
+        };
+        let unchanged = left.flow() == Flow::Bytes && right.flow() == Flow::Bytes;
+        let framings = Framings { options: &config.framing, unchanged };
+        // If the right end is a listener, each session accepts one connection from it.
+        let right = match right.finish(&framings) {
+            AnyEndpoint::Dialled(endpoint) => endpoint,
+            AnyEndpoint::Listening(endpoint) => endpoint.accept_one(config),
+        };
+        let pair = match left.finish(&framings) {
+            AnyEndpoint::Dialled(left) => connect(left, right, &framings),
+            AnyEndpoint::Listening(left) => serve(left, right, &framings, config),
         };
         Ok(Self { pair, directions: config.session.directions })
     }
 }
 
-/// Builds the right end. If it is a listener, each session accepts one connection from it.
-fn dialled(spec: &Spec, config: &Arc<Config>) -> Result<Endpoint<Dialled>, Error> {
-    Ok(match build(spec, config)? {
-        AnyEndpoint::Dialled(endpoint) => endpoint,
-        AnyEndpoint::Listening(endpoint) => endpoint.accept_one(config),
-    })
-}
-
 /// The pair for one session.
-fn connect(left: Endpoint<Dialled>, right: Endpoint<Dialled>, framing: &FramingOptions) -> Pair {
+fn connect(left: Endpoint<Dialled>, right: Endpoint<Dialled>, framings: &Framings<'_>) -> Pair {
     match (left, right) {
         (Endpoint::Bytes(left), Endpoint::Bytes(right)) => Pair::Bytes(left, right),
-        (left, right) => Pair::Messages(framed(left, framing, OTHER_SIDE), framed(right, framing, OTHER_SIDE)),
+        (left, right) => Pair::Messages(framings.frame(left, OTHER_SIDE), framings.frame(right, OTHER_SIDE)),
     }
 }
 
 /// The pair for the sessions of a listener.
-fn serve(left: Endpoint<Listening>, right: Endpoint<Dialled>, config: &Config) -> Pair {
-    let framing = &config.framing;
-    let right = if right.about().exists_once && !config.server.oneshot {
-        share(right, left.flow(), config).into()
-    } else {
-        right
-    };
+fn serve(left: Endpoint<Listening>, right: Endpoint<Dialled>, framings: &Framings<'_>, config: &Config) -> Pair {
+    let right =
+        if right.about().exists_once && !config.server.oneshot { share(right, framings, config).into() } else { right };
     match (left, right) {
         (Endpoint::Bytes(left), Endpoint::Bytes(right)) => Pair::ServeBytes(left, right),
-        (left, right) => Pair::ServeMessages(framed(left, framing, OTHER_SIDE), framed(right, framing, OTHER_SIDE)),
+        (left, right) => Pair::ServeMessages(framings.frame(left, OTHER_SIDE), framings.frame(right, OTHER_SIDE)),
     }
 }
 
 /// Why a framing is inserted, for `--explain`.
 const OTHER_SIDE: &str = "messages on the other side";
 
-/// Builds an endpoint. Inserts a framing where an overlay needs messages.
-fn build(spec: &Spec, config: &Arc<Config>) -> Result<AnyEndpoint, Error> {
-    match spec {
-        Spec::Address(address) => {
-            let built = match address.build {
-                BuildAddress::Dial(build) => build(&address.arg, config).map(AnyEndpoint::Dialled),
-                BuildAddress::Listen(build, _) => build(&address.arg, config).map(AnyEndpoint::Listening),
-            };
-            built.map_err(|error| address.point_at(error))
-        }
-        Spec::Overlay(spec) => {
-            let endpoint = build(&spec.inner, config)?;
-            let inner = Inner { argument: spec.argument.as_deref(), about: endpoint.about(), flow: endpoint.flow() };
-            let overlay = (spec.row.build)(&inner, config)?;
-            apply_overlay(endpoint, spec, overlay, &config.framing)
+/// The framings that are inserted (the manual, TEXT AND BINARY).
+struct Framings<'a> {
+    options: &'a FramingOptions,
+    /// Both addresses carry bytes, so the bytes must pass unchanged through the overlays that need messages.
+    unchanged: bool,
+}
+
+impl Framings<'_> {
+    /// Inserts a framing unless the endpoint carries messages.
+    fn frame<O: Origin>(&self, endpoint: Endpoint<O>, because: &str) -> MessageEndpoint<O> {
+        match endpoint {
+            Endpoint::Messages(endpoint) => endpoint,
+            Endpoint::Bytes(endpoint) => {
+                let (as_lines, because) = match self.options.kind {
+                    Some(kind) => (kind == Kind::Text || self.options.by_lines, format!("bytes here, {because}")),
+                    None if self.unchanged => (false, format!("{because}; bytes on both sides stay as they are")),
+                    None => (lines_by_default(endpoint.about.kind), format!("bytes here, {because}")),
+                };
+                let (name, framing) =
+                    if as_lines { overlay::lines(self.options) } else { overlay::chunks(self.options) };
+                endpoint.frame(LayerNote::inserted(name, because), framing)
+            }
         }
     }
 }
 
-/// Adds an overlay to an endpoint.
-fn apply_overlay(
-    endpoint: AnyEndpoint,
-    spec: &spec::Overlay,
-    overlay: Overlay,
-    framing: &FramingOptions,
-) -> Result<AnyEndpoint, Error> {
-    let name = spec.entry.name();
-    Ok(match (overlay, endpoint) {
-        (Overlay::Around(layer), AnyEndpoint::Dialled(endpoint)) => {
-            AnyEndpoint::Dialled(apply_layer(endpoint, name, layer, framing)?)
-        }
-        (Overlay::Around(layer), AnyEndpoint::Listening(endpoint)) => {
-            AnyEndpoint::Listening(apply_layer(endpoint, name, layer, framing)?)
-        }
-        (Overlay::OnDial(redial), AnyEndpoint::Dialled(endpoint)) => {
-            AnyEndpoint::Dialled(framed(endpoint, framing, name).redial(name, redial).into())
-        }
-        (Overlay::OnDial(_), AnyEndpoint::Listening(endpoint)) => {
-            return Err(Error::usage_hint(
-                format!("`{name}:` cannot open `{}`: it is a listener", endpoint.about().title),
-                "a listener does not need it: each client gets a session of its own",
-            ));
-        }
-    })
-}
-
-/// Adds a layer to an endpoint. Inserts a framing if the layer needs messages.
-fn apply_layer<O: Origin>(
-    endpoint: Endpoint<O>,
-    name: &'static str,
-    layer: Layer,
-    options: &FramingOptions,
-) -> Result<Endpoint<O>, Error> {
-    Ok(match (layer, endpoint) {
-        (Layer::OnBytes(layer), Endpoint::Bytes(endpoint)) => endpoint.layer(name, layer).into(),
-        (Layer::Framing(framing), Endpoint::Bytes(endpoint)) => endpoint.frame(name, framing).into(),
-        (Layer::OnMessages(layer), endpoint) => framed(endpoint, options, name).layer(name, layer).into(),
-        (Layer::OnBytes(_) | Layer::Framing(_), Endpoint::Messages(endpoint)) => {
-            return Err(Error::usage_hint(
-                format!("`{name}:` needs a byte stream, but `{}` carries messages", endpoint.about.title),
-                "put it nearer to the socket, or leave it out",
-            ));
-        }
-    })
-}
-
-/// Inserts a framing unless the endpoint carries messages (the manual, TEXT AND BINARY).
-fn framed<O: Origin>(endpoint: Endpoint<O>, options: &FramingOptions, because: &str) -> MessageEndpoint<O> {
-    match endpoint {
-        Endpoint::Messages(endpoint) => endpoint,
-        Endpoint::Bytes(endpoint) => {
-            let as_lines = match options.kind {
-                Some(kind) => kind == Kind::Text || options.by_lines,
-                None => lines_by_default(endpoint.about.kind),
-            };
-            let (name, framing) = if as_lines { overlay::lines(options) } else { overlay::chunks(options) };
-            endpoint.frame(LayerNote::inserted(name, format!("bytes here, {because}")), framing)
-        }
-    }
-}
-
-/// Inserts `reuse:`, so that all sessions of a listener share one end. `other` is the flow of the listener.
-fn share(endpoint: Endpoint<Dialled>, other: Flow, config: &Config) -> MessageEndpoint<Dialled> {
-    let options = &config.framing;
-    let shared = match endpoint {
-        // Bytes on both sides: the framing must not add or remove bytes.
-        Endpoint::Bytes(endpoint) if other == Flow::Bytes && options.kind.is_none() => {
-            let (name, framing) = overlay::chunks(options);
-            endpoint.frame(LayerNote::inserted(name, "bytes on both sides stay as they are"), framing)
-        }
-        endpoint => framed(endpoint, options, "and shared as messages"),
-    };
+/// Inserts `reuse:`, so that all sessions of a listener share one end.
+fn share(endpoint: Endpoint<Dialled>, framings: &Framings<'_>, config: &Config) -> MessageEndpoint<Dialled> {
     let (name, redial) = overlay::reuse(config);
+    let shared = framings.frame(endpoint, "and shared as messages");
     shared.redial(LayerNote::inserted(name, "it exists once and all clients share it"), redial)
 }
 

@@ -37,8 +37,9 @@ mod standard_streams;
 mod strangers;
 mod threads;
 mod tls;
+mod unchanged_bytes;
 mod visible;
-mod websocat_options;
 mod waiting_for_replies;
+mod websocat_options;
 
 use common::{certificates, http, peer, raw, support};

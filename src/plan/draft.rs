@@ -1,0 +1,149 @@
+//! An endpoint before its framing is known. Where an overlay needs messages and the address carries bytes, the framing between
+//! them depends on the other endpoint, so overlays that need messages are added when both are known.
+
+use super::Framings;
+use crate::{
+    config::Config,
+    endpoint::{AnyEndpoint, Dialled, Endpoint, Inner, Layer, Listening, Origin, Overlay, Redial, Transform},
+    error::Error,
+    flow::{Flow, MessageEnd},
+    spec::{BuildAddress, Spec},
+};
+use std::sync::Arc;
+
+/// An address with its byte layers and its framing if it was given one, and the overlays around it that need messages, innermost
+/// first.
+pub(super) enum Draft {
+    /// It is dialled.
+    Dialled(Endpoint<Dialled>, Vec<(&'static str, OnMessages)>),
+    /// It listens.
+    Listening(Endpoint<Listening>, Vec<(&'static str, MessageLayer)>),
+}
+
+type MessageLayer = Box<dyn Transform<MessageEnd, MessageEnd>>;
+
+/// An overlay around an endpoint of messages that is dialled.
+pub(super) enum OnMessages {
+    /// A layer.
+    Layer(MessageLayer),
+    /// A layer around the dialling.
+    Redial(Box<dyn Redial>),
+}
+
+impl From<AnyEndpoint> for Draft {
+    fn from(endpoint: AnyEndpoint) -> Self {
+        match endpoint {
+            AnyEndpoint::Dialled(endpoint) => Self::Dialled(endpoint, Vec::new()),
+            AnyEndpoint::Listening(endpoint) => Self::Listening(endpoint, Vec::new()),
+        }
+    }
+}
+
+impl Draft {
+    /// Builds the address and the overlays of a specifier.
+    pub fn build(spec: &Spec, config: &Arc<Config>) -> Result<Self, Error> {
+        match spec {
+            Spec::Address(address) => {
+                let built = match address.build {
+                    BuildAddress::Dial(build) => build(&address.arg, config).map(AnyEndpoint::Dialled),
+                    BuildAddress::Listen(build, _) => build(&address.arg, config).map(AnyEndpoint::Listening),
+                };
+                built.map(Self::from).map_err(|error| address.point_at(error))
+            }
+            Spec::Overlay(spec) => {
+                let inner = Self::build(&spec.inner, config)?;
+                let (about, flow) = match &inner {
+                    Self::Dialled(endpoint, outer) => (endpoint.about(), flow(endpoint, outer)),
+                    Self::Listening(endpoint, outer) => (endpoint.about(), flow(endpoint, outer)),
+                };
+                let overlay = (spec.row.build)(&Inner { argument: spec.argument.as_deref(), about, flow }, config)?;
+                inner.wrap(spec.entry.name(), overlay)
+            }
+        }
+    }
+
+    /// What flows through the endpoint if no framing is inserted.
+    pub fn flow(&self) -> Flow {
+        match self {
+            Self::Dialled(endpoint, _) => endpoint.flow(),
+            Self::Listening(endpoint, _) => endpoint.flow(),
+        }
+    }
+
+    /// Adds an overlay.
+    fn wrap(self, name: &'static str, overlay: Overlay) -> Result<Self, Error> {
+        Ok(match (self, overlay) {
+            (Self::Dialled(endpoint, mut outer), Overlay::OnDial(redial)) => {
+                outer.push((name, OnMessages::Redial(redial)));
+                Self::Dialled(endpoint, outer)
+            }
+            (Self::Dialled(endpoint, mut outer), Overlay::Around(Layer::OnMessages(layer))) => {
+                outer.push((name, OnMessages::Layer(layer)));
+                Self::Dialled(endpoint, outer)
+            }
+            (Self::Dialled(endpoint, outer), Overlay::Around(layer)) => {
+                Self::Dialled(wrap_bytes(endpoint, outer.is_empty(), name, layer)?, outer)
+            }
+            (Self::Listening(endpoint, _), Overlay::OnDial(_)) => {
+                return Err(Error::usage_hint(
+                    format!("`{name}:` cannot open `{}`: it is a listener", endpoint.about().title),
+                    "a listener does not need it: each client gets a session of its own",
+                ));
+            }
+            (Self::Listening(endpoint, mut outer), Overlay::Around(Layer::OnMessages(layer))) => {
+                outer.push((name, layer));
+                Self::Listening(endpoint, outer)
+            }
+            (Self::Listening(endpoint, outer), Overlay::Around(layer)) => {
+                Self::Listening(wrap_bytes(endpoint, outer.is_empty(), name, layer)?, outer)
+            }
+        })
+    }
+
+    /// The endpoint with all its overlays, and with a framing where they need one.
+    pub fn finish(self, framings: &Framings<'_>) -> AnyEndpoint {
+        match self {
+            Self::Dialled(endpoint, outer) => AnyEndpoint::Dialled(match outer.first() {
+                None => endpoint,
+                Some((innermost, _)) => {
+                    let framed = framings.frame(endpoint, innermost);
+                    let all = outer.into_iter().fold(framed, |endpoint, (name, overlay)| match overlay {
+                        OnMessages::Layer(layer) => endpoint.layer(name, layer),
+                        OnMessages::Redial(redial) => endpoint.redial(name, redial),
+                    });
+                    all.into()
+                }
+            }),
+            Self::Listening(endpoint, outer) => AnyEndpoint::Listening(match outer.first() {
+                None => endpoint,
+                Some((innermost, _)) => {
+                    let framed = framings.frame(endpoint, innermost);
+                    outer.into_iter().fold(framed, |endpoint, (name, layer)| endpoint.layer(name, layer)).into()
+                }
+            }),
+        }
+    }
+}
+
+fn flow<O: Origin, L>(endpoint: &Endpoint<O>, outer: &[L]) -> Flow {
+    if outer.is_empty() { endpoint.flow() } else { Flow::Messages }
+}
+
+/// Adds a layer that needs bytes. `is_outermost`: no overlay that needs messages is around the endpoint.
+fn wrap_bytes<O: Origin>(
+    endpoint: Endpoint<O>,
+    is_outermost: bool,
+    name: &'static str,
+    layer: Layer,
+) -> Result<Endpoint<O>, Error> {
+    Ok(match (layer, endpoint) {
+        (Layer::OnBytes(layer), Endpoint::Bytes(endpoint)) if is_outermost => endpoint.layer(name, layer).into(),
+        (Layer::Framing(framing), Endpoint::Bytes(endpoint)) if is_outermost => endpoint.frame(name, framing).into(),
+        (_, endpoint) => {
+            return Err(Error::usage_hint(
+                format!("`{name}:` needs a byte stream, but `{}` carries messages", endpoint.about().title),
+                "put it nearer to the socket, or leave it out",
+            ));
+        }
+    })
+}
