@@ -1,8 +1,6 @@
 complete -c wsplice -s s -l server-mode -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1' -r
 complete -c wsplice -l replies -d 'End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier' -r
-complete -c wsplice -l within -d 'With -1 and --replies, the maximum silence after the last message was sent (exit 9); 0 sets no limit. Default: 30' -r
 complete -c wsplice -l linger -d 'After the end of standard input, close when nothing has arrived for this long' -r
-complete -c wsplice -l reply-wait -d 'After the end of standard input, wait this long for a first message if none has come since the last one was sent; 0 waits only for --linger, and -u for none' -r
 complete -c wsplice -l close-timeout -d 'Maximum silence in one direction of a WebSocket session after the other direction has ended' -r
 complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT or SIGTERM, and for child processes after their session; a second signal ends them at once' -r
 complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
@@ -13,6 +11,12 @@ complete -c wsplice -l protocol -d 'Offer these subprotocols, separated by comma
 complete -c wsplice -l ua -d 'Send this User-Agent header' -r
 complete -c wsplice -l basic-auth -d 'Send an Authorization header for Basic authentication' -r
 complete -c wsplice -l ws-c-uri -d 'URL that the ws-c: overlay requests' -r
+complete -c wsplice -l proxy -d 'Connect through a proxy: http://, https://, socks5:// (wsplice looks names up) or socks5h:// (the proxy does), with USER:PASSWORD@ to log in; \'\' connects without one. Default, for URLs: the environment, see PROXIES in the manual' -r
+complete -c wsplice -l noproxy -d 'Hosts to reach without a proxy, separated by commas: names with their subdomains, addresses, networks, or * for all. Default: NO_PROXY' -r
+complete -c wsplice -l socks5 -l socks5-hostname -d 'Connect through this SOCKS5 proxy, which looks names up; same as --proxy socks5h://HOST:PORT' -r
+complete -c wsplice -l socks5-user-pass -l proxy-user -d 'Log in to the proxy' -r
+complete -c wsplice -l socks5-destination -d 'Where socks5-connect: connects to, or from where socks5-bind: accepts a connection' -r
+complete -c wsplice -l socks5-bind-script -d 'Run this program when socks5-bind: listens, with the port as its argument' -r -F
 complete -c wsplice -l threads -d 'Serve connections with N threads. Default: one for each core that wsplice may use' -r
 complete -c wsplice -l conncap -d 'Serve at most N connections at once; others wait in the kernel\'s listen backlog' -r
 complete -c wsplice -l max-per-address -d 'Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with --broadcast further members get 503. --trust-proxy exempts proxies' -r
@@ -91,7 +95,7 @@ complete -c wsplice -s V -l version -d 'Print version'
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|lines|line2msg|msg2line|chunks|reuse|broadcast|reuse-broadcast|broadcast-reuse|autoreconnect|log):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|reuse|broadcast|reuse-broadcast|broadcast-reuse|autoreconnect|log):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
     if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|readfile|writefile|appendfile):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
@@ -177,6 +181,8 @@ function __wsplice_addresses
         'a-ssl:' 'TLS, server side' \
         'accept-tls:' 'TLS, server side' \
         'accept-ssl:' 'TLS, server side' \
+        'socks5-connect:' 'Connect through a SOCKS5 proxy' \
+        'socks5-bind:' 'Accept one connection through a SOCKS5 proxy' \
         'lines:' 'Each line becomes one message' \
         'line2msg:' 'Each line becomes one message' \
         'msg2line:' 'Each line becomes one message' \

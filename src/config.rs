@@ -3,7 +3,7 @@
 use crate::{
     access::{AccessOptions, BasicAuth},
     framing::FramingOptions,
-    net::{HostPort, WebSocketUrl},
+    net::{HostPort, ProxyOptions, WebSocketUrl},
     payload::PayloadOptions,
     reload::Reloads,
     tls::TlsOptions,
@@ -22,6 +22,8 @@ pub struct Config {
     pub payload: PayloadOptions,
     /// The opening handshake that clients send.
     pub client: ClientOptions,
+    /// Proxies.
+    pub proxy: ProxyOptions,
     /// Listeners.
     pub server: ServerOptions,
     /// The room server; `None` without `--broadcast`.

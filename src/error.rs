@@ -71,6 +71,16 @@ pub enum Error {
         /// What to try instead.
         hint: Option<String>,
     },
+    /// A proxy refused, or did not speak its protocol.
+    #[error("handshake with the proxy {proxy} failed: {reason}")]
+    Proxy {
+        /// Its URL, without a password.
+        proxy: String,
+        /// Its answer.
+        reason: String,
+        /// What to try instead.
+        hint: Option<String>,
+    },
     /// A server is not healthy (`--healthcheck`).
     #[error("health check of {url} failed: {reason}")]
     Unhealthy {
@@ -246,6 +256,7 @@ impl Error {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
             Self::Handshake { .. }
+            | Self::Proxy { .. }
             | Self::Unhealthy { .. }
             | Self::BadRequest { .. }
             | Self::NoUpgrade { .. }
@@ -267,6 +278,7 @@ impl Error {
             | Self::Listen { hint, .. }
             | Self::Tls { hint, .. }
             | Self::Handshake { hint, .. }
+            | Self::Proxy { hint, .. }
             | Self::Unhealthy { hint, .. } => hint.clone(),
             Self::TooLong { .. } => Some("--max-ws-message-length and --max-ws-frame-length set the limits".into()),
             Self::Input { hint, .. } => Some((*hint).into()),

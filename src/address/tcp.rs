@@ -1,13 +1,15 @@
 //! `tcp:` and `tcp-l:`.
 
 use crate::{
+    config::Config,
     endpoint::{
-        Accept, Bind, Build, ByteEndpoint, ConnectContext, Dial, Dialled, Entry, Listening, Listens, ListensAt,
+        Accept, Bind, Build, ByteEndpoint, ConnectContext, Dial, Dialled, Entry, LayerNote, Listening, Listens,
+        ListensAt,
     },
     error::Error,
     flow::{BoxFuture, ByteEnd, EndKind},
-    net::{self, HostPort, Peer},
-    report,
+    net::{self, HostPort, Peer, ProxyScheme},
+    overlay, report,
 };
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
@@ -19,8 +21,8 @@ pub(super) static CONNECT: Entry = Entry {
     details: "Resolves the name for each connection and races its addresses (Happy Eyeballs, RFC 8305). Passes on the \
               end of the input as a half-close.",
     example: "- tcp:127.0.0.1:7",
-    flags: &["connect-timeout"],
-    build: Build::Dial(|arg, _| Ok(connect(&parse(arg)?).into())),
+    flags: &["connect-timeout", "proxy", "noproxy", "socks5", "socks5-user-pass"],
+    build: Build::Dial(|arg, config| Ok(connect(&parse(arg)?, None, config)?.into())),
 };
 
 pub(super) static LISTEN: Entry = Entry {
@@ -45,10 +47,30 @@ pub(super) fn parse_listen(arg: &str) -> Result<HostPort, Error> {
 /// A listener that adds no protocol of its own.
 const PLAIN: Listens = Listens { at: ListensAt::Port, tls: false, http: false };
 
-/// A TCP connection to `at`.
-pub(super) fn connect(at: &HostPort) -> ByteEndpoint<Dialled> {
-    let dial = Connect { at: at.clone() };
-    ByteEndpoint::dial(format_args!("tcp:{at}"), dial).at_host(&at.host)
+/// A TCP connection to `at`, through a proxy if the options name one. `scheme` is that of the URL, if there is one: the environment
+/// names proxies for it.
+///
+/// # Errors
+/// If the environment or TLS cannot be used.
+pub(super) fn connect(at: &HostPort, scheme: Option<&str>, config: &Config) -> Result<ByteEndpoint<Dialled>, Error> {
+    let title = format!("tcp:{at}");
+    let Some(proxy) = config.proxy.proxy_for(at, scheme)? else {
+        return Ok(ByteEndpoint::dial(title, Connect { at: at.clone(), name: at.to_string() }).at_host(&at.host));
+    };
+    let to_proxy = Connect { at: proxy.at.clone(), name: format!("the proxy {proxy}") };
+    let mut endpoint = ByteEndpoint::dial(title, to_proxy).at_host(&at.host);
+    let note = |name| LayerNote::inserted(name, format!("through the proxy {proxy}"));
+    Ok(match proxy.scheme {
+        ProxyScheme::Socks5 | ProxyScheme::Socks5h => {
+            endpoint.layer(note("socks5-connect"), overlay::socks5_connect(&proxy, at))
+        }
+        ProxyScheme::Http | ProxyScheme::Https => {
+            if proxy.scheme == ProxyScheme::Https {
+                endpoint = endpoint.layer(note("tls"), overlay::tls_connect_to(&proxy.at.host, config)?);
+            }
+            endpoint.layer(note("http-connect"), overlay::http_connect(&proxy, at))
+        }
+    })
 }
 
 /// A TCP listener.
@@ -58,13 +80,18 @@ pub fn listen(at: &HostPort) -> ByteEndpoint<Listening> {
 
 struct Connect {
     at: HostPort,
+    /// What stands there, for errors.
+    name: String,
 }
 
 impl Dial<ByteEnd> for Connect {
     fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
-            context.stage = format!("connecting to {}", self.at);
-            let socket = net::connect(&self.at).await?;
+            context.stage = format!("connecting to {}", self.name);
+            let socket = net::connect(&self.at).await.map_err(|error| match error {
+                Error::Connect { source, .. } => Error::Connect { to: self.name.clone(), source },
+                other => other,
+            })?;
             if let Ok(address) = socket.peer_addr() {
                 report::handshake('*', &self.at.host, format_args!("connected to {} ({address})", self.at.host));
             }

@@ -22,12 +22,12 @@ pub(super) static LISTEN: Entry = Entry {
     ),
 };
 
-/// TLS over a TCP connection.
+/// TLS over a TCP connection. `scheme` is that of the URL, if there is one.
 ///
 /// # Errors
 /// As [`overlay::tls_connect`].
-pub(super) fn connect(at: &HostPort, config: &Config) -> Result<ByteEndpoint<Dialled>, Error> {
-    let tcp = tcp::connect(at);
+pub(super) fn connect(at: &HostPort, scheme: Option<&str>, config: &Config) -> Result<ByteEndpoint<Dialled>, Error> {
+    let tcp = tcp::connect(at, scheme, config)?;
     let layer = overlay::tls_connect(tcp.about.host.as_deref(), config)?;
     Ok(tcp.layer("tls", layer))
 }

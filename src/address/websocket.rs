@@ -39,6 +39,10 @@ pub(super) static WS: Entry = Entry {
         "uncompress-zlib",
         "uncompress-deflate",
         "websocket-ignore-zeromsg",
+        "proxy",
+        "noproxy",
+        "socks5",
+        "socks5-user-pass",
     ],
     build: Build::Dial(|arg, config| client("ws", arg, config)),
 };
@@ -50,7 +54,17 @@ pub(super) static WSS: Entry = Entry {
     details: "As ws:. The certificate must be valid for HOST (or --tls-domain) and signed by a CA that the system, or \
               --cacert, trusts.",
     example: "wss://example.com/chat",
-    flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key"],
+    flags: &[
+        "cacert",
+        "insecure",
+        "tls-domain",
+        "client-cert",
+        "client-key",
+        "proxy",
+        "noproxy",
+        "socks5",
+        "socks5-user-pass",
+    ],
     build: Build::Dial(|arg, config| client("wss", arg, config)),
 };
 
@@ -148,7 +162,8 @@ fn client(scheme: &str, arg: &str, config: &Arc<Config>) -> Result<Endpoint<Dial
     let text = format!("{scheme}://{}", arg.strip_prefix("//").unwrap_or(arg));
     let wrong = |reason| Error::Argument { reason, example: format!("{scheme}://example.com/chat") };
     let url = WebSocketUrl::parse(&text).map_err(wrong)?;
-    let transport = if scheme == "wss" { tls::connect(&url.at, config)? } else { tcp::connect(&url.at) };
+    let connect = if scheme == "wss" { tls::connect } else { tcp::connect };
+    let transport = connect(&url.at, Some(scheme), config)?;
     Ok(client_over(transport, url, config))
 }
 

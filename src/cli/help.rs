@@ -38,7 +38,7 @@ pub const EXIT_CODES: &[(&str, &str)] = &[
     ("2", "The command line, or a file that it names, is not usable."),
     ("3", "A name did not resolve, or connecting or listening failed."),
     ("4", "TLS failed, for example because of a certificate."),
-    ("5", "The opening handshake failed; the error shows the HTTP status or the reason."),
+    ("5", "The opening handshake, or that with a proxy, failed; the error shows the HTTP status or the reason."),
     ("6", "The peer violated the WebSocket protocol, or sent a message that is too long."),
     ("7", "The connection was lost without a close frame."),
     ("8", "The peer sent a close code other than 1000 or 1001."),

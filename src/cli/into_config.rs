@@ -43,7 +43,7 @@ const BACKLOG_PART: usize = 4;
 
 impl Config {
     pub(super) fn new(cli: Cli) -> Result<Self, Error> {
-        let Cli { direction, framing, payload, client, serving, rooms, websocket, tls, other, .. } = cli;
+        let Cli { direction, framing, payload, client, proxy, serving, rooms, websocket, tls, other, .. } = cli;
         if websocket.ping_timeout.is_some() && websocket.ping_interval.is_none() && !rooms.broadcast {
             return Err(Error::usage_hint(
                 "--ping-interval is required with --ping-timeout: without it no ping is sent",
@@ -113,6 +113,7 @@ impl Config {
                 basic_auth: basic_auth(client.basic_auth, client.basic_auth_file.as_deref())?,
                 ws_c_uri: client.ws_c_uri,
             },
+            proxy: proxy.into(),
             server: ServerOptions {
                 oneshot: serving.oneshot,
                 threads: serving.threads,

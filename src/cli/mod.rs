@@ -6,6 +6,7 @@ mod into_config;
 mod keys;
 mod option_errors;
 mod payload;
+mod proxy;
 mod values;
 
 use accepted::AcceptedArgs;
@@ -26,6 +27,7 @@ use crate::{
 use clap::{ArgAction, Args, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
 use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use proxy::ProxyArgs;
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -66,6 +68,9 @@ pub struct Cli {
     /// WebSocket client.
     #[command(flatten)]
     pub client: ClientArgs,
+    /// Proxies.
+    #[command(flatten)]
+    pub proxy: ProxyArgs,
     /// Listeners.
     #[command(flatten)]
     pub serving: ServingArgs,

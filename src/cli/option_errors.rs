@@ -5,7 +5,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of websocat and wscat that wsplice does not support, and what to do instead.
 const UNSUPPORTED: &[(&[&str], &str)] = &[
-    (&["--socks5", "--socks5-destination", "--socks5-user-pass", "--proxy"], "proxies are not supported yet"),
     (&["--pkcs12-der", "--pkcs12-passwd"], "convert it with openssl pkcs12 -nodes and use --cert and --key"),
     (
         &["--client-pkcs12-der", "--client-pkcs12-passwd"],
@@ -53,7 +52,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--reuser-send-zero-msg-on-disconnect"], "wsplice treats empty messages like others"),
     (&["--print-ping-rtts", "--max-sent-pings", "--inhibit-pongs"], "not supported yet: -vv logs pings and pongs"),
     (&["--queue-len"], "--backlog BYTES limits the backlog of a member of a room, or of a client of reuse:"),
-    (&["--socks5-bind-script"], "proxies are not supported yet"),
 ];
 
 /// Converts an error of clap to one line and a hint.

@@ -1,12 +1,14 @@
 //! HTTP/1.1, with hyper: the opening handshake of both sides, and plain requests to listeners.
 
 pub mod client_handshake;
+mod connect;
 mod files;
 pub(crate) mod response_choice;
 mod server_handshake;
 mod watched;
 mod write_timeout;
 
+pub use connect::connect;
 pub use response_choice::{HEALTH_PATH, choose_protocol};
 pub use server_handshake::{PendingUpgrade, receive, serve_text};
 

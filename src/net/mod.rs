@@ -1,16 +1,18 @@
-//! Host names, ports, WebSocket URLs, connecting with Happy Eyeballs, and connections by address.
+//! Host names, ports, WebSocket URLs, proxies, connecting with Happy Eyeballs, and connections by address.
 
 pub mod address_counts;
 mod descriptors;
 mod happy_eyeballs;
 mod host_port;
 mod peer;
+mod proxy;
 mod url;
 
 pub use descriptors::{original_descriptor_limit, raise_descriptor_limit};
 pub use happy_eyeballs::connect;
 pub use host_port::HostPort;
 pub use peer::{Peer, counted_address};
+pub use proxy::{ProxyChoice, ProxyLogin, ProxyOptions, ProxyScheme, ProxyUrl};
 pub use url::WebSocketUrl;
 
 use std::{io, net::SocketAddr};

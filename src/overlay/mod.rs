@@ -2,17 +2,21 @@
 
 mod autoreconnect;
 mod chunks;
+mod http_connect;
 mod lines;
 mod log;
 mod reuse;
+mod socks5;
 mod tls;
 mod unsupported;
 mod websocket;
 
 pub use chunks::chunks;
+pub use http_connect::http_connect;
 pub use lines::lines;
 pub use reuse::reuse;
-pub use tls::{tls_accept, tls_connect};
+pub use socks5::socks5_connect;
+pub use tls::{ByteLayer, tls_accept, tls_connect, tls_connect_to};
 pub use websocket::{ws_connect, ws_upgrade};
 
 use crate::endpoint::Entry;
@@ -23,6 +27,8 @@ pub static TABLE: &[&Entry] = &[
     &websocket::UPGRADE,
     &tls::CONNECT,
     &tls::ACCEPT,
+    &socks5::CONNECT,
+    &socks5::BIND,
     &lines::LINES,
     &chunks::CHUNKS,
     &reuse::REUSE,
@@ -33,7 +39,6 @@ pub static TABLE: &[&Entry] = &[
     &unsupported::REUSE_RAW,
     &unsupported::WAIT,
     &unsupported::MESSAGES,
-    &unsupported::PROXIES,
     &unsupported::HTTP,
     &unsupported::METRICS,
     &unsupported::CRYPTO,

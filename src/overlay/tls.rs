@@ -72,7 +72,14 @@ pub type ByteLayer = Box<dyn Transform<ByteEnd, ByteEnd>>;
 /// # Errors
 /// If the host is not a valid TLS server name, or a file that an option names cannot be used.
 pub fn tls_connect(host: Option<&str>, config: &Config) -> Result<ByteLayer, Error> {
-    let host = config.tls.domain.as_deref().or(host).unwrap_or("localhost");
+    tls_connect_to(config.tls.domain.as_deref().or(host).unwrap_or("localhost"), config)
+}
+
+/// TLS, client side, for a server whose certificate must be valid for `host`.
+///
+/// # Errors
+/// As [`tls_connect`].
+pub fn tls_connect_to(host: &str, config: &Config) -> Result<ByteLayer, Error> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
         Error::usage_hint(format!("`{host}` is not a valid TLS server name"), "--tls-domain NAME sets it")
     })?;

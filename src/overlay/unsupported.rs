@@ -35,8 +35,6 @@ pub(super) static MESSAGES: Entry = unsupported(
     "Message filters",
     "not supported yet: use a filter in a pipe",
 );
-pub(super) static PROXIES: Entry =
-    unsupported(&["socks5-connect", "socks5-bind"], "SOCKS proxies", "not supported yet");
 pub(super) static HTTP: Entry =
     unsupported(&["http-request", "http", "http-post-sse"], "HTTP requests", "not supported yet: use curl");
 pub(super) static METRICS: Entry = unsupported(&["prometheus", "metrics"], "Metrics", "not supported yet");

@@ -34,7 +34,13 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// The binary, in an environment without the variables that change what it does.
 pub fn wsplice<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsplice"));
-    command.args(args).env_remove("RUST_BACKTRACE").env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+    command.args(args);
+    for name in ["RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUEST_METHOD"] {
+        command.env_remove(name);
+    }
+    for name in ["ws", "wss", "http", "https", "all", "no"].map(|name| format!("{name}_proxy")) {
+        command.env_remove(name.to_uppercase()).env_remove(name);
+    }
     command
 }
 

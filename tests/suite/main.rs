@@ -20,6 +20,7 @@ mod max_memory;
 mod modules;
 mod operations;
 mod payloads;
+mod proxies;
 mod readme;
 mod reconnecting;
 mod reloading;
