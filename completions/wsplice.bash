@@ -23,7 +23,7 @@ _wsplice() {
 
     case "${cmd}" in
         wsplice)
-            opts="-s -u -U -E -n -1 -m -t -b -0 -H -F -k -v -q -h -V --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --linger --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --one-line --header --origin --protocol --ua --basic-auth --ws-c-uri --proxy --noproxy --socks5-hostname --socks5 --proxy-user --socks5-user-pass --socks5-destination --socks5-bind-script --oneshot --threads --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --cert --key --client-cert --client-key --cacert --insecure --tls-domain --client-ca --self-signed --exec-args --autoreconnect-delay-millis --autoreconnect-max-delay-millis --verbose --log-format --quiet --help --version"
+            opts="-s -u -U -E -n -1 -m -t -b -0 -H -F -k -v -q -S -B -h -V --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --within --linger --reply-wait --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --separator --separator-n --one-line --base64 --base64-text --text-prefix --binary-prefix --compress-gzip --compress-zlib --compress-deflate --uncompress-gzip --uncompress-zlib --uncompress-deflate --websocket-ignore-zeromsg --header --origin --protocol --ua --basic-auth --basic-auth-file --websocket-version --ws-c-uri --proxy --noproxy --socks5-hostname --socks5 --proxy-user --socks5-user-pass --socks5-destination --socks5-bind-script --oneshot --threads --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --cert --key --client-cert --client-key --cacert --insecure --tls-domain --client-ca --self-signed --exec-args --autoreconnect-delay-millis --autoreconnect-max-delay-millis --verbose --log-format --quiet --just-generate-key --just-generate-accept --strict --buffer-size --no-line --linemode-strip-newlines --async-stdio --no-async-stdio --no-fixups --no-exit-on-zeromsg --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -41,7 +41,15 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --linger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reply-wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -62,6 +70,22 @@ _wsplice() {
                     return 0
                     ;;
                 -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --separator)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --separator-n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --text-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --binary-prefix)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -86,6 +110,14 @@ _wsplice() {
                     return 0
                     ;;
                 --basic-auth)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --basic-auth-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --websocket-version)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -309,6 +341,18 @@ _wsplice() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --just-generate-accept)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --buffer-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -B)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -334,7 +378,7 @@ _wsplice_words() {
         return
     fi
     case "$before" in
-        -s|--server-mode|--replies|--linger|--close-timeout|--grace|--connect-timeout|-m|--max-time|-H|--header|--origin|--protocol|--ua|--basic-auth|--ws-c-uri|--proxy|--noproxy|--socks5|--socks5-user-pass|--socks5-destination|--socks5-bind-script|--threads|--conncap|--max-per-address|--max-lifetime|--max-memory|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--slow|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate|--deflate-level|--deflate-window-bits|--deflate-threshold|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--exec-args|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--log-format)
+        -s|--server-mode|--replies|--within|--linger|--reply-wait|--close-timeout|--grace|--connect-timeout|-m|--max-time|--separator|--separator-n|--text-prefix|--binary-prefix|-H|--header|--origin|--protocol|--ua|--basic-auth|--basic-auth-file|--websocket-version|--ws-c-uri|--proxy|--noproxy|--socks5|--socks5-user-pass|--socks5-destination|--socks5-bind-script|--threads|--conncap|--max-per-address|--max-lifetime|--max-memory|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--slow|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate|--deflate-level|--deflate-window-bits|--deflate-threshold|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--exec-args|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--log-format|--just-generate-accept|-B|--buffer-size)
             # The value of an option. Files are what -o default offers.
             COMPREPLY=()
             return
