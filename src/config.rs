@@ -1,5 +1,9 @@
 //! The configuration of a run: what the options mean.
 
+mod programs;
+
+pub use programs::{HeaderVariable, ProgramOptions};
+
 use crate::{
     access::{AccessOptions, BasicAuth},
     framing::FramingOptions,
@@ -10,7 +14,7 @@ use crate::{
     ws::WebSocketOptions,
 };
 use hyper::header::{HeaderName, HeaderValue};
-use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 /// Everything that a run depends on besides its addresses.
 pub struct Config {
@@ -34,8 +38,8 @@ pub struct Config {
     pub tls: TlsOptions,
     /// What is made of files that a listener reads again on SIGHUP.
     pub reloads: Reloads,
-    /// Arguments of `exec:`.
-    pub exec_args: Vec<OsString>,
+    /// Programs that are run.
+    pub programs: ProgramOptions,
     /// The clients of `reuse:`.
     pub reuse: ReuseOptions,
     /// Initial reconnect delay of `autoreconnect:`.

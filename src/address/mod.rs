@@ -1,5 +1,6 @@
 //! All addresses. Each family is a file; each address is a line in [`TABLE`].
 
+mod cgi;
 mod file;
 mod literal;
 mod mirror;

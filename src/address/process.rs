@@ -1,5 +1,6 @@
 //! `exec:`, `cmd:` and `sh-c:`: child processes.
 
+use super::cgi;
 use crate::{
     config::Config,
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
@@ -11,12 +12,13 @@ use rustix::process::{Pid, Resource, Signal, kill_process_group};
 use std::{
     collections::HashSet,
     convert::Infallible,
+    env,
     ffi::OsString,
     future::Future,
     io,
     pin::Pin,
     process::{ExitStatus, Stdio},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -33,12 +35,14 @@ pub(super) static EXEC: Entry = Entry {
     summary: "Run a program",
     details: "Connects to the standard input and output of the program; its standard error is that of wsplice. \
               --exec-args gives its arguments. If the other end carries messages, each line of output is a text \
-              message. The program runs once per session. When the session ends, a program that still runs gets \
+              message. The program runs once per session. For a client of a WebSocket listener its environment has the \
+              variables of CGI (RFC 3875), such as REMOTE_ADDR, PATH_INFO, QUERY_STRING, and HTTP_NAME for each header \
+              of the request but Authorization; for one of another listener REMOTE_ADDR and REMOTE_PORT. When the session ends, a program that still runs gets \
               SIGHUP, with the processes that it has started, SIGTERM after half of --grace, and SIGKILL after \
               --grace. If wsplice itself is killed, the program is too. A status other than 0 is exit code 10.",
     example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",
-    flags: &["exec-args", "grace"],
-    build: Build::Dial(|arg, config| Ok(endpoint("exec", arg, arg.into(), config.exec_args.clone(), config))),
+    flags: &["exec-args", "set-environment", "header-to-env", "passenv", "grace"],
+    build: Build::Dial(|arg, config| Ok(endpoint("exec", arg, arg.into(), config.programs.args.clone(), config))),
 };
 
 pub(super) static SHELL: Entry = Entry {
@@ -47,12 +51,12 @@ pub(super) static SHELL: Entry = Entry {
     summary: "Run a shell command line",
     details: "As exec:, with sh -c COMMAND.",
     example: "ws-l:127.0.0.1:8080 sh-c:sort",
-    flags: &[],
+    flags: &["set-environment", "header-to-env", "passenv", "grace"],
     build: Build::Dial(|arg, config| Ok(endpoint("sh-c", arg, "sh".into(), vec!["-c".into(), arg.into()], config))),
 };
 
-fn endpoint(name: &str, arg: &str, program: OsString, args: Vec<OsString>, config: &Config) -> Endpoint<Dialled> {
-    let dial = Spawn { shown: arg.to_owned(), program, args, grace: config.session.grace };
+fn endpoint(name: &str, arg: &str, program: OsString, args: Vec<OsString>, config: &Arc<Config>) -> Endpoint<Dialled> {
+    let dial = Spawn { shown: arg.to_owned(), program, args, config: config.clone() };
     ByteEndpoint::dial(format_args!("{name}:{arg}"), dial).into()
 }
 
@@ -60,16 +64,22 @@ struct Spawn {
     shown: String,
     program: OsString,
     args: Vec<OsString>,
-    grace: Duration,
+    config: Arc<Config>,
 }
 
 impl Dial<ByteEnd> for Spawn {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let failed = |reason: &str| Error::Child { program: self.shown.clone(), reason: reason.to_owned() };
             let mut command = Command::new(&self.program);
             command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
             service_manager::VARIABLES.iter().for_each(|variable| _ = command.env_remove(variable));
+            if let Some(passed) = &self.config.programs.passed_variables {
+                command.env_clear();
+                let passed = passed.iter().map(String::as_str).chain(["PATH"]);
+                command.envs(passed.filter_map(|name| Some((name, env::var_os(name)?))));
+            }
+            command.envs(cgi::variables(context, None, &self.config.programs));
             prepare_child(&mut command);
             let mut child =
                 command.spawn().map_err(|error| failed(&format!("cannot start: {}", io_message(&error))))?;
@@ -80,7 +90,7 @@ impl Dial<ByteEnd> for Spawn {
             GROUPS.send_modify(|groups| _ = groups.insert(group));
             let (ended, status) = oneshot::channel();
             let (session, session_ended) = oneshot::channel();
-            tokio::spawn(supervise(child, group, self.grace, ended, session_ended));
+            tokio::spawn(supervise(child, group, self.config.session.grace, ended, session_ended));
             let process = Process {
                 stdin: Some(stdin),
                 stdout,

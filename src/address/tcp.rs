@@ -179,7 +179,7 @@ impl Accept<ByteEnd> for Socket {
                     Ok((socket, from)) => {
                         // Fails only if the connection is already closed; then the first read fails too.
                         let _ = socket.set_nodelay(true);
-                        let peer = Peer::from(from);
+                        let peer = Peer::at(from, self.local.port());
                         return Ok((ByteEnd::socket(socket, peer.name.as_str()), peer));
                     }
                     Err(error) if net::is_connection_error(&error) => {}

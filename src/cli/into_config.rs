@@ -43,7 +43,8 @@ const BACKLOG_PART: usize = 4;
 
 impl Config {
     pub(super) fn new(cli: Cli) -> Result<Self, Error> {
-        let Cli { direction, framing, payload, client, proxy, serving, rooms, websocket, tls, other, .. } = cli;
+        let Cli { direction, framing, payload, client, proxy, serving, rooms, websocket, tls, other, programs, .. } =
+            cli;
         if websocket.ping_timeout.is_some() && websocket.ping_interval.is_none() && !rooms.broadcast {
             return Err(Error::usage_hint(
                 "--ping-interval is required with --ping-timeout: without it no ping is sent",
@@ -195,7 +196,7 @@ impl Config {
                 client_ca: tls.client_ca,
             },
             reloads,
-            exec_args: other.exec_args,
+            programs: programs.into(),
             reuse: ReuseOptions { backlog: rooms.backlog.unwrap_or(REUSE_BACKLOG), slow_timeout },
             reconnect_delay,
             max_reconnect_delay: Duration::from_millis(other.autoreconnect_max_delay_millis).max(reconnect_delay),

@@ -6,6 +6,7 @@ mod into_config;
 mod keys;
 mod option_errors;
 mod payload;
+mod programs;
 mod proxy;
 mod values;
 
@@ -27,6 +28,7 @@ use crate::{
 use clap::{ArgAction, Args, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
 use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use programs::ProgramArgs;
 use proxy::ProxyArgs;
 use std::{
     ffi::OsString,
@@ -83,7 +85,10 @@ pub struct Cli {
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,
-    /// Processes and reconnecting.
+    /// Programs.
+    #[command(flatten)]
+    pub programs: ProgramArgs,
+    /// Reconnecting.
     #[command(flatten)]
     pub other: OtherArgs,
     /// Lines on standard error.
@@ -211,7 +216,7 @@ pub struct ServingArgs {
     #[arg(long, value_name = "N", value_parser = values::threads)]
     pub threads: Option<NonZeroUsize>,
     /// Serve at most N connections at once; others wait in the kernel's listen backlog
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, visible_alias = "maxforks", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub conncap: Option<u32>,
     /// Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with
     /// --broadcast further members get 503. --trust-proxy exempts proxies
@@ -251,7 +256,7 @@ pub struct ServingArgs {
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = values::origin)]
     pub allow_origins: Vec<String>,
     /// Accept browsers only if the Origin header has the host and port of the Host header; others get 403
-    #[arg(long)]
+    #[arg(long, visible_alias = "sameorigin")]
     pub same_origin: bool,
     /// Require Basic authentication, also for static files; FILE lists USER:PASSWORD pairs, one per line; otherwise 401
     #[arg(long, value_name = "FILE")]
@@ -397,13 +402,10 @@ pub struct TlsArgs {
     pub self_signed: bool,
 }
 
-/// Processes and reconnecting.
+/// Reconnecting.
 #[derive(Args)]
-#[command(next_help_heading = "Processes and reconnecting")]
+#[command(next_help_heading = "Reconnecting")]
 pub struct OtherArgs {
-    /// Arguments of exec:; must be the last option, since it takes the rest of the command line
-    #[arg(long, value_name = "ARG", num_args = 0..)]
-    pub exec_args: Vec<OsString>,
     /// Initial reconnect delay of autoreconnect:, at least 10; the delay doubles with each attempt
     #[arg(long, value_name = "MS", default_value = "500")]
     pub autoreconnect_delay_millis: u64,
@@ -461,7 +463,7 @@ impl Cli {
         };
         match options().try_get_matches_from(&args).and_then(|matches| Self::from_arg_matches(&matches)) {
             Ok(mut cli) => {
-                cli.other.exec_args = exec_args;
+                cli.programs.exec_args = exec_args;
                 Ok(Parsed::Run(Box::new(cli)))
             }
             Err(error) if error.kind() == ErrorKind::DisplayVersion => Ok(Parsed::Show(error.render().to_string())),

@@ -15,7 +15,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["-l", "--listen"], "use -s PORT"),
     (&["-x", "--execute"], "use a pipe: echo MESSAGE | wsplice URL"),
     (&["--max-messages", "--max-messages-rev"], "use -1 or --replies N"),
-    (&["-e", "--set-environment", "--header-to-env"], "environment variables for processes are not supported yet"),
     (
         &[
             "--jsonrpc",

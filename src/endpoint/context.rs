@@ -1,7 +1,7 @@
 //! The state while the ends of a session are opened.
 
 use crate::net::Peer;
-use hyper::{header::HeaderValue, http::uri::PathAndQuery};
+use hyper::{HeaderMap, header::HeaderValue, http::uri::PathAndQuery};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// The opening handshake that a WebSocket listener received.
@@ -15,6 +15,8 @@ pub struct UpgradeRequest {
     pub peer: String,
     /// The address of the client, which a trusted proxy may report; `None` over a unix socket.
     pub client: Option<IpAddr>,
+    /// All headers of the request.
+    pub headers: HeaderMap,
 }
 
 /// The state of opening one end.

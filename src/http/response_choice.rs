@@ -14,6 +14,7 @@ use hyper::{
     header::{self, HeaderValue},
     http::{request::Parts, uri::PathAndQuery},
 };
+use std::sync::Arc;
 
 /// The path of the health check of a room server.
 pub const HEALTH_PATH: &str = "/healthz";
@@ -26,7 +27,7 @@ pub enum Route<'a> {
         /// `Sec-WebSocket-Key`.
         key: HeaderValue,
         /// What the client requests.
-        request: UpgradeRequest,
+        request: Arc<UpgradeRequest>,
     },
     /// It is a plain GET or HEAD request for a static file.
     File(&'a StaticFile),
@@ -39,7 +40,7 @@ pub enum Route<'a> {
 }
 
 /// Decides how to respond to a request from `peer` (RFC 6455 section 4.2.1).
-pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route<'a> {
+pub fn route<'a>(head: Parts, peer: &Peer, options: &'a ServerOptions) -> Route<'a> {
     let headers = &head.headers;
     let path = head.uri.path();
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > options.max_url_length) {
@@ -108,7 +109,9 @@ pub fn route<'a>(head: &Parts, peer: &Peer, options: &'a ServerOptions) -> Route
                 Some(address) => format!("{address} (through {})", peer.name),
                 None => peer.name.clone(),
             };
-            Route::Upgrade { key: key.clone(), request: UpgradeRequest { target, protocols, peer, client } }
+            let key = key.clone();
+            let request = UpgradeRequest { target, protocols, peer, client, headers: head.headers };
+            Route::Upgrade { key, request: Arc::new(request) }
         }
         (None, _) => refuse("The header Sec-WebSocket-Key is missing."),
         _ => refuse("There must be one Sec-WebSocket-Key header, with 16 bytes in base64."),
@@ -181,7 +184,7 @@ mod tests {
     }
 
     fn decide<'a>(uri: &str, headers: &[(&str, &str)], options: &'a ServerOptions) -> Route<'a> {
-        route(&head(uri, headers), &Peer::named("client"), options)
+        route(head(uri, headers), &Peer::named("client"), options)
     }
 
     const GOOD: [(&str, &str); 5] = [

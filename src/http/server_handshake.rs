@@ -1,7 +1,7 @@
 //! The HTTP server of WebSocket listeners: responds to requests until one is a valid opening handshake.
 
 use super::{
-    Body, files,
+    Body, files, lines,
     response_choice::{HEALTH_PATH, Route, route},
     show_headers,
     watched::Watched,
@@ -100,8 +100,6 @@ type Connection = Pin<Box<dyn Future<Output = hyper::Result<Bytes>> + Send>>;
 struct Received {
     key: HeaderValue,
     request: Arc<UpgradeRequest>,
-    /// The lines of `Sec-WebSocket-Extensions`.
-    extensions: Vec<HeaderValue>,
     answer: oneshot::Sender<Response<Body>>,
 }
 
@@ -139,8 +137,8 @@ impl PendingUpgrade {
     /// # Errors
     /// [`Error::NoUpgrade`] if the client has disconnected.
     pub async fn accept(self, protocol: Option<HeaderValue>) -> Result<Upgraded, Error> {
-        let Self { received: Received { key, extensions, answer, .. }, connection, io, kind, name, config } = self;
-        let offers = extensions.iter().map(HeaderValue::as_bytes);
+        let Self { received: Received { key, request, answer }, connection, io, kind, name, config } = self;
+        let offers = lines(&request.headers, header::SEC_WEBSOCKET_EXTENSIONS);
         let (deflate, extension) = accept_deflate(offers, &config.websocket.deflate).unzip();
         // Sending fails only if the connection has ended; then awaiting it returns the error.
         let _ = answer.send(switching_protocols(&key, protocol, extension.as_deref()));
@@ -205,7 +203,7 @@ impl Service {
         report::handshake('<', &self.peer.name, format_args!("{method} {target} {version:?}"));
         show_headers('<', &self.peer.name, request.headers());
         let (head, _) = request.into_parts();
-        let mut response = match route(&head, &self.peer, options) {
+        let mut response = match route(head, &self.peer, options) {
             Route::Refuse(status, text) => text_response(status, &text),
             Route::File(file) => {
                 files::serve(file).await.unwrap_or_else(|status| text_response(status, "The file cannot be read."))
@@ -219,8 +217,7 @@ impl Service {
                 if request.peer != self.peer.name {
                     report::rename_peer(&request.peer);
                 }
-                let extensions = head.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).into_iter().cloned().collect();
-                self.answer_upgrade(key, request, extensions).await
+                self.answer_upgrade(key, request).await
             }
         };
         for (name, value) in &options.headers {
@@ -237,15 +234,10 @@ impl Service {
     }
 
     /// Passes on an opening handshake, and waits for the response to it.
-    async fn answer_upgrade(
-        &self,
-        key: HeaderValue,
-        request: UpgradeRequest,
-        extensions: Vec<HeaderValue>,
-    ) -> Response<Body> {
+    async fn answer_upgrade(&self, key: HeaderValue, request: Arc<UpgradeRequest>) -> Response<Body> {
         let (answer, answered) = oneshot::channel();
         let upgrade = self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let received = Received { key, request: Arc::new(request), extensions, answer };
+        let received = Received { key, request, answer };
         let is_taken = upgrade.is_some_and(|upgrade| upgrade.send(received).is_ok());
         match answered.await {
             Ok(response) if is_taken => response,

@@ -9,12 +9,21 @@ pub struct Peer {
     pub name: String,
     /// Its address; `None` over a unix socket. IPv4-mapped IPv6 addresses are converted to IPv4.
     pub ip: Option<IpAddr>,
+    /// Its port; 0 without an address.
+    pub port: u16,
+    /// Our port, to which it has connected; 0 without an address.
+    pub local_port: u16,
 }
 
 impl Peer {
     /// A peer without an IP address.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into(), ip: None }
+        Self { name: name.into(), ip: None, port: 0, local_port: 0 }
+    }
+
+    /// A peer that has connected from `address` to our port.
+    pub fn at(address: SocketAddr, local_port: u16) -> Self {
+        Self { name: address.to_string(), ip: Some(address.ip().to_canonical()), port: address.port(), local_port }
     }
 }
 
@@ -24,12 +33,6 @@ pub fn counted_address(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         IpAddr::V4(_) => address,
-    }
-}
-
-impl From<SocketAddr> for Peer {
-    fn from(address: SocketAddr) -> Self {
-        Self { name: address.to_string(), ip: Some(address.ip().to_canonical()) }
     }
 }
 

@@ -20,6 +20,7 @@ mod max_memory;
 mod modules;
 mod operations;
 mod payloads;
+mod programs;
 mod proxies;
 mod readme;
 mod reconnecting;

@@ -1,0 +1,26 @@
+//! Programs: `exec:` and `sh-c:`.
+
+use hyper::header::HeaderName;
+use std::ffi::OsString;
+
+/// How programs are run.
+#[derive(Clone, Debug, Default)]
+pub struct ProgramOptions {
+    /// Arguments of `exec:`.
+    pub args: Vec<OsString>,
+    /// Whether to set the variables of websocat (`-e`).
+    pub websocat_variables: bool,
+    /// Headers of the request to set as variables of their own.
+    pub headers_to_env: Vec<HeaderVariable>,
+    /// The variables of wsplice that programs get besides `PATH`; `None`: all.
+    pub passed_variables: Option<Vec<String>>,
+}
+
+/// A header of the request that a program gets as a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderVariable {
+    /// The header.
+    pub header: HeaderName,
+    /// `H_` and the name as it was typed, as websocat has it.
+    pub variable: String,
+}
