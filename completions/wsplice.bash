@@ -23,7 +23,7 @@ _wsplice() {
 
     case "${cmd}" in
         wsplice)
-            opts="-s -u -U -E -n -1 -m -t -b -0 -H -F -k -e -v -q -h -V --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --linger --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --one-line --header --origin --protocol --ua --basic-auth --ws-c-uri --oneshot --threads --maxforks --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --sameorigin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --cert --key --client-cert --client-key --cacert --insecure --tls-domain --client-ca --self-signed --exec-args --set-environment --header-to-env --passenv --autoreconnect-delay-millis --autoreconnect-max-delay-millis --verbose --log-format --quiet --help --version"
+            opts="-s -u -U -E -n -1 -m -t -b -0 -H -F -k -e -v -q -h -V --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --linger --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --one-line --header --origin --protocol --ua --basic-auth --ws-c-uri --oneshot --threads --maxforks --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --sameorigin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --cert --key --client-cert --client-key --cacert --insecure --tls-domain --client-ca --self-signed --udp-broadcast --udp-multicast --udp-multicast-iface-v4 --udp-multicast-iface-v6 --udp-multicast-loop --udp-oneshot --udp-reuseaddr --udp-ttl --udp-server-max-clients --udp-server-timeout --exec-args --set-environment --header-to-env --passenv --autoreconnect-delay-millis --autoreconnect-max-delay-millis --verbose --log-format --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -265,6 +265,30 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --udp-multicast)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --udp-multicast-iface-v4)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --udp-multicast-iface-v6)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --udp-ttl)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --udp-server-max-clients)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --udp-server-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --exec-args)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -314,7 +338,7 @@ _wsplice_words() {
         return
     fi
     case "$before" in
-        -s|--server-mode|--replies|--linger|--close-timeout|--grace|--connect-timeout|-m|--max-time|-H|--header|--origin|--protocol|--ua|--basic-auth|--ws-c-uri|--threads|--conncap|--max-per-address|--max-lifetime|--max-memory|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--slow|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate|--deflate-level|--deflate-window-bits|--deflate-threshold|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--exec-args|--header-to-env|--passenv|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--log-format)
+        -s|--server-mode|--replies|--linger|--close-timeout|--grace|--connect-timeout|-m|--max-time|-H|--header|--origin|--protocol|--ua|--basic-auth|--ws-c-uri|--threads|--conncap|--max-per-address|--max-lifetime|--max-memory|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--slow|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate|--deflate-level|--deflate-window-bits|--deflate-threshold|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--udp-multicast|--udp-multicast-iface-v4|--udp-multicast-iface-v6|--udp-ttl|--udp-server-max-clients|--udp-server-timeout|--exec-args|--header-to-env|--passenv|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--log-format)
             # The value of an option. Files are what -o default offers.
             COMPREPLY=()
             return
@@ -338,7 +362,7 @@ _wsplice_words() {
         COMPREPLY=()
         compopt +o default +o bashdefault
     else
-        COMPREPLY=( $(compgen -P "$prefix" -W "- ws: wss: ws+unix: ws-listen: ws-l: l-ws: listen-ws: wss-listen: wss-l: l-wss: listen-wss: l-ws-unix: stdio: asyncstdio: threadedstdio: tcp: tcp-connect: connect-tcp: tcp-c: c-tcp: tcp-listen: listen-tcp: tcp-l: l-tcp: tls-listen: ssl-listen: tls-l: ssl-l: l-tls: l-ssl: listen-tls: listen-ssl: unix: unix-connect: connect-unix: unix-c: c-unix: unix-listen: listen-unix: unix-l: l-unix: tcp-listen-fd: unix-listen-fd: exec: sh-c: cmd: readfile: writefile: appendfile: mirror: literal: literalreply: ws-connect: ws-c: c-ws: connect-ws: ws-upgrade: ws-u: u-ws: upgrade-ws: tls: ssl: tls-connect: ssl-connect: tls-c: ssl-c: c-tls: c-ssl: connect-tls: connect-ssl: tls-accept: ssl-accept: tls-a: ssl-a: a-tls: a-ssl: accept-tls: accept-ssl: lines: line2msg: msg2line: chunks: reuse: broadcast: reuse-broadcast: broadcast-reuse: autoreconnect: log:" -- "$rest") )
+        COMPREPLY=( $(compgen -P "$prefix" -W "- ws: wss: ws+unix: ws-listen: ws-l: l-ws: listen-ws: wss-listen: wss-l: l-wss: listen-wss: l-ws-unix: stdio: asyncstdio: threadedstdio: tcp: tcp-connect: connect-tcp: tcp-c: c-tcp: tcp-listen: listen-tcp: tcp-l: l-tcp: tls-listen: ssl-listen: tls-l: ssl-l: l-tls: l-ssl: listen-tls: listen-ssl: udp: udp-connect: connect-udp: udp-c: c-udp: udp-listen: listen-udp: udp-l: l-udp: udp-server: unix: unix-connect: connect-unix: unix-c: c-unix: unix-listen: listen-unix: unix-l: l-unix: tcp-listen-fd: unix-listen-fd: exec: sh-c: cmd: readfile: writefile: appendfile: mirror: literal: literalreply: ws-connect: ws-c: c-ws: connect-ws: ws-upgrade: ws-u: u-ws: upgrade-ws: tls: ssl: tls-connect: ssl-connect: tls-c: ssl-c: c-tls: c-ssl: connect-tls: connect-ssl: tls-accept: ssl-accept: tls-a: ssl-a: a-tls: a-ssl: accept-tls: accept-ssl: lines: line2msg: msg2line: chunks: reuse: broadcast: reuse-broadcast: broadcast-reuse: autoreconnect: log:" -- "$rest") )
         case "${COMPREPLY[*]}" in
             *stdio:|*asyncstdio:|*threadedstdio:|*mirror:) ;;
             *) compopt -o nospace +o default +o bashdefault ;;

@@ -57,6 +57,12 @@ complete -c wsplice -l client-key -d 'Private key of --client-cert (PEM, unencry
 complete -c wsplice -l cacert -d 'CA certificates to trust (PEM), instead of the system\'s' -r -F
 complete -c wsplice -l tls-domain -d 'Server name to request (SNI) and to verify in the certificate, instead of the host in the address' -r
 complete -c wsplice -l client-ca -d 'Require client certificates that are signed by a CA in FILE (PEM)' -r -F
+complete -c wsplice -l udp-multicast -d 'Join this multicast group; may be repeated' -r
+complete -c wsplice -l udp-multicast-iface-v4 -d 'Address of the interface for multicast over IPv4; if repeated, one for each IPv4 group' -r
+complete -c wsplice -l udp-multicast-iface-v6 -d 'Index of the interface for multicast over IPv6; if repeated, one for each IPv6 group' -r
+complete -c wsplice -l udp-ttl -d 'Time to live (IPv6: hop limit) of datagrams' -r
+complete -c wsplice -l udp-server-max-clients -d 'Maximum number of clients of udp-server: at a time; datagrams of others are dropped' -r
+complete -c wsplice -l udp-server-timeout -d 'End the session of a client of udp-server: when no datagram has been sent or received for SECONDS' -r
 complete -c wsplice -l exec-args -d 'Arguments of exec:; must be the last option, since it takes the rest of the command line' -r
 complete -c wsplice -l header-to-env -d 'Set the environment variable H_NAME for programs to this header of the request; may be repeated. Most headers are in HTTP_NAME anyway, but not Authorization' -r
 complete -c wsplice -l passenv -d 'Pass only these environment variables of wsplice on to programs, separated by commas, and PATH; those of the request are set anyway. Default: all' -r
@@ -83,6 +89,10 @@ complete -c wsplice -l no-echo -d 'Do not send a message back to its sender'
 complete -c wsplice -l deflate-no-context-takeover -d 'Compress each message independently, as --broadcast always does, and ask the peer to do the same; uses less memory, compresses less'
 complete -c wsplice -s k -l insecure -d 'Accept any server certificate; an attacker on the path can then read and alter the connection'
 complete -c wsplice -l self-signed -d 'Generate a server certificate for localhost, 127.0.0.1 and ::1 at start, and print its fingerprint'
+complete -c wsplice -l udp-broadcast -d 'Allow datagrams to broadcast addresses'
+complete -c wsplice -l udp-multicast-loop -d 'Receive also what this machine sends to a group, which is the default of most systems'
+complete -c wsplice -l udp-oneshot -d 'Send only one datagram to each client of udp-listen:, then wait for the next client'
+complete -c wsplice -l udp-reuseaddr -d 'Allow other sockets to be bound to the same address'
 complete -c wsplice -s e -l set-environment -d 'Set the environment variables of websocat for programs: WEBSOCAT_URI is the path and query that the client requests, WEBSOCAT_CLIENT its address'
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
@@ -132,6 +142,16 @@ function __wsplice_addresses
         'l-ssl:' 'Accept TLS connections' \
         'listen-tls:' 'Accept TLS connections' \
         'listen-ssl:' 'Accept TLS connections' \
+        'udp:' 'Send and receive UDP datagrams' \
+        'udp-connect:' 'Send and receive UDP datagrams' \
+        'connect-udp:' 'Send and receive UDP datagrams' \
+        'udp-c:' 'Send and receive UDP datagrams' \
+        'c-udp:' 'Send and receive UDP datagrams' \
+        'udp-listen:' 'Receive UDP datagrams from anybody, and reply to the last sender' \
+        'listen-udp:' 'Receive UDP datagrams from anybody, and reply to the last sender' \
+        'udp-l:' 'Receive UDP datagrams from anybody, and reply to the last sender' \
+        'l-udp:' 'Receive UDP datagrams from anybody, and reply to the last sender' \
+        'udp-server:' 'Receive UDP datagrams, with a session for each client' \
         'unix:' 'Connect to a unix socket' \
         'unix-connect:' 'Connect to a unix socket' \
         'connect-unix:' 'Connect to a unix socket' \

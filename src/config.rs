@@ -7,7 +7,7 @@ pub use programs::{HeaderVariable, ProgramOptions};
 use crate::{
     access::{AccessOptions, BasicAuth},
     framing::FramingOptions,
-    net::{HostPort, ProxyOptions, WebSocketUrl},
+    net::{HostPort, ProxyOptions, UdpOptions, WebSocketUrl},
     payload::PayloadOptions,
     reload::Reloads,
     tls::TlsOptions,
@@ -38,6 +38,8 @@ pub struct Config {
     pub tls: TlsOptions,
     /// What is made of files that a listener reads again on SIGHUP.
     pub reloads: Reloads,
+    /// UDP sockets.
+    pub udp: UdpOptions,
     /// Programs that are run.
     pub programs: ProgramOptions,
     /// The clients of `reuse:`.

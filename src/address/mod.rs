@@ -9,6 +9,8 @@ mod socket_activation;
 mod stdio;
 mod tcp;
 mod tls;
+mod udp;
+mod udp_server;
 mod unix;
 mod unsupported;
 mod websocket;
@@ -32,6 +34,9 @@ pub static TABLE: &[&Entry] = &[
     &tcp::CONNECT,
     &tcp::LISTEN,
     &tls::LISTEN,
+    &udp::CONNECT,
+    &udp::LISTEN,
+    &udp_server::SERVER,
     &unix::CONNECT,
     &unix::LISTEN,
     &socket_activation::TCP,
@@ -47,7 +52,6 @@ pub static TABLE: &[&Entry] = &[
     &unsupported::HTTP,
     &unsupported::INETD,
     &unsupported::INETD_WS,
-    &unsupported::UDP,
     &unsupported::UNIX_DATAGRAM,
     &unsupported::ABSTRACT,
     &unsupported::SEQPACKET,

@@ -11,22 +11,6 @@ pub(super) static HTTP: Entry = unsupported(&["http-client"], "An HTTP request",
 pub(super) static INETD: Entry = unsupported(&["inetd"], "A socket on standard input", "not supported yet: use stdio:");
 pub(super) static INETD_WS: Entry =
     unsupported(&["inetd-ws", "ws-inetd"], "A WebSocket on standard input", "not supported yet: use ws-u:stdio:");
-pub(super) static UDP: Entry = unsupported(
-    &[
-        "udp",
-        "udp-connect",
-        "connect-udp",
-        "udp-c",
-        "c-udp",
-        "udp-listen",
-        "listen-udp",
-        "udp-l",
-        "l-udp",
-        "udp-server",
-    ],
-    "UDP",
-    "not supported yet: use `exec:socat --exec-args - UDP:HOST:PORT`",
-);
 pub(super) static UNIX_DATAGRAM: Entry = unsupported(
     &["unix-dgram", "abstract-dgram"],
     "Unix datagram sockets",

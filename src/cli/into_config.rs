@@ -43,8 +43,21 @@ const BACKLOG_PART: usize = 4;
 
 impl Config {
     pub(super) fn new(cli: Cli) -> Result<Self, Error> {
-        let Cli { direction, framing, payload, client, proxy, serving, rooms, websocket, tls, other, programs, .. } =
-            cli;
+        let Cli {
+            direction,
+            framing,
+            payload,
+            client,
+            proxy,
+            serving,
+            rooms,
+            websocket,
+            tls,
+            other,
+            programs,
+            udp,
+            ..
+        } = cli;
         if websocket.ping_timeout.is_some() && websocket.ping_interval.is_none() && !rooms.broadcast {
             return Err(Error::usage_hint(
                 "--ping-interval is required with --ping-timeout: without it no ping is sent",
@@ -196,6 +209,7 @@ impl Config {
                 client_ca: tls.client_ca,
             },
             reloads,
+            udp: udp.try_into()?,
             programs: programs.into(),
             reuse: ReuseOptions { backlog: rooms.backlog.unwrap_or(REUSE_BACKLOG), slow_timeout },
             reconnect_delay,

@@ -8,6 +8,7 @@ mod option_errors;
 mod payload;
 mod programs;
 mod proxy;
+mod udp;
 mod values;
 
 use accepted::AcceptedArgs;
@@ -37,6 +38,7 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+use udp::UdpArgs;
 use values::{Subprotocols, duration, header, server_address, static_file};
 
 /// Splices any two endpoints together, WebSockets first.
@@ -85,6 +87,9 @@ pub struct Cli {
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// UDP.
+    #[command(flatten)]
+    pub udp: UdpArgs,
     /// Programs.
     #[command(flatten)]
     pub programs: ProgramArgs,

@@ -30,19 +30,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
         "not supported yet: use a filter in a pipe",
     ),
     (
-        &[
-            "--udp-broadcast",
-            "--udp-multicast",
-            "--udp-multicast-iface-v4",
-            "--udp-multicast-iface-v6",
-            "--udp-multicast-loop",
-            "--udp-oneshot",
-            "--udp-reuseaddr",
-            "--udp-ttl",
-        ],
-        "UDP is not supported yet: use exec:socat --exec-args - UDP:HOST:PORT",
-    ),
-    (
         &["--exec-sighup-on-stdin-close", "--exec-sighup-on-zero-msg", "--exec-exit-on-disconnect"],
         "a program sees the end of its input, and gets SIGHUP when its session ends",
     ),

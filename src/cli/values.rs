@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::{ValueEnum, builder::PossibleValue};
 use hyper::header::{HeaderName, HeaderValue};
-use std::{convert::Infallible, num::NonZeroUsize, time::Duration};
+use std::{convert::Infallible, net::IpAddr, num::NonZeroUsize, time::Duration};
 use url::Url;
 
 impl ValueEnum for SlowPolicy {
@@ -185,10 +185,16 @@ pub fn close_reason(text: &str) -> Result<String, String> {
 
 /// A network, such as `10.0.0.0/8`, or a single address.
 pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
-    match text.parse::<std::net::IpAddr>() {
+    match text.parse::<IpAddr>() {
         Ok(address) => Ok(address.into()),
         Err(_) => text.parse().map_err(|_| "expected an address or ADDRESS/BITS, for example 10.0.0.0/8".into()),
     }
+}
+
+/// The address of a multicast group.
+pub fn multicast_group(text: &str) -> Result<IpAddr, String> {
+    let group = text.parse().ok().filter(IpAddr::is_multicast);
+    group.ok_or_else(|| "not a multicast address, such as 239.1.2.3 or ff02::123".to_owned())
 }
 
 /// The address of a listener, such as `8080` or `0.0.0.0:8080`.

@@ -7,7 +7,10 @@ use crate::{
     net::Peer,
     report, service_manager,
 };
-use std::io::Write;
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
 /// An address to listen on. Connections are ends of type `E`.
 pub trait Bind<E>: Send + Sync {
@@ -44,12 +47,7 @@ pub trait Accept<E>: Send + Sync {
 /// If listening fails, or with `--stdout-announce-listening-ports` if writing to standard output fails.
 pub async fn listen<E>(origin: &dyn Bind<E>, title: &str, config: &Config) -> Result<Box<dyn Accept<E>>, Error> {
     let listener = origin.bind().await?;
-    if config.server.announce {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "LISTEN {}", listener.announcement())
-            .and_then(|()| out.flush())
-            .map_err(|source| Error::io("cannot write standard output", source))?;
-    }
+    announce(config, listener.announcement())?;
     let scheme = title.split(':').next().unwrap_or_default();
     let listening = format_args!("listening: {scheme}:{}", listener.local());
     match config.rooms {
@@ -59,4 +57,18 @@ pub async fn listen<E>(origin: &dyn Bind<E>, title: &str, config: &Config) -> Re
     }
     service_manager::ready(listening);
     Ok(listener)
+}
+
+/// Prints where a socket listens, if `--stdout-announce-listening-ports` asks for it.
+///
+/// # Errors
+/// If writing to standard output fails.
+pub fn announce(config: &Config, announcement: impl Display) -> Result<(), Error> {
+    if !config.server.announce {
+        return Ok(());
+    }
+    let mut out = io::stdout().lock();
+    writeln!(out, "LISTEN {announcement}")
+        .and_then(|()| out.flush())
+        .map_err(|source| Error::io("cannot write standard output", source))
 }

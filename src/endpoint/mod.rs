@@ -12,7 +12,7 @@ mod stack;
 
 pub use context::{ConnectContext, UpgradeRequest};
 pub use layer::{Framing, Layer, Layers, Overlay, PendingUpgrade, Receive, Redial, Transform};
-pub use listen::{Accept, Bind, listen};
+pub use listen::{Accept, Bind, announce, listen};
 pub use open::{BeginOpening, Opening, PendingMessageEnd};
 pub use stack::{
     About, AnyEndpoint, ByteEndpoint, Dial, Dialled, Endpoint, Framed, LayerNote, Listening, MessageEndpoint,

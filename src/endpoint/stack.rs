@@ -256,7 +256,8 @@ impl<O: Origin> From<MessageEndpoint<O>> for Endpoint<O> {
 }
 
 impl About {
-    fn new(title: impl fmt::Display, kind: EndKind) -> Self {
+    /// The description of an endpoint without layers.
+    pub fn new(title: impl fmt::Display, kind: EndKind) -> Self {
         Self {
             title: title.to_string(),
             host: None,

@@ -1,6 +1,7 @@
 //! Ends: live byte streams and message streams, and what the session asks of each.
 
 mod control_observer;
+mod datagrams;
 mod descriptor;
 mod message_layer;
 mod stream;
@@ -8,6 +9,7 @@ mod stream;
 pub mod testing;
 
 pub use control_observer::{ControlFrame, ControlObserver, ControlObservers, Transfer};
+pub use datagrams::{DatagramEnd, DatagramFraming, DatagramSocket, DatagramStream, Destination};
 pub use descriptor::{DescriptorReader, DescriptorWriter};
 pub use message_layer::MessageLayer;
 pub use stream::{ByteIo, ByteStream, Reregister};
@@ -76,6 +78,8 @@ pub enum EndKind {
     Sink,
     /// A socket. It may still reply after its input has ended.
     Peer,
+    /// Datagrams. They have no end, so a reply may come at any time.
+    Datagrams,
     /// A child process. It may still reply, or work, after its input has ended. It is gone when its output has ended.
     Process,
     /// A WebSocket, which has close frames and pings.

@@ -6,6 +6,7 @@ mod happy_eyeballs;
 mod host_port;
 mod peer;
 mod proxy;
+mod udp;
 mod url;
 
 pub use descriptors::{original_descriptor_limit, raise_descriptor_limit};
@@ -13,6 +14,7 @@ pub use happy_eyeballs::connect;
 pub use host_port::HostPort;
 pub use peer::{Peer, counted_address};
 pub use proxy::{ProxyChoice, ProxyLogin, ProxyOptions, ProxyScheme, ProxyUrl};
+pub use udp::UdpOptions;
 pub use url::WebSocketUrl;
 
 use std::{io, net::SocketAddr};

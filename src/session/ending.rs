@@ -5,7 +5,7 @@ use super::pump::{Pump, Stage, Summary};
 use crate::{
     config::{AfterEof, Replies, SessionOptions},
     error::Error,
-    flow::EndKind,
+    flow::{EndKind, MessageEnd},
     message::Close,
     report,
 };
@@ -85,13 +85,16 @@ impl Pump<'_> {
     fn stage_after_input(&mut self, i: usize) -> Stage {
         let answers = self.directions[1 - i].stage == Stage::Moving;
         let [from, to] = [self.ends[i].kind, self.ends[1 - i].kind];
-        let may_reply_at_any_time = matches!(to, EndKind::WebSocket | EndKind::Shared { outlives_input: false });
+        let may_reply_at_any_time =
+            matches!(to, EndKind::WebSocket | EndKind::Datagrams | EndKind::Shared { outlives_input: false });
         if self.rules.after_eof == AfterEof::KeepOpen || from == (EndKind::Shared { outlives_input: true }) {
             Stage::Parked
         } else if i == 0 && answers && self.rules.replies != Replies::Any && may_reply_at_any_time {
             Stage::AwaitingReplies
-        } else if matches!((from, to), (EndKind::Console { .. }, EndKind::WebSocket | EndKind::Shared { .. }))
-            && answers
+        } else if matches!(
+            (from, to),
+            (EndKind::Console { .. }, EndKind::WebSocket | EndKind::Datagrams | EndKind::Shared { .. })
+        ) && answers
         {
             self.timers.first_reply = self.first_reply_wait(i);
             Stage::Confirming(Instant::now() + self.timers.first_reply.max(CONFIRM_TIMEOUT))
@@ -159,12 +162,14 @@ impl Pump<'_> {
                 matches!(from, EndKind::WebSocket | EndKind::Process)
             }
             // Standard input has had its wait for replies.
-            EndKind::Shared { .. } => from != EndKind::Peer,
+            EndKind::Shared { .. } | EndKind::Datagrams => from != EndKind::Peer,
             EndKind::Peer | EndKind::Process | EndKind::WebSocket => false,
         };
         let nothing_comes = match self.directions[1 - i].stage {
             Stage::Parked | Stage::Confirming(_) | Stage::Lingering | Stage::AwaitingReplies => true,
             Stage::Moving => cannot_reply && self.directions[i].ended,
+            // They have no end to wait for.
+            Stage::Discarding => to == EndKind::Datagrams,
             _ => false,
         };
         if nothing_comes {
@@ -239,10 +244,11 @@ impl Pump<'_> {
         self.reset_silence();
     }
 
-    /// Whether `--close-timeout` applies: one direction has ended, and at least one end is a WebSocket or has failed. Between
-    /// byte streams a half-close may last for ever.
+    /// Whether `--close-timeout` applies: one direction has ended, and at least one end is a WebSocket, has no end, or has failed.
+    /// Between byte streams a half-close may last for ever.
     fn is_closing(&self) -> bool {
-        (self.error.is_some() || self.ends.iter().any(|end| end.kind == EndKind::WebSocket))
+        let is_limited = |end: &MessageEnd| matches!(end.kind, EndKind::WebSocket | EndKind::Datagrams);
+        (self.error.is_some() || self.ends.iter().any(is_limited))
             && self.directions.iter().any(|direction| matches!(direction.stage, Stage::Done | Stage::Finishing))
     }
 

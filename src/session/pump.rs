@@ -151,8 +151,11 @@ impl<'a> Pump<'a> {
                 _ if rules.directions == Directions::Neither => Stage::Finishing,
                 EndKind::Sink => Stage::Parked,
                 // Still read to the end: a WebSocket for its pings and its close frame, a process for its exit status,
-                // a socket because closing it with unread data resets the connection, which can lose what was sent.
-                EndKind::WebSocket | EndKind::Process | EndKind::Peer if !is_wanted => Stage::Discarding,
+                // a socket because closing it with unread data resets the connection, which can lose what was sent. For datagrams
+                // it is the only sign of life of a client.
+                EndKind::WebSocket | EndKind::Process | EndKind::Peer | EndKind::Datagrams if !is_wanted => {
+                    Stage::Discarding
+                }
                 _ if !is_wanted => Stage::Parked,
                 _ => Stage::Moving,
             };

@@ -39,6 +39,7 @@ mod standard_streams;
 mod strangers;
 mod threads;
 mod tls;
+mod udp;
 mod unchanged_bytes;
 mod visible;
 mod waiting_for_replies;
