@@ -1,16 +1,30 @@
 complete -c wsplice -s s -l server-mode -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1' -r
 complete -c wsplice -l replies -d 'End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier' -r
+complete -c wsplice -l within -d 'With -1 and --replies, the maximum silence after the last message was sent (exit 9); 0 sets no limit. Default: 30' -r
 complete -c wsplice -l linger -d 'After the end of standard input, close when nothing has arrived for this long' -r
+complete -c wsplice -l reply-wait -d 'After the end of standard input, wait this long for a first message if none has come since the last one was sent; 0 waits only for --linger, and -u for none' -r
 complete -c wsplice -l close-timeout -d 'Maximum silence in one direction of a WebSocket session after the other direction has ended' -r
 complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT or SIGTERM, and for child processes after their session; a second signal ends them at once' -r
 complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
+complete -c wsplice -l separator -d 'Terminate lines with this byte, a number from 0 to 255, instead of a newline' -r
+complete -c wsplice -l separator-n -d 'Terminate lines with this number of newlines, or of the byte of -0 or --separator' -r
+complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text message; a message that starts with it is sent as text, without it' -r
+complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; may be repeated' -r
 complete -c wsplice -l origin -d 'Send this Origin header' -r
 complete -c wsplice -l protocol -d 'Offer these subprotocols, separated by commas, in order of preference' -r
 complete -c wsplice -l ua -d 'Send this User-Agent header' -r
 complete -c wsplice -l basic-auth -d 'Send an Authorization header for Basic authentication' -r
+complete -c wsplice -l basic-auth-file -d 'As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable WEBSOCAT_BASIC_AUTH' -r -F
+complete -c wsplice -l websocket-version -d 'Send this Sec-WebSocket-Version header instead of 13, to test a server' -r
 complete -c wsplice -l ws-c-uri -d 'URL that the ws-c: overlay requests' -r
+complete -c wsplice -l proxy -d 'Connect through a proxy: http://, https://, socks5:// (wsplice looks names up) or socks5h:// (the proxy does), with USER:PASSWORD@ to log in; \'\' connects without one. Default, for URLs: the environment, see PROXIES in the manual' -r
+complete -c wsplice -l noproxy -d 'Hosts to reach without a proxy, separated by commas: names with their subdomains, addresses, networks, or * for all. Default: NO_PROXY' -r
+complete -c wsplice -l socks5 -l socks5-hostname -d 'Connect through this SOCKS5 proxy, which looks names up; same as --proxy socks5h://HOST:PORT' -r
+complete -c wsplice -l socks5-user-pass -l proxy-user -d 'Log in to the proxy' -r
+complete -c wsplice -l socks5-destination -d 'Where socks5-connect: connects to, or from where socks5-bind: accepts a connection' -r
+complete -c wsplice -l socks5-bind-script -d 'Run this program when socks5-bind: listens, with the port as its argument' -r -F
 complete -c wsplice -l threads -d 'Serve connections with N threads. Default: one for each core that wsplice may use' -r
 complete -c wsplice -l conncap -l maxforks -d 'Serve at most N connections at once; others wait in the kernel\'s listen backlog' -r
 complete -c wsplice -l max-per-address -d 'Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with --broadcast further members get 503. --trust-proxy exempts proxies' -r
@@ -70,9 +84,11 @@ complete -c wsplice -l autoreconnect-delay-millis -d 'Initial reconnect delay of
 complete -c wsplice -l autoreconnect-max-delay-millis -d 'Maximum reconnect delay of autoreconnect:' -r
 complete -c wsplice -l log-format -d 'Format of lines on standard error' -r -f -a "text\t'Plain text'
 json\t'One JSON object per line'"
+complete -c wsplice -l just-generate-accept -d 'Print the Sec-WebSocket-Accept that belongs to a Sec-WebSocket-Key, and exit' -r
+complete -c wsplice -s B -l buffer-size -d 'No effect: messages are never split or cut; --max-ws-message-length limits their length' -r
 complete -c wsplice -l explain -l dump-spec -d 'Print what would be connected, including the overlays that wsplice inserts, and exit'
 complete -c wsplice -s u -l unidirectional -d 'Copy from ADDR1 to ADDR2 only'
-complete -c wsplice -s U -l unidirectional-reverse -d 'Copy from ADDR2 to ADDR1 only'
+complete -c wsplice -s U -l unidirectional-reverse -d 'Copy from ADDR2 to ADDR1 only; with -u, copy nothing: connect, then close'
 complete -c wsplice -s E -l exit-on-eof -d 'End the session as soon as either end has ended, without waiting for replies'
 complete -c wsplice -s n -l no-close -d 'Send no close frame after the end of the input; receive until the peer closes'
 complete -c wsplice -s 1 -l one-message -d 'Send at most one message to ADDR2, and end as soon as one reply has arrived'
@@ -80,6 +96,15 @@ complete -c wsplice -s t -l text -d 'Treat each line of a byte stream as one tex
 complete -c wsplice -s b -l binary -d 'Treat each read from a byte stream as one binary message, and write messages without a trailing newline'
 complete -c wsplice -s 0 -l null-terminated -d 'Terminate lines with a zero byte instead of a newline'
 complete -c wsplice -l one-line -d 'When messages are written as lines, replace the newlines inside them (zero bytes with -0) with spaces'
+complete -c wsplice -l base64 -d 'Encode received binary messages in base64, and decode binary messages before they are sent: with -b each line of a byte stream is the base64 of one message, without it those lines that start with --binary-prefix'
+complete -c wsplice -l base64-text -d 'The same for text messages'
+complete -c wsplice -l compress-gzip -d 'Compress the payloads of binary messages before they are sent. Not permessage-deflate, which is --deflate'
+complete -c wsplice -l compress-zlib -d 'As --compress-gzip, in the format of zlib'
+complete -c wsplice -l compress-deflate -d 'As --compress-gzip, without a header'
+complete -c wsplice -l uncompress-gzip -d 'Uncompress the payloads of received binary messages, up to --max-ws-message-length'
+complete -c wsplice -l uncompress-zlib -d 'As --uncompress-gzip, in the format of zlib'
+complete -c wsplice -l uncompress-deflate -d 'As --uncompress-gzip, without a header'
+complete -c wsplice -l websocket-ignore-zeromsg -d 'Drop received messages that are empty'
 complete -c wsplice -l oneshot -d 'Serve one connection, then exit'
 complete -c wsplice -l stdout-announce-listening-ports -d 'When a listener is ready, print its address on standard output, as LISTEN proto=tcp,ip=127.0.0.1,port=8080'
 complete -c wsplice -l unlink -d 'Remove an existing socket at the path of a unix socket listener before listening'
@@ -96,13 +121,21 @@ complete -c wsplice -l udp-reuseaddr -d 'Allow other sockets to be bound to the 
 complete -c wsplice -s e -l set-environment -d 'Set the environment variables of websocat for programs: WEBSOCAT_URI is the path and query that the client requests, WEBSOCAT_CLIENT its address'
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
+complete -c wsplice -l just-generate-key -d 'Print a random Sec-WebSocket-Key, and exit'
+complete -c wsplice -s S -l strict -d 'No effect: lines and messages are never split'
+complete -c wsplice -l no-line -d 'No effect: -b sends data as it was read, not by lines'
+complete -c wsplice -l linemode-strip-newlines -d 'No effect: messages that are made of lines never contain the newline'
+complete -c wsplice -l async-stdio -d 'No effect: standard input and output are read and written without a thread where the system allows it'
+complete -c wsplice -l no-async-stdio -d 'No effect: the mode of standard input and output is never changed'
+complete -c wsplice -l no-fixups -d 'No effect: --explain prints the overlays that are inserted'
+complete -c wsplice -l no-exit-on-zeromsg -d 'No effect: an empty message never ends a session'
 complete -c wsplice -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wsplice -s V -l version -d 'Print version'
 
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|lines|line2msg|msg2line|chunks|reuse|broadcast|reuse-broadcast|broadcast-reuse|autoreconnect|log):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|reuse|broadcast|reuse-broadcast|broadcast-reuse|autoreconnect|log):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
     if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|readfile|writefile|appendfile):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
@@ -198,6 +231,8 @@ function __wsplice_addresses
         'a-ssl:' 'TLS, server side' \
         'accept-tls:' 'TLS, server side' \
         'accept-ssl:' 'TLS, server side' \
+        'socks5-connect:' 'Connect through a SOCKS5 proxy' \
+        'socks5-bind:' 'Accept one connection through a SOCKS5 proxy' \
         'lines:' 'Each line becomes one message' \
         'line2msg:' 'Each line becomes one message' \
         'msg2line:' 'Each line becomes one message' \
