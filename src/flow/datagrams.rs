@@ -186,6 +186,18 @@ impl DatagramStream {
         }
         Poll::Ready(Ok(()))
     }
+
+    /// That nobody has received what was sent is known later, and makes nothing readable.
+    fn take_error(&self) -> Result<(), Error> {
+        let failed = match &self.socket {
+            DatagramSocket::Udp(socket) => socket.take_error(),
+            DatagramSocket::Unix(socket) => socket.take_error(),
+        };
+        match failed {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) | Err(error) => Err(io_error("write", &self.name, error)),
+        }
+    }
 }
 
 /// The error of a system call. An ICMP message says that nobody receives.
@@ -223,14 +235,7 @@ impl MessageStream for DatagramStream {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
         ready!(self.poll_send(cx))?;
-        // That nobody has received what was sent is known later, and makes nothing readable.
-        let failed = match &self.socket {
-            DatagramSocket::Udp(socket) => socket.take_error(),
-            DatagramSocket::Unix(socket) => socket.take_error(),
-        };
-        if let Ok(Some(error)) | Err(error) = failed {
-            return Poll::Ready(Err(io_error("write", &self.name, error)));
-        }
+        self.take_error()?;
         if let (DatagramEnd::HalfClose, DatagramSocket::Unix(socket)) = (self.end, &self.socket) {
             // It fails only if the peer has ended the connection already.
             let _ = shutdown(socket, Shutdown::Write);
@@ -239,7 +244,7 @@ impl MessageStream for DatagramStream {
     }
 
     fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.take_error())
     }
 
     fn progress(&self) -> u64 {

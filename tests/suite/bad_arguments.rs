@@ -26,9 +26,7 @@ fn an_unknown_option_is_named_and_a_similar_one_suggested() {
 
 #[test]
 fn an_option_of_websocat_that_is_not_here_says_what_to_use() {
-    for (option, instead) in
-        [("--preamble", "through a shell"), ("--socks5", "not supported yet"), ("--pkcs12-der", "openssl pkcs12")]
-    {
+    for (option, instead) in [("--preamble", "through a shell"), ("--pkcs12-der", "openssl pkcs12")] {
         wrong([option, "x", "mirror:"], option, instead);
     }
 }

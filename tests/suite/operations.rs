@@ -5,7 +5,16 @@ use clap::Arg;
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 /// Options that take a number, a size or a time, and limit nothing.
-const NO_LIMITS: [&str; 5] = ["replies", "linger", "deflate-level", "deflate-window-bits", "deflate-threshold"];
+const NO_LIMITS: [&str; 8] = [
+    "replies",
+    "linger",
+    "deflate-level",
+    "deflate-window-bits",
+    "deflate-threshold",
+    "separator-n",
+    "buffer-size",
+    "udp-ttl",
+];
 
 #[test]
 fn every_option_that_sets_a_limit_is_in_operations() {
