@@ -9,6 +9,9 @@ complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, fr
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
 complete -c wsplice -l separator -d 'Terminate lines with this byte, a number from 0 to 255, instead of a newline' -r
 complete -c wsplice -l separator-n -d 'Terminate lines with this number of newlines, or of the byte of -0 or --separator' -r
+complete -c wsplice -s p -l preamble -d 'Send TEXT to ADDR2 as the first message of each connection, also of each one that autoreconnect: opens; may be repeated' -r
+complete -c wsplice -s P -l preamble-reverse -d 'The same for ADDR1' -r
+complete -c wsplice -l byte-to-exit-on -d 'The byte at which exit_on_specific_byte: ends the input, a number from 0 to 255. Default: 28, which is Ctrl and backslash' -r
 complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text message; a message that starts with it is sent as text, without it' -r
 complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; may be repeated' -r
@@ -96,6 +99,11 @@ complete -c wsplice -s t -l text -d 'Treat each line of a byte stream as one tex
 complete -c wsplice -s b -l binary -d 'Treat each read from a byte stream as one binary message, and write messages without a trailing newline'
 complete -c wsplice -s 0 -l null-terminated -d 'Terminate lines with a zero byte instead of a newline'
 complete -c wsplice -l one-line -d 'When messages are written as lines, replace the newlines inside them (zero bytes with -0) with spaces'
+complete -c wsplice -l jsonrpc -d 'Turn each message from ADDR1 into a JSON-RPC 2.0 request: the first word is the method, the rest its parameters; same as jsonrpc: in front of ADDR1'
+complete -c wsplice -l jsonrpc-omit-jsonrpc -d 'Leave the field "jsonrpc" out of requests of --jsonrpc and jsonrpc:, as Chromium\'s DevTools want it'
+complete -c wsplice -l timestamp-monotonic -d 'timestamp: counts from the start of the session instead of 1970'
+complete -c wsplice -l foreachmsg-wait-read -d 'foreachmsg: waits for replies to a message until the connection for it ends, however long that takes'
+complete -c wsplice -l reuser-send-zero-msg-on-disconnect -d 'reuse-raw: sends an empty message when one of its sessions ends'
 complete -c wsplice -l base64 -d 'Encode received binary messages in base64, and decode binary messages before they are sent: with -b each line of a byte stream is the base64 of one message, without it those lines that start with --binary-prefix'
 complete -c wsplice -l base64-text -d 'The same for text messages'
 complete -c wsplice -l compress-gzip -d 'Compress the payloads of binary messages before they are sent. Not permessage-deflate, which is --deflate'
@@ -135,7 +143,7 @@ complete -c wsplice -s V -l version -d 'Print version'
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|reuse|broadcast|reuse-broadcast|broadcast-reuse|autoreconnect|log):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
     if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|readfile|writefile|appendfile):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
@@ -237,11 +245,23 @@ function __wsplice_addresses
         'line2msg:' 'Each line becomes one message' \
         'msg2line:' 'Each line becomes one message' \
         'chunks:' 'Each read becomes one message' \
+        'base64:' 'Encode messages in base64' \
         'reuse:' 'Share one connection between all sessions' \
         'broadcast:' 'Share one connection between all sessions' \
         'reuse-broadcast:' 'Share one connection between all sessions' \
         'broadcast-reuse:' 'Share one connection between all sessions' \
+        'reuse-raw:' 'Share one connection, each reply to one session' \
+        'raw-reuse:' 'Share one connection, each reply to one session' \
         'autoreconnect:' 'Reconnect when the connection ends' \
+        'waitfordata:' 'Connect when there is data to send' \
+        'wait-for-data:' 'Connect when there is data to send' \
+        'foreachmsg:' 'Open an address for each message' \
+        'drop_on_backpressure:' 'Drop messages that the peer does not take at once' \
+        'drop-on-backpressure:' 'Drop messages that the peer does not take at once' \
+        'exit_on_specific_byte:' 'End the input at a certain byte' \
+        'exit-on-specific-byte:' 'End the input at a certain byte' \
+        'jsonrpc:' 'Turn words into JSON-RPC requests' \
+        'timestamp:' 'Put the time in front of each message' \
         'log:' 'Log traffic to standard error' \
         | string match -v '\t'
 end

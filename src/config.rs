@@ -22,6 +22,8 @@ pub struct Config {
     pub session: SessionOptions,
     /// How byte streams are split into messages.
     pub framing: FramingOptions,
+    /// Overlays on messages.
+    pub messages: MessageOptions,
     /// What is done to the payloads of WebSocket messages.
     pub payload: PayloadOptions,
     /// The opening handshake that clients send.
@@ -128,6 +130,25 @@ impl Replies {
             Self::Exactly(number) => Some(number),
         }
     }
+}
+
+/// Options of overlays on messages.
+#[derive(Clone, Debug)]
+pub struct MessageOptions {
+    /// What is sent first to ADDR1 (`-P`) and to ADDR2 (`-p`).
+    pub preamble: [Vec<String>; 2],
+    /// `jsonrpc:` in front of ADDR1.
+    pub jsonrpc: bool,
+    /// Requests of `jsonrpc:` have the field `jsonrpc`.
+    pub jsonrpc_version: bool,
+    /// `timestamp:` counts from the start of the session.
+    pub monotonic_timestamps: bool,
+    /// `foreachmsg:` waits for replies without a limit.
+    pub foreachmsg_waits: bool,
+    /// The byte of `exit_on_specific_byte:`.
+    pub exit_byte: u8,
+    /// `reuse-raw:` sends an empty message when a session ends.
+    pub reports_leaving: bool,
 }
 
 /// The opening handshake that clients send.

@@ -56,6 +56,7 @@ impl Config {
             other,
             programs,
             udp,
+            messages,
             ..
         } = cli;
         if websocket.ping_timeout.is_some() && websocket.ping_interval.is_none() && !rooms.broadcast {
@@ -120,6 +121,7 @@ impl Config {
                 one_line: framing.one_line,
                 max_length: max_message,
             },
+            messages: messages.options(),
             payload: payload.options(max_message),
             client: ClientOptions {
                 headers: client_headers(client.headers, client.origin, client.ua, client.websocket_version),

@@ -4,6 +4,7 @@ mod accepted;
 mod help;
 mod into_config;
 mod keys;
+mod messages;
 mod option_errors;
 mod payload;
 mod programs;
@@ -15,6 +16,7 @@ use accepted::AcceptedArgs;
 use help::options;
 pub use help::{EXIT_CODES, command};
 use keys::KeyArgs;
+use messages::MessageArgs;
 use payload::PayloadArgs;
 
 use crate::{
@@ -66,6 +68,9 @@ pub struct Cli {
     /// Framing.
     #[command(flatten)]
     pub framing: FramingArgs,
+    /// Messages.
+    #[command(flatten)]
+    pub messages: MessageArgs,
     /// Payloads of WebSocket messages.
     #[command(flatten)]
     pub payload: PayloadArgs,

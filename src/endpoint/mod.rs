@@ -118,18 +118,26 @@ pub struct OverlayRow {
     pub bare: Option<Bare>,
     /// The protocol that it adds to a listener, for `--healthcheck`.
     pub adds: Option<Adds>,
+    /// Whether its effect depends on where messages begin and end: then lines are messages also between two byte streams.
+    pub per_message: bool,
 }
 
 impl OverlayRow {
     /// An overlay without an argument.
     pub const fn new(build: fn(&Inner<'_>, &Arc<Config>) -> Result<Overlay, Error>) -> Self {
-        Self { build, argument: None, bare: None, adds: None }
+        Self { build, argument: None, bare: None, adds: None, per_message: false }
     }
 
     /// The same overlay, with a bare `HOST:PORT` after it as a TCP address.
     #[must_use]
     pub const fn over_tcp(self) -> Self {
         Self { bare: Some(Bare::Tcp), ..self }
+    }
+
+    /// The same overlay, whose effect depends on where messages begin and end.
+    #[must_use]
+    pub const fn per_message(self) -> Self {
+        Self { per_message: true, ..self }
     }
 
     /// The same overlay, which adds TLS or HTTP to a listener.

@@ -1,19 +1,30 @@
 //! All overlays. Each is a file and a line in [`TABLE`].
 
 mod autoreconnect;
+mod base64;
 mod chunks;
+mod convert;
+mod drop_on_backpressure;
+mod exit_on_byte;
+mod for_each_message;
 mod http_connect;
+mod jsonrpc;
 mod lines;
 mod log;
+mod preamble;
 mod reuse;
 mod socks5;
+mod timestamp;
 mod tls;
 mod unsupported;
+mod wait_for_data;
 mod websocket;
 
 pub use chunks::chunks;
 pub use http_connect::http_connect;
+pub use jsonrpc::jsonrpc;
 pub use lines::lines;
+pub use preamble::preamble;
 pub use reuse::reuse;
 pub use socks5::socks5_connect;
 pub use tls::{ByteLayer, tls_accept, tls_connect, tls_connect_to};
@@ -31,14 +42,20 @@ pub static TABLE: &[&Entry] = &[
     &socks5::BIND,
     &lines::LINES,
     &chunks::CHUNKS,
+    &base64::BASE64,
     &reuse::REUSE,
+    &reuse::REUSE_RAW,
     &autoreconnect::AUTORECONNECT,
+    &wait_for_data::WAIT_FOR_DATA,
+    &for_each_message::FOR_EACH_MESSAGE,
+    &drop_on_backpressure::DROP_ON_BACKPRESSURE,
+    &exit_on_byte::EXIT_ON_BYTE,
+    &jsonrpc::JSONRPC,
+    &timestamp::TIMESTAMP,
     &log::LOG,
     &unsupported::LOW_LEVEL,
     &unsupported::FRAMINGS,
-    &unsupported::REUSE_RAW,
-    &unsupported::WAIT,
-    &unsupported::MESSAGES,
+    &unsupported::TEE,
     &unsupported::HTTP,
     &unsupported::METRICS,
     &unsupported::CRYPTO,

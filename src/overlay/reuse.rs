@@ -7,8 +7,9 @@ use crate::{
     endpoint::{Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial},
     error::Error,
     flow::{BoxFuture, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
-    message::{Close, Message},
+    message::{Close, Kind, Message},
 };
+use bytes::Bytes;
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
@@ -36,14 +37,49 @@ pub(super) static REUSE: Entry = Entry {
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::OnDial(reuse(config).1)))),
 };
 
+pub(super) static REUSE_RAW: Entry = Entry {
+    names: &["reuse-raw", "raw-reuse"],
+    arg: None,
+    summary: "Share one connection, each reply to one session",
+    details: "As reuse:, but each message from the shared connection goes to only one session, to each in turn, but to \
+              none for which --backlog bytes wait. Better used with -u. --reuser-send-zero-msg-on-disconnect sends an \
+              empty message to the shared connection when a session ends.",
+    example: "-u ws-l:127.0.0.1:8080 reuse-raw:tcp:127.0.0.1:7",
+    flags: &["backlog", "reuser-send-zero-msg-on-disconnect"],
+    build: Build::Overlay(OverlayRow::new(|_, config| {
+        let delivery = Delivery::ToOne { reports_leaving: config.messages.reports_leaving };
+        Ok(Overlay::OnDial(Box::new(Reuse { delivery, ..Reuse::new(config) })))
+    })),
+};
+
 /// The name of the overlay, and the overlay.
 pub fn reuse(config: &Config) -> (&'static str, Box<dyn Redial>) {
-    (REUSE.name(), Box::new(Reuse { options: config.reuse, close_timeout: config.session.close_timeout }))
+    (REUSE.name(), Box::new(Reuse::new(config)))
 }
 
 struct Reuse {
+    delivery: Delivery,
     options: ReuseOptions,
     close_timeout: Duration,
+}
+
+impl Reuse {
+    fn new(config: &Config) -> Self {
+        let close_timeout = config.session.close_timeout;
+        Self { delivery: Delivery::ToAll, options: config.reuse, close_timeout }
+    }
+}
+
+/// Who gets a message from the shared end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// All members.
+    ToAll,
+    /// One member.
+    ToOne {
+        /// The shared end gets an empty message when a member leaves.
+        reports_leaving: bool,
+    },
 }
 
 impl Redial for Reuse {
@@ -56,8 +92,8 @@ impl Redial for Reuse {
     }
 
     fn wrap(self: Box<Self>, inner: MessageEndpoint<Dialled>) -> Box<dyn Dial<MessageEnd>> {
-        let Self { options, close_timeout } = *self;
-        Box::new(SharedDial { inner, options, close_timeout, current: tokio::sync::Mutex::new(None) })
+        let Self { delivery, options, close_timeout } = *self;
+        Box::new(SharedDial { inner, delivery, options, close_timeout, current: tokio::sync::Mutex::new(None) })
     }
 }
 
@@ -68,6 +104,7 @@ fn shared(inner: EndKind) -> EndKind {
 
 struct SharedDial {
     inner: MessageEndpoint<Dialled>,
+    delivery: Delivery,
     options: ReuseOptions,
     close_timeout: Duration,
     current: tokio::sync::Mutex<Option<Arc<Hub>>>,
@@ -81,7 +118,7 @@ impl Dial<MessageEnd> for SharedDial {
                 Some(hub) if hub.lock().over.is_none() => hub.clone(),
                 _ => {
                     let end = self.inner.open(context).await?;
-                    let hub = Hub::start(end, self.options, self.close_timeout);
+                    let hub = Hub::start(end, self.delivery, self.options, self.close_timeout);
                     *current = Some(hub.clone());
                     hub
                 }
@@ -133,6 +170,7 @@ impl Queue {
 /// State shared by the members and the task that owns the shared end.
 struct Hub {
     state: Mutex<State>,
+    delivery: Delivery,
     options: ReuseOptions,
     /// A copy of the shared end's progress, for members.
     progress: AtomicU64,
@@ -217,6 +255,22 @@ impl State {
         self.members.iter_mut().find(|member| member.id == id)
     }
 
+    fn deliver_to_all(&mut self, message: &Message) {
+        for member in self.members.iter_mut().filter(|member| !member.is_evicted) {
+            member.outbound.push(message.clone());
+            member.reader.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn deliver_to_one(&mut self, message: Message) {
+        let next = self.members.iter().position(|member| !member.outbound.is_full()).unwrap_or_default();
+        if let Some(member) = self.members.get_mut(next) {
+            member.outbound.push(message);
+            member.reader.take().into_iter().for_each(Waker::wake);
+            self.members.rotate_left(next + 1);
+        }
+    }
+
     /// Closes the members that have stalled the others for longer than `limit`. Gives the instant at which the next one will have.
     fn evict_stalled(&mut self, limit: Duration) -> Option<Instant> {
         let (now, others_wait) = (Instant::now(), self.members.len() > 1);
@@ -265,7 +319,7 @@ impl State {
 }
 
 impl Hub {
-    fn start(end: MessageEnd, options: ReuseOptions, close_timeout: Duration) -> Arc<Self> {
+    fn start(end: MessageEnd, delivery: Delivery, options: ReuseOptions, close_timeout: Duration) -> Arc<Self> {
         let hub = Arc::new(Self {
             state: Mutex::new(State {
                 members: Vec::new(),
@@ -280,6 +334,7 @@ impl Hub {
                 input_has_ended: false,
                 gone: false,
             }),
+            delivery,
             options,
             progress: AtomicU64::new(end.io.progress()),
             name: end.name.clone(),
@@ -436,13 +491,20 @@ impl Owner {
             if !state.members.is_empty()
                 && let Some(message) = self.held.take()
             {
-                for member in state.members.iter_mut().filter(|member| !member.is_evicted) {
-                    member.outbound.push(message.clone());
-                    member.reader.take().into_iter().for_each(Waker::wake);
+                match self.hub.delivery {
+                    Delivery::ToAll => state.deliver_to_all(&message),
+                    Delivery::ToOne { .. } => state.deliver_to_one(message),
                 }
             }
-            let stalled_until = self.hub.options.slow_timeout.and_then(|limit| state.evict_stalled(limit));
-            if self.held.is_some() || state.members.iter().any(|member| member.outbound.is_full()) {
+            let (is_full, stalled_until) = match self.hub.delivery {
+                Delivery::ToAll => {
+                    let until = self.hub.options.slow_timeout.and_then(|limit| state.evict_stalled(limit));
+                    (state.members.iter().any(|member| member.outbound.is_full()), until)
+                }
+                // While one takes messages, nobody waits for the others.
+                Delivery::ToOne { .. } => (state.members.iter().all(|member| member.outbound.is_full()), None),
+            };
+            if self.held.is_some() || is_full {
                 state.owner = Some(cx.waker().clone());
                 drop(state);
                 if let Some(until) = stalled_until {
@@ -648,6 +710,10 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
         state.members.retain(|member| member.id != self.id);
+        if self.hub.delivery == (Delivery::ToOne { reports_leaving: true }) && !state.gone {
+            state.inbound.push(Message { kind: Kind::Binary, payload: Bytes::new() });
+            state.pushed += 1;
+        }
         state.wake_owner();
     }
 }
@@ -668,7 +734,7 @@ mod tests {
 
     fn start_with(end: MessageEnd, slow_timeout: Option<Duration>) -> Arc<Hub> {
         let options = ReuseOptions { backlog: MOST_WAITING * LEAST, slow_timeout };
-        Hub::start(end, options, Duration::from_secs(5))
+        Hub::start(end, Delivery::ToAll, options, Duration::from_secs(5))
     }
 
     /// A shared WebSocket whose pong takes a second.

@@ -13,28 +13,9 @@ pub(super) static LOW_LEVEL: Entry = unsupported(
     "not supported yet: use ws-c: or ws-u:",
 );
 pub(super) static FRAMINGS: Entry =
-    unsupported(&["lengthprefixed", "base64"], "Other framings", "not supported yet: use lines: or chunks:");
-pub(super) static REUSE_RAW: Entry = unsupported(
-    &["reuse-raw", "raw-reuse"],
-    "Share a connection without queues",
-    "use reuse:, which loses no messages",
-);
-pub(super) static WAIT: Entry =
-    unsupported(&["waitfordata", "wait-for-data"], "Connect when there is data to send", "not supported yet");
-pub(super) static MESSAGES: Entry = unsupported(
-    &[
-        "foreachmsg",
-        "timestamp",
-        "jsonrpc",
-        "drop_on_backpressure",
-        "drop-on-backpressure",
-        "exit_on_specific_byte",
-        "exit-on-specific-byte",
-        "tee",
-    ],
-    "Message filters",
-    "not supported yet: use a filter in a pipe",
-);
+    unsupported(&["lengthprefixed"], "Other framings", "not supported yet: use lines: or chunks:");
+pub(super) static TEE: Entry =
+    unsupported(&["tee"], "Copy messages to a file", "not supported yet: use log:, or tee in a pipe");
 pub(super) static HTTP: Entry =
     unsupported(&["http-request", "http", "http-post-sse"], "HTTP requests", "not supported yet: use curl");
 pub(super) static METRICS: Entry = unsupported(&["prometheus", "metrics"], "Metrics", "not supported yet");

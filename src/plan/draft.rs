@@ -4,9 +4,12 @@
 use super::Framings;
 use crate::{
     config::Config,
-    endpoint::{AnyEndpoint, Dialled, Endpoint, Inner, Layer, Listening, Origin, Overlay, Redial, Transform},
+    endpoint::{
+        AnyEndpoint, Build, Dialled, Endpoint, Inner, Layer, LayerNote, Listening, Origin, Overlay, Redial, Transform,
+    },
     error::Error,
     flow::{Flow, MessageEnd},
+    registry,
     spec::{BuildAddress, Spec},
 };
 use std::sync::Arc;
@@ -15,12 +18,12 @@ use std::sync::Arc;
 /// first.
 pub(super) enum Draft {
     /// It is dialled.
-    Dialled(Endpoint<Dialled>, Vec<(&'static str, OnMessages)>),
+    Dialled(Endpoint<Dialled>, Vec<(LayerNote, OnMessages)>),
     /// It listens.
-    Listening(Endpoint<Listening>, Vec<(&'static str, MessageLayer)>),
+    Listening(Endpoint<Listening>, Vec<(LayerNote, MessageLayer)>),
 }
 
-type MessageLayer = Box<dyn Transform<MessageEnd, MessageEnd>>;
+pub(super) type MessageLayer = Box<dyn Transform<MessageEnd, MessageEnd>>;
 
 /// An overlay around an endpoint of messages that is dialled.
 pub(super) enum OnMessages {
@@ -74,11 +77,11 @@ impl Draft {
     fn wrap(self, name: &'static str, overlay: Overlay) -> Result<Self, Error> {
         Ok(match (self, overlay) {
             (Self::Dialled(endpoint, mut outer), Overlay::OnDial(redial)) => {
-                outer.push((name, OnMessages::Redial(redial)));
+                outer.push((name.into(), OnMessages::Redial(redial)));
                 Self::Dialled(endpoint, outer)
             }
             (Self::Dialled(endpoint, mut outer), Overlay::Around(Layer::OnMessages(layer))) => {
-                outer.push((name, OnMessages::Layer(layer)));
+                outer.push((name.into(), OnMessages::Layer(layer)));
                 Self::Dialled(endpoint, outer)
             }
             (Self::Dialled(endpoint, outer), Overlay::Around(layer)) => {
@@ -91,7 +94,7 @@ impl Draft {
                 ));
             }
             (Self::Listening(endpoint, mut outer), Overlay::Around(Layer::OnMessages(layer))) => {
-                outer.push((name, layer));
+                outer.push((name.into(), layer));
                 Self::Listening(endpoint, outer)
             }
             (Self::Listening(endpoint, outer), Overlay::Around(layer)) => {
@@ -100,16 +103,48 @@ impl Draft {
         })
     }
 
+    /// Whether an overlay depends on where messages begin and end.
+    pub fn is_per_message(&self) -> bool {
+        let is_per_message = |note: &LayerNote| {
+            let entry = registry::find(note.name);
+            entry.is_some_and(|entry| matches!(&entry.build, Build::Overlay(row) if row.per_message))
+        };
+        match self {
+            Self::Dialled(_, outer) => outer.iter().any(|(note, _)| is_per_message(note)),
+            Self::Listening(_, outer) => outer.iter().any(|(note, _)| is_per_message(note)),
+        }
+    }
+
+    /// Adds an outermost layer.
+    pub fn add_layer(&mut self, note: LayerNote, layer: MessageLayer) {
+        match self {
+            Self::Dialled(_, outer) => outer.push((note, OnMessages::Layer(layer))),
+            Self::Listening(_, outer) => outer.push((note, layer)),
+        }
+    }
+
+    /// Adds a layer around each connection: inside the overlays that decide when it is dialled.
+    pub fn add_inner_layer(&mut self, note: LayerNote, layer: MessageLayer) {
+        match self {
+            Self::Dialled(_, outer) => {
+                let is_redial = |(_, overlay): &(LayerNote, OnMessages)| matches!(overlay, OnMessages::Redial(_));
+                let place = outer.iter().position(is_redial).unwrap_or(outer.len());
+                outer.insert(place, (note, OnMessages::Layer(layer)));
+            }
+            Self::Listening(_, outer) => outer.push((note, layer)),
+        }
+    }
+
     /// The endpoint with all its overlays, and with a framing where they need one.
     pub fn finish(self, framings: &Framings<'_>) -> AnyEndpoint {
         match self {
             Self::Dialled(endpoint, outer) => AnyEndpoint::Dialled(match outer.first() {
                 None => endpoint,
                 Some((innermost, _)) => {
-                    let framed = framings.frame(endpoint, innermost);
-                    let all = outer.into_iter().fold(framed, |endpoint, (name, overlay)| match overlay {
-                        OnMessages::Layer(layer) => endpoint.layer(name, layer),
-                        OnMessages::Redial(redial) => endpoint.redial(name, redial),
+                    let framed = framings.frame(endpoint, innermost.name);
+                    let all = outer.into_iter().fold(framed, |endpoint, (note, overlay)| match overlay {
+                        OnMessages::Layer(layer) => endpoint.layer(note, layer),
+                        OnMessages::Redial(redial) => endpoint.redial(note, redial),
                     });
                     all.into()
                 }
@@ -117,8 +152,8 @@ impl Draft {
             Self::Listening(endpoint, outer) => AnyEndpoint::Listening(match outer.first() {
                 None => endpoint,
                 Some((innermost, _)) => {
-                    let framed = framings.frame(endpoint, innermost);
-                    outer.into_iter().fold(framed, |endpoint, (name, layer)| endpoint.layer(name, layer)).into()
+                    let framed = framings.frame(endpoint, innermost.name);
+                    outer.into_iter().fold(framed, |endpoint, (note, layer)| endpoint.layer(note, layer)).into()
                 }
             }),
         }

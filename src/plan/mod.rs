@@ -133,12 +133,13 @@ impl Splice {
     /// Builds the second endpoint and makes both fit. A single address is connected to standard input and output: a listener is the
     /// left end, any other address the right end.
     fn new(first: Draft, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
-        let (left, right) = match second {
+        let (mut left, mut right) = match second {
             Some(second) => (first, Draft::build(second, config)?),
             None if matches!(first, Draft::Listening(..)) => (first, AnyEndpoint::Dialled(address::stdio()).into()),
             None => (AnyEndpoint::Dialled(address::stdio()).into(), first),
         };
-        let unchanged = left.flow() == Flow::Bytes && right.flow() == Flow::Bytes;
+        add_message_options(&mut left, &mut right, config);
+        let unchanged = [&left, &right].iter().all(|end| end.flow() == Flow::Bytes && !end.is_per_message());
         let framings = Framings { options: &config.framing, unchanged };
         // If the right end is a listener, each session accepts one connection from it.
         let right = match right.finish(&framings) {
@@ -150,6 +151,21 @@ impl Splice {
             AnyEndpoint::Listening(left) => serve(left, right, &framings, config),
         };
         Ok(Self { pair, directions: config.session.directions })
+    }
+}
+
+/// Adds the layers of `--jsonrpc`, `--preamble` and `--preamble-reverse`.
+fn add_message_options(left: &mut Draft, right: &mut Draft, config: &Config) {
+    let options = &config.messages;
+    if options.jsonrpc {
+        let (name, layer) = overlay::jsonrpc(options.jsonrpc_version);
+        left.add_layer(LayerNote::inserted(name, "--jsonrpc"), layer);
+    }
+    let kind = config.framing.kind.unwrap_or(Kind::Text);
+    for (end, texts) in [left, right].into_iter().zip(&options.preamble) {
+        if !texts.is_empty() {
+            end.add_inner_layer(LayerNote::inserted("preamble", "--preamble"), overlay::preamble(texts, kind));
+        }
     }
 }
 
@@ -177,7 +193,8 @@ const OTHER_SIDE: &str = "messages on the other side";
 /// The framings that are inserted (the manual, TEXT AND BINARY).
 struct Framings<'a> {
     options: &'a FramingOptions,
-    /// Both addresses carry bytes, so the bytes must pass unchanged through the overlays that need messages.
+    /// Both addresses carry bytes, and no overlay depends on where messages begin, so the bytes must pass unchanged through the
+    /// overlays that need messages.
     unchanged: bool,
 }
 

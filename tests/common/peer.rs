@@ -6,7 +6,7 @@ use super::{
     support::{LIMIT, one_connection},
 };
 use futures_util::{SinkExt, StreamExt};
-use std::{future::Future, net::SocketAddr, sync::LazyLock, thread::JoinHandle};
+use std::{future::Future, net::SocketAddr, sync::LazyLock, thread::JoinHandle, time::Duration};
 use tokio::{net::TcpStream, runtime, time};
 pub use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{
@@ -134,6 +134,20 @@ impl Peer {
         let message = self.receive();
         assert!(message.is_text() || message.is_binary(), "not a message: {message:?}");
         String::from_utf8_lossy(&message.into_data()).into_owned()
+    }
+
+    /// The next message as text, if it arrives within the limit.
+    pub fn receive_soon(&mut self, limit: Duration) -> Option<String> {
+        let receive = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
+                    Some(Ok(_)) => {}
+                    other => panic!("no message: {other:?}"),
+                }
+            }
+        };
+        RUNTIME.block_on(async { time::timeout(limit, receive).await }).ok()
     }
 
     /// Waits for the close frame, which is answered. Gives the code and the reason; 1005 where it has none.

@@ -17,6 +17,7 @@ mod leaving_early;
 mod lifetime;
 mod lines;
 mod max_memory;
+mod message_overlays;
 mod modules;
 mod operations;
 mod payloads;
