@@ -28,6 +28,8 @@ pub struct Config {
     pub payload: PayloadOptions,
     /// The opening handshake that clients send.
     pub client: ClientOptions,
+    /// What is sent in place of standard input.
+    pub execute: Option<Execute>,
     /// Proxies.
     pub proxy: ProxyOptions,
     /// Listeners.
@@ -77,6 +79,17 @@ pub struct SessionOptions {
     pub close_timeout: Duration,
     /// Maximum time for sessions to end after SIGINT or SIGTERM.
     pub grace: Duration,
+}
+
+/// `-x`: messages in place of standard input.
+#[derive(Clone, Debug)]
+pub struct Execute {
+    /// The messages, each a line.
+    pub messages: Vec<String>,
+    /// Whether standard input follows.
+    pub then_input: bool,
+    /// How long the input stays open after the messages otherwise.
+    pub silence: Duration,
 }
 
 /// The directions in which messages are copied.
@@ -161,6 +174,10 @@ pub struct ClientOptions {
     pub basic_auth: Option<BasicAuth>,
     /// The URL that `ws-c:` requests.
     pub ws_c_uri: WebSocketUrl,
+    /// Headers of the request that a WebSocket listener at the other end received, which are sent, too.
+    pub forward_headers: Vec<HeaderName>,
+    /// How many redirects are followed.
+    pub max_redirects: u16,
 }
 
 /// Options of listeners.

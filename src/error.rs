@@ -71,6 +71,18 @@ pub enum Error {
         /// What to try instead.
         hint: Option<String>,
     },
+    /// The server redirects to another URL.
+    #[error("WebSocket handshake with {with} failed: expected 101, got {status}")]
+    Redirected {
+        /// The URL.
+        with: String,
+        /// The HTTP status.
+        status: String,
+        /// Where to, with what may be a password.
+        location: String,
+        /// The same for people.
+        shown: String,
+    },
     /// A proxy refused, or did not speak its protocol.
     #[error("handshake with the proxy {proxy} failed: {reason}")]
     Proxy {
@@ -256,6 +268,7 @@ impl Error {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
             Self::Handshake { .. }
+            | Self::Redirected { .. }
             | Self::Proxy { .. }
             | Self::Unhealthy { .. }
             | Self::BadRequest { .. }
@@ -280,6 +293,7 @@ impl Error {
             | Self::Handshake { hint, .. }
             | Self::Proxy { hint, .. }
             | Self::Unhealthy { hint, .. } => hint.clone(),
+            Self::Redirected { shown, .. } => Some(format!("redirected to {shown}: use that address, or --follow")),
             Self::TooLong { .. } => Some("--max-ws-message-length and --max-ws-frame-length set the limits".into()),
             Self::Input { hint, .. } => Some((*hint).into()),
             Self::BadRequest { hint, .. } => hint.map(str::to_owned),
@@ -305,6 +319,7 @@ impl Error {
             | Self::OutOfMemory { with: peer, .. }
             | Self::ClosedByPeer { with: peer, .. }
             | Self::Handshake { with: peer, .. }
+            | Self::Redirected { with: peer, .. }
             | Self::BadRequest { from: peer, .. }
             | Self::TooLong { with: peer, .. }
             | Self::NoUpgrade { from: peer } => Some(peer),

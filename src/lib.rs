@@ -107,7 +107,7 @@ pub fn run(cli: Cli) -> u8 {
     finish(execute(cli))
 }
 
-fn execute(cli: Cli) -> Result<(), Error> {
+fn execute(mut cli: Cli) -> Result<(), Error> {
     if let Some(url) = &cli.rooms.healthcheck {
         return health::check(url.as_deref());
     }
@@ -116,6 +116,7 @@ fn execute(cli: Cli) -> Result<(), Error> {
     }
     let (first, second) = cli.addresses()?;
     let explain = cli.explain;
+    net::set_resolve_options(std::mem::take(&mut cli.resolve).into());
     let config = Arc::new(cli.into_config()?);
     let plan = Plan::new(&first, second.as_ref(), &config)?;
     if explain {

@@ -1,11 +1,22 @@
 //! `-`, `stdio:`: standard input and output of this process.
 
 use crate::{
+    config::Config,
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::Error,
-    flow::{BoxFuture, ByteEnd, DescriptorReader, DescriptorWriter, EndKind},
+    flow::{BoxFuture, ByteEnd, ByteStream, DescriptorReader, DescriptorWriter, EndKind},
 };
-use std::io::{self, IsTerminal};
+use std::{
+    future::Future,
+    io::{self, Cursor, IsTerminal},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, ReadBuf},
+    time::{Sleep, sleep},
+};
 
 pub(super) static STDIO: Entry = Entry {
     names: &["stdio", "-", "asyncstdio", "threadedstdio"],
@@ -15,28 +26,68 @@ pub(super) static STDIO: Entry = Entry {
               message. After the end of input, waits for a reply for --reply-wait, and for further ones until nothing \
               has arrived for --linger. All clients of a listener share it.",
     example: "- ws://127.0.0.1:8080/",
-    flags: &["linger", "reply-wait"],
-    build: Build::Dial(|_, _| Ok(stdio())),
+    flags: &["linger", "reply-wait", "execute", "wait"],
+    build: Build::Dial(|_, config| Ok(stdio(config))),
 };
 
-/// Standard input and output of this process.
-pub fn stdio() -> Endpoint<Dialled> {
-    ByteEndpoint::dial("stdio:", Stdio).into()
+/// Standard input and output of this process. The messages of `-x` are read in place of the input.
+pub fn stdio(config: &Config) -> Endpoint<Dialled> {
+    let separator = config.framing.separator;
+    let end = || std::iter::repeat_n(separator.byte, separator.length());
+    let execute = config.execute.as_ref().map(|execute| Execute {
+        input: execute.messages.iter().flat_map(|message| message.bytes().chain(end())).collect(),
+        then_input: execute.then_input,
+        silence: execute.silence,
+    });
+    ByteEndpoint::dial("stdio:", Stdio { execute }).into()
 }
 
-struct Stdio;
+struct Stdio {
+    execute: Option<Execute>,
+}
+
+/// What is read first, and what follows.
+struct Execute {
+    input: Vec<u8>,
+    then_input: bool,
+    silence: Duration,
+}
 
 impl Dial<ByteEnd> for Stdio {
     fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
-            let input = DescriptorReader::new(io::stdin()).map_err(|error| failed("input", error))?;
             let output = DescriptorWriter::new(io::stdout()).map_err(|error| failed("output", error))?;
-            Ok(ByteEnd::new(tokio::io::join(input, output), self.kind(), "stdio"))
+            let input = || DescriptorReader::new(io::stdin()).map_err(|error| failed("input", error));
+            let io = match &self.execute {
+                None => ByteStream::other(tokio::io::join(input()?, output)),
+                Some(Execute { input: first, then_input: true, .. }) => {
+                    ByteStream::other(tokio::io::join(Cursor::new(first.clone()).chain(input()?), output))
+                }
+                Some(Execute { input: first, silence, .. }) => {
+                    let silence = Silence { length: *silence, end: None };
+                    ByteStream::other(tokio::io::join(Cursor::new(first.clone()).chain(silence), output))
+                }
+            };
+            Ok(ByteEnd { io, kind: self.kind(), name: "stdio".into() })
         })
     }
 
     fn kind(&self) -> EndKind {
-        EndKind::Console { terminal: io::stdin().is_terminal() }
+        let reads_input = self.execute.as_ref().is_none_or(|execute| execute.then_input);
+        EndKind::Console { terminal: reads_input && io::stdin().is_terminal() }
+    }
+}
+
+/// Input that says nothing for a time, and then ends.
+struct Silence {
+    length: Duration,
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl AsyncRead for Silence {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let length = self.length;
+        self.end.get_or_insert_with(|| Box::pin(sleep(length))).as_mut().poll(cx).map(Ok)
     }
 }
 

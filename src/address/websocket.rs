@@ -3,10 +3,14 @@
 use super::{tcp, tls, unix};
 use crate::{
     config::Config,
-    endpoint::{Build, ByteEndpoint, Dialled, Endpoint, Entry, Listening, Listens, ListensAt},
+    endpoint::{
+        Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry, Layers, Listening, Listens, ListensAt,
+        MessageEndpoint, MessageStack,
+    },
     error::Error,
+    flow::{BoxFuture, EndKind, MessageEnd},
     net::{HostPort, WebSocketUrl},
-    overlay,
+    overlay, report,
 };
 use std::sync::Arc;
 
@@ -19,6 +23,15 @@ pub(super) static WS: Entry = Entry {
               its client offers and, if the URL has no path, requests the path and query that the client requests.",
     example: "ws://127.0.0.1:8080/chat",
     flags: &[
+        "cookie",
+        "forward-header",
+        "follow",
+        "max-redirects",
+        "ipv4",
+        "ipv6",
+        "resolve",
+        "slash",
+        "show-ping-pong",
         "header",
         "origin",
         "protocol",
@@ -82,7 +95,7 @@ pub(super) static WS_UNIX: Entry = Entry {
             None => (arg, String::new()),
         };
         let url = WebSocketUrl::parse(&format!("ws://localhost{uri}")).map_err(Error::usage)?;
-        Ok(client_over(unix::connect(path), url.shown_as(format!("ws+unix:{arg}")), config))
+        Ok(client_over(unix::connect(path), url.shown_as(format!("ws+unix:{arg}")), config).into())
     }),
 };
 
@@ -162,13 +175,65 @@ fn client(scheme: &str, arg: &str, config: &Arc<Config>) -> Result<Endpoint<Dial
     let text = format!("{scheme}://{}", arg.strip_prefix("//").unwrap_or(arg));
     let wrong = |reason| Error::Argument { reason, example: format!("{scheme}://example.com/chat") };
     let url = WebSocketUrl::parse(&text).map_err(wrong)?;
-    let connect = if scheme == "wss" { tls::connect } else { tcp::connect };
-    let transport = connect(&url.at, Some(scheme), config)?;
-    Ok(client_over(transport, url, config))
+    let endpoint = client_of(&url, config)?;
+    if config.client.max_redirects == 0 {
+        return Ok(endpoint.into());
+    }
+    let MessageEndpoint { about, .. } = endpoint;
+    let origin: Box<dyn Dial<MessageEnd>> = Box::new(Follow { url, config: config.clone() });
+    Ok(MessageEndpoint { about, stack: MessageStack::Native(origin, Layers::default()) }.into())
 }
 
-fn client_over(transport: ByteEndpoint<Dialled>, url: WebSocketUrl, config: &Arc<Config>) -> Endpoint<Dialled> {
+/// A WebSocket client over TCP, or TLS, and the proxy that the options name.
+fn client_of(url: &WebSocketUrl, config: &Arc<Config>) -> Result<MessageEndpoint<Dialled>, Error> {
+    let connect = if url.scheme() == "wss" { tls::connect } else { tcp::connect };
+    let transport = connect(&url.at, Some(url.scheme()), config)?;
+    Ok(client_over(transport, url.clone(), config))
+}
+
+/// Follows redirects (`--follow`).
+struct Follow {
+    url: WebSocketUrl,
+    config: Arc<Config>,
+}
+
+impl Dial<MessageEnd> for Follow {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
+        Box::pin(async {
+            let mut url = self.url.clone();
+            let most = self.config.client.max_redirects;
+            for _ in 0..most {
+                match client_of(&url, &self.config)?.open(context).await {
+                    Err(Error::Redirected { location, shown, .. }) => {
+                        report::handshake('*', &url.to_string(), format_args!("redirected to {shown}"));
+                        url = url.redirected(&location).map_err(Error::usage)?;
+                    }
+                    opened => return opened,
+                }
+            }
+            client_of(&url, &self.config)?.open(context).await.map_err(|error| match error {
+                Error::Redirected { with, .. } => Error::Handshake {
+                    with,
+                    reason: format!("it is behind more than {most} redirects"),
+                    hint: Some("--max-redirects N sets the maximum".into()),
+                },
+                other => other,
+            })
+        })
+    }
+
+    fn kind(&self) -> EndKind {
+        EndKind::WebSocket
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+}
+
+fn client_over(transport: ByteEndpoint<Dialled>, url: WebSocketUrl, config: &Arc<Config>) -> MessageEndpoint<Dialled> {
     let title = url.to_string();
-    let endpoint: Endpoint<_> = transport.frame("ws-connect", overlay::ws_connect(url, config)).into();
-    endpoint.titled(title)
+    let mut endpoint = transport.frame("ws-connect", overlay::ws_connect(url, config));
+    endpoint.about.title = title;
+    endpoint
 }

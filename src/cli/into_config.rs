@@ -48,6 +48,8 @@ impl Config {
             framing,
             payload,
             client,
+            request,
+            wscat,
             proxy,
             serving,
             rooms,
@@ -71,6 +73,8 @@ impl Config {
                 "--max-time SECONDS limits the whole run",
             ));
         }
+        let (cookies, max_redirects) = (request.cookie_header(), request.redirects());
+        let given = client.headers.into_iter().flat_map(|headers| headers.0).chain(cookies).collect();
         let max_message = max_message_length(&rooms, &websocket);
         let identity = tls.cert.zip(tls.key).map(|(chain, key)| Identity { chain, key });
         let client_identity = tls.client_cert.zip(tls.client_key).map(|(chain, key)| Identity { chain, key });
@@ -102,8 +106,8 @@ impl Config {
                     None => Replies::Any,
                 },
                 within: Some(direction.within.unwrap_or(REPLIES_WITHIN)).filter(|limit| !limit.is_zero()),
-                linger: direction.linger,
-                reply_wait: direction.reply_wait,
+                linger: if wscat.limits_wait() { Duration::ZERO } else { direction.linger },
+                reply_wait: if wscat.limits_wait() { Duration::ZERO } else { direction.reply_wait },
                 close_timeout: direction.close_timeout,
                 grace: direction.grace,
             },
@@ -124,11 +128,14 @@ impl Config {
             messages: messages.options(),
             payload: payload.options(max_message),
             client: ClientOptions {
-                headers: client_headers(client.headers, client.origin, client.ua, client.websocket_version),
+                headers: client_headers(given, client.origin, client.ua, client.websocket_version),
                 protocols: client.protocol.map(|protocols| protocols.0).unwrap_or_default(),
                 basic_auth: basic_auth(client.basic_auth, client.basic_auth_file.as_deref())?,
                 ws_c_uri: client.ws_c_uri,
+                forward_headers: request.forward_headers,
+                max_redirects,
             },
+            execute: wscat.executed(),
             proxy: proxy.into(),
             server: ServerOptions {
                 oneshot: serving.oneshot,
@@ -176,6 +183,8 @@ impl Config {
                     .max_message_size(Some(max_message))
                     .max_frame_size(Some(websocket.max_ws_frame_length)),
                 message_timeout: Some(websocket.message_timeout).filter(|limit| !limit.is_zero()),
+                slash: wscat.slash,
+                shows_pings: wscat.show_ping_pong,
                 deflate: DeflateOptions {
                     offer: match websocket.deflate {
                         DeflateMode::Off => Offer::Never,

@@ -9,8 +9,11 @@ mod option_errors;
 mod payload;
 mod programs;
 mod proxy;
+mod request;
+mod resolve;
 mod udp;
 mod values;
+mod wscat;
 
 use accepted::AcceptedArgs;
 use help::options;
@@ -33,6 +36,8 @@ use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use programs::ProgramArgs;
 use proxy::ProxyArgs;
+use request::RequestArgs;
+use resolve::ResolveArgs;
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -41,7 +46,8 @@ use std::{
     time::Duration,
 };
 use udp::UdpArgs;
-use values::{Subprotocols, duration, header, server_address, static_file};
+use values::{Headers, Subprotocols, duration, header, server_address, static_file};
+use wscat::WscatArgs;
 
 /// Splices any two endpoints together, WebSockets first.
 ///
@@ -57,7 +63,7 @@ pub struct Cli {
     #[arg(value_name = "ADDR2")]
     pub second: Option<String>,
     /// Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1
-    #[arg(short = 's', long = "server-mode", value_name = "[ADDR:]PORT", value_parser = server_address)]
+    #[arg(short = 's', short_alias = 'l', long = "server-mode", visible_alias = "listen", value_name = "[ADDR:]PORT", value_parser = server_address)]
     pub server: Option<HostPort>,
     /// Print what would be connected, including the overlays that wsplice inserts, and exit
     #[arg(long, visible_alias = "dump-spec")]
@@ -77,6 +83,12 @@ pub struct Cli {
     /// WebSocket client.
     #[command(flatten)]
     pub client: ClientArgs,
+    /// The opening handshake of clients.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// Name look-ups.
+    #[command(flatten)]
+    pub resolve: ResolveArgs,
     /// Proxies.
     #[command(flatten)]
     pub proxy: ProxyArgs,
@@ -107,6 +119,9 @@ pub struct Cli {
     /// Keys of the opening handshake.
     #[command(flatten)]
     pub keys: KeyArgs,
+    /// Options of wscat.
+    #[command(flatten)]
+    pub wscat: WscatArgs,
     /// Options of websocat that have no effect.
     #[command(flatten)]
     pub accepted: AcceptedArgs,
@@ -188,20 +203,20 @@ pub struct FramingArgs {
 #[derive(Args)]
 #[command(next_help_heading = "WebSocket client")]
 pub struct ClientArgs {
-    /// Add an HTTP header to the opening handshake, or replace a default one; may be repeated
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Add an HTTP header to the opening handshake, or replace a default one; @FILE reads a header a line. May be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = values::headers)]
+    pub headers: Vec<Headers>,
     /// Send this Origin header
     #[arg(long, value_name = "URL", value_parser = values::header_value)]
     pub origin: Option<HeaderValue>,
     /// Offer these subprotocols, separated by commas, in order of preference
-    #[arg(long, value_name = "NAME", value_parser = values::subprotocols)]
+    #[arg(long, visible_alias = "subprotocol", value_name = "NAME", value_parser = values::subprotocols)]
     pub protocol: Option<Subprotocols>,
     /// Send this User-Agent header
-    #[arg(long, value_name = "TEXT", value_parser = values::header_value)]
+    #[arg(short = 'A', long, visible_alias = "user-agent", value_name = "TEXT", value_parser = values::header_value)]
     pub ua: Option<HeaderValue>,
     /// Send an Authorization header for Basic authentication
-    #[arg(long, value_name = "USER:PASSWORD", value_parser = values::basic_auth)]
+    #[arg(long, visible_aliases = ["user", "auth"], value_name = "USER:PASSWORD", value_parser = values::basic_auth)]
     pub basic_auth: Option<BasicAuth>,
     /// As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable
     /// WEBSOCAT_BASIC_AUTH
@@ -396,7 +411,7 @@ pub struct TlsArgs {
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
     /// CA certificates to trust (PEM), instead of the system's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "ca", value_name = "FILE")]
     pub cacert: Option<PathBuf>,
     /// Accept any server certificate; an attacker on the path can then read and alter the connection
     #[arg(short = 'k', long)]
@@ -492,6 +507,12 @@ impl Cli {
     pub fn addresses(&self) -> Result<(FirstAddress, Option<Spec>), Error> {
         let parse = |text: &Option<String>| text.as_deref().map(Spec::parse).transpose();
         let (first, second) = (parse(&self.first)?, parse(&self.second)?);
+        // `-c URL` may have one more address, whose place is before it as with a URL that is typed.
+        let (first, second) = match (parse(&self.wscat.connect)?, first) {
+            (Some(url), None) => (Some(url), None),
+            (Some(url), Some(first)) => (Some(first), Some(url)),
+            (None, first) => (first, second),
+        };
         match (&self.server, first, second) {
             (None, None, _) if self.rooms.broadcast => Ok((FirstAddress::Listener(ROOM_LISTENER.into()), None)),
             (Some(_), _, Some(_)) => Err(Error::usage("-s is the first address; only one more may follow")),

@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::{ValueEnum, builder::PossibleValue};
 use hyper::header::{HeaderName, HeaderValue};
-use std::{convert::Infallible, net::IpAddr, num::NonZeroUsize, time::Duration};
+use std::{convert::Infallible, fs, net::IpAddr, num::NonZeroUsize, time::Duration};
 use url::Url;
 
 impl ValueEnum for SlowPolicy {
@@ -104,6 +104,20 @@ pub fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = (name.trim(), value.trim());
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header name"))?;
     Ok((parsed, header_value(value)?))
+}
+
+/// The headers of one `-H`.
+#[derive(Clone, Debug)]
+pub struct Headers(pub Vec<(HeaderName, HeaderValue)>);
+
+/// A header, or the headers in a file: `@FILE` has one a line; empty lines and those that start with `#` are skipped.
+pub fn headers(text: &str) -> Result<Headers, String> {
+    let Some(path) = text.strip_prefix('@') else { return header(text).map(|header| Headers(vec![header])) };
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {path}: {}", crate::error::io_message(&error)))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let parsed = lines.map(|(at, line)| header(line).map_err(|reason| format!("line {} of {path}: {reason}", at + 1)));
+    parsed.collect::<Result<_, _>>().map(Headers)
 }
 
 /// The value of a header, such as an `Origin`.

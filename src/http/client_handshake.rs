@@ -29,6 +29,8 @@ use tokio::time::timeout;
 
 /// How much of the body of an unexpected response is shown, in bytes.
 const BODY_SHOWN: usize = 300;
+/// Headers that identify the user, and `Host`, which belongs to one URL.
+const SECRET: [HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION, header::HOST];
 /// Maximum wait for that body.
 const BODY_WAIT: Duration = Duration::from_secs(1);
 
@@ -44,7 +46,7 @@ pub async fn upgrade(
 ) -> Result<(Upgraded, Option<String>), Error> {
     let ByteEnd { io, kind, name } = end;
     let handshake = Handshake::new(url, config, request)?;
-    let request = handshake.request(url, config);
+    let request = handshake.request(url, config, request);
     report::handshake('>', &name, format_args!("GET {} HTTP/1.1", request.uri()));
     show_headers('>', &name, request.headers());
 
@@ -58,6 +60,10 @@ pub async fn upgrade(
     let response = connection.drive(sender.send_request(request)).await.map_err(|error| explain(&name, &error))?;
     report::handshake('<', &name, format_args!("{:?} {}", response.version(), response.status()));
     show_headers('<', &name, response.headers());
+    if let Some(to) = redirection(&response, url) {
+        let status = response.status().to_string();
+        return Err(Error::Redirected { with: name.to_string(), status, location: to.0, shown: to.1 });
+    }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (reason, hint) = connection.drive(describe_unexpected(StatusCode::SWITCHING_PROTOCOLS, response)).await;
         return Err(failed(reason, hint));
@@ -167,7 +173,11 @@ impl Handshake {
         })
     }
 
-    fn request(&self, url: &WebSocketUrl, config: &Config) -> Request<Empty<Bytes>> {
+    fn request(&self, url: &WebSocketUrl, config: &Config, received: Option<&UpgradeRequest>) -> Request<Empty<Bytes>> {
+        let own = &config.client;
+        // What identifies the user is not for a host that a redirect led to.
+        let may_send = |name: &HeaderName| !(url.is_foreign && SECRET.contains(name));
+        let may_see = |_: &&BasicAuth| !url.is_foreign;
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, url.host.clone());
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -179,17 +189,30 @@ impl Handshake {
             (header::SEC_WEBSOCKET_EXTENSIONS, self.extension_header.as_ref()),
             (
                 header::AUTHORIZATION,
-                url.credentials.as_ref().or(config.client.basic_auth.as_ref()).map(BasicAuth::header_value),
+                url.credentials.as_ref().or(own.basic_auth.as_ref().filter(may_see)).map(BasicAuth::header_value),
             ),
         ];
         headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?.clone()))));
+        for name in own.forward_headers.iter().filter(|name| may_send(name)) {
+            let values = received.map(|request| request.headers.get_all(name)).into_iter().flatten();
+            headers.extend(values.map(|value| (name.clone(), value.clone())).collect::<HeaderMap>());
+        }
         // `extend` replaces default headers, and keeps repeated headers of the user.
-        headers.extend(config.client.headers.iter().cloned().collect::<HeaderMap>());
+        let written = own.headers.iter().filter(|(name, _)| may_send(name)).cloned();
+        headers.extend(written.collect::<HeaderMap>());
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = self.target.clone();
         *request.headers_mut() = headers;
         request
     }
+}
+
+/// Where a response redirects to: the URL, and the same as it is shown. `None` if it is not a redirect, or one to another protocol.
+fn redirection(response: &Response<Incoming>, url: &WebSocketUrl) -> Option<(String, String)> {
+    let location = response.headers().get(header::LOCATION).filter(|_| response.status().is_redirection())?;
+    let location = location.to_str().ok()?.to_owned();
+    let shown = url.redirected(&location).ok()?.to_string();
+    Some((location, shown))
 }
 
 fn parsed(text: &str) -> Option<HeaderValue> {

@@ -17,6 +17,10 @@ pub struct WebSocketUrl {
     pub target: Option<PathAndQuery>,
     /// From `USER:PASSWORD@`.
     pub credentials: Option<BasicAuth>,
+    /// A redirect from another origin led to it, so that no secrets of the options are for it.
+    pub is_foreign: bool,
+    /// Without user name and password.
+    url: Url,
     shown: String,
 }
 
@@ -49,7 +53,36 @@ impl WebSocketUrl {
         };
         let has_target = text.splitn(4, '/').nth(3).is_some() || text.contains('?');
         let target = if has_target { Some(target_of(&url)?) } else { None };
-        Ok(Self { at, host, target, credentials: credentials_of(&url), shown: without_password(url) })
+        let credentials = credentials_of(&url);
+        let mut public = url.clone();
+        // Fails only for URLs without a host.
+        let _ = (public.set_username(""), public.set_password(None));
+        Ok(Self { at, host, target, credentials, is_foreign: false, url: public, shown: without_password(url) })
+    }
+
+    /// The URL of a `Location` in the response to a request for this one. The schemes http and https stand for ws and wss.
+    ///
+    /// # Errors
+    /// A message that says what is wrong.
+    pub fn redirected(&self, location: &str) -> Result<Self, String> {
+        let mut url = self.url.join(location).map_err(|error| error.to_string())?;
+        let scheme = match url.scheme() {
+            "http" => Some("ws"),
+            "https" => Some("wss"),
+            _ => None,
+        };
+        // Never fails between these.
+        let _ = scheme.map(|scheme| url.set_scheme(scheme));
+        // RFC 9110 section 10.2.2 allows a fragment, which is not for the server.
+        url.set_fragment(None);
+        let next = Self::parse(url.as_str())?;
+        let is_foreign = self.is_foreign || next.url.origin() != self.url.origin();
+        Ok(Self { is_foreign, ..next.with_target() })
+    }
+
+    /// The scheme: `ws` or `wss`.
+    pub fn scheme(&self) -> &str {
+        self.url.scheme()
     }
 
     /// The same URL, with the path `/` if it has none.

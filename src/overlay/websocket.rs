@@ -90,9 +90,15 @@ pub fn ws_upgrade(config: &Arc<Config>) -> Framing {
 }
 
 fn open(upgraded: Upgraded, role: ws::Role, config: &Config) -> MessageEnd {
-    let shows_frames = report::shows_frames();
-    let log = shows_frames
-        .then(|| FrameLog::new(upgraded.end.name.clone(), |mark, peer, text| report::frame(mark, peer, text)));
+    let name = || upgraded.end.name.clone();
+    let log = if report::shows_frames() {
+        Some(FrameLog::new(name(), |mark, peer, text| report::frame(mark, peer, text)))
+    } else {
+        config
+            .websocket
+            .shows_pings
+            .then(|| FrameLog::of_pings(name(), |mark, peer, text| report::traffic(mark, peer, text)))
+    };
     PayloadStream::wrap(WebSocket::open(upgraded, role, &config.websocket, log), &config.payload)
 }
 

@@ -135,8 +135,10 @@ impl Splice {
     fn new(first: Draft, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
         let (mut left, mut right) = match second {
             Some(second) => (first, Draft::build(second, config)?),
-            None if matches!(first, Draft::Listening(..)) => (first, AnyEndpoint::Dialled(address::stdio()).into()),
-            None => (AnyEndpoint::Dialled(address::stdio()).into(), first),
+            None if matches!(first, Draft::Listening(..)) => {
+                (first, AnyEndpoint::Dialled(address::stdio(config)).into())
+            }
+            None => (AnyEndpoint::Dialled(address::stdio(config)).into(), first),
         };
         add_message_options(&mut left, &mut right, config);
         let unchanged = [&left, &right].iter().all(|end| end.flow() == Flow::Bytes && !end.is_per_message());

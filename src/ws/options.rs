@@ -19,6 +19,10 @@ pub struct WebSocketOptions {
     pub message_timeout: Option<Duration>,
     /// permessage-deflate.
     pub deflate: DeflateOptions,
+    /// Text messages such as `/ping` are control frames.
+    pub slash: bool,
+    /// Log pings and pongs.
+    pub shows_pings: bool,
 }
 
 impl Default for WebSocketOptions {
@@ -32,6 +36,8 @@ impl Default for WebSocketOptions {
             limits,
             message_timeout: Some(Duration::from_secs(60)),
             deflate: DeflateOptions::default(),
+            slash: false,
+            shows_pings: false,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{
     deflate::{Deflater, Inflater},
     encoder,
     reader::Reader,
+    slash::Command,
     transport::Wire,
 };
 use crate::{
@@ -383,8 +384,18 @@ impl MessageStream for WebSocket {
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
-        if self.failing.is_some() {
+        if self.failing.is_some() || self.control.close_sent() {
             // Nothing follows the close frame.
+            return Ok(());
+        }
+        if self.options.slash
+            && let Some(command) = (message.kind == Kind::Text).then(|| Command::parse(&message.payload)).flatten()
+        {
+            match command {
+                Command::Ping(payload) => self.append(Control::Ping, &payload),
+                Command::Pong(payload) => self.append(Control::Pong, &payload),
+                Command::Close(close) => self.append_close(&close.unwrap_or_else(|| self.options.close.clone())),
+            }
             return Ok(());
         }
         self.sending = Some(Rest { kind: message.kind, payload: message.payload, is_first: true });

@@ -26,6 +26,7 @@ mod proxies;
 mod readme;
 mod reconnecting;
 mod reloading;
+mod requests;
 mod rooms;
 mod rooms_bad_input;
 mod rooms_deflate;
@@ -45,5 +46,6 @@ mod unchanged_bytes;
 mod visible;
 mod waiting_for_replies;
 mod websocat_options;
+mod wscat;
 
 use common::{certificates, http, peer, raw, support};
