@@ -23,17 +23,13 @@ _wsplice() {
 
     case "${cmd}" in
         wsplice)
-            opts="-s -u -U -E -n -1 -m -t -b -0 -p -P -H -A -L -4 -6 -F -k -e -v -q -c -x -w -S -B -h -V --listen --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --within --linger --reply-wait --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --separator --separator-n --one-line --preamble --preamble-reverse --jsonrpc --jsonrpc-omit-jsonrpc --timestamp-monotonic --foreachmsg-wait-read --byte-to-exit-on --reuser-send-zero-msg-on-disconnect --base64 --base64-text --text-prefix --binary-prefix --compress-gzip --compress-zlib --compress-deflate --uncompress-gzip --uncompress-zlib --uncompress-deflate --websocket-ignore-zeromsg --header --origin --subprotocol --protocol --user-agent --ua --user --auth --basic-auth --basic-auth-file --websocket-version --ws-c-uri --cookie --forward-header --location --follow --max-redirs --max-redirects --ipv4 --ipv6 --resolve --proxy --noproxy --socks5-hostname --socks5 --proxy-user --socks5-user-pass --socks5-destination --socks5-bind-script --oneshot --threads --maxforks --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --sameorigin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --cert --key --client-cert --client-key --ca --cacert --insecure --tls-domain --client-ca --self-signed --udp-broadcast --udp-multicast --udp-multicast-iface-v4 --udp-multicast-iface-v6 --udp-multicast-loop --udp-oneshot --udp-reuseaddr --udp-ttl --udp-server-max-clients --udp-server-timeout --exec-args --set-environment --header-to-env --passenv --autoreconnect-delay-millis --autoreconnect-max-delay-millis --verbose --log-format --quiet --just-generate-key --just-generate-accept --connect --execute --wait --show-ping-pong --slash --no-color --strict --buffer-size --no-line --linemode-strip-newlines --async-stdio --no-async-stdio --no-fixups --no-exit-on-zeromsg --help --version"
+            opts="-s -u -U -E -n -1 -m -t -b -0 -p -P -H -F -k -e -v -q -S -B -h -V --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --within --linger --reply-wait --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --separator --separator-n --one-line --preamble --preamble-reverse --max-messages --max-messages-rev --jsonrpc --jsonrpc-omit-jsonrpc --timestamp-monotonic --foreachmsg-wait-read --byte-to-exit-on --reuser-send-zero-msg-on-disconnect --base64 --base64-text --text-prefix --binary-prefix --compress-gzip --compress-zlib --compress-deflate --uncompress-gzip --uncompress-zlib --uncompress-deflate --websocket-ignore-zeromsg --header --origin --protocol --ua --basic-auth --basic-auth-file --websocket-version --ws-c-uri --proxy --noproxy --socks5-hostname --socks5 --proxy-user --socks5-user-pass --socks5-destination --socks5-bind-script --oneshot --threads --maxforks --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --sameorigin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --print-ping-rtts --max-sent-pings --inhibit-pongs --cert --key --client-cert --client-key --cacert --insecure --tls-domain --client-ca --self-signed --udp-broadcast --udp-multicast --udp-multicast-iface-v4 --udp-multicast-iface-v6 --udp-multicast-loop --udp-oneshot --udp-reuseaddr --udp-ttl --udp-server-max-clients --udp-server-timeout --exec-args --set-environment --header-to-env --passenv --autoreconnect-delay-millis --autoreconnect-max-delay-millis --verbose --log-format --quiet --just-generate-key --just-generate-accept --strict --buffer-size --no-line --linemode-strip-newlines --async-stdio --no-async-stdio --no-fixups --no-exit-on-zeromsg --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --server-mode)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --listen)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -101,6 +97,14 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-messages)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-messages-rev)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --byte-to-exit-on)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -129,31 +133,11 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --subprotocol)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --ua)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --user-agent)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -A)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --basic-auth)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --user)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --auth)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -166,26 +150,6 @@ _wsplice() {
                     return 0
                     ;;
                 --ws-c-uri)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --cookie)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --forward-header)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --max-redirects)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --max-redirs)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --resolve)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -365,6 +329,14 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-sent-pings)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --inhibit-pongs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --cert)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -382,10 +354,6 @@ _wsplice() {
                     return 0
                     ;;
                 --cacert)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --ca)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -449,30 +417,6 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --connect)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -c)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --execute)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -x)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --wait)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -w)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --buffer-size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -506,7 +450,7 @@ _wsplice_words() {
         return
     fi
     case "$before" in
-        -s|--server-mode|--replies|--within|--linger|--reply-wait|--close-timeout|--grace|--connect-timeout|-m|--max-time|--separator|--separator-n|-p|--preamble|-P|--preamble-reverse|--byte-to-exit-on|--text-prefix|--binary-prefix|-H|--header|--origin|--protocol|-A|--ua|--basic-auth|--basic-auth-file|--websocket-version|--ws-c-uri|--cookie|--forward-header|--max-redirects|--resolve|--proxy|--noproxy|--socks5|--socks5-user-pass|--socks5-destination|--socks5-bind-script|--threads|--conncap|--max-per-address|--max-lifetime|--max-memory|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--slow|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate|--deflate-level|--deflate-window-bits|--deflate-threshold|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--udp-multicast|--udp-multicast-iface-v4|--udp-multicast-iface-v6|--udp-ttl|--udp-server-max-clients|--udp-server-timeout|--exec-args|--header-to-env|--passenv|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--log-format|--just-generate-accept|-c|--connect|-x|--execute|-w|--wait|-B|--buffer-size)
+        -s|--server-mode|--replies|--within|--linger|--reply-wait|--close-timeout|--grace|--connect-timeout|-m|--max-time|--separator|--separator-n|-p|--preamble|-P|--preamble-reverse|--max-messages|--max-messages-rev|--byte-to-exit-on|--text-prefix|--binary-prefix|-H|--header|--origin|--protocol|--ua|--basic-auth|--basic-auth-file|--websocket-version|--ws-c-uri|--proxy|--noproxy|--socks5|--socks5-user-pass|--socks5-destination|--socks5-bind-script|--threads|--conncap|--max-per-address|--max-lifetime|--max-memory|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--slow|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate|--deflate-level|--deflate-window-bits|--deflate-threshold|--max-sent-pings|--inhibit-pongs|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--udp-multicast|--udp-multicast-iface-v4|--udp-multicast-iface-v6|--udp-ttl|--udp-server-max-clients|--udp-server-timeout|--exec-args|--header-to-env|--passenv|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--log-format|--just-generate-accept|-B|--buffer-size)
             # The value of an option. Files are what -o default offers.
             COMPREPLY=()
             return

@@ -67,6 +67,8 @@ pub struct SessionOptions {
     pub after_eof: AfterEof,
     /// Maximum number of messages from ADDR1 (`-1`); `None`: no maximum.
     pub max_sent: Option<u64>,
+    /// Maximum number of messages to copy in each direction; further ones are dropped.
+    pub max_messages: [Option<u64>; 2],
     /// The number of messages from ADDR2 that ends the session.
     pub replies: Replies,
     /// `-1` and `--replies`: maximum silence after the last message was sent; no limit without it.

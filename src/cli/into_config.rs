@@ -54,6 +54,7 @@ impl Config {
             serving,
             rooms,
             websocket,
+            pings,
             tls,
             other,
             programs,
@@ -61,6 +62,7 @@ impl Config {
             messages,
             ..
         } = cli;
+        pings.check(websocket.ping_interval.is_some() || rooms.broadcast)?;
         if websocket.ping_timeout.is_some() && websocket.ping_interval.is_none() && !rooms.broadcast {
             return Err(Error::usage_hint(
                 "--ping-interval is required with --ping-timeout: without it no ping is sent",
@@ -100,6 +102,7 @@ impl Config {
                     _ => AfterEof::Close,
                 },
                 max_sent: direction.one_message.then_some(1),
+                max_messages: [messages.max_messages, messages.max_messages_rev],
                 replies: match direction.replies {
                     Some(number) => Replies::Exactly(number),
                     None if direction.one_message => Replies::One,
@@ -177,6 +180,9 @@ impl Config {
                     .ping_interval
                     .or(rooms.broadcast.then_some(ROOM_PING_INTERVAL))
                     .filter(|every| !every.is_zero()),
+                max_pings: pings.max_sent_pings,
+                max_pongs: pings.inhibit_pongs,
+                logs_round_trips: pings.print_ping_rtts,
                 ping_timeout: websocket.ping_timeout.or(rooms.broadcast.then_some(ROOM_PING_TIMEOUT)),
                 close,
                 limits: WebSocketConfig::default()

@@ -15,6 +15,13 @@ pub struct MessageArgs {
     /// The same for ADDR1
     #[arg(short = 'P', long, value_name = "TEXT")]
     pub preamble_reverse: Vec<String>,
+    /// Copy at most N messages from ADDR1 to ADDR2, as if the input ended then. A connection is read further, to the end,
+    /// and what comes is dropped
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_messages: Option<u64>,
+    /// The same from ADDR2 to ADDR1. The session ends when nothing is copied in the other direction either
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_messages_rev: Option<u64>,
     /// Turn each message from ADDR1 into a JSON-RPC 2.0 request: the first word is the method, the rest its parameters;
     /// same as jsonrpc: in front of ADDR1
     #[arg(long)]

@@ -7,6 +7,7 @@ mod keys;
 mod messages;
 mod option_errors;
 mod payload;
+mod pings;
 mod programs;
 mod proxy;
 mod request;
@@ -21,6 +22,7 @@ pub use help::{EXIT_CODES, command};
 use keys::KeyArgs;
 use messages::MessageArgs;
 use payload::PayloadArgs;
+use pings::PingArgs;
 
 use crate::{
     access::BasicAuth,
@@ -101,6 +103,9 @@ pub struct Cli {
     /// Both WebSocket sides.
     #[command(flatten)]
     pub websocket: WebSocketArgs,
+    /// Pings and pongs.
+    #[command(flatten)]
+    pub pings: PingArgs,
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,

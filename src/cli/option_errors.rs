@@ -10,15 +10,8 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
         &["--client-pkcs12-der", "--client-pkcs12-passwd"],
         "convert it with openssl pkcs12 -nodes and use --client-cert and --client-key",
     ),
-    (&["-p", "--preamble", "-P", "--preamble-reverse"], "send it through a shell: (echo PREAMBLE; cat) | wsplice …"),
-    (&["--max-messages", "--max-messages-rev"], "use -1 or --replies N"),
     (
         &[
-            "--jsonrpc",
-            "--jsonrpc-omit-jsonrpc",
-            "--timestamp-monotonic",
-            "--foreachmsg-wait-read",
-            "--byte-to-exit-on",
             "--lengthprefixed-nbytes",
             "--lengthprefixed-little-endian",
             "--lengthprefixed-skip-read-direction",
@@ -32,8 +25,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     ),
     (&["--accept-from-fd"], "use the address tcp-listen-fd:N or unix-listen-fd:N"),
     (&["-X", "--request-method", "--request-header", "--request-uri"], "HTTP requests are not supported yet: use curl"),
-    (&["--reuser-send-zero-msg-on-disconnect"], "wsplice treats empty messages like others"),
-    (&["--print-ping-rtts", "--max-sent-pings", "--inhibit-pongs"], "not supported yet: -vv logs pings and pongs"),
     (&["--queue-len"], "--backlog BYTES limits the backlog of a member of a room, or of a client of reuse:"),
 ];
 

@@ -7,14 +7,19 @@ use crate::{
         UpgradeRequest,
     },
     error::Error,
-    flow::{BoxFuture, ByteEnd, EndKind, MessageEnd},
+    flow::{BoxFuture, ByteEnd, ControlFrame, ControlObserver, EndKind, MessageEnd, Transfer},
     http,
     net::{Peer, WebSocketUrl},
     payload::PayloadStream,
     report,
     ws::{self, FrameLog, Upgraded, WebSocket},
 };
-use std::sync::Arc;
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 pub(super) static CONNECT: Entry = Entry {
     names: &["ws-connect", "ws-c", "c-ws", "connect-ws"],
@@ -43,6 +48,11 @@ pub(super) static CONNECT: Entry = Entry {
         "uncompress-zlib",
         "uncompress-deflate",
         "websocket-ignore-zeromsg",
+        "ping-interval",
+        "ping-timeout",
+        "print-ping-rtts",
+        "max-sent-pings",
+        "inhibit-pongs",
     ],
     build: Build::Overlay(OverlayRow::new(|inner, config| {
         let url = config.client.ws_c_uri.clone().shown_as(&inner.about.title);
@@ -73,6 +83,11 @@ pub(super) static UPGRADE: Entry = Entry {
         "uncompress-zlib",
         "uncompress-deflate",
         "websocket-ignore-zeromsg",
+        "ping-interval",
+        "ping-timeout",
+        "print-ping-rtts",
+        "max-sent-pings",
+        "inhibit-pongs",
     ],
     build: Build::Overlay(
         OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(ws_upgrade(config))))).adding(Adds::Http),
@@ -99,7 +114,39 @@ fn open(upgraded: Upgraded, role: ws::Role, config: &Config) -> MessageEnd {
             .shows_pings
             .then(|| FrameLog::of_pings(name(), |mark, peer, text| report::traffic(mark, peer, text)))
     };
-    PayloadStream::wrap(WebSocket::open(upgraded, role, &config.websocket, log), &config.payload)
+    let mut end = WebSocket::open(upgraded, role, &config.websocket, log);
+    if config.websocket.logs_round_trips {
+        end.io.observe_control(round_trip_log());
+    }
+    PayloadStream::wrap(end, &config.payload)
+}
+
+/// Pings without a pong of which the times are kept.
+const MAX_PINGS: usize = 16;
+
+/// Logs the time between each ping and its pong. A pong may answer several pings (RFC 6455 section 5.5.3).
+fn round_trip_log() -> ControlObserver {
+    let pings: Mutex<VecDeque<(Bytes, Instant)>> = Mutex::default();
+    Arc::new(move |transfer, frame| {
+        let mut pings = pings.lock().unwrap_or_else(PoisonError::into_inner);
+        match (transfer, frame) {
+            (Transfer::Sent, ControlFrame::Ping(payload)) => {
+                if pings.len() == MAX_PINGS {
+                    pings.pop_front();
+                }
+                pings.push_back((payload.clone(), Instant::now()));
+            }
+            (Transfer::Received, ControlFrame::Pong(payload)) => {
+                if let Some(at) = pings.iter().position(|(sent, _)| sent == payload)
+                    && let Some((_, sent)) = pings.drain(..=at).next_back()
+                {
+                    let time = sent.elapsed();
+                    report::notice(format_args!("RTT {}.{:06} s", time.as_secs(), time.subsec_micros()));
+                }
+            }
+            _ => {}
+        }
+    })
 }
 
 struct Connect {

@@ -53,7 +53,7 @@ impl Pump<'_> {
             || self.directions.iter().all(|direction| direction.stage == Stage::Parked)
     }
 
-    /// Applies `-1` and `--replies` after a message of direction `i`; returns whether its stage changed.
+    /// Applies `-1`, `--replies` and `--max-messages` after a message of direction `i`; returns whether its stage changed.
     pub(super) fn apply_limits(&mut self, i: usize) -> bool {
         if i == 0 && self.rules.max_sent.is_some_and(|most| self.directions[0].moved >= most) {
             self.directions[0].stage = self.stage_after_input(0);
@@ -66,7 +66,21 @@ impl Pump<'_> {
             self.finish_when_enough();
             return true;
         }
+        if self.rules.max_messages[i].is_some_and(|most| self.directions[i].moved >= most) {
+            self.limit_reached(i);
+            return true;
+        }
         false
+    }
+
+    /// Direction `i` copies no more messages. A connection is still read, for its pings and its end.
+    fn limit_reached(&mut self, i: usize) {
+        let is_connection = matches!(self.ends[i].kind, EndKind::WebSocket | EndKind::Peer | EndKind::Process);
+        self.directions[i].stage = if is_connection { Stage::Discarding } else { self.stage_after_input(i) };
+        let other = self.directions[1 - i].stage;
+        if is_connection && !matches!(other, Stage::Moving | Stage::Finishing | Stage::Done) {
+            self.finish_both(self.rules.linger);
+        }
     }
 
     fn has_enough_replies(&self) -> bool {

@@ -29,6 +29,7 @@ fn rules() -> SessionOptions {
         directions: Directions::Both,
         after_eof: AfterEof::Close,
         max_sent: None,
+        max_messages: [None; 2],
         replies: Replies::Any,
         within: None,
         linger: Duration::from_millis(LINGER),

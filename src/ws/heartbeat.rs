@@ -17,6 +17,8 @@ pub struct Heartbeat {
     timer: Pin<Box<Sleep>>,
     next: Instant,
     unanswered_since: Option<Instant>,
+    /// How many more pings may be sent.
+    remaining: u64,
 }
 
 /// What is to be done now.
@@ -31,13 +33,21 @@ pub enum Beat {
 impl Heartbeat {
     /// The heartbeat that the options ask for, if any.
     pub fn of(options: &WebSocketOptions) -> Option<Self> {
-        options.ping_interval.map(|interval| Self::new(interval, options.ping_timeout))
+        let heartbeat = Self::new(options.ping_interval?, options.ping_timeout);
+        Some(Self { remaining: options.max_pings.unwrap_or(u64::MAX), ..heartbeat })
     }
 
     /// A ping in every interval. The peer is dead when none was answered within the timeout.
     pub fn new(interval: Duration, timeout: Option<Duration>) -> Self {
         let next = Instant::now() + interval;
-        Self { interval, timeout, timer: Box::pin(sleep_until(next)), next, unanswered_since: None }
+        Self {
+            interval,
+            timeout,
+            timer: Box::pin(sleep_until(next)),
+            next,
+            unanswered_since: None,
+            remaining: u64::MAX,
+        }
     }
 
     /// The peer has sent something: a pong, or anything else.
@@ -55,12 +65,13 @@ impl Heartbeat {
                 return Poll::Ready(Beat::Dead(timeout));
             }
             let is_due = now >= self.next;
-            let is_wanted = is_due && (has_room || self.unanswered_since.is_none());
+            let is_wanted = is_due && self.remaining > 0 && (has_room || self.unanswered_since.is_none());
             if is_due {
                 self.next = now + self.interval;
             }
             if is_wanted {
                 self.unanswered_since.get_or_insert(now);
+                self.remaining -= 1;
             }
             let give_up = self.unanswered_since.zip(self.timeout).map(|(since, timeout)| since + timeout);
             self.timer.as_mut().reset(give_up.map_or(self.next, |give_up| give_up.min(self.next)));

@@ -11,6 +11,12 @@ pub struct WebSocketOptions {
     pub ping_interval: Option<Duration>,
     /// The longest time that a ping may stay unanswered.
     pub ping_timeout: Option<Duration>,
+    /// The most pings that are sent at intervals.
+    pub max_pings: Option<u64>,
+    /// The most pings that are answered.
+    pub max_pongs: Option<u64>,
+    /// Log the time between each ping and its pong.
+    pub logs_round_trips: bool,
     /// The code and reason of our close frames, unless the other end of the session gives others.
     pub close: Close,
     /// The longest message and frame that are taken; its other fields are for tungstenite's reader and writer, not for ours.
@@ -32,6 +38,9 @@ impl Default for WebSocketOptions {
         Self {
             ping_interval: None,
             ping_timeout: None,
+            max_pings: None,
+            max_pongs: None,
+            logs_round_trips: false,
             close: Close::new(1000, ""),
             limits,
             message_timeout: Some(Duration::from_secs(60)),

@@ -336,6 +336,12 @@ impl MessageStream for WebSocket {
                 Poll::Ready(Ok(Event::Ping(payload))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Ping(payload.clone()));
                     self.count_control(&payload);
+                    if let Some(remaining) = &mut self.options.max_pongs {
+                        if *remaining == 0 {
+                            continue;
+                        }
+                        *remaining -= 1;
+                    }
                     self.unanswered_ping = Some(payload);
                     return Poll::Ready(Ok(Incoming::FlushRequest));
                 }

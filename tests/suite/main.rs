@@ -21,6 +21,7 @@ mod message_overlays;
 mod modules;
 mod operations;
 mod payloads;
+mod pings;
 mod programs;
 mod proxies;
 mod readme;

@@ -293,3 +293,47 @@ fn a_preamble_is_sent_again_on_every_reconnect() {
         assert_eq!(client.line(), "event\n");
     }
 }
+
+#[test]
+fn at_most_a_number_of_messages_is_copied_in_each_direction() {
+    let (url, server) = websocket_server(|mut peer| {
+        let mut all = Vec::new();
+        loop {
+            match peer.receive() {
+                Message::Close(_) => return all,
+                message => {
+                    peer.send(message.clone());
+                    all.push(message);
+                }
+            }
+        }
+    });
+    let mut client = Running::start(wsplice(["--max-messages", "2", "-", &*url]));
+    client.write("a\nb\nc\nd\n");
+    // Its input stays open: the limit ends it.
+    assert_eq!([client.line(), client.line()], ["a\n", "b\n"]);
+    assert_eq!(server.join().expect("the server"), ["a", "b"].map(Message::text));
+    client.finish().succeeds();
+
+    let server = Serving::start(["ws-l:0", "mirror:"]);
+    let limited = run(["--max-messages-rev", "1", "-", &server.url()], "a\nb\n");
+    assert_eq!(limited.succeeds().out(), "a\n");
+    // With one direction only, the limit ends the session.
+    let server = Serving::start(["ws-l:0", "mirror:", "-P", "one", "-P", "two"]);
+    let mut client = Running::start(wsplice(["-U", "--max-messages-rev", "1", "-", &server.url()]));
+    assert_eq!(client.line(), "one\n");
+    assert_eq!(client.finish().succeeds().out(), "one\n");
+    run(["--max-messages", "0", "mirror:"], "").fails_with(2, "--max-messages");
+}
+
+#[test]
+fn a_listener_copies_at_most_a_number_of_messages_and_notices_the_end_of_its_client() {
+    let server = Serving::start(["ws-l:0", "mirror:", "--max-messages", "2"]);
+    let mut client = Peer::connect(server.port, "/");
+    for text in ["a", "b", "c"] {
+        client.send_text(text);
+    }
+    assert_eq!([client.receive_text(), client.receive_text()], ["a", "b"]);
+    client.close(1000, "");
+    assert_eq!(client.receive_close().0, 1000);
+}
