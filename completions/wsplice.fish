@@ -9,6 +9,7 @@ complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, fr
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
 complete -c wsplice -l separator -d 'Terminate lines with this byte, a number from 0 to 255, instead of a newline' -r
 complete -c wsplice -l separator-n -d 'Terminate lines with this number of newlines, or of the byte of -0 or --separator' -r
+complete -c wsplice -l lengthprefixed-nbytes -d 'Number of bytes of a length of lengthprefixed:, 1 to 8' -r
 complete -c wsplice -s p -l preamble -d 'Send TEXT to ADDR2 as the first message of each connection, also of each one that autoreconnect: opens; may be repeated' -r
 complete -c wsplice -s P -l preamble-reverse -d 'The same for ADDR1' -r
 complete -c wsplice -l max-messages -d 'Copy at most N messages from ADDR1 to ADDR2, as if the input ended then. A connection is read further, to the end, and what comes is dropped' -r
@@ -103,6 +104,10 @@ complete -c wsplice -s t -l text -d 'Treat each line of a byte stream as one tex
 complete -c wsplice -s b -l binary -d 'Treat each read from a byte stream as one binary message, and write messages without a trailing newline'
 complete -c wsplice -s 0 -l null-terminated -d 'Terminate lines with a zero byte instead of a newline'
 complete -c wsplice -l one-line -d 'When messages are written as lines, replace the newlines inside them (zero bytes with -0) with spaces'
+complete -c wsplice -l lengthprefixed-little-endian -d 'lengthprefixed: writes the least significant byte of a length first'
+complete -c wsplice -l lengthprefixed-skip-read-direction -d 'lengthprefixed: expects no lengths in what it reads; each read is a message'
+complete -c wsplice -l lengthprefixed-skip-write-direction -d 'lengthprefixed: writes no lengths'
+complete -c wsplice -l lengthprefixed-tag-text -d 'lengthprefixed: marks text messages with the most significant bit of the length'
 complete -c wsplice -l jsonrpc -d 'Turn each message from ADDR1 into a JSON-RPC 2.0 request: the first word is the method, the rest its parameters; same as jsonrpc: in front of ADDR1'
 complete -c wsplice -l jsonrpc-omit-jsonrpc -d 'Leave the field "jsonrpc" out of requests of --jsonrpc and jsonrpc:, as Chromium\'s DevTools want it'
 complete -c wsplice -l timestamp-monotonic -d 'timestamp: counts from the start of the session instead of 1970'
@@ -148,7 +153,7 @@ complete -c wsplice -s V -l version -d 'Print version'
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
     if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|readfile|writefile|appendfile):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
@@ -250,6 +255,7 @@ function __wsplice_addresses
         'line2msg:' 'Each line becomes one message' \
         'msg2line:' 'Each line becomes one message' \
         'chunks:' 'Each read becomes one message' \
+        'lengthprefixed:' 'Each message has its length in front of it' \
         'base64:' 'Encode messages in base64' \
         'reuse:' 'Share one connection between all sessions' \
         'broadcast:' 'Share one connection between all sessions' \

@@ -3,7 +3,7 @@
 pub use crate::rooms::bench::Fanout;
 use crate::{
     flow::{ByteEnd, Incoming},
-    framing::{FramingOptions, LineStream, Separator},
+    framing::{FramingOptions, LengthPrefix, LineStream, Separator},
     ws::{
         Budget, DeflateOptions, Inflater, Reader, Role, SharedDeflater, WebSocketConfig, accept_deflate, append_frame,
     },
@@ -23,6 +23,7 @@ pub fn count_lines(end: ByteEnd) -> usize {
         kind: None,
         separator: Separator::NEWLINE,
         by_lines: false,
+        length_prefix: LengthPrefix::DEFAULT,
         one_line: false,
         max_length: usize::MAX,
     };

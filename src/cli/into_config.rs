@@ -46,6 +46,8 @@ impl Config {
         let Cli {
             direction,
             framing,
+            length_prefixed,
+            messages,
             payload,
             client,
             request,
@@ -59,7 +61,6 @@ impl Config {
             other,
             programs,
             udp,
-            messages,
             ..
         } = cli;
         pings.check(websocket.ping_interval.is_some() || rooms.broadcast)?;
@@ -125,6 +126,7 @@ impl Config {
                     count: framing.separator_n,
                 },
                 by_lines: payload.base64 || payload.base64_text,
+                length_prefix: length_prefixed.options(),
                 one_line: framing.one_line,
                 max_length: max_message,
             },

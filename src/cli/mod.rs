@@ -4,6 +4,7 @@ mod accepted;
 mod help;
 mod into_config;
 mod keys;
+mod length_prefixed;
 mod messages;
 mod option_errors;
 mod payload;
@@ -20,6 +21,7 @@ use accepted::AcceptedArgs;
 use help::options;
 pub use help::{EXIT_CODES, command};
 use keys::KeyArgs;
+use length_prefixed::LengthPrefixedArgs;
 use messages::MessageArgs;
 use payload::PayloadArgs;
 use pings::PingArgs;
@@ -76,6 +78,9 @@ pub struct Cli {
     /// Framing.
     #[command(flatten)]
     pub framing: FramingArgs,
+    /// How `lengthprefixed:` writes lengths.
+    #[command(flatten)]
+    pub length_prefixed: LengthPrefixedArgs,
     /// Messages.
     #[command(flatten)]
     pub messages: MessageArgs,

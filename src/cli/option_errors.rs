@@ -11,15 +11,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
         "convert it with openssl pkcs12 -nodes and use --client-cert and --client-key",
     ),
     (
-        &[
-            "--lengthprefixed-nbytes",
-            "--lengthprefixed-little-endian",
-            "--lengthprefixed-skip-read-direction",
-            "--lengthprefixed-skip-write-direction",
-        ],
-        "not supported yet: use a filter in a pipe",
-    ),
-    (
         &["--exec-sighup-on-stdin-close", "--exec-sighup-on-zero-msg", "--exec-exit-on-disconnect"],
         "a program sees the end of its input, and gets SIGHUP when its session ends",
     ),

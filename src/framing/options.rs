@@ -1,5 +1,6 @@
 //! What framings are told.
 
+use super::LengthPrefix;
 use crate::message::Kind;
 
 /// How byte ends are framed.
@@ -11,6 +12,8 @@ pub struct FramingOptions {
     pub separator: Separator,
     /// Bytes are split into lines even if they become binary messages: each line is base64.
     pub by_lines: bool,
+    /// How `lengthprefixed:` writes lengths.
+    pub length_prefix: LengthPrefix,
     /// `--one-line`.
     pub one_line: bool,
     /// No line may be longer; the limit of messages.

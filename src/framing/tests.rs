@@ -4,7 +4,7 @@ use super::{chunks::ChunkStream, lines::LineStream};
 use crate::{
     error::Error,
     flow::{ByteEnd, Incoming, MessageEnd},
-    framing::{FramingOptions, Separator},
+    framing::{FramingOptions, LengthPrefix, Separator},
     message::{Kind, Message},
 };
 use bytes::Bytes;
@@ -25,7 +25,14 @@ const LIMIT: usize = 30;
 
 fn framing(separator: u8, kind: Kind) -> FramingOptions {
     let separator = Separator { byte: separator, count: 1 };
-    FramingOptions { kind: Some(kind), separator, by_lines: false, one_line: true, max_length: LIMIT }
+    FramingOptions {
+        kind: Some(kind),
+        separator,
+        by_lines: false,
+        length_prefix: LengthPrefix::DEFAULT,
+        one_line: true,
+        max_length: LIMIT,
+    }
 }
 
 /// All messages up to the end or an error.

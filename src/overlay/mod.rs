@@ -9,6 +9,7 @@ mod exit_on_byte;
 mod for_each_message;
 mod http_connect;
 mod jsonrpc;
+mod length_prefixed;
 mod lines;
 mod log;
 mod preamble;
@@ -42,6 +43,7 @@ pub static TABLE: &[&Entry] = &[
     &socks5::BIND,
     &lines::LINES,
     &chunks::CHUNKS,
+    &length_prefixed::LENGTH_PREFIXED,
     &base64::BASE64,
     &reuse::REUSE,
     &reuse::REUSE_RAW,
@@ -54,7 +56,6 @@ pub static TABLE: &[&Entry] = &[
     &timestamp::TIMESTAMP,
     &log::LOG,
     &unsupported::LOW_LEVEL,
-    &unsupported::FRAMINGS,
     &unsupported::TEE,
     &unsupported::HTTP,
     &unsupported::METRICS,

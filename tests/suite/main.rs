@@ -14,6 +14,7 @@ mod generated;
 mod grammar;
 mod handshake;
 mod leaving_early;
+mod length_prefixed;
 mod lifetime;
 mod lines;
 mod max_memory;
