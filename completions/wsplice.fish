@@ -9,12 +9,6 @@ complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, fr
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
 complete -c wsplice -l separator -d 'Terminate lines with this byte, a number from 0 to 255, instead of a newline' -r
 complete -c wsplice -l separator-n -d 'Terminate lines with this number of newlines, or of the byte of -0 or --separator' -r
-complete -c wsplice -l lengthprefixed-nbytes -d 'Number of bytes of a length of lengthprefixed:, 1 to 8' -r
-complete -c wsplice -s p -l preamble -d 'Send TEXT to ADDR2 as the first message of each connection, also of each one that autoreconnect: opens; may be repeated' -r
-complete -c wsplice -s P -l preamble-reverse -d 'The same for ADDR1' -r
-complete -c wsplice -l max-messages -d 'Copy at most N messages from ADDR1 to ADDR2, as if the input ended then. A connection is read further, to the end, and what comes is dropped' -r
-complete -c wsplice -l max-messages-rev -d 'The same from ADDR2 to ADDR1. The session ends when nothing is copied in the other direction either' -r
-complete -c wsplice -l byte-to-exit-on -d 'The byte at which exit_on_specific_byte: ends the input, a number from 0 to 255. Default: 28, which is Ctrl and backslash' -r
 complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text message; a message that starts with it is sent as text, without it' -r
 complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; may be repeated' -r
@@ -36,6 +30,7 @@ complete -c wsplice -l conncap -l maxforks -d 'Serve at most N connections at on
 complete -c wsplice -l max-per-address -d 'Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with --broadcast further members get 503. --trust-proxy exempts proxies' -r
 complete -c wsplice -l max-lifetime -d 'Close each connection when it has lasted for SECONDS, or up to a tenth earlier so that clients do not come back together: a WebSocket with code 1001. Default: 0, no limit' -r
 complete -c wsplice -l max-memory -d 'Maximum memory that is held for clients; beyond it the client with the most is closed with code 1013, and new ones get 503. Default: half of the memory of the machine or its cgroup' -r
+complete -c wsplice -l chmod -d 'Permissions of the unix socket of a listener, such as 660. Default: those that the umask leaves' -r
 complete -c wsplice -l server-protocol -d 'Select this subprotocol if the client offers it. Default: the one that a WebSocket server on the other side selected, or, if the other side is not a WebSocket, the client\'s first' -r
 complete -c wsplice -l server-header -d 'Add an HTTP header to every response; may be repeated' -r
 complete -c wsplice -l max-url-length -d 'Maximum length of a request\'s path and query; longer ones get 414' -r
@@ -70,8 +65,6 @@ on\t'Clients require compression (otherwise exit 5); listeners accept it, also w
 complete -c wsplice -l deflate-level -d 'Compression level, 1 to 9; 0 sends all messages uncompressed. Level 3 compresses within 10% of level 6 (zlib\'s default) in half the time' -r
 complete -c wsplice -l deflate-window-bits -d 'Maximum compression window, 2^N bytes, to request and to use, for both directions' -r
 complete -c wsplice -l deflate-threshold -d 'Send messages shorter than this uncompressed; a message that fits into one packet anyway gains little' -r
-complete -c wsplice -l max-sent-pings -d 'Stop sending pings after N of them' -r
-complete -c wsplice -l inhibit-pongs -d 'Stop answering pings after N pongs, to test what the peer does then' -r
 complete -c wsplice -l cert -d 'Server certificate chain (PEM, leaf first). SIGHUP makes listeners read all files of certificates, keys and CAs again' -r -F
 complete -c wsplice -l key -d 'Private key of --cert (PEM, unencrypted)' -r -F
 complete -c wsplice -l client-cert -d 'Client certificate chain for servers that request one (PEM, leaf first). Default: --cert' -r -F
@@ -104,15 +97,6 @@ complete -c wsplice -s t -l text -d 'Treat each line of a byte stream as one tex
 complete -c wsplice -s b -l binary -d 'Treat each read from a byte stream as one binary message, and write messages without a trailing newline'
 complete -c wsplice -s 0 -l null-terminated -d 'Terminate lines with a zero byte instead of a newline'
 complete -c wsplice -l one-line -d 'When messages are written as lines, replace the newlines inside them (zero bytes with -0) with spaces'
-complete -c wsplice -l lengthprefixed-little-endian -d 'lengthprefixed: writes the least significant byte of a length first'
-complete -c wsplice -l lengthprefixed-skip-read-direction -d 'lengthprefixed: expects no lengths in what it reads; each read is a message'
-complete -c wsplice -l lengthprefixed-skip-write-direction -d 'lengthprefixed: writes no lengths'
-complete -c wsplice -l lengthprefixed-tag-text -d 'lengthprefixed: marks text messages with the most significant bit of the length'
-complete -c wsplice -l jsonrpc -d 'Turn each message from ADDR1 into a JSON-RPC 2.0 request: the first word is the method, the rest its parameters; same as jsonrpc: in front of ADDR1'
-complete -c wsplice -l jsonrpc-omit-jsonrpc -d 'Leave the field "jsonrpc" out of requests of --jsonrpc and jsonrpc:, as Chromium\'s DevTools want it'
-complete -c wsplice -l timestamp-monotonic -d 'timestamp: counts from the start of the session instead of 1970'
-complete -c wsplice -l foreachmsg-wait-read -d 'foreachmsg: waits for replies to a message until the connection for it ends, however long that takes'
-complete -c wsplice -l reuser-send-zero-msg-on-disconnect -d 'reuse-raw: sends an empty message when one of its sessions ends'
 complete -c wsplice -l base64 -d 'Encode received binary messages in base64, and decode binary messages before they are sent: with -b each line of a byte stream is the base64 of one message, without it those lines that start with --binary-prefix'
 complete -c wsplice -l base64-text -d 'The same for text messages'
 complete -c wsplice -l compress-gzip -d 'Compress the payloads of binary messages before they are sent. Not permessage-deflate, which is --deflate'
@@ -125,11 +109,11 @@ complete -c wsplice -l websocket-ignore-zeromsg -d 'Drop received messages that 
 complete -c wsplice -l oneshot -d 'Serve one connection, then exit'
 complete -c wsplice -l stdout-announce-listening-ports -d 'When a listener is ready, print its address on standard output, as LISTEN proto=tcp,ip=127.0.0.1,port=8080'
 complete -c wsplice -l unlink -d 'Remove an existing socket at the path of a unix socket listener before listening'
+complete -c wsplice -l accept-from-fd -d 'Take the argument of unix-listen: and l-ws-unix: for the number of a descriptor that listens already'
 complete -c wsplice -l same-origin -l sameorigin -d 'Accept browsers only if the Origin header has the host and port of the Host header; others get 403'
 complete -c wsplice -l broadcast -d 'Run a room server: send each client\'s messages to all clients with the same path and query'
 complete -c wsplice -l no-echo -d 'Do not send a message back to its sender'
 complete -c wsplice -l deflate-no-context-takeover -d 'Compress each message independently, as --broadcast always does, and ask the peer to do the same; uses less memory, compresses less'
-complete -c wsplice -l print-ping-rtts -d 'Log the time between each ping and its pong'
 complete -c wsplice -s k -l insecure -d 'Accept any server certificate; an attacker on the path can then read and alter the connection'
 complete -c wsplice -l self-signed -d 'Generate a server certificate for localhost, 127.0.0.1 and ::1 at start, and print its fingerprint'
 complete -c wsplice -l udp-broadcast -d 'Allow datagrams to broadcast addresses'
@@ -153,9 +137,9 @@ complete -c wsplice -s V -l version -d 'Print version'
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|reuse|broadcast|reuse-broadcast|broadcast-reuse|autoreconnect|log):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
-    if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|readfile|writefile|appendfile):' -- $rest)
+    if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|unix-dgram|seqpacket|seqpacket-connect|connect-seqpacket|seqpacket-c|c-seqpacket|seqpacket-listen|listen-seqpacket|seqpacket-l|l-seqpacket|readfile|writefile|appendfile):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
         return
     end
@@ -172,6 +156,7 @@ function __wsplice_addresses
         'l-wss:' 'Accept WebSocket connections over TLS' \
         'listen-wss:' 'Accept WebSocket connections over TLS' \
         'l-ws-unix:' 'Accept WebSocket connections on a unix socket' \
+        'l-ws-abstract:' 'Accept WebSocket connections on a unix socket in the abstract namespace of Linux' \
         'stdio:' 'Standard input and output' \
         '-' 'Standard input and output' \
         'asyncstdio:' 'Standard input and output' \
@@ -212,6 +197,26 @@ function __wsplice_addresses
         'listen-unix:' 'Accept connections on a unix socket' \
         'unix-l:' 'Accept connections on a unix socket' \
         'l-unix:' 'Accept connections on a unix socket' \
+        'abstract:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'abstract-connect:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'connect-abstract:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'abstract-c:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'c-abstract:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'abstract-listen:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'listen-abstract:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'abstract-l:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'l-abstract:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'unix-dgram:' 'Receive datagrams at one unix socket, and send to another' \
+        'abstract-dgram:' 'The same with names in the abstract namespace of Linux' \
+        'seqpacket:' 'Connect to a unix socket of packets' \
+        'seqpacket-connect:' 'Connect to a unix socket of packets' \
+        'connect-seqpacket:' 'Connect to a unix socket of packets' \
+        'seqpacket-c:' 'Connect to a unix socket of packets' \
+        'c-seqpacket:' 'Connect to a unix socket of packets' \
+        'seqpacket-listen:' 'Accept connections on a unix socket of packets' \
+        'listen-seqpacket:' 'Accept connections on a unix socket of packets' \
+        'seqpacket-l:' 'Accept connections on a unix socket of packets' \
+        'l-seqpacket:' 'Accept connections on a unix socket of packets' \
         'tcp-listen-fd:' 'Accept TCP connections on a socket from the service manager' \
         'unix-listen-fd:' 'Accept connections on a unix socket from the service manager' \
         'exec:' 'Run a program' \
@@ -255,24 +260,11 @@ function __wsplice_addresses
         'line2msg:' 'Each line becomes one message' \
         'msg2line:' 'Each line becomes one message' \
         'chunks:' 'Each read becomes one message' \
-        'lengthprefixed:' 'Each message has its length in front of it' \
-        'base64:' 'Encode messages in base64' \
         'reuse:' 'Share one connection between all sessions' \
         'broadcast:' 'Share one connection between all sessions' \
         'reuse-broadcast:' 'Share one connection between all sessions' \
         'broadcast-reuse:' 'Share one connection between all sessions' \
-        'reuse-raw:' 'Share one connection, each reply to one session' \
-        'raw-reuse:' 'Share one connection, each reply to one session' \
         'autoreconnect:' 'Reconnect when the connection ends' \
-        'waitfordata:' 'Connect when there is data to send' \
-        'wait-for-data:' 'Connect when there is data to send' \
-        'foreachmsg:' 'Open an address for each message' \
-        'drop_on_backpressure:' 'Drop messages that the peer does not take at once' \
-        'drop-on-backpressure:' 'Drop messages that the peer does not take at once' \
-        'exit_on_specific_byte:' 'End the input at a certain byte' \
-        'exit-on-specific-byte:' 'End the input at a certain byte' \
-        'jsonrpc:' 'Turn words into JSON-RPC requests' \
-        'timestamp:' 'Put the time in front of each message' \
         'log:' 'Log traffic to standard error' \
         | string match -v '\t'
 end

@@ -198,6 +198,10 @@ pub struct ServerOptions {
     pub announce: bool,
     /// Remove an existing socket at the path of a unix socket before listening.
     pub unlink: bool,
+    /// The permissions of the path of a unix socket; `None`: those that the umask leaves.
+    pub unix_mode: Option<u32>,
+    /// The argument of a unix socket listener is the number of a descriptor.
+    pub accept_from_fd: bool,
     /// The subprotocol to select if the client offers it.
     pub protocol: Option<HeaderValue>,
     /// Headers to add to every response.

@@ -127,7 +127,9 @@ fn listener(cli: &Cli) -> Option<(Target, bool)> {
     let (Listens { at, tls, .. }, arg) = listening.into_iter().find(|(listens, _)| listens.http)?;
     let target = match at {
         ListensAt::Port => Target::Tcp(reachable(HostPort::parse_listen(arg).ok()?)?),
+        ListensAt::Path if cli.serving.accept_from_fd => return None,
         ListensAt::Path => Target::Unix(arg.to_owned()),
+        ListensAt::AbstractName => Target::Unix(format!("@{arg}")),
         ListensAt::Descriptor => return None,
     };
     Some((target, tls))
@@ -167,7 +169,7 @@ async fn send(check: &HealthCheck) -> Result<(), Error> {
     let mut socket: ByteStream = match &check.target {
         Target::Tcp(at) => net::connect(at).await?.into(),
         Target::Unix(path) => {
-            let connected = UnixStream::connect(path).await;
+            let connected = UnixStream::connect(net::unix_path(path)).await;
             connected.map_err(|source| Error::Connect { to: path.clone(), source })?.into()
         }
     };

@@ -5,6 +5,7 @@ mod file;
 mod literal;
 mod mirror;
 mod process;
+mod seqpacket;
 mod socket_activation;
 mod stdio;
 mod tcp;
@@ -12,6 +13,7 @@ mod tls;
 mod udp;
 mod udp_server;
 mod unix;
+mod unix_datagram;
 mod unsupported;
 mod websocket;
 
@@ -30,6 +32,7 @@ pub static TABLE: &[&Entry] = &[
     &websocket::WS_LISTEN,
     &websocket::WSS_LISTEN,
     &websocket::WS_LISTEN_UNIX,
+    &websocket::WS_LISTEN_ABSTRACT,
     &stdio::STDIO,
     &tcp::CONNECT,
     &tcp::LISTEN,
@@ -39,6 +42,12 @@ pub static TABLE: &[&Entry] = &[
     &udp_server::SERVER,
     &unix::CONNECT,
     &unix::LISTEN,
+    &unix::ABSTRACT_CONNECT,
+    &unix::ABSTRACT_LISTEN,
+    &unix_datagram::UNIX,
+    &unix_datagram::ABSTRACT,
+    &seqpacket::CONNECT,
+    &seqpacket::LISTEN,
     &socket_activation::TCP,
     &socket_activation::UNIX,
     &process::EXEC,
@@ -52,9 +61,6 @@ pub static TABLE: &[&Entry] = &[
     &unsupported::HTTP,
     &unsupported::INETD,
     &unsupported::INETD_WS,
-    &unsupported::UNIX_DATAGRAM,
-    &unsupported::ABSTRACT,
-    &unsupported::SEQPACKET,
     &unsupported::ACCEPT_FROM_FD,
     &unsupported::OPEN,
     &unsupported::FOR_TESTS,

@@ -90,7 +90,7 @@ impl Dial<MessageEnd> for Connect {
     }
 
     fn kind(&self) -> EndKind {
-        EndKind::Datagrams
+        EndKind::Datagrams { from_anybody: false }
     }
 
     fn is_remote(&self) -> bool {
@@ -121,6 +121,6 @@ impl Dial<MessageEnd> for Listen {
     }
 
     fn kind(&self) -> EndKind {
-        EndKind::Peer
+        EndKind::Datagrams { from_anybody: true }
     }
 }

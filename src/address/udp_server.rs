@@ -58,7 +58,7 @@ pub(super) static SERVER: Entry = Entry {
     build: Build::Listen(
         |arg, config| {
             let at = parse_listen(arg)?;
-            let about = About::new(format_args!("udp-server:{at}"), EndKind::Datagrams);
+            let about = About::new(format_args!("udp-server:{at}"), KIND);
             let origin: Box<dyn Bind<MessageEnd>> = Box::new(Server { at, config: config.clone() });
             Ok(MessageEndpoint { about, stack: MessageStack::Native(origin, Layers::default()) }.into())
         },
@@ -66,6 +66,8 @@ pub(super) static SERVER: Entry = Entry {
     ),
 };
 
+/// The kind of the end of a client.
+const KIND: EndKind = EndKind::Datagrams { from_anybody: false };
 /// The longest datagram of UDP.
 const MAX_DATAGRAM: usize = 65_535;
 /// Maximum number of datagrams that wait for a session.
@@ -106,7 +108,7 @@ impl Bind<MessageEnd> for Server {
     }
 
     fn kind(&self) -> EndKind {
-        EndKind::Datagrams
+        KIND
     }
 }
 
@@ -225,7 +227,7 @@ impl Receiver {
             sleep: None,
             entry: ClientEntry { clients: Arc::downgrade(&self.clients), address: from, sender: sender.downgrade() },
         };
-        place.send((MessageEnd::new(stream, EndKind::Datagrams, peer.name.as_str()), peer));
+        place.send((MessageEnd::new(stream, KIND, peer.name.as_str()), peer));
         true
     }
 }

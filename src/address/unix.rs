@@ -1,7 +1,7 @@
 //! `unix:` and `unix-l:`.
 
 use crate::{
-    config::Config,
+    config::{Config, ServerOptions},
     endpoint::{
         Accept, Bind, Build, ByteEndpoint, ConnectContext, Dial, Dialled, Entry, Listening, Listens, ListensAt,
     },
@@ -9,10 +9,18 @@ use crate::{
     flow::{BoxFuture, ByteEnd, EndKind},
     net::{self, Peer},
 };
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, listen as listen_on, socket_with,
+    sockopt::socket_acceptconn,
+};
 use std::{
+    fs::Permissions,
     io,
-    os::unix::fs::{FileTypeExt, MetadataExt},
-    path::PathBuf,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
+    sync::Arc,
 };
 use tokio::net::{UnixListener, UnixStream};
 
@@ -31,10 +39,34 @@ pub(super) static LISTEN: Entry = Entry {
     arg: Some("PATH"),
     summary: "Accept connections on a unix socket",
     details: "PATH must not exist, unless --unlink removes it first; wsplice removes it at exit. A PATH that starts \
-              with @ is a name in the abstract namespace of Linux.",
+              with @ is a name in the abstract namespace of Linux. With --accept-from-fd, PATH is the number of a \
+              descriptor that listens.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
-    flags: &["unlink", "oneshot", "conncap"],
+    flags: &["unlink", "chmod", "accept-from-fd", "oneshot", "conncap", "stdout-announce-listening-ports"],
     build: Build::Listen(|arg, config| Ok(listen(arg, config).into()), PLAIN),
+};
+
+pub(super) static ABSTRACT_CONNECT: Entry = Entry {
+    names: &["abstract", "abstract-connect", "connect-abstract", "abstract-c", "c-abstract"],
+    arg: Some("NAME"),
+    summary: "Connect to a unix socket in the abstract namespace of Linux",
+    details: "As unix:@NAME.",
+    example: "- abstract:server",
+    flags: &[],
+    build: Build::Dial(|arg, _| Ok(connect(&format!("@{arg}")).into())),
+};
+
+pub(super) static ABSTRACT_LISTEN: Entry = Entry {
+    names: &["abstract-listen", "listen-abstract", "abstract-l", "l-abstract"],
+    arg: Some("NAME"),
+    summary: "Accept connections on a unix socket in the abstract namespace of Linux",
+    details: "As unix-listen:@NAME.",
+    example: "ws-u:abstract-l:server mirror:",
+    flags: &["oneshot", "conncap", "stdout-announce-listening-ports"],
+    build: Build::Listen(
+        |arg, config| Ok(listen(&format!("@{arg}"), config).into()),
+        Listens { at: ListensAt::AbstractName, tls: false, http: false },
+    ),
 };
 
 /// A connection to a unix socket.
@@ -46,17 +78,9 @@ pub(super) fn connect(path: &str) -> ByteEndpoint<Dialled> {
 const PLAIN: Listens = Listens { at: ListensAt::Path, tls: false, http: false };
 
 /// A listening unix socket.
-pub(super) fn listen(path: &str, config: &Config) -> ByteEndpoint<Listening> {
-    let origin = Listen { path: path.into(), unlink: config.server.unlink };
+pub(super) fn listen(path: &str, config: &Arc<Config>) -> ByteEndpoint<Listening> {
+    let origin = Listen { path: path.into(), config: config.clone() };
     ByteEndpoint::listen(format_args!("unix-listen:{path}"), origin)
-}
-
-/// The path for the system calls: `@name` is in the abstract namespace, where names start with a zero byte.
-fn system_path(path: &str) -> PathBuf {
-    match path.strip_prefix('@') {
-        Some(name) => format!("\0{name}").into(),
-        None => path.into(),
-    }
 }
 
 struct Connect {
@@ -67,7 +91,7 @@ impl Dial<ByteEnd> for Connect {
     fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
             context.stage = format!("connecting to {}", self.path);
-            match UnixStream::connect(system_path(&self.path)).await {
+            match UnixStream::connect(net::unix_path(&self.path)).await {
                 Ok(socket) => Ok(ByteEnd::socket(socket, self.path.as_str())),
                 Err(source) => Err(Error::Connect { to: self.path.clone(), source }),
             }
@@ -85,40 +109,112 @@ impl Dial<ByteEnd> for Connect {
 
 struct Listen {
     path: String,
-    unlink: bool,
+    config: Arc<Config>,
 }
 
 impl Bind<ByteEnd> for Listen {
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept<ByteEnd>>, Error>> {
         Box::pin(async {
-            let failed =
-                |source: io::Error, hint: Option<String>| Error::Listen { on: self.path.clone(), source, hint };
-            let path = system_path(&self.path);
-            let is_abstract = self.path.starts_with('@');
-            if self.unlink && !is_abstract {
-                match std::fs::symlink_metadata(&path) {
-                    // A wrong path must not delete a file.
-                    Ok(found) if !found.file_type().is_socket() => {
-                        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket");
-                        return Err(failed(source, Some("--unlink removes sockets only; choose another path".into())));
-                    }
-                    Ok(_) => std::fs::remove_file(&path).map_err(|error| failed(error, None))?,
-                    Err(_) => {}
-                }
+            let failed = |source| Error::Listen { on: self.path.clone(), source, hint: None };
+            if self.config.server.accept_from_fd {
+                return inherited_listener(&self.path);
             }
-            let listener = UnixListener::bind(&path).map_err(|error| {
-                let hint = match error.kind() {
-                    io::ErrorKind::AddrInUse if is_abstract => Some("another program listens there".into()),
-                    io::ErrorKind::AddrInUse => {
-                        Some(format!("if no program listens there, --unlink removes {} first", self.path))
-                    }
-                    _ => None,
-                };
-                failed(error, hint)
-            })?;
-            let created = if is_abstract { None } else { identity(&self.path) };
-            Ok(Box::new(Socket { listener, path: self.path.clone(), created }) as Box<dyn Accept<ByteEnd>>)
+            let (socket, file) = bind(&self.path, SocketType::STREAM, &self.config.server)?;
+            let listener = UnixListener::from_std(socket.into()).map_err(failed)?;
+            Ok(Box::new(Socket { listener, path: self.path.clone(), _file: Some(file) }) as Box<dyn Accept<ByteEnd>>)
         })
+    }
+}
+
+/// A listener from the descriptor with this number (`--accept-from-fd`).
+fn inherited_listener(number: &str) -> Result<Box<dyn Accept<ByteEnd>>, Error> {
+    let failed = |source: io::Error| Error::Listen {
+        on: format!("descriptor {number}"),
+        source,
+        hint: Some("--accept-from-fd needs the number of a unix socket that listens, such as unix-l:3".into()),
+    };
+    let parsed = number.parse().map_err(|_| failed(io::Error::other("not a number")))?;
+    let socket = net::inherited(parsed).map_err(failed)?;
+    if !socket_acceptconn(&socket).unwrap_or(false) {
+        return Err(failed(io::Error::other("not a listening socket")));
+    }
+    from_listening(socket.into()).map_err(failed)
+}
+
+/// The address of a socket for the system calls.
+///
+/// # Errors
+/// If the path is too long.
+pub(super) fn address(path: &str) -> io::Result<SocketAddrUnix> {
+    Ok(match path.strip_prefix('@') {
+        Some(name) => SocketAddrUnix::new_abstract_name(name.as_bytes())?,
+        None => SocketAddrUnix::new(path)?,
+    })
+}
+
+/// Length of the listen backlog. The kernel limits it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Binds a socket to a path, and listens unless it is one of datagrams. An existing socket is removed first with `--unlink`.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub(super) fn bind(path: &str, kind: SocketType, options: &ServerOptions) -> Result<(OwnedFd, SocketFile), Error> {
+    let failed = |source: io::Error, hint: Option<String>| Error::Listen { on: path.to_owned(), source, hint };
+    let plainly = |error: io::Error| failed(error, None);
+    let is_abstract = path.starts_with('@');
+    if options.unlink && !is_abstract {
+        match std::fs::symlink_metadata(path) {
+            // A wrong path must not delete a file.
+            Ok(found) if !found.file_type().is_socket() => {
+                let source = io::Error::new(io::ErrorKind::AlreadyExists, "it exists and is not a socket");
+                return Err(failed(source, Some("--unlink removes sockets only; choose another path".into())));
+            }
+            Ok(_) => std::fs::remove_file(path).map_err(plainly)?,
+            Err(_) => {}
+        }
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, kind, flags, None).map_err(io::Error::from).map_err(plainly)?;
+    rustix::net::bind(&socket, &address(path).map_err(plainly)?).map_err(io::Error::from).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse if is_abstract => Some("another program listens there".into()),
+            io::ErrorKind::AddrInUse => Some(format!("if no program listens there, --unlink removes {path} first")),
+            _ => None,
+        };
+        failed(error, hint)
+    })?;
+    let file = SocketFile { path: path.to_owned(), created: if is_abstract { None } else { identity(path) } };
+    // Nobody can connect before the socket listens.
+    if let (Some(mode), false) = (options.unix_mode, is_abstract) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(plainly)?;
+    }
+    if kind != SocketType::DGRAM {
+        listen_on(&socket, BACKLOG).map_err(io::Error::from).map_err(plainly)?;
+    }
+    Ok((socket, file))
+}
+
+/// The path of a socket that was created, which is removed at its end.
+pub(super) struct SocketFile {
+    path: String,
+    /// Device and inode of the socket that was created. At the end the path is removed only if they are the same, since another
+    /// process may have replaced the socket.
+    created: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    /// The path, as it was typed.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.created.is_some() && self.created == identity(&self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -134,7 +230,7 @@ pub(super) fn from_listening(listener: std::os::unix::net::UnixListener) -> io::
         // `"name" (abstract)`, or `(unnamed)`.
         None => format!("{address:?}"),
     };
-    Ok(Box::new(Socket { listener: UnixListener::from_std(listener)?, path, created: None }))
+    Ok(Box::new(Socket { listener: UnixListener::from_std(listener)?, path, _file: None }))
 }
 
 /// Device and inode of the file at a path.
@@ -145,9 +241,7 @@ fn identity(path: &str) -> Option<(u64, u64)> {
 struct Socket {
     listener: UnixListener,
     path: String,
-    /// Device and inode of the socket that was created. At the end the path is removed only if they are the same, since another
-    /// process may have replaced the socket.
-    created: Option<(u64, u64)>,
+    _file: Option<SocketFile>,
 }
 
 impl Accept<ByteEnd> for Socket {
@@ -172,13 +266,5 @@ impl Accept<ByteEnd> for Socket {
 
     fn local(&self) -> String {
         self.path.clone()
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if self.created.is_some() && self.created == identity(&self.path) {
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }

@@ -11,42 +11,6 @@ pub(super) static HTTP: Entry = unsupported(&["http-client"], "An HTTP request",
 pub(super) static INETD: Entry = unsupported(&["inetd"], "A socket on standard input", "not supported yet: use stdio:");
 pub(super) static INETD_WS: Entry =
     unsupported(&["inetd-ws", "ws-inetd"], "A WebSocket on standard input", "not supported yet: use ws-u:stdio:");
-pub(super) static UNIX_DATAGRAM: Entry = unsupported(
-    &["unix-dgram", "abstract-dgram"],
-    "Unix datagram sockets",
-    "not supported yet: use `exec:socat --exec-args - UNIX-SENDTO:PATH`",
-);
-pub(super) static ABSTRACT: Entry = unsupported(
-    &[
-        "abstract",
-        "abstract-connect",
-        "connect-abstract",
-        "abstract-c",
-        "c-abstract",
-        "abstract-listen",
-        "listen-abstract",
-        "abstract-l",
-        "l-abstract",
-        "l-ws-abstract",
-    ],
-    "Abstract unix sockets",
-    "use unix:@NAME or unix-l:@NAME",
-);
-pub(super) static SEQPACKET: Entry = unsupported(
-    &[
-        "seqpacket",
-        "seqpacket-connect",
-        "connect-seqpacket",
-        "seqpacket-c",
-        "c-seqpacket",
-        "seqpacket-listen",
-        "listen-seqpacket",
-        "seqpacket-l",
-        "l-seqpacket",
-    ],
-    "Unix seqpacket sockets",
-    "not supported yet",
-);
 pub(super) static ACCEPT_FROM_FD: Entry = unsupported(
     &["accept-from-fd"],
     "A listening socket from the service manager",

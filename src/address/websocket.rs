@@ -165,10 +165,23 @@ pub(super) static WS_LISTEN_UNIX: Entry = Entry {
     summary: "Accept WebSocket connections on a unix socket",
     details: "Same as ws-u:unix-l:PATH, for a reverse proxy on the same machine.",
     example: "l-ws-unix:/tmp/server.sock mirror:",
-    flags: &["unlink"],
+    flags: &["unlink", "chmod", "accept-from-fd"],
     build: Build::Listen(
         |arg, config| Ok(server_over(unix::listen(arg, config), config)),
         Listens { at: ListensAt::Path, tls: false, http: true },
+    ),
+};
+
+pub(super) static WS_LISTEN_ABSTRACT: Entry = Entry {
+    names: &["l-ws-abstract"],
+    arg: Some("NAME"),
+    summary: "Accept WebSocket connections on a unix socket in the abstract namespace of Linux",
+    details: "Same as ws-u:abstract-l:NAME.",
+    example: "l-ws-abstract:server mirror:",
+    flags: &[],
+    build: Build::Listen(
+        |arg, config| Ok(server_over(unix::listen(&format!("@{arg}"), config), config)),
+        Listens { at: ListensAt::AbstractName, tls: false, http: true },
     ),
 };
 

@@ -151,6 +151,8 @@ impl Config {
                 max_memory: serving.max_memory,
                 announce: serving.stdout_announce_listening_ports,
                 unlink: serving.unlink,
+                unix_mode: serving.chmod,
+                accept_from_fd: serving.accept_from_fd,
                 protocol: serving.server_protocol,
                 headers: serving.server_headers,
                 max_url_length: serving.max_url_length,

@@ -271,6 +271,12 @@ pub struct ServingArgs {
     /// Remove an existing socket at the path of a unix socket listener before listening
     #[arg(long)]
     pub unlink: bool,
+    /// Permissions of the unix socket of a listener, such as 660. Default: those that the umask leaves
+    #[arg(long, value_name = "MODE", value_parser = values::file_mode)]
+    pub chmod: Option<u32>,
+    /// Take the argument of unix-listen: and l-ws-unix: for the number of a descriptor that listens already
+    #[arg(long, conflicts_with_all = ["unlink", "chmod"])]
+    pub accept_from_fd: bool,
     /// Select this subprotocol if the client offers it. Default: the one that a WebSocket server on the other side
     /// selected, or, if the other side is not a WebSocket, the client's first
     #[arg(long, value_name = "NAME", value_parser = values::subprotocol)]

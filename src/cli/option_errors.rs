@@ -14,7 +14,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
         &["--exec-sighup-on-stdin-close", "--exec-sighup-on-zero-msg", "--exec-exit-on-disconnect"],
         "a program sees the end of its input, and gets SIGHUP when its session ends",
     ),
-    (&["--accept-from-fd"], "use the address tcp-listen-fd:N or unix-listen-fd:N"),
     (&["-X", "--request-method", "--request-header", "--request-uri"], "HTTP requests are not supported yet: use curl"),
     (&["--queue-len"], "--backlog BYTES limits the backlog of a member of a room, or of a client of reuse:"),
 ];

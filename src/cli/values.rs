@@ -205,6 +205,12 @@ pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
     }
 }
 
+/// The permissions of a file, in octal.
+pub fn file_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "expected permissions in octal, such as 660".to_owned())
+}
+
 /// The address of a multicast group.
 pub fn multicast_group(text: &str) -> Result<IpAddr, String> {
     let group = text.parse().ok().filter(IpAddr::is_multicast);

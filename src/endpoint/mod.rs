@@ -103,6 +103,8 @@ pub enum ListensAt {
     Port,
     /// The path of a unix socket.
     Path,
+    /// The name of a unix socket in the abstract namespace of Linux, without the `@` before it.
+    AbstractName,
     /// A file descriptor from the service manager; its address is not known.
     Descriptor,
 }

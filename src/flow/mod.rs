@@ -78,8 +78,11 @@ pub enum EndKind {
     Sink,
     /// A socket. It may still reply after its input has ended.
     Peer,
-    /// Datagrams. They have no end, so a reply may come at any time.
-    Datagrams,
+    /// Datagrams. They have no end, so one may come at any time.
+    Datagrams {
+        /// Anybody may send one, also when the other end of the session has nothing more to say.
+        from_anybody: bool,
+    },
     /// A child process. It may still reply, or work, after its input has ended. It is gone when its output has ended.
     Process,
     /// A WebSocket, which has close frames and pings.

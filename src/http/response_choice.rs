@@ -159,6 +159,8 @@ mod tests {
             max_lifetime: None,
             announce: false,
             unlink: false,
+            unix_mode: None,
+            accept_from_fd: false,
             protocol: None,
             headers: Vec::new(),
             max_url_length: 8 << 10,

@@ -4,19 +4,23 @@ pub mod address_counts;
 mod descriptors;
 mod happy_eyeballs;
 mod host_port;
+mod inherited;
 mod peer;
 mod proxy;
 mod resolver;
 mod udp;
+mod unix;
 mod url;
 
 pub use descriptors::{original_descriptor_limit, raise_descriptor_limit};
 pub use happy_eyeballs::connect;
 pub use host_port::HostPort;
+pub use inherited::inherited;
 pub use peer::{Peer, counted_address};
 pub use proxy::{ProxyChoice, ProxyLogin, ProxyOptions, ProxyScheme, ProxyUrl};
 pub use resolver::{IpVersion, KnownHost, ResolveOptions, resolve, set_resolve_options};
 pub use udp::UdpOptions;
+pub use unix::unix_path;
 pub use url::WebSocketUrl;
 
 use std::io;

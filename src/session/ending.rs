@@ -100,14 +100,17 @@ impl Pump<'_> {
         let answers = self.directions[1 - i].stage == Stage::Moving;
         let [from, to] = [self.ends[i].kind, self.ends[1 - i].kind];
         let may_reply_at_any_time =
-            matches!(to, EndKind::WebSocket | EndKind::Datagrams | EndKind::Shared { outlives_input: false });
+            matches!(to, EndKind::WebSocket | EndKind::Datagrams { .. } | EndKind::Shared { outlives_input: false });
         if self.rules.after_eof == AfterEof::KeepOpen || from == (EndKind::Shared { outlives_input: true }) {
             Stage::Parked
         } else if i == 0 && answers && self.rules.replies != Replies::Any && may_reply_at_any_time {
             Stage::AwaitingReplies
         } else if matches!(
             (from, to),
-            (EndKind::Console { .. }, EndKind::WebSocket | EndKind::Datagrams | EndKind::Shared { .. })
+            (
+                EndKind::Console { .. },
+                EndKind::WebSocket | EndKind::Datagrams { from_anybody: false } | EndKind::Shared { .. }
+            )
         ) && answers
         {
             self.timers.first_reply = self.first_reply_wait(i);
@@ -176,14 +179,14 @@ impl Pump<'_> {
                 matches!(from, EndKind::WebSocket | EndKind::Process)
             }
             // Standard input has had its wait for replies.
-            EndKind::Shared { .. } | EndKind::Datagrams => from != EndKind::Peer,
-            EndKind::Peer | EndKind::Process | EndKind::WebSocket => false,
+            EndKind::Shared { .. } | EndKind::Datagrams { from_anybody: false } => from != EndKind::Peer,
+            EndKind::Peer | EndKind::Process | EndKind::WebSocket | EndKind::Datagrams { from_anybody: true } => false,
         };
         let nothing_comes = match self.directions[1 - i].stage {
             Stage::Parked | Stage::Confirming(_) | Stage::Lingering | Stage::AwaitingReplies => true,
             Stage::Moving => cannot_reply && self.directions[i].ended,
             // They have no end to wait for.
-            Stage::Discarding => to == EndKind::Datagrams,
+            Stage::Discarding => matches!(to, EndKind::Datagrams { .. }),
             _ => false,
         };
         if nothing_comes {
@@ -261,7 +264,8 @@ impl Pump<'_> {
     /// Whether `--close-timeout` applies: one direction has ended, and at least one end is a WebSocket, has no end, or has failed.
     /// Between byte streams a half-close may last for ever.
     fn is_closing(&self) -> bool {
-        let is_limited = |end: &MessageEnd| matches!(end.kind, EndKind::WebSocket | EndKind::Datagrams);
+        let is_limited =
+            |end: &MessageEnd| matches!(end.kind, EndKind::WebSocket | EndKind::Datagrams { from_anybody: false });
         (self.error.is_some() || self.ends.iter().any(is_limited))
             && self.directions.iter().any(|direction| matches!(direction.stage, Stage::Done | Stage::Finishing))
     }

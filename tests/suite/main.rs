@@ -45,6 +45,7 @@ mod threads;
 mod tls;
 mod udp;
 mod unchanged_bytes;
+mod unix_sockets;
 mod visible;
 mod waiting_for_replies;
 mod websocat_options;

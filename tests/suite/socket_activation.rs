@@ -1,6 +1,13 @@
 //! Addresses for sockets that a service manager passes, without one. `tests/peers` has the tests with one.
 
-use crate::support::{Finished, Running, run, wsplice};
+use crate::support::{Finished, Folder, Running, run, wsplice};
+use std::{
+    io::{Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
+};
 
 /// Runs with these variables in place of those of the environment.
 fn with(variables: &[(&str, &str)], address: &str) -> Finished {
@@ -39,6 +46,23 @@ fn descriptors_that_are_never_passed_are_refused_at_once() {
 }
 
 #[test]
-fn websocat_s_option_says_what_to_write() {
-    run(["--accept-from-fd", "unix-l:3", "mirror:"], "").fails_with(2, "--accept-from-fd").hints("unix-listen-fd:N");
+fn websocat_s_option_takes_any_descriptor_that_listens() {
+    for address in ["unix-l:3", "l-ws-unix:3", "ws-u:unix-l:name", "unix-l:0"] {
+        run(["--accept-from-fd", address, "mirror:"], "")
+            .fails_with(3, "cannot listen on descriptor")
+            .hints("unix-l:3");
+    }
+    let folder = Folder::new("accept-from-fd");
+    let path = folder.path("socket");
+    let listener = UnixListener::bind(&path).expect("a listener");
+    let listening = std::process::Stdio::from(OwnedFd::from(listener));
+    let mut command = wsplice(["--accept-from-fd", "unix-l:2", "mirror:"]);
+    command.stderr(listening).stdin(std::process::Stdio::null());
+    let mut server = command.spawn().expect("the binary starts");
+    let mut client = UnixStream::connect(&path).expect("connect");
+    client.write_all(b"hello").expect("write");
+    let mut reply = [0; 5];
+    client.read_exact(&mut reply).expect("read");
+    assert_eq!(&reply, b"hello");
+    let _ = (server.kill(), server.wait());
 }

@@ -104,6 +104,16 @@ fn a_message_that_is_longer_than_a_datagram_is_an_error() {
 }
 
 #[test]
+fn a_listener_that_cannot_send_a_reply_ends() {
+    let mut server = Serving::start(["udp-l:127.0.0.1:0", "-"]);
+    let client = to(server.port);
+    client.send(b"hello").expect("send");
+    server.running.line();
+    server.running.write("x".repeat(65_508) + "\n");
+    server.running.finish().fails_with(1, "cannot send a message of 65508 bytes");
+}
+
+#[test]
 fn a_port_where_nobody_receives_is_an_error() {
     let (unused, port) = socket();
     drop(unused);
