@@ -187,6 +187,14 @@ pub enum Error {
         /// The limit of `--within`, if it was reached.
         within: Option<Duration>,
     },
+    /// `assert:` received something else than its text.
+    #[error("assert: expected {expected:?}, received {received:?}")]
+    Assertion {
+        /// The text.
+        expected: String,
+        /// What was received, possibly cut.
+        received: String,
+    },
     /// A child process could not start, or ended with a status other than 0.
     #[error("`{program}` {reason}")]
     Child {
@@ -277,7 +285,7 @@ impl Error {
             Self::Protocol { .. } | Self::TooLong { .. } => 6,
             Self::Lost { .. } | Self::TooSlow { .. } | Self::OutOfMemory { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
-            Self::Replies { .. } => 9,
+            Self::Replies { .. } | Self::Assertion { .. } => 9,
             Self::Child { .. } => 10,
             Self::TimedOut { .. } => 124,
             Self::Signal(number) => 128u8.saturating_add(u8::try_from(*number).unwrap_or(127)),

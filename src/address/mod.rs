@@ -1,9 +1,13 @@
 //! All addresses. Each family is a file; each address is a line in [`TABLE`].
 
+mod assert;
 mod cgi;
+mod devices;
 mod file;
+mod inetd;
 mod literal;
 mod mirror;
+mod open;
 mod process;
 mod seqpacket;
 mod socket_activation;
@@ -33,7 +37,9 @@ pub static TABLE: &[&Entry] = &[
     &websocket::WSS_LISTEN,
     &websocket::WS_LISTEN_UNIX,
     &websocket::WS_LISTEN_ABSTRACT,
+    &websocket::WS_INETD,
     &stdio::STDIO,
+    &inetd::INETD,
     &tcp::CONNECT,
     &tcp::LISTEN,
     &tls::LISTEN,
@@ -55,15 +61,19 @@ pub static TABLE: &[&Entry] = &[
     &file::READ,
     &file::WRITE,
     &file::APPEND,
+    &open::PATH,
+    &open::DESCRIPTOR,
     &mirror::MIRROR,
     &literal::LITERAL,
     &literal::LITERAL_REPLY,
+    &devices::LITERAL_BASE64,
+    &devices::NULL,
+    &devices::EMPTY,
+    &devices::ZERO,
+    &devices::RANDOM,
+    &devices::CLOGGED,
+    &assert::ASSERT,
     &unsupported::HTTP,
-    &unsupported::INETD,
-    &unsupported::INETD_WS,
-    &unsupported::ACCEPT_FROM_FD,
-    &unsupported::OPEN,
-    &unsupported::FOR_TESTS,
     &unsupported::VSOCK,
     &unsupported::NAMED_PIPE,
     &unsupported::INTERNAL,

@@ -1,6 +1,6 @@
 //! `ws://`, `wss://` and the WebSocket listeners. Each is a transport with the overlay `ws-c:` or `ws-u:`.
 
-use super::{tcp, tls, unix};
+use super::{inetd, tcp, tls, unix};
 use crate::{
     config::Config,
     endpoint::{
@@ -183,6 +183,16 @@ pub(super) static WS_LISTEN_ABSTRACT: Entry = Entry {
         |arg, config| Ok(server_over(unix::listen(&format!("@{arg}"), config), config)),
         Listens { at: ListensAt::AbstractName, tls: false, http: true },
     ),
+};
+
+pub(super) static WS_INETD: Entry = Entry {
+    names: &["inetd-ws", "ws-inetd"],
+    arg: None,
+    summary: "A WebSocket connection that inetd(8) or systemd passes",
+    details: "Same as ws-u:inetd:.",
+    example: "inetd-ws: tcp:127.0.0.1:22",
+    flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "deflate"],
+    build: Build::Dial(|_, config| Ok(inetd::inetd().frame("ws-upgrade", overlay::ws_upgrade(config)).into())),
 };
 
 /// A WebSocket listener on a TCP port.

@@ -12,6 +12,7 @@ mod jsonrpc;
 mod length_prefixed;
 mod lines;
 mod log;
+mod low_level;
 mod preamble;
 mod reuse;
 mod socks5;
@@ -37,6 +38,8 @@ use crate::endpoint::Entry;
 pub static TABLE: &[&Entry] = &[
     &websocket::CONNECT,
     &websocket::UPGRADE,
+    &low_level::CLIENT,
+    &low_level::SERVER,
     &tls::CONNECT,
     &tls::ACCEPT,
     &socks5::CONNECT,
@@ -56,6 +59,7 @@ pub static TABLE: &[&Entry] = &[
     &timestamp::TIMESTAMP,
     &log::LOG,
     &unsupported::LOW_LEVEL,
+    &unsupported::FRAMINGS,
     &unsupported::TEE,
     &unsupported::HTTP,
     &unsupported::METRICS,

@@ -12,6 +12,8 @@ pub(super) static LOW_LEVEL: Entry = unsupported(
     "WebSocket frames without the opening handshake",
     "not supported yet: use ws-c: or ws-u:",
 );
+pub(super) static FRAMINGS: Entry =
+    unsupported(&["lengthprefixed"], "Other framings", "not supported yet: use lines: or chunks:");
 pub(super) static TEE: Entry =
     unsupported(&["tee"], "Copy messages to a file", "not supported yet: use log:, or tee in a pipe");
 pub(super) static HTTP: Entry =

@@ -104,7 +104,8 @@ pub fn ws_upgrade(config: &Arc<Config>) -> Framing {
     Framing::Upgrade(Box::new(Upgrade { config: config.clone() }))
 }
 
-fn open(upgraded: Upgraded, role: ws::Role, config: &Config) -> MessageEnd {
+/// A WebSocket after its opening handshake.
+pub(super) fn open(upgraded: Upgraded, role: ws::Role, config: &Config) -> MessageEnd {
     let name = || upgraded.end.name.clone();
     let log = if report::shows_frames() {
         Some(FrameLog::new(name(), |mark, peer, text| report::frame(mark, peer, text)))

@@ -394,10 +394,12 @@ impl Pump<'_> {
 
     /// The outcome of the session.
     pub(super) fn into_result(self) -> Result<Summary, Error> {
-        let close = self.closed_by.map(|(by, close)| (self.ends[by].name.to_string(), close));
-        if let Some(error) = self.error.or(if close.is_none() { self.write_error } else { None }) {
+        // A close of the end that could not be written tells why.
+        let is_explained = self.closed_by.as_ref().is_some_and(|(by, _)| self.failed[*by]);
+        if let Some(error) = self.error.or(if is_explained { None } else { self.write_error }) {
             return Err(error);
         }
+        let close = self.closed_by.map(|(by, close)| (self.ends[by].name.to_string(), close));
         if let Some((with, close)) = close.as_ref().filter(|(_, close)| !close.is_clean()) {
             return Err(Error::ClosedByPeer { with: with.clone(), close: close.clone() });
         }
