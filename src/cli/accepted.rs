@@ -10,7 +10,7 @@ pub struct AcceptedArgs {
     #[arg(short = 'S', long, hide_short_help = true)]
     pub strict: bool,
     /// No effect: messages are never split or cut; --max-ws-message-length limits their length
-    #[arg(short = 'B', long, value_name = "BYTES", hide_short_help = true)]
+    #[arg(short = 'B', long, value_name = "BYTES", overrides_with = "buffer_size", hide_short_help = true)]
     pub buffer_size: Option<String>,
     /// No effect: -b sends data as it was read, not by lines
     #[arg(long, hide_short_help = true)]

@@ -5,12 +5,21 @@ use crate::{
     endpoint::{Build, Entry},
     registry,
 };
-use clap::{Command, CommandFactory};
+use clap::{ArgAction, Command, CommandFactory};
 use std::fmt::Write;
 
-/// The command of clap as it parses a command line.
+/// The command of clap as it parses a command line. A flag may be repeated, as in a script that adds one to those of its caller. An
+/// option with a value may not, unless all its values count.
 pub fn options() -> Command {
-    Cli::command().override_usage("wsplice [OPTIONS] ADDR1 [ADDR2]\n       wsplice [OPTIONS] -s [ADDR:]PORT [ADDR2]")
+    Cli::command()
+        .override_usage("wsplice [OPTIONS] ADDR1 [ADDR2]\n       wsplice [OPTIONS] -s [ADDR:]PORT [ADDR2]")
+        .mut_args(|arg| match arg.get_action() {
+            ArgAction::SetTrue => {
+                let id = arg.get_id().clone();
+                arg.overrides_with(id)
+            }
+            _ => arg,
+        })
 }
 
 /// The command of clap, with the list of addresses after the options. Making that list takes a tenth of the instructions of a short

@@ -1,6 +1,6 @@
 //! Makes a [`Config`] of a [`Cli`]: sets defaults and resolves conflicts between options.
 
-use super::{Cli, DeflateMode, RoomArgs, WebSocketArgs, values};
+use super::{Cli, DeflateMode, RoomArgs, WebSocketArgs, values, values::Subprotocols};
 use crate::{
     access::{AccessOptions, BasicAuth, Secrets},
     config::{
@@ -134,7 +134,7 @@ impl Config {
             payload: payload.options(max_message),
             client: ClientOptions {
                 headers: client_headers(given, client.origin, client.ua, client.websocket_version),
-                protocols: client.protocol.map(|protocols| protocols.0).unwrap_or_default(),
+                protocols: offered(client.protocols),
                 basic_auth: basic_auth(client.basic_auth, client.basic_auth_file.as_deref())?,
                 ws_c_uri: client.ws_c_uri,
                 forward_headers: request.forward_headers,
@@ -248,6 +248,17 @@ fn max_message_length(rooms: &RoomArgs, websocket: &WebSocketArgs) -> usize {
         false => MAX_MESSAGE,
     };
     websocket.max_ws_message_length.unwrap_or(MAX_MESSAGE.min(default))
+}
+
+/// The subprotocols of every `--protocol`, each once, as RFC 6455 section 4.1 requires.
+fn offered(given: Vec<Subprotocols>) -> Vec<HeaderValue> {
+    let mut all: Vec<HeaderValue> = Vec::new();
+    for protocol in given.into_iter().flat_map(|protocols| protocols.0) {
+        if !all.contains(&protocol) {
+            all.push(protocol);
+        }
+    }
+    all
 }
 
 /// The credentials of `--basic-auth`, `--basic-auth-file` or `WEBSOCAT_BASIC_AUTH`.

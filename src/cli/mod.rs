@@ -1,6 +1,7 @@
 //! The command line. [`Cli`] contains the options as typed; [`Config`] is the configuration made of them.
 
 mod accepted;
+mod applicable;
 mod help;
 mod into_config;
 mod keys;
@@ -18,6 +19,7 @@ mod values;
 mod wscat;
 
 use accepted::AcceptedArgs;
+pub use applicable::check_applicable;
 use help::options;
 pub use help::{EXIT_CODES, command};
 use keys::KeyArgs;
@@ -58,7 +60,7 @@ use wscat::WscatArgs;
 /// Connects ADDR1 to ADDR2 and copies messages or bytes in both directions until both ends have ended. If only one
 /// address is given, the other one is standard input and output: ADDR1, or ADDR2 if the given address is a listener.
 #[derive(Parser)]
-#[command(name = "wsplice", version, max_term_width = 100, args_override_self = true)]
+#[command(name = "wsplice", version, max_term_width = 100)]
 pub struct Cli {
     /// First address, such as ws://HOST/PATH, ws-l:127.0.0.1:8080, tcp:HOST:PORT, or - for standard input and output
     #[arg(value_name = "ADDR1")]
@@ -135,6 +137,9 @@ pub struct Cli {
     /// Options of websocat that have no effect.
     #[command(flatten)]
     pub accepted: AcceptedArgs,
+    /// The long names of the options that the command line has.
+    #[arg(skip)]
+    pub given: Vec<String>,
 }
 
 /// Directions, and when sessions end.
@@ -219,9 +224,9 @@ pub struct ClientArgs {
     /// Send this Origin header
     #[arg(long, value_name = "URL", value_parser = values::header_value)]
     pub origin: Option<HeaderValue>,
-    /// Offer these subprotocols, separated by commas, in order of preference
-    #[arg(long, visible_alias = "subprotocol", value_name = "NAME", value_parser = values::subprotocols)]
-    pub protocol: Option<Subprotocols>,
+    /// Offer this subprotocol; may be repeated, or a list separated by commas, in order of preference
+    #[arg(long = "protocol", visible_alias = "subprotocol", value_name = "NAME", value_parser = values::subprotocols)]
+    pub protocols: Vec<Subprotocols>,
     /// Send this User-Agent header
     #[arg(short = 'A', long, visible_alias = "user-agent", value_name = "TEXT", value_parser = values::header_value)]
     pub ua: Option<HeaderValue>,
@@ -502,8 +507,12 @@ impl Cli {
             }
             None => Vec::new(),
         };
-        match options().try_get_matches_from(&args).and_then(|matches| Self::from_arg_matches(&matches)) {
-            Ok(mut cli) => {
+        let mut options = options();
+        let parsed = options.try_get_matches_from_mut(&args);
+        match parsed.and_then(|matches| Ok((Self::from_arg_matches(&matches)?, matches))) {
+            Ok((mut cli, matches)) => {
+                cli.given = applicable::given(&options, &matches);
+                cli.given.extend((!exec_args.is_empty()).then(|| "exec-args".to_owned()));
                 cli.programs.exec_args = exec_args;
                 Ok(Parsed::Run(Box::new(cli)))
             }

@@ -34,7 +34,7 @@ pub struct Entry {
     pub details: &'static str,
     /// The arguments of a command line; a test runs it with `--explain`.
     pub example: &'static str,
-    /// The long options that affect it, without dashes.
+    /// The long options that belong to it, without dashes. An option that some row lists is an error without such a row.
     pub flags: &'static [&'static str],
     /// The kind of the entry, and the function that builds it.
     pub build: Build,

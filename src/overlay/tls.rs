@@ -42,7 +42,7 @@ pub(super) static CONNECT: Entry = Entry {
     details: "Over any transport; HOST:PORT alone is a TCP connection. The server certificate must be valid for the \
               host behind the overlay (or --tls-domain) and signed by a CA that the system, or --cacert, trusts.",
     example: "- tls:example.com:443",
-    flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key"],
+    flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key", "cert", "key"],
     build: Build::Overlay(
         OverlayRow::new(|inner, config| {
             let layer = tls_connect(inner.about.host.as_deref(), config)?;

@@ -104,6 +104,26 @@ impl Plan {
             Self::Rooms(_) => true,
         }
     }
+
+    /// The endpoints, with the overlays that were inserted.
+    pub fn endpoints(&self) -> Vec<&About> {
+        match self {
+            Self::Splice(splice) => splice.pair.about().into(),
+            Self::Rooms(server) => vec![&server.about],
+        }
+    }
+}
+
+impl Pair {
+    /// The endpoints, left and right.
+    pub fn about(&self) -> [&About; 2] {
+        match self {
+            Self::Bytes(left, right) => [&left.about, &right.about],
+            Self::Messages(left, right) => [&left.about, &right.about],
+            Self::ServeBytes(left, right) => [&left.about, &right.about],
+            Self::ServeMessages(left, right) => [&left.about, &right.about],
+        }
+    }
 }
 
 impl RoomServer {

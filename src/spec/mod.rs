@@ -71,6 +71,14 @@ impl Spec {
         Self::parse_with(registry::find, text)
     }
 
+    /// Its overlays, outermost first, and its address.
+    pub fn entries(&self) -> Vec<&'static Entry> {
+        match self {
+            Self::Address(address) => vec![address.entry],
+            Self::Overlay(overlay) => [vec![overlay.entry], overlay.inner.entries()].concat(),
+        }
+    }
+
     fn parse_with(find: Find, text: &str) -> Result<Self, Error> {
         Self::parse_at(find, text, 0, Bare::WebSocket).map_err(|error| error.into_error(text))
     }

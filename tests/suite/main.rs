@@ -1,5 +1,6 @@
 //! The real binary over real sockets, a file for each capability.
 
+mod applicable_options;
 mod bad_arguments;
 mod bad_peers;
 mod children;
@@ -31,6 +32,7 @@ mod proxies;
 mod readme;
 mod reconnecting;
 mod reloading;
+mod repeated_options;
 mod requests;
 mod rooms;
 mod rooms_bad_input;

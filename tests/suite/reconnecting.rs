@@ -20,7 +20,8 @@ fn accept(listener: &TcpListener) -> TcpStream {
 
 fn start(listener: &TcpListener, args: &[&str]) -> Running {
     let url = format!("autoreconnect:ws://{}/", listener.local_addr().expect("address"));
-    Running::start(wsplice([&["-", &*url, "--autoreconnect-delay-millis", "0"], args].concat()))
+    let delay = if args.is_empty() { &["--autoreconnect-delay-millis", "0"][..] } else { args };
+    Running::start(wsplice([&["-", &*url], delay].concat()))
 }
 
 /// The number in a line that says how many messages may be lost; 0 where it says nothing of that.

@@ -18,7 +18,8 @@ use std::{
 /// A room server on a free port. Without further options it sends no pings, since each would restart a peer's time limit.
 #[track_caller]
 pub fn rooms(args: &[&str]) -> Serving {
-    Serving::start(["--broadcast", "ws-l:127.0.0.1:0", "--ping-interval", "0"].iter().chain(args))
+    let pings = if args.contains(&"--ping-interval") { &[][..] } else { &["--ping-interval", "0"] };
+    Serving::start([&["--broadcast", "ws-l:127.0.0.1:0"], pings, args].concat())
 }
 
 /// A room server and the port of its metrics.
