@@ -1,4 +1,4 @@
-complete -c wsplice -s s -l server-mode -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1' -r
+complete -c wsplice -s s -l server-mode -l listen -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1' -r
 complete -c wsplice -l replies -d 'End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier' -r
 complete -c wsplice -l within -d 'With -1 and --replies, the maximum silence after the last message was sent (exit 9); 0 sets no limit. Default: 30' -r
 complete -c wsplice -l linger -d 'After the end of standard input, close when nothing has arrived for this long' -r
@@ -9,19 +9,26 @@ complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, fr
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
 complete -c wsplice -l separator -d 'Terminate lines with this byte, a number from 0 to 255, instead of a newline' -r
 complete -c wsplice -l separator-n -d 'Terminate lines with this number of newlines, or of the byte of -0 or --separator' -r
+complete -c wsplice -l lengthprefixed-nbytes -d 'Number of bytes of a length of lengthprefixed:, 1 to 8' -r
 complete -c wsplice -s p -l preamble -d 'Send TEXT to ADDR2 as the first message of each connection, also of each one that autoreconnect: opens; may be repeated' -r
 complete -c wsplice -s P -l preamble-reverse -d 'The same for ADDR1' -r
+complete -c wsplice -l max-messages -d 'Copy at most N messages from ADDR1 to ADDR2, as if the input ended then. A connection is read further, to the end, and what comes is dropped' -r
+complete -c wsplice -l max-messages-rev -d 'The same from ADDR2 to ADDR1. The session ends when nothing is copied in the other direction either' -r
 complete -c wsplice -l byte-to-exit-on -d 'The byte at which exit_on_specific_byte: ends the input, a number from 0 to 255. Default: 28, which is Ctrl and backslash' -r
 complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text message; a message that starts with it is sent as text, without it' -r
 complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
-complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; may be repeated' -r
+complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; @FILE reads a header a line. May be repeated' -r
 complete -c wsplice -l origin -d 'Send this Origin header' -r
-complete -c wsplice -l protocol -d 'Offer this subprotocol; may be repeated, or a list separated by commas, in order of preference' -r
-complete -c wsplice -l ua -d 'Send this User-Agent header' -r
-complete -c wsplice -l basic-auth -d 'Send an Authorization header for Basic authentication' -r
+complete -c wsplice -l protocol -l subprotocol -d 'Offer this subprotocol; may be repeated, or a list separated by commas, in order of preference' -r
+complete -c wsplice -s A -l ua -l user-agent -d 'Send this User-Agent header' -r
+complete -c wsplice -l basic-auth -l user -l auth -d 'Send an Authorization header for Basic authentication' -r
 complete -c wsplice -l basic-auth-file -d 'As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable WEBSOCAT_BASIC_AUTH' -r -F
 complete -c wsplice -l websocket-version -d 'Send this Sec-WebSocket-Version header instead of 13, to test a server' -r
 complete -c wsplice -l ws-c-uri -d 'URL that the ws-c: overlay requests' -r
+complete -c wsplice -l cookie -d 'Send a cookie; may be repeated' -r
+complete -c wsplice -l forward-header -d 'Between two WebSockets, send this header of the client\'s request to the server, too, such as Cookie, Authorization or Origin; may be repeated' -r
+complete -c wsplice -l max-redirects -l max-redirs -d 'Maximum number of redirects to follow (exit 5)' -r
+complete -c wsplice -l resolve -d 'Use these addresses for HOST and PORT instead of looking the name up; * is every host. May be repeated' -r
 complete -c wsplice -l proxy -d 'Connect through a proxy: http://, https://, socks5:// (wsplice looks names up) or socks5h:// (the proxy does), with USER:PASSWORD@ to log in; \'\' connects without one. Default, for URLs: the environment, see PROXIES in the manual' -r
 complete -c wsplice -l noproxy -d 'Hosts to reach without a proxy, separated by commas: names with their subdomains, addresses, networks, or * for all. Default: NO_PROXY' -r
 complete -c wsplice -l socks5 -l socks5-hostname -d 'Connect through this SOCKS5 proxy, which looks names up; same as --proxy socks5h://HOST:PORT' -r
@@ -33,6 +40,7 @@ complete -c wsplice -l conncap -l maxforks -d 'Serve at most N connections at on
 complete -c wsplice -l max-per-address -d 'Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with --broadcast further members get 503. --trust-proxy exempts proxies' -r
 complete -c wsplice -l max-lifetime -d 'Close each connection when it has lasted for SECONDS, or up to a tenth earlier so that clients do not come back together: a WebSocket with code 1001. Default: 0, no limit' -r
 complete -c wsplice -l max-memory -d 'Maximum memory that is held for clients; beyond it the client with the most is closed with code 1013, and new ones get 503. Default: half of the memory of the machine or its cgroup' -r
+complete -c wsplice -l chmod -d 'Permissions of the unix socket of a listener, such as 660. Default: those that the umask leaves' -r
 complete -c wsplice -l server-protocol -d 'Select this subprotocol if the client offers it. Default: the one that a WebSocket server on the other side selected, or, if the other side is not a WebSocket, the client\'s first' -r
 complete -c wsplice -l server-header -d 'Add an HTTP header to every response; may be repeated' -r
 complete -c wsplice -l max-url-length -d 'Maximum length of a request\'s path and query; longer ones get 414' -r
@@ -67,11 +75,13 @@ on\t'Clients require compression (otherwise exit 5); listeners accept it, also w
 complete -c wsplice -l deflate-level -d 'Compression level, 1 to 9; 0 sends all messages uncompressed. Level 3 compresses within 10% of level 6 (zlib\'s default) in half the time' -r
 complete -c wsplice -l deflate-window-bits -d 'Maximum compression window, 2^N bytes, to request and to use, for both directions' -r
 complete -c wsplice -l deflate-threshold -d 'Send messages shorter than this uncompressed; a message that fits into one packet anyway gains little' -r
+complete -c wsplice -l max-sent-pings -d 'Stop sending pings after N of them' -r
+complete -c wsplice -l inhibit-pongs -d 'Stop answering pings after N pongs, to test what the peer does then' -r
 complete -c wsplice -l cert -d 'Server certificate chain (PEM, leaf first). SIGHUP makes listeners read all files of certificates, keys and CAs again' -r -F
 complete -c wsplice -l key -d 'Private key of --cert (PEM, unencrypted)' -r -F
 complete -c wsplice -l client-cert -d 'Client certificate chain for servers that request one (PEM, leaf first). Default: --cert' -r -F
 complete -c wsplice -l client-key -d 'Private key of --client-cert (PEM, unencrypted)' -r -F
-complete -c wsplice -l cacert -d 'CA certificates to trust (PEM), instead of the system\'s' -r -F
+complete -c wsplice -l cacert -l ca -d 'CA certificates to trust (PEM), instead of the system\'s' -r -F
 complete -c wsplice -l tls-domain -d 'Server name to request (SNI) and to verify in the certificate, instead of the host in the address' -r
 complete -c wsplice -l client-ca -d 'Require client certificates that are signed by a CA in FILE (PEM)' -r -F
 complete -c wsplice -l udp-multicast -d 'Join this multicast group; may be repeated' -r
@@ -88,6 +98,9 @@ complete -c wsplice -l autoreconnect-max-delay-millis -d 'Maximum reconnect dela
 complete -c wsplice -l log-format -d 'Format of lines on standard error' -r -f -a "text\t'Plain text'
 json\t'One JSON object per line'"
 complete -c wsplice -l just-generate-accept -d 'Print the Sec-WebSocket-Accept that belongs to a Sec-WebSocket-Key, and exit' -r
+complete -c wsplice -s c -l connect -d 'Connect to this URL; same as the URL as an address' -r
+complete -c wsplice -s x -l execute -d 'Send this message in place of standard input; may be repeated' -r
+complete -c wsplice -s w -l wait -d 'After -x, receive for this long, then close; -1: go on with standard input. Default: as after the end of standard input' -r
 complete -c wsplice -s B -l buffer-size -d 'No effect: messages are never split or cut; --max-ws-message-length limits their length' -r
 complete -c wsplice -l explain -l dump-spec -d 'Print what would be connected, including the overlays that wsplice inserts, and exit'
 complete -c wsplice -s u -l unidirectional -d 'Copy from ADDR1 to ADDR2 only'
@@ -99,6 +112,10 @@ complete -c wsplice -s t -l text -d 'Treat each line of a byte stream as one tex
 complete -c wsplice -s b -l binary -d 'Treat each read from a byte stream as one binary message, and write messages without a trailing newline'
 complete -c wsplice -s 0 -l null-terminated -d 'Terminate lines with a zero byte instead of a newline'
 complete -c wsplice -l one-line -d 'When messages are written as lines, replace the newlines inside them (zero bytes with -0) with spaces'
+complete -c wsplice -l lengthprefixed-little-endian -d 'lengthprefixed: writes the least significant byte of a length first'
+complete -c wsplice -l lengthprefixed-skip-read-direction -d 'lengthprefixed: expects no lengths in what it reads; each read is a message'
+complete -c wsplice -l lengthprefixed-skip-write-direction -d 'lengthprefixed: writes no lengths'
+complete -c wsplice -l lengthprefixed-tag-text -d 'lengthprefixed: marks text messages with the most significant bit of the length'
 complete -c wsplice -l jsonrpc -d 'Turn each message from ADDR1 into a JSON-RPC 2.0 request: the first word is the method, the rest its parameters; same as jsonrpc: in front of ADDR1'
 complete -c wsplice -l jsonrpc-omit-jsonrpc -d 'Leave the field "jsonrpc" out of requests of --jsonrpc and jsonrpc:, as Chromium\'s DevTools want it'
 complete -c wsplice -l timestamp-monotonic -d 'timestamp: counts from the start of the session instead of 1970'
@@ -113,13 +130,18 @@ complete -c wsplice -l uncompress-gzip -d 'Uncompress the payloads of received b
 complete -c wsplice -l uncompress-zlib -d 'As --uncompress-gzip, in the format of zlib'
 complete -c wsplice -l uncompress-deflate -d 'As --uncompress-gzip, without a header'
 complete -c wsplice -l websocket-ignore-zeromsg -d 'Drop received messages that are empty'
+complete -c wsplice -s L -l follow -l location -d 'Follow redirects. Another host, port or scheme gets no Authorization header and no cookies'
+complete -c wsplice -s 4 -l ipv4 -d 'Use IPv4 addresses only'
+complete -c wsplice -s 6 -l ipv6 -d 'Use IPv6 addresses only'
 complete -c wsplice -l oneshot -d 'Serve one connection, then exit'
 complete -c wsplice -l stdout-announce-listening-ports -d 'When a listener is ready, print its address on standard output, as LISTEN proto=tcp,ip=127.0.0.1,port=8080'
 complete -c wsplice -l unlink -d 'Remove an existing socket at the path of a unix socket listener before listening'
+complete -c wsplice -l accept-from-fd -d 'Take the argument of unix-listen: and l-ws-unix: for the number of a descriptor that listens already'
 complete -c wsplice -l same-origin -l sameorigin -d 'Accept browsers only if the Origin header has the host and port of the Host header; others get 403'
 complete -c wsplice -l broadcast -d 'Run a room server: send each client\'s messages to all clients with the same path and query'
 complete -c wsplice -l no-echo -d 'Do not send a message back to its sender'
 complete -c wsplice -l deflate-no-context-takeover -d 'Compress each message independently, as --broadcast always does, and ask the peer to do the same; uses less memory, compresses less'
+complete -c wsplice -l print-ping-rtts -d 'Log the time between each ping and its pong'
 complete -c wsplice -s k -l insecure -d 'Accept any server certificate; an attacker on the path can then read and alter the connection'
 complete -c wsplice -l self-signed -d 'Generate a server certificate for localhost, 127.0.0.1 and ::1 at start, and print its fingerprint'
 complete -c wsplice -l udp-broadcast -d 'Allow datagrams to broadcast addresses'
@@ -130,6 +152,9 @@ complete -c wsplice -s e -l set-environment -d 'Set the environment variables of
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
 complete -c wsplice -l just-generate-key -d 'Print a random Sec-WebSocket-Key, and exit'
+complete -c wsplice -l show-ping-pong -d 'Log pings and pongs to standard error'
+complete -c wsplice -l slash -d 'Lines of the form /ping [TEXT], /pong [TEXT] and /close [CODE [REASON]] send control frames'
+complete -c wsplice -l no-color -d 'No effect: nothing is coloured'
 complete -c wsplice -s S -l strict -d 'No effect: lines and messages are never split'
 complete -c wsplice -l no-line -d 'No effect: -b sends data as it was read, not by lines'
 complete -c wsplice -l linemode-strip-newlines -d 'No effect: messages that are made of lines never contain the newline'
@@ -143,9 +168,9 @@ complete -c wsplice -s V -l version -d 'Print version'
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|ws-lowlevel-client|ws-ll-client|ws-ll-c|ws-lowlevel-server|ws-ll-server|ws-ll-s|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
-    if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|readfile|writefile|appendfile):' -- $rest)
+    if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|unix-dgram|seqpacket|seqpacket-connect|connect-seqpacket|seqpacket-c|c-seqpacket|seqpacket-listen|listen-seqpacket|seqpacket-l|l-seqpacket|readfile|writefile|appendfile|open-async):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
         return
     end
@@ -162,10 +187,14 @@ function __wsplice_addresses
         'l-wss:' 'Accept WebSocket connections over TLS' \
         'listen-wss:' 'Accept WebSocket connections over TLS' \
         'l-ws-unix:' 'Accept WebSocket connections on a unix socket' \
+        'l-ws-abstract:' 'Accept WebSocket connections on a unix socket in the abstract namespace of Linux' \
+        'inetd-ws:' 'A WebSocket connection that inetd(8) or systemd passes' \
+        'ws-inetd:' 'A WebSocket connection that inetd(8) or systemd passes' \
         'stdio:' 'Standard input and output' \
         '-' 'Standard input and output' \
         'asyncstdio:' 'Standard input and output' \
         'threadedstdio:' 'Standard input and output' \
+        'inetd:' 'A connection that inetd(8) or systemd passes as standard input and output' \
         'tcp:' 'Connect to a TCP server' \
         'tcp-connect:' 'Connect to a TCP server' \
         'connect-tcp:' 'Connect to a TCP server' \
@@ -202,6 +231,26 @@ function __wsplice_addresses
         'listen-unix:' 'Accept connections on a unix socket' \
         'unix-l:' 'Accept connections on a unix socket' \
         'l-unix:' 'Accept connections on a unix socket' \
+        'abstract:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'abstract-connect:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'connect-abstract:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'abstract-c:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'c-abstract:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'abstract-listen:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'listen-abstract:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'abstract-l:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'l-abstract:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'unix-dgram:' 'Receive datagrams at one unix socket, and send to another' \
+        'abstract-dgram:' 'The same with names in the abstract namespace of Linux' \
+        'seqpacket:' 'Connect to a unix socket of packets' \
+        'seqpacket-connect:' 'Connect to a unix socket of packets' \
+        'connect-seqpacket:' 'Connect to a unix socket of packets' \
+        'seqpacket-c:' 'Connect to a unix socket of packets' \
+        'c-seqpacket:' 'Connect to a unix socket of packets' \
+        'seqpacket-listen:' 'Accept connections on a unix socket of packets' \
+        'listen-seqpacket:' 'Accept connections on a unix socket of packets' \
+        'seqpacket-l:' 'Accept connections on a unix socket of packets' \
+        'l-seqpacket:' 'Accept connections on a unix socket of packets' \
         'tcp-listen-fd:' 'Accept TCP connections on a socket from the service manager' \
         'unix-listen-fd:' 'Accept connections on a unix socket from the service manager' \
         'exec:' 'Run a program' \
@@ -210,9 +259,21 @@ function __wsplice_addresses
         'readfile:' 'Read a file' \
         'writefile:' 'Write to a file, replacing its content' \
         'appendfile:' 'Append to a file' \
+        'open-async:' 'Read and write a device or a named pipe' \
+        'open-fd:' 'Read and write an open file descriptor' \
+        'async-fd:' 'Read and write an open file descriptor' \
         'mirror:' 'Send each message back' \
         'literal:' 'Send this text, then end' \
         'literalreply:' 'Reply to each message with this text' \
+        'literal-base64:' 'Send these bytes, then end' \
+        'null:' 'Discard all data' \
+        'devnull:' 'Discard all data' \
+        'empty:' 'Discard all data, and end at once' \
+        'zero:' 'Send zero bytes without end' \
+        'random:' 'Send random bytes without end' \
+        'clogged:' 'Neither take nor send data' \
+        'assert:' 'Check that exactly this text is received' \
+        'assert2:' 'Check that exactly this text is received' \
         'ws-connect:' 'WebSocket, client side' \
         'ws-c:' 'WebSocket, client side' \
         'c-ws:' 'WebSocket, client side' \
@@ -221,6 +282,12 @@ function __wsplice_addresses
         'ws-u:' 'WebSocket, server side' \
         'u-ws:' 'WebSocket, server side' \
         'upgrade-ws:' 'WebSocket, server side' \
+        'ws-lowlevel-client:' 'WebSocket frames without the opening handshake, client side' \
+        'ws-ll-client:' 'WebSocket frames without the opening handshake, client side' \
+        'ws-ll-c:' 'WebSocket frames without the opening handshake, client side' \
+        'ws-lowlevel-server:' 'WebSocket frames without the opening handshake, server side' \
+        'ws-ll-server:' 'WebSocket frames without the opening handshake, server side' \
+        'ws-ll-s:' 'WebSocket frames without the opening handshake, server side' \
         'tls:' 'TLS, client side' \
         'ssl:' 'TLS, client side' \
         'tls-connect:' 'TLS, client side' \
@@ -245,6 +312,7 @@ function __wsplice_addresses
         'line2msg:' 'Each line becomes one message' \
         'msg2line:' 'Each line becomes one message' \
         'chunks:' 'Each read becomes one message' \
+        'lengthprefixed:' 'Each message has its length in front of it' \
         'base64:' 'Encode messages in base64' \
         'reuse:' 'Share one connection between all sessions' \
         'broadcast:' 'Share one connection between all sessions' \
