@@ -58,8 +58,6 @@ pub static TABLE: &[&Entry] = &[
     &jsonrpc::JSONRPC,
     &timestamp::TIMESTAMP,
     &log::LOG,
-    &unsupported::LOW_LEVEL,
-    &unsupported::FRAMINGS,
     &unsupported::TEE,
     &unsupported::HTTP,
     &unsupported::METRICS,

@@ -7,13 +7,6 @@ const fn unsupported(names: &'static [&'static str], summary: &'static str, why:
     Entry { names, arg: None, summary, details: "", example: "", flags: &[], build }
 }
 
-pub(super) static LOW_LEVEL: Entry = unsupported(
-    &["ws-lowlevel-client", "ws-ll-client", "ws-ll-c", "ws-lowlevel-server", "ws-ll-server", "ws-ll-s"],
-    "WebSocket frames without the opening handshake",
-    "not supported yet: use ws-c: or ws-u:",
-);
-pub(super) static FRAMINGS: Entry =
-    unsupported(&["lengthprefixed"], "Other framings", "not supported yet: use lines: or chunks:");
 pub(super) static TEE: Entry =
     unsupported(&["tee"], "Copy messages to a file", "not supported yet: use log:, or tee in a pipe");
 pub(super) static HTTP: Entry =

@@ -113,6 +113,9 @@ pub fn given(option: &Arg, file: &str) -> Vec<String> {
     let values = [
         "9",
         "9k",
+        "4",
+        "n=v",
+        "localhost:80:127.0.0.1",
         "127.0.0.1:9",
         "/x",
         "x: y",
@@ -138,7 +141,7 @@ pub fn given(option: &Arg, file: &str) -> Vec<String> {
         let names = missing.iter().filter_map(|usage| usage.strip_prefix("--")?.split(' ').next());
         args.extend(names.flat_map(|name| [format!("--{name}"), file.to_owned()]));
     }
-    if long == "ping-timeout" {
+    if ["ping-timeout", "print-ping-rtts", "max-sent-pings"].contains(&long) {
         args.extend(["--ping-interval", "1"].map(str::to_owned));
     }
     args
@@ -197,7 +200,7 @@ fn every_option_of_a_row_is_accepted_with_it_and_refused_without_it() {
 #[test]
 fn the_table_lists_all_options_of_websockets_and_tls() {
     let headings: [(&str, &[&[&str]]); 3] = [
-        ("WebSocket client", &[&["ws-connect"]]),
+        ("WebSocket client", &[&["ws-connect", "ws"]]),
         ("WebSocket, both sides", &[&["ws-connect"], &["ws-upgrade"]]),
         ("TLS", &[&["tls", "tls-accept"]]),
     ];

@@ -26,9 +26,7 @@ fn an_unknown_option_is_named_and_a_similar_one_suggested() {
 
 #[test]
 fn an_option_of_websocat_that_is_not_here_says_what_to_use() {
-    for (option, instead) in [("--queue-len", "--backlog BYTES"), ("--accept-from-fd", "tcp-listen-fd:N")] {
-        wrong([option, "x", "mirror:"], option, instead);
-    }
+    wrong(["--queue-len", "x", "mirror:"], "--queue-len", "--backlog BYTES");
 }
 
 #[test]

@@ -366,8 +366,7 @@ fn answered(answer: impl FnOnce(&Head) -> String + Send + 'static) -> Finished {
 fn a_redirect_gets_a_hint_with_its_location() {
     let finished =
         answered_with("HTTP/1.1 302 Found\r\nLocation: https://example.com/chat\r\nContent-Length: 5\r\n\r\nMoved");
-    finished.fails_with(5, "expected 101, got 302 Found: Moved").hints("https://example.com/chat");
-    finished.hints("wss://");
+    finished.fails_with(5, "expected 101, got 302 Found").hints("redirected to wss://example.com/chat");
 }
 
 #[test]

@@ -5,7 +5,11 @@ use clap::Arg;
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 /// Options that take a number, a size or a time, and limit nothing.
-const NO_LIMITS: [&str; 8] = [
+const NO_LIMITS: [&str; 12] = [
+    "lengthprefixed-nbytes",
+    "max-sent-pings",
+    "inhibit-pongs",
+    "wait",
     "replies",
     "linger",
     "deflate-level",
