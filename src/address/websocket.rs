@@ -149,7 +149,7 @@ pub(super) static WSS_LISTEN: Entry = Entry {
     summary: "Accept WebSocket connections over TLS",
     details: "As ws-listen:. Requires --cert and --key, or --self-signed. Same as ws-u:tls-a:tcp-l:[ADDR:]PORT.",
     example: "wss-l:127.0.0.1:1234 mirror: --self-signed",
-    flags: &["cert", "key", "self-signed", "client-ca"],
+    flags: &["cert", "key", "pkcs12-der", "pkcs12-passwd", "passphrase", "self-signed", "client-ca"],
     build: Build::Listen(
         |arg, config| {
             let at = tcp::parse_listen(arg)?;

@@ -28,6 +28,24 @@ const OF_SESSIONS: &[&str] = &[
     "separator",
     "separator-n",
     "one-line",
+    "preamble",
+    "preamble-reverse",
+    "max-messages",
+    "max-messages-rev",
+    "jsonrpc",
+    "base64",
+    "base64-text",
+    "text-prefix",
+    "binary-prefix",
+    "compress-gzip",
+    "compress-zlib",
+    "compress-deflate",
+    "uncompress-gzip",
+    "uncompress-zlib",
+    "uncompress-deflate",
+    "websocket-ignore-zeromsg",
+    "print-ping-rtts",
+    "inhibit-pongs",
 ];
 
 /// Options of listeners that serve any number of clients, as ADDR1 does.
@@ -55,11 +73,11 @@ const ADVICE: &[(&[&str], Option<&str>, Option<&str>)] = &[
     (&["require-basic-auth"], None, Some("--basic-auth USER:PASSWORD sends credentials")),
     (&["require-token"], None, Some("-H 'Authorization: Bearer TOKEN' sends a token")),
     (
-        &["cert", "key", "self-signed", "client-ca"],
+        &["cert", "key", "pkcs12-der", "self-signed", "client-ca"],
         Some("wss-l: and tls-l: listen with TLS, ws-l: and tcp-l: without"),
         Some("wss:// and tls: connect with TLS; --client-cert is the certificate of a client"),
     ),
-    (&["cacert", "tls-domain", "client-cert", "client-key"], None, Some("wss:// and tls: connect with TLS")),
+    (&["cacert", "tls-domain", "client-cert", "client-key", "client-pkcs12-der"], None, Some("wss:// and tls: connect with TLS")),
     (&["exec-args"], Some(EXEC), Some(EXEC)),
     (&["conncap", "max-per-address", "max-lifetime"], Some(RIGHT), None),
 ];

@@ -10,7 +10,7 @@ use crate::{
     framing::{FramingOptions, Separator},
     message::{Close, Kind},
     reload::Reloads,
-    tls::{Identity, ServerCertificate, TlsOptions, Trust},
+    tls::{ServerCertificate, TlsOptions, Trust},
     ws::{DeflateOptions, Offer, WebSocketConfig, WebSocketOptions},
 };
 use anyhow::Context;
@@ -58,6 +58,7 @@ impl Config {
             websocket,
             pings,
             tls,
+            identities,
             other,
             programs,
             udp,
@@ -79,8 +80,8 @@ impl Config {
         let (cookies, max_redirects) = (request.cookie_header(), request.redirects());
         let given = client.headers.into_iter().flat_map(|headers| headers.0).chain(cookies).collect();
         let max_message = max_message_length(&rooms, &websocket);
-        let identity = tls.cert.zip(tls.key).map(|(chain, key)| Identity { chain, key });
-        let client_identity = tls.client_cert.zip(tls.client_key).map(|(chain, key)| Identity { chain, key });
+        let [identity, client_identity] =
+            identities.identities(tls.cert.zip(tls.key), tls.client_cert.zip(tls.client_key))?;
         let close = Close {
             code: websocket.close_status_code.unwrap_or(1000),
             reason: websocket.close_reason.unwrap_or_default(),

@@ -3,6 +3,7 @@
 mod accepted;
 mod applicable;
 mod help;
+mod identity;
 mod into_config;
 mod keys;
 mod length_prefixed;
@@ -22,6 +23,7 @@ use accepted::AcceptedArgs;
 pub use applicable::check_applicable;
 use help::options;
 pub use help::{EXIT_CODES, command};
+use identity::IdentityArgs;
 use keys::KeyArgs;
 use length_prefixed::LengthPrefixedArgs;
 use messages::MessageArgs;
@@ -116,6 +118,9 @@ pub struct Cli {
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// PKCS #12 archives, and encrypted keys.
+    #[command(flatten)]
+    pub identities: IdentityArgs,
     /// UDP.
     #[command(flatten)]
     pub udp: UdpArgs,
@@ -422,13 +427,13 @@ pub struct TlsArgs {
     /// Server certificate chain (PEM, leaf first). SIGHUP makes listeners read all files of certificates, keys and CAs again
     #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
-    /// Private key of --cert (PEM, unencrypted)
+    /// Private key of --cert (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
-    /// Client certificate chain for servers that request one (PEM, leaf first). Default: --cert
+    /// Client certificate chain for servers that request one (PEM, leaf first). Default: --cert, or --pkcs12-der
     #[arg(long, value_name = "FILE", requires = "client_key")]
     pub client_cert: Option<PathBuf>,
-    /// Private key of --client-cert (PEM, unencrypted)
+    /// Private key of --client-cert (PEM)
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     pub client_key: Option<PathBuf>,
     /// CA certificates to trust (PEM), instead of the system's

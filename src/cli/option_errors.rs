@@ -5,11 +5,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of websocat and wscat that wsplice does not support, and what to do instead.
 const UNSUPPORTED: &[(&[&str], &str)] = &[
-    (&["--pkcs12-der", "--pkcs12-passwd"], "convert it with openssl pkcs12 -nodes and use --cert and --key"),
-    (
-        &["--client-pkcs12-der", "--client-pkcs12-passwd"],
-        "convert it with openssl pkcs12 -nodes and use --client-cert and --client-key",
-    ),
     (
         &["--exec-sighup-on-stdin-close", "--exec-sighup-on-zero-msg", "--exec-exit-on-disconnect"],
         "a program sees the end of its input, and gets SIGHUP when its session ends",

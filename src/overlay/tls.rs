@@ -42,7 +42,20 @@ pub(super) static CONNECT: Entry = Entry {
     details: "Over any transport; HOST:PORT alone is a TCP connection. The server certificate must be valid for the \
               host behind the overlay (or --tls-domain) and signed by a CA that the system, or --cacert, trusts.",
     example: "- tls:example.com:443",
-    flags: &["cacert", "insecure", "tls-domain", "client-cert", "client-key", "cert", "key"],
+    flags: &[
+        "cacert",
+        "insecure",
+        "tls-domain",
+        "client-cert",
+        "client-key",
+        "client-pkcs12-der",
+        "client-pkcs12-passwd",
+        "passphrase",
+        "cert",
+        "key",
+        "pkcs12-der",
+        "pkcs12-passwd",
+    ],
     build: Build::Overlay(
         OverlayRow::new(|inner, config| {
             let layer = tls_connect(inner.about.host.as_deref(), config)?;
@@ -58,7 +71,7 @@ pub(super) static ACCEPT: Entry = Entry {
     summary: "TLS, server side",
     details: "Over any transport. Requires --cert and --key, or --self-signed.",
     example: "ws-u:tls-a:unix-l:/tmp/server.sock mirror: --self-signed",
-    flags: &["cert", "key", "self-signed", "client-ca"],
+    flags: &["cert", "key", "pkcs12-der", "pkcs12-passwd", "passphrase", "self-signed", "client-ca"],
     build: Build::Overlay(
         OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::OnBytes(tls_accept(config)?)))).adding(Adds::Tls),
     ),

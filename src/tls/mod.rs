@@ -4,6 +4,7 @@ mod errors;
 mod files;
 mod insecure;
 mod options;
+mod pkcs12;
 mod roots;
 mod self_signed;
 
@@ -17,7 +18,7 @@ use crate::{
 };
 use std::{path::Path, sync::Arc};
 use tokio_rustls::rustls::{
-    ClientConfig, CommonState, ConfigBuilder, ServerConfig, WantsVerifier,
+    ClientConfig, CommonState, ConfigBuilder, KeyLog, KeyLogFile, NoKeyLog, ServerConfig, WantsVerifier,
     crypto::CryptoProvider,
     server::{WantsServerCert, WebPkiClientVerifier},
 };
@@ -41,13 +42,16 @@ pub fn client_config(options: &TlsOptions) -> Result<ClientConfig, Error> {
         Trust::File(path) => builder.with_root_certificates(files::roots(path)?),
         Trust::System => builder.with_root_certificates(roots::system_or_built_in()),
     };
-    match &options.client {
-        Some(Identity { chain, key }) => {
-            let identity = builder.with_client_auth_cert(files::certificates(chain)?, files::private_key(key)?);
-            identity.map_err(|error| files::unusable_identity(chain, key, error))
+    let mut config = match &options.client {
+        Some(identity) => {
+            let (chain, key) = files::identity(identity)?;
+            let config = builder.with_client_auth_cert(chain, key);
+            config.map_err(|error| files::unusable_identity(identity, error))?
         }
-        None => Ok(builder.with_no_client_auth()),
-    }
+        None => builder.with_no_client_auth(),
+    };
+    config.key_log = key_log();
+    Ok(config)
 }
 
 /// The configuration of clients, which changes with its files.
@@ -80,25 +84,39 @@ pub fn reloadable_server_config(
             let identity = identity.clone();
             let files = identity.files().into_iter().chain(client_ca.clone()).collect();
             reloads.read(files, move || {
-                let Identity { chain, key } = &identity;
-                server_builder(client_ca.as_deref())?
-                    .with_single_cert(files::certificates(chain)?, files::private_key(key)?)
-                    .map_err(|error| files::unusable_identity(chain, key, error))
+                let (chain, key) = files::identity(&identity)?;
+                let config = server_builder(client_ca.as_deref())?.with_single_cert(chain, key);
+                let mut config = config.map_err(|error| files::unusable_identity(&identity, error))?;
+                config.key_log = key_log();
+                Ok(config)
             })
         }
         ServerCertificate::SelfSigned => {
             let made = self_signed::generate()?;
             report::notice(format_args!("self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
             reloads.read(client_ca.iter().cloned().collect(), move || {
-                server_builder(client_ca.as_deref())?
-                    .with_single_cert(vec![made.certificate.clone()], made.key.clone_key())
-                    .map_err(|error| Error::Setup(error.into()))
+                let builder = server_builder(client_ca.as_deref())?;
+                let config = builder.with_single_cert(vec![made.certificate.clone()], made.key.clone_key());
+                let mut config = config.map_err(|error| Error::Setup(error.into()))?;
+                config.key_log = key_log();
+                Ok(config)
             })
         }
         ServerCertificate::Missing => Err(Error::usage_hint(
             "a TLS listener needs a certificate",
-            "--cert FILE --key FILE, or --self-signed for tests",
+            "--cert FILE --key FILE, --pkcs12-der FILE, or --self-signed for tests",
         )),
+    }
+}
+
+/// Writes the secrets of connections to the file that SSLKEYLOGFILE names, with which Wireshark decrypts them; nothing without it.
+fn key_log() -> Arc<dyn KeyLog> {
+    match std::env::var_os("SSLKEYLOGFILE") {
+        Some(file) => {
+            report::event(format_args!("writing TLS secrets to {} (SSLKEYLOGFILE)", file.display()));
+            Arc::new(KeyLogFile::new())
+        }
+        None => Arc::new(NoKeyLog),
     }
 }
 

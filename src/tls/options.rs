@@ -17,19 +17,34 @@ pub struct TlsOptions {
     pub client_ca: Option<PathBuf>,
 }
 
-/// A certificate chain and its private key, as PEM files.
+/// A certificate chain and its private key.
 #[derive(Clone)]
-pub struct Identity {
-    /// The chain, leaf first.
-    pub chain: PathBuf,
-    /// The private key, unencrypted.
-    pub key: PathBuf,
+pub enum Identity {
+    /// PEM files.
+    Pem {
+        /// The chain, leaf first.
+        chain: PathBuf,
+        /// The private key.
+        key: PathBuf,
+        /// Decrypts the private key if it is encrypted.
+        passphrase: Option<String>,
+    },
+    /// A PKCS #12 archive.
+    Pkcs12 {
+        /// The archive.
+        file: PathBuf,
+        /// Its password, which may be empty.
+        password: String,
+    },
 }
 
 impl Identity {
-    /// Both files.
-    pub fn files(&self) -> [PathBuf; 2] {
-        [self.chain.clone(), self.key.clone()]
+    /// All of its files.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Pem { chain, key, .. } => vec![chain.clone(), key.clone()],
+            Self::Pkcs12 { file, .. } => vec![file.clone()],
+        }
     }
 }
 
@@ -39,7 +54,7 @@ pub enum ServerCertificate {
     /// There is none; TLS listeners are an error.
     #[default]
     Missing,
-    /// PEM files.
+    /// It is read from files.
     Files(Identity),
     /// Generated at start.
     SelfSigned,

@@ -105,6 +105,30 @@ fn keys_of_every_form_that_openssl_writes_are_read() {
     }
 }
 
+#[test]
+#[ignore = "needs installed peers: tests/with-peers.sh"]
+fn archives_and_encrypted_keys_that_openssl_writes_are_read() {
+    let pem = Pem::new("openssl-archives");
+    let [cert, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| pem.path(name));
+    let serves = |options: &[&str]| {
+        let server = Serving::start([&["wss-l:0", "mirror:"][..], options].concat());
+        let finished = run([&format!("wss://localhost:{}/", server.port), "--cacert", &ca], "hello\n");
+        assert_eq!((finished.code, finished.out().as_str()), (0, "hello\n"), "{options:?}: {finished:?}");
+    };
+    for (name, more) in [("new.p12", &[][..]), ("old.p12", &["-legacy"]), ("chain.p12", &["-certfile", &ca])] {
+        let archive = pem.path(name);
+        let export =
+            ["pkcs12", "-export", "-inkey", &key, "-in", &cert, "-passout", "pass:geheim \u{e4}", "-out", &archive];
+        openssl(&[&export[..], more].concat());
+        serves(&["--pkcs12-der", &archive, "--pkcs12-passwd", "geheim \u{e4}"]);
+    }
+    for (name, more) in [("aes.key", &[][..]), ("scrypt.key", &["-scrypt"]), ("des.key", &["-v2", "des3"])] {
+        let encrypted = pem.path(name);
+        openssl(&[&["pkcs8", "-topk8", "-in", &key, "-passout", "pass:secret", "-out", &encrypted], more].concat());
+        serves(&["--cert", &cert, "--key", &encrypted, "--passphrase", "secret"]);
+    }
+}
+
 /// `s_server`, which sends each line back reversed.
 fn s_server(pem: &Pem, more: &[&str]) -> Peer {
     let [cert, key] = ["server.pem", "server.key"].map(|name| pem.path(name));

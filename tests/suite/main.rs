@@ -16,6 +16,7 @@ mod generated;
 mod grammar;
 mod handshake;
 mod inetd;
+mod identities;
 mod leaving_early;
 mod length_prefixed;
 mod lifetime;

@@ -194,8 +194,13 @@ fn certificate_files_that_cannot_be_used_are_named() {
         (&noise, &key, &noise, "is not a valid PEM file"),
         (&cert, &empty, &empty, "has no private key"),
         (&cert, &cert, &cert, "has no private key"),
-        (&cert, &encrypted, &encrypted, "is encrypted; decrypt it with `openssl pkey"),
-        (&cert, &encrypted_as_of_old, &encrypted_as_of_old, "is encrypted; decrypt it with `openssl pkey"),
+        (&cert, &encrypted, &encrypted, "is encrypted; --passphrase TEXT decrypts it"),
+        (
+            &cert,
+            &encrypted_as_of_old,
+            &encrypted_as_of_old,
+            "is encrypted in an old format; decrypt it with `openssl pkey",
+        ),
         (&cert, &other.key, &other.key, "the key does not belong to the certificate"),
     ] {
         let finished = run(["wss-l:0", "mirror:", "--cert", cert, "--key", key], "");
