@@ -19,7 +19,7 @@ complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text m
 complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; @FILE reads a header a line. May be repeated' -r
 complete -c wsplice -l origin -d 'Send this Origin header' -r
-complete -c wsplice -l protocol -l subprotocol -d 'Offer these subprotocols, separated by commas, in order of preference' -r
+complete -c wsplice -l protocol -l subprotocol -d 'Offer this subprotocol; may be repeated, or a list separated by commas, in order of preference' -r
 complete -c wsplice -s A -l ua -l user-agent -d 'Send this User-Agent header' -r
 complete -c wsplice -l basic-auth -l user -l auth -d 'Send an Authorization header for Basic authentication' -r
 complete -c wsplice -l basic-auth-file -d 'As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable WEBSOCAT_BASIC_AUTH' -r -F
@@ -40,6 +40,7 @@ complete -c wsplice -l conncap -l maxforks -d 'Serve at most N connections at on
 complete -c wsplice -l max-per-address -d 'Maximum number of connections per client address (IPv6: per /64 network); further ones are closed, with --broadcast further members get 503. --trust-proxy exempts proxies' -r
 complete -c wsplice -l max-lifetime -d 'Close each connection when it has lasted for SECONDS, or up to a tenth earlier so that clients do not come back together: a WebSocket with code 1001. Default: 0, no limit' -r
 complete -c wsplice -l max-memory -d 'Maximum memory that is held for clients; beyond it the client with the most is closed with code 1013, and new ones get 503. Default: half of the memory of the machine or its cgroup' -r
+complete -c wsplice -l chmod -d 'Permissions of the unix socket of a listener, such as 660. Default: those that the umask leaves' -r
 complete -c wsplice -l server-protocol -d 'Select this subprotocol if the client offers it. Default: the one that a WebSocket server on the other side selected, or, if the other side is not a WebSocket, the client\'s first' -r
 complete -c wsplice -l server-header -d 'Add an HTTP header to every response; may be repeated' -r
 complete -c wsplice -l max-url-length -d 'Maximum length of a request\'s path and query; longer ones get 414' -r
@@ -140,6 +141,7 @@ complete -c wsplice -s 6 -l ipv6 -d 'Use IPv6 addresses only'
 complete -c wsplice -l oneshot -d 'Serve one connection, then exit'
 complete -c wsplice -l stdout-announce-listening-ports -d 'When a listener is ready, print its address on standard output, as LISTEN proto=tcp,ip=127.0.0.1,port=8080'
 complete -c wsplice -l unlink -d 'Remove an existing socket at the path of a unix socket listener before listening'
+complete -c wsplice -l accept-from-fd -d 'Take the argument of unix-listen: and l-ws-unix: for the number of a descriptor that listens already'
 complete -c wsplice -l same-origin -l sameorigin -d 'Accept browsers only if the Origin header has the host and port of the Host header; others get 403'
 complete -c wsplice -l broadcast -d 'Run a room server: send each client\'s messages to all clients with the same path and query'
 complete -c wsplice -l no-echo -d 'Do not send a message back to its sender'
@@ -171,9 +173,9 @@ complete -c wsplice -s V -l version -d 'Print version'
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|ws-lowlevel-client|ws-ll-client|ws-ll-c|ws-lowlevel-server|ws-ll-server|ws-ll-s|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
-    if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|readfile|writefile|appendfile):' -- $rest)
+    if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|unix-dgram|seqpacket|seqpacket-connect|connect-seqpacket|seqpacket-c|c-seqpacket|seqpacket-listen|listen-seqpacket|seqpacket-l|l-seqpacket|readfile|writefile|appendfile|open-async):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
         return
     end
@@ -190,10 +192,14 @@ function __wsplice_addresses
         'l-wss:' 'Accept WebSocket connections over TLS' \
         'listen-wss:' 'Accept WebSocket connections over TLS' \
         'l-ws-unix:' 'Accept WebSocket connections on a unix socket' \
+        'l-ws-abstract:' 'Accept WebSocket connections on a unix socket in the abstract namespace of Linux' \
+        'inetd-ws:' 'A WebSocket connection that inetd(8) or systemd passes' \
+        'ws-inetd:' 'A WebSocket connection that inetd(8) or systemd passes' \
         'stdio:' 'Standard input and output' \
         '-' 'Standard input and output' \
         'asyncstdio:' 'Standard input and output' \
         'threadedstdio:' 'Standard input and output' \
+        'inetd:' 'A connection that inetd(8) or systemd passes as standard input and output' \
         'tcp:' 'Connect to a TCP server' \
         'tcp-connect:' 'Connect to a TCP server' \
         'connect-tcp:' 'Connect to a TCP server' \
@@ -230,6 +236,26 @@ function __wsplice_addresses
         'listen-unix:' 'Accept connections on a unix socket' \
         'unix-l:' 'Accept connections on a unix socket' \
         'l-unix:' 'Accept connections on a unix socket' \
+        'abstract:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'abstract-connect:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'connect-abstract:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'abstract-c:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'c-abstract:' 'Connect to a unix socket in the abstract namespace of Linux' \
+        'abstract-listen:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'listen-abstract:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'abstract-l:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'l-abstract:' 'Accept connections on a unix socket in the abstract namespace of Linux' \
+        'unix-dgram:' 'Receive datagrams at one unix socket, and send to another' \
+        'abstract-dgram:' 'The same with names in the abstract namespace of Linux' \
+        'seqpacket:' 'Connect to a unix socket of packets' \
+        'seqpacket-connect:' 'Connect to a unix socket of packets' \
+        'connect-seqpacket:' 'Connect to a unix socket of packets' \
+        'seqpacket-c:' 'Connect to a unix socket of packets' \
+        'c-seqpacket:' 'Connect to a unix socket of packets' \
+        'seqpacket-listen:' 'Accept connections on a unix socket of packets' \
+        'listen-seqpacket:' 'Accept connections on a unix socket of packets' \
+        'seqpacket-l:' 'Accept connections on a unix socket of packets' \
+        'l-seqpacket:' 'Accept connections on a unix socket of packets' \
         'tcp-listen-fd:' 'Accept TCP connections on a socket from the service manager' \
         'unix-listen-fd:' 'Accept connections on a unix socket from the service manager' \
         'exec:' 'Run a program' \
@@ -238,9 +264,21 @@ function __wsplice_addresses
         'readfile:' 'Read a file' \
         'writefile:' 'Write to a file, replacing its content' \
         'appendfile:' 'Append to a file' \
+        'open-async:' 'Read and write a device or a named pipe' \
+        'open-fd:' 'Read and write an open file descriptor' \
+        'async-fd:' 'Read and write an open file descriptor' \
         'mirror:' 'Send each message back' \
         'literal:' 'Send this text, then end' \
         'literalreply:' 'Reply to each message with this text' \
+        'literal-base64:' 'Send these bytes, then end' \
+        'null:' 'Discard all data' \
+        'devnull:' 'Discard all data' \
+        'empty:' 'Discard all data, and end at once' \
+        'zero:' 'Send zero bytes without end' \
+        'random:' 'Send random bytes without end' \
+        'clogged:' 'Neither take nor send data' \
+        'assert:' 'Check that exactly this text is received' \
+        'assert2:' 'Check that exactly this text is received' \
         'ws-connect:' 'WebSocket, client side' \
         'ws-c:' 'WebSocket, client side' \
         'c-ws:' 'WebSocket, client side' \
@@ -249,6 +287,12 @@ function __wsplice_addresses
         'ws-u:' 'WebSocket, server side' \
         'u-ws:' 'WebSocket, server side' \
         'upgrade-ws:' 'WebSocket, server side' \
+        'ws-lowlevel-client:' 'WebSocket frames without the opening handshake, client side' \
+        'ws-ll-client:' 'WebSocket frames without the opening handshake, client side' \
+        'ws-ll-c:' 'WebSocket frames without the opening handshake, client side' \
+        'ws-lowlevel-server:' 'WebSocket frames without the opening handshake, server side' \
+        'ws-ll-server:' 'WebSocket frames without the opening handshake, server side' \
+        'ws-ll-s:' 'WebSocket frames without the opening handshake, server side' \
         'tls:' 'TLS, client side' \
         'ssl:' 'TLS, client side' \
         'tls-connect:' 'TLS, client side' \

@@ -33,6 +33,10 @@ const OF_SESSIONS: &[&str] = &[
     "max-messages",
     "max-messages-rev",
     "jsonrpc",
+];
+
+/// Options of WebSockets that a room server does not have.
+const NOT_OF_ROOMS: &[&str] = &[
     "base64",
     "base64-text",
     "text-prefix",
@@ -77,7 +81,11 @@ const ADVICE: &[(&[&str], Option<&str>, Option<&str>)] = &[
         Some("wss-l: and tls-l: listen with TLS, ws-l: and tcp-l: without"),
         Some("wss:// and tls: connect with TLS; --client-cert is the certificate of a client"),
     ),
-    (&["cacert", "tls-domain", "client-cert", "client-key", "client-pkcs12-der"], None, Some("wss:// and tls: connect with TLS")),
+    (
+        &["cacert", "tls-domain", "client-cert", "client-key", "client-pkcs12-der"],
+        None,
+        Some("wss:// and tls: connect with TLS"),
+    ),
     (&["exec-args"], Some(EXEC), Some(EXEC)),
     (&["conncap", "max-per-address", "max-lifetime"], Some(RIGHT), None),
 ];
@@ -120,7 +128,7 @@ pub fn check_applicable(
         .collect();
     match given.iter().find(|option| !applies(option, &rows, plan)) {
         None => Ok(()),
-        Some(option) => Err(not_applicable(option, &rows)),
+        Some(option) => Err(not_applicable(option, &rows, matches!(plan, Plan::Rooms(_)))),
     }
 }
 
@@ -137,6 +145,7 @@ fn applies(option: &str, rows: &[&Entry], plan: &Plan) -> bool {
     let is_listed = || rows.iter().any(|row| row.flags.contains(&option));
     match option {
         _ if GENERAL.contains(&option) => true,
+        _ if is_room_server && NOT_OF_ROOMS.contains(&option) => false,
         _ if OF_SESSIONS.contains(&option) => !is_room_server,
         _ if OF_SERVERS.contains(&option) => plan.is_serving(),
         _ if OF_LISTENERS.contains(&option) => listens(rows) || is_listed(),
@@ -145,10 +154,10 @@ fn applies(option: &str, rows: &[&Entry], plan: &Plan) -> bool {
     }
 }
 
-fn not_applicable(option: &str, rows: &[&Entry]) -> Error {
+fn not_applicable(option: &str, rows: &[&Entry], is_room_server: bool) -> Error {
     let listens = listens(rows);
     let belongs = match option {
-        _ if OF_SESSIONS.contains(&option) => {
+        _ if OF_SESSIONS.contains(&option) || (is_room_server && NOT_OF_ROOMS.contains(&option)) => {
             return Error::usage_hint(
                 format!(
                     "--{option} cannot be used with --broadcast: it is an option of sessions between two addresses"

@@ -30,7 +30,26 @@ pub(super) static SERVER: Entry = Entry {
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(low_level(Role::Server, config)))),
 };
 
-const FLAGS: &[&str] = &["ping-interval", "ping-timeout", "max-ws-message-length", "max-ws-frame-length"];
+const FLAGS: &[&str] = &[
+    "ping-interval",
+    "ping-timeout",
+    "print-ping-rtts",
+    "max-sent-pings",
+    "inhibit-pongs",
+    "max-ws-message-length",
+    "max-ws-frame-length",
+    "base64",
+    "base64-text",
+    "text-prefix",
+    "binary-prefix",
+    "compress-gzip",
+    "compress-zlib",
+    "compress-deflate",
+    "uncompress-gzip",
+    "uncompress-zlib",
+    "uncompress-deflate",
+    "websocket-ignore-zeromsg",
+];
 
 fn low_level(role: Role, config: &Arc<Config>) -> Overlay {
     Overlay::Around(Layer::Framing(Framing::Direct(Box::new(LowLevel { role, config: config.clone() }))))

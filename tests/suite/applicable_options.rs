@@ -71,7 +71,19 @@ fn a_certificate_for_a_listener_without_tls_is_refused() {
 
 #[test]
 fn options_of_sessions_are_refused_for_rooms() {
-    for option in [&["-u"][..], &["-U"], &["-t"], &["-b"], &["-1"], &["-E"], &["-n"], &["--replies", "1"], &["-0"]] {
+    for option in [
+        &["-u"][..],
+        &["-U"],
+        &["-t"],
+        &["-b"],
+        &["-1"],
+        &["-E"],
+        &["-n"],
+        &["--replies", "1"],
+        &["-0"],
+        &["-p", "x"],
+        &["--base64"],
+    ] {
         let finished = explained(&[option, &["--broadcast"]].concat());
         finished.fails_with(2, "cannot be used with --broadcast").hints("without --broadcast");
     }
@@ -141,8 +153,12 @@ pub fn given(option: &Arg, file: &str) -> Vec<String> {
         let names = missing.iter().filter_map(|usage| usage.strip_prefix("--")?.split(' ').next());
         args.extend(names.flat_map(|name| [format!("--{name}"), file.to_owned()]));
     }
-    if ["ping-timeout", "print-ping-rtts", "max-sent-pings"].contains(&long) {
-        args.extend(["--ping-interval", "1"].map(str::to_owned));
+    match long {
+        "ping-timeout" | "print-ping-rtts" | "max-sent-pings" => {
+            args.extend(["--ping-interval", "1"].map(str::to_owned))
+        }
+        "passphrase" => args.extend(["--cert", file, "--key", file].map(str::to_owned)),
+        _ => {}
     }
     args
 }
