@@ -25,9 +25,12 @@ pub fn options() -> Command {
 /// The command of clap, with the list of addresses after the options. Making that list takes a tenth of the instructions of a short
 /// run, so it is made for help only.
 pub fn command() -> Command {
-    options()
-        .after_help(format!("{VALUES}\n\n{EXAMPLES}\n\n--help lists all addresses, overlays and exit codes."))
-        .after_long_help(format!("{VALUES}\n\n{EXAMPLES}\n\n{}\n{}", addresses(), exit_codes()))
+    options().after_long_help(format!(
+        "{VALUES}\n\n{EXAMPLES}\n\n{}\n{}\n{}",
+        addresses(false),
+        addresses(true),
+        exit_codes()
+    ))
 }
 
 const VALUES: &str = "SECONDS may have a unit: 300ms, 5s, 2m, 1h. BYTES may have a suffix: k, m or g.";
@@ -61,7 +64,7 @@ pub const EXIT_CODES: &[(&str, &str)] = &[
     ("128+N", "Signal N ended the run: 130 SIGINT, 143 SIGTERM, 141 SIGPIPE (standard output closed)."),
 ];
 
-fn exit_codes() -> String {
+pub fn exit_codes() -> String {
     let mut text = String::from("Exit codes:");
     for (code, meaning) in EXIT_CODES {
         let _ = write!(text, "\n  {code:<6} {}", meaning.trim_end_matches('.'));
@@ -69,21 +72,16 @@ fn exit_codes() -> String {
     text
 }
 
-fn addresses() -> String {
-    let mut text = String::new();
-    for (heading, overlay) in [("Addresses", false), ("Overlays, in front of an address", true)] {
-        let _ = writeln!(text, "{heading}:");
-        for entry in registry::table().filter(|entry| is_available(entry) && entry.build.is_overlay() == overlay) {
-            let title = format!("{}:{}", entry.name(), entry.arg.unwrap_or_default());
-            let _ = writeln!(text, "  {title:<32} {}", entry.summary);
-            if entry.names.len() > 1 {
-                let _ = writeln!(text, "  {:<32}   also {}", "", aliases(entry));
-            }
+/// The list of addresses, or of overlays.
+pub fn addresses(overlays: bool) -> String {
+    let mut text = String::from(if overlays { "Overlays, in front of an address:\n" } else { "Addresses:\n" });
+    for entry in registry::table().filter(|entry| is_available(entry) && entry.build.is_overlay() == overlays) {
+        let title = format!("{}:{}", entry.name(), entry.arg.unwrap_or_default());
+        let _ = writeln!(text, "  {title:<32} {}", entry.summary);
+        if entry.names.len() > 1 {
+            let _ = writeln!(text, "  {:<32}   also {}", "", aliases(entry));
         }
-        text.push('\n');
     }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
     text
 }
 

@@ -15,6 +15,7 @@ mod programs;
 mod proxy;
 mod request;
 mod resolve;
+mod topics;
 mod udp;
 mod values;
 mod wscat;
@@ -498,9 +499,12 @@ impl Cli {
     /// # Errors
     /// [`Error::Usage`] if they are not valid.
     pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Error> {
-        // websocat prints its full help with --help=long; here --help does.
-        let mut args: Vec<_> =
-            args.into_iter().map(|arg| if arg == "--help=long" { "--help".into() } else { arg }).collect();
+        // `--help=TOPIC` as well as `--help TOPIC`.
+        let split = |arg: OsString| match arg.to_str().and_then(|arg| arg.strip_prefix("--help=")) {
+            Some(topic) => vec!["--help".into(), topic.into()],
+            None => vec![arg],
+        };
+        let mut args: Vec<_> = args.into_iter().flat_map(split).collect();
         // Remove them before clap parses the rest, since they may look like options of wsplice.
         let is_cut = |arg: &OsString| arg == "--exec-args" || arg.as_encoded_bytes().starts_with(b"--exec-args=");
         let exec_args = match args.iter().position(is_cut) {
@@ -523,8 +527,10 @@ impl Cli {
             }
             Err(error) if error.kind() == ErrorKind::DisplayVersion => Ok(Parsed::Show(error.render().to_string())),
             Err(error) if error.kind() == ErrorKind::DisplayHelp => {
-                let error = command().try_get_matches_from(args).err().unwrap_or(error);
-                Ok(Parsed::Show(error.render().to_string()))
+                let at = args.iter().position(|arg| arg == "--help" || arg == "-h");
+                let topic = at.and_then(|at| args.get(at + 1)?.to_str());
+                let is_short = at.is_none_or(|at| args.get(at).is_some_and(|arg| arg == "-h"));
+                topics::text(is_short, topic).map(Parsed::Show)
             }
             Err(error) => Err(option_errors::explain(&error)),
         }

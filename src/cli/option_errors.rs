@@ -3,7 +3,7 @@
 use crate::error::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Options of websocat and wscat that wsplice does not support, and what to do instead.
+/// Options of other tools that wsplice does not have, and what to do instead.
 const UNSUPPORTED: &[(&[&str], &str)] = &[
     (
         &["--exec-sighup-on-stdin-close", "--exec-sighup-on-zero-msg", "--exec-exit-on-disconnect"],
@@ -11,6 +11,36 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     ),
     (&["-X", "--request-method", "--request-header", "--request-uri"], "HTTP requests are not supported yet: use curl"),
     (&["--queue-len"], "--backlog BYTES limits the backlog of a member of a room, or of a client of reuse:"),
+    // curl's.
+    (
+        &["-d", "--data", "--data-raw", "--data-binary"],
+        "send it as a message: wsplice -x TEXT URL, or echo TEXT | wsplice URL",
+    ),
+    (&["-o", "--output", "-O", "--remote-name"], "messages go to standard output: wsplice URL >FILE"),
+    (&["--unix-socket"], "write it into the address: ws+unix:PATH:/URI"),
+    (&["--abstract-unix-socket"], "write it into the address: ws-c:unix:@NAME"),
+    (&["--connect-to"], "--resolve HOST:PORT:ADDR, or ws-c:tcp:HOST:PORT with --ws-c-uri URL"),
+    (&["--referer"], "use -H 'Referer: URL'"),
+    (&["-i", "--include"], "-v shows the headers of the opening handshake"),
+    (&["--trace", "--trace-ascii"], "-vv shows handshakes and frames"),
+    (&["--silent"], "use -q"),
+    (&["--socks4", "--socks4a", "--preproxy"], "use --proxy socks5://HOST:PORT, or http://HOST:PORT"),
+    (&["--compressed"], "use --deflate on"),
+    (&["--retry", "--retry-delay"], "put autoreconnect: in front of the address"),
+    (&["--keepalive-time"], "use --ping-interval SECONDS"),
+    (&["--http1.1", "-N", "--no-buffer", "-f", "--fail"], "not needed: remove it"),
+    (&["--url"], "write the URL as an address: wsplice URL"),
+    // wscat's.
+    (&["--no-check"], "use -k"),
+    (&["--host"], "use -H 'Host: NAME'"),
+    // websocketd's.
+    (&["--port", "--address"], "use -s PORT, or the address ws-l:ADDR:PORT"),
+    (&["--ssl"], "use the address wss-l:ADDR:PORT with --cert and --key"),
+    (&["--sslcert", "--sslkey", "--sslca"], "use --cert, --key and --client-ca"),
+    (&["--devconsole"], "serve a page: -F /:text/html:page.html"),
+    (&["--loglevel"], "use -v or -vv"),
+    (&["--closems"], "use --grace SECONDS"),
+    (&["--header-ws", "--header-http"], "use --server-header"),
 ];
 
 /// Converts an error of clap to one line and a hint.

@@ -91,6 +91,10 @@ fn bash_completes_addresses_paths_and_options() {
         ("wsplice ws:", ""),
         ("wsplice --cert mirr", ""),
         ("wsplice --expl", "--explain"),
+        ("wsplice --slow ", "disconnect drop-oldest drop-newest block"),
+        ("wsplice --slow drop", "drop-oldest drop-newest"),
+        ("wsplice --deflate o", "off on"),
+        ("wsplice --help ws-lis", "ws-listen:"),
     ] {
         let script = format!("compopt() {{ :; }}\n{}\n{CALL}", bash());
         let output = Command::new("bash").args(["-c", &script, "bash", typed]).output();
@@ -103,6 +107,7 @@ fn bash_completes_addresses_paths_and_options() {
 const CALL: &str = r#"
 COMP_LINE="$1" COMP_POINT=${#1}
 COMP_WORDS=($1)
+[[ "$1" == *" " ]] && COMP_WORDS+=("")
 COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 _wsplice_words wsplice "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
 echo "${COMPREPLY[*]}"
@@ -224,12 +229,19 @@ fn complete_names() -> Vec<&'static str> {
     names(available().filter(|entry| entry.arg.is_none() && !entry.build.is_overlay())).collect()
 }
 
-/// Options that take a value.
-fn options_with_value(command: &clap::Command) -> Vec<String> {
-    let with_value = command.get_opts().filter(|arg| arg.get_action().takes_values());
+/// Options that take a value, which is one of a few or not.
+fn options_with_value(command: &clap::Command, has_choice: bool) -> Vec<String> {
+    let with_value = command
+        .get_opts()
+        .filter(|arg| arg.get_action().takes_values() && arg.get_possible_values().is_empty() != has_choice);
     let short_and_long = |arg: &clap::Arg| {
-        let long = arg.get_long().map(|long| format!("--{long}"));
-        arg.get_short().map(|short| format!("-{short}")).into_iter().chain(long)
+        let longs = arg.get_long_and_visible_aliases().unwrap_or_default();
+        let longs: Vec<_> = longs.into_iter().map(|long| format!("--{long}")).collect();
+        arg.get_short_and_visible_aliases()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|short| format!("-{short}"))
+            .chain(longs)
     };
     with_value.flat_map(short_and_long).collect()
 }
@@ -259,6 +271,11 @@ _wsplice_words() {{
         return
     fi
     case "$before" in
+        {with_choice})
+            # clap's script knows the values.
+            _wsplice "$@"
+            return
+            ;;
         {with_value})
             # The value of an option. Files are what -o default offers.
             COMPREPLY=()
@@ -293,7 +310,8 @@ _wsplice_words() {{
 
 {last}"#,
         options = &script[..end],
-        with_value = options_with_value(&command()).join("|"),
+        with_choice = options_with_value(&command(), true).join("|"),
+        with_value = options_with_value(&command(), false).join("|"),
         overlays = overlay_names().join("|"),
         paths = path_names().join("|").replace('+', "\\+"),
         complete = complete_names().iter().map(|name| format!("*{name}:")).collect::<Vec<_>>().join("|"),

@@ -17,6 +17,7 @@ mod grammar;
 mod handshake;
 mod identities;
 mod inetd;
+mod help;
 mod leaving_early;
 mod length_prefixed;
 mod lifetime;
