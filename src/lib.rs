@@ -116,7 +116,7 @@ fn execute(mut cli: Cli) -> Result<(), Error> {
     }
     let (first, second) = cli.addresses()?;
     let explain = cli.explain;
-    net::set_resolve_options(std::mem::take(&mut cli.resolve).into());
+    net::set_resolve_options(std::mem::take(&mut *cli.resolve).into());
     let given = std::mem::take(&mut cli.given);
     let config = Arc::new(cli.into_config()?);
     let plan = Plan::new(&first, second.as_ref(), &config)?;

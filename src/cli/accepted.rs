@@ -3,7 +3,7 @@
 use clap::Args;
 
 /// Options of websocat that have no effect.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Options of websocat that have no effect")]
 pub struct AcceptedArgs {
     /// No effect: lines and messages are never split

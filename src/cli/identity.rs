@@ -5,7 +5,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// PKCS #12 archives, and encrypted keys.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "TLS")]
 pub struct IdentityArgs {
     /// Server certificate chain and private key, as a PKCS #12 archive

@@ -1,6 +1,6 @@
 //! Makes a [`Config`] of a [`Cli`]: sets defaults and resolves conflicts between options.
 
-use super::{Cli, DeflateMode, RoomArgs, WebSocketArgs, values, values::Subprotocols};
+use super::{Cli, DeflateMode, Rare, RoomArgs, WebSocketArgs, values, values::Subprotocols};
 use crate::{
     access::{AccessOptions, BasicAuth, Secrets},
     config::{
@@ -46,22 +46,22 @@ impl Config {
         let Cli {
             direction,
             framing,
-            length_prefixed,
-            messages,
-            payload,
+            length_prefixed: Rare(length_prefixed),
+            messages: Rare(messages),
+            payload: Rare(payload),
             client,
-            request,
-            wscat,
-            proxy,
-            serving,
-            rooms,
-            websocket,
-            pings,
-            tls,
-            identities,
-            other,
-            programs,
-            udp,
+            request: Rare(request),
+            wscat: Rare(wscat),
+            proxy: Rare(proxy),
+            serving: Rare(serving),
+            rooms: Rare(rooms),
+            websocket: Rare(websocket),
+            pings: Rare(pings),
+            tls: Rare(tls),
+            identities: Rare(identities),
+            other: Rare(other),
+            programs: Rare(programs),
+            udp: Rare(udp),
             ..
         } = cli;
         pings.check(websocket.ping_interval.is_some() || rooms.broadcast)?;

@@ -7,7 +7,7 @@ use crate::{
 use clap::Args;
 
 /// Keys of the opening handshake.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "WebSocket client")]
 pub struct KeyArgs {
     /// Print a random Sec-WebSocket-Key, and exit

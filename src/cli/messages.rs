@@ -3,9 +3,10 @@
 use super::values;
 use crate::config::MessageOptions;
 use clap::Args;
+use smart_default::SmartDefault;
 
 /// Options of overlays on messages.
-#[derive(Args)]
+#[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "Messages")]
 pub struct MessageArgs {
     /// Send TEXT to ADDR2 as the first message of each connection, also of each one that autoreconnect: opens; may be
@@ -38,6 +39,7 @@ pub struct MessageArgs {
     /// The byte at which exit_on_specific_byte: ends the input, a number from 0 to 255. Default: 28, which is Ctrl and
     /// backslash
     #[arg(long, value_name = "BYTE", value_parser = values::byte, default_value = "28", hide_default_value = true, hide_short_help = true)]
+    #[default(28)]
     pub byte_to_exit_on: u8,
     /// reuse-raw: sends an empty message when one of its sessions ends
     #[arg(long, hide_short_help = true)]

@@ -13,6 +13,7 @@ mod payload;
 mod pings;
 mod programs;
 mod proxy;
+mod rare;
 mod request;
 mod resolve;
 mod topics;
@@ -45,8 +46,10 @@ use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use programs::ProgramArgs;
 use proxy::ProxyArgs;
+use rare::Rare;
 use request::RequestArgs;
 use resolve::ResolveArgs;
+use smart_default::SmartDefault;
 use std::{
     ffi::OsString,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -85,64 +88,64 @@ pub struct Cli {
     pub framing: FramingArgs,
     /// How `lengthprefixed:` writes lengths.
     #[command(flatten)]
-    pub length_prefixed: LengthPrefixedArgs,
+    pub length_prefixed: Rare<LengthPrefixedArgs>,
     /// Messages.
     #[command(flatten)]
-    pub messages: MessageArgs,
+    pub messages: Rare<MessageArgs>,
     /// Payloads of WebSocket messages.
     #[command(flatten)]
-    pub payload: PayloadArgs,
+    pub payload: Rare<PayloadArgs>,
     /// WebSocket client.
     #[command(flatten)]
     pub client: ClientArgs,
     /// The opening handshake of clients.
     #[command(flatten)]
-    pub request: RequestArgs,
+    pub request: Rare<RequestArgs>,
     /// Name look-ups.
     #[command(flatten)]
-    pub resolve: ResolveArgs,
+    pub resolve: Rare<ResolveArgs>,
     /// Proxies.
     #[command(flatten)]
-    pub proxy: ProxyArgs,
+    pub proxy: Rare<ProxyArgs>,
     /// Listeners.
     #[command(flatten)]
-    pub serving: ServingArgs,
+    pub serving: Rare<ServingArgs>,
     /// Rooms.
     #[command(flatten)]
-    pub rooms: RoomArgs,
+    pub rooms: Rare<RoomArgs>,
     /// Both WebSocket sides.
     #[command(flatten)]
-    pub websocket: WebSocketArgs,
+    pub websocket: Rare<WebSocketArgs>,
     /// Pings and pongs.
     #[command(flatten)]
-    pub pings: PingArgs,
+    pub pings: Rare<PingArgs>,
     /// TLS.
     #[command(flatten)]
-    pub tls: TlsArgs,
+    pub tls: Rare<TlsArgs>,
     /// PKCS #12 archives, and encrypted keys.
     #[command(flatten)]
-    pub identities: IdentityArgs,
+    pub identities: Rare<IdentityArgs>,
     /// UDP.
     #[command(flatten)]
-    pub udp: UdpArgs,
+    pub udp: Rare<UdpArgs>,
     /// Programs.
     #[command(flatten)]
-    pub programs: ProgramArgs,
+    pub programs: Rare<ProgramArgs>,
     /// Reconnecting.
     #[command(flatten)]
-    pub other: OtherArgs,
+    pub other: Rare<OtherArgs>,
     /// Lines on standard error.
     #[command(flatten)]
     pub output: OutputArgs,
     /// Keys of the opening handshake.
     #[command(flatten)]
-    pub keys: KeyArgs,
+    pub keys: Rare<KeyArgs>,
     /// Options of wscat.
     #[command(flatten)]
-    pub wscat: WscatArgs,
+    pub wscat: Rare<WscatArgs>,
     /// Options of websocat that have no effect.
     #[command(flatten)]
-    pub accepted: AcceptedArgs,
+    pub accepted: Rare<AcceptedArgs>,
     /// The long names of the options that the command line has.
     #[arg(skip)]
     pub given: Vec<String>,
@@ -252,7 +255,7 @@ pub struct ClientArgs {
 }
 
 /// Listeners.
-#[derive(Args)]
+#[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "Listeners")]
 pub struct ServingArgs {
     /// Serve one connection, then exit
@@ -297,9 +300,11 @@ pub struct ServingArgs {
     pub server_headers: Vec<(HeaderName, HeaderValue)>,
     /// Maximum length of a request's path and query; longer ones get 414
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "8k")]
+    #[default(8 << 10)]
     pub max_url_length: usize,
     /// Maximum length of a request's head, at least 8k; longer ones get 431
     #[arg(long, value_name = "BYTES", value_parser = values::header_length, default_value = "64k")]
+    #[default(64 << 10)]
     pub max_header_length: usize,
     /// Accept WebSockets at this path only; opening handshakes for other paths get 404
     #[arg(long, value_name = "PATH", value_parser = RequestPath::parse)]
@@ -326,7 +331,7 @@ pub struct ServingArgs {
 }
 
 /// The room server.
-#[derive(Args)]
+#[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "Rooms")]
 pub struct RoomArgs {
     /// Run a room server: send each client's messages to all clients with the same path and query
@@ -337,6 +342,7 @@ pub struct RoomArgs {
     pub no_echo: bool,
     /// What to do with a member whose backlog is full
     #[arg(long, value_name = "POLICY", value_enum, default_value = "disconnect", requires = "broadcast")]
+    #[default(SlowPolicy::Disconnect)]
     pub slow: SlowPolicy,
     /// Maximum number of bytes that are queued for one member, or for one client of reuse: or -s. Default: 16m, for reuse: 1m
     #[arg(long, value_name = "BYTES", value_parser = values::size)]
@@ -344,6 +350,7 @@ pub struct RoomArgs {
     /// With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS,
     /// whatever it sends; also a client of reuse: or -s for which others wait. 0 sets no limit
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10")]
+    #[default(Duration::from_secs(10))]
     pub slow_timeout: Duration,
     /// Maximum number of rooms; handshakes for more get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
@@ -364,7 +371,7 @@ pub struct RoomArgs {
 }
 
 /// Both sides of a WebSocket.
-#[derive(Args)]
+#[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "WebSocket, both sides")]
 pub struct WebSocketArgs {
     /// Interval between pings; 0 disables them. Default: 0, with --broadcast 30
@@ -386,20 +393,25 @@ pub struct WebSocketArgs {
     pub max_ws_message_length: Option<usize>,
     /// Maximum length of a received frame (longer: close code 1009, exit 6). Default: 64m
     #[arg(long, value_name = "BYTES", value_parser = values::size, default_value = "64m")]
+    #[default(64 << 20)]
     pub max_ws_frame_length: usize,
     /// Maximum time for a message to arrive, plus 1 second for every 16 KiB of it (longer: close code 1008, exit 6); 0
     /// disables the limit
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "60")]
+    #[default(Duration::from_secs(60))]
     pub message_timeout: Duration,
     /// When to compress messages (permessage-deflate)
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto")]
+    #[default(DeflateMode::Auto)]
     pub deflate: DeflateMode,
     /// Compression level, 1 to 9; 0 sends all messages uncompressed. Level 3 compresses within 10% of level 6 (zlib's
     /// default) in half the time
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=9), default_value = "3")]
+    #[default(3)]
     pub deflate_level: u8,
     /// Maximum compression window, 2^N bytes, to request and to use, for both directions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(9..=15), default_value = "15")]
+    #[default(15)]
     pub deflate_window_bits: u8,
     /// Compress each message independently, as --broadcast always does, and ask the peer to do the same; uses less
     /// memory, compresses less
@@ -407,6 +419,7 @@ pub struct WebSocketArgs {
     pub deflate_no_context_takeover: bool,
     /// Send messages shorter than this uncompressed; a message that fits into one packet anyway gains little
     #[arg(long, value_name = "BYTES", value_parser = values::any_size, default_value = "1k")]
+    #[default(1 << 10)]
     pub deflate_threshold: usize,
 }
 
@@ -422,7 +435,7 @@ pub enum DeflateMode {
 }
 
 /// TLS.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
     /// Server certificate chain (PEM, leaf first). SIGHUP makes listeners read all files of certificates, keys and CAs again
@@ -455,14 +468,16 @@ pub struct TlsArgs {
 }
 
 /// Reconnecting.
-#[derive(Args)]
+#[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "Reconnecting")]
 pub struct OtherArgs {
     /// Initial reconnect delay of autoreconnect:, at least 10; the delay doubles with each attempt
     #[arg(long, value_name = "MS", default_value = "500")]
+    #[default(500)]
     pub autoreconnect_delay_millis: u64,
     /// Maximum reconnect delay of autoreconnect:
     #[arg(long, value_name = "MS", default_value = "30000")]
+    #[default(30_000)]
     pub autoreconnect_max_delay_millis: u64,
 }
 
@@ -516,11 +531,14 @@ impl Cli {
             }
             None => Vec::new(),
         };
-        let mut options = options();
-        let parsed = options.try_get_matches_from_mut(&args);
-        match parsed.and_then(|matches| Ok((Self::from_arg_matches(&matches)?, matches))) {
-            Ok((mut cli, matches)) => {
-                cli.given = applicable::given(&options, &matches);
+        let parse = || {
+            let mut options = options();
+            let matches = options.try_get_matches_from_mut(&args)?;
+            let given = applicable::given(&options, &matches);
+            Ok(Self { given, ..Self::from_arg_matches(&matches)? })
+        };
+        match rare::without(parse).or_else(|_: clap::Error| parse()) {
+            Ok(mut cli) => {
                 cli.given.extend((!exec_args.is_empty()).then(|| "exec-args".to_owned()));
                 cli.programs.exec_args = exec_args;
                 Ok(Parsed::Run(Box::new(cli)))
@@ -567,5 +585,31 @@ impl Cli {
     /// If options conflict, or a file that an option names cannot be used.
     pub fn into_config(self) -> Result<Config, Error> {
         Config::new(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The groups that have options with a default, as they are without these options.
+    fn defaults() -> Vec<String> {
+        let matches = options().try_get_matches_from(["wsplice", "mirror:"]).expect("an address is enough");
+        let cli = Cli::from_arg_matches(&matches).expect("an address is enough");
+        vec![
+            format!("{:?}", cli.length_prefixed),
+            format!("{:?}", cli.messages),
+            format!("{:?}", cli.request),
+            format!("{:?}", cli.serving),
+            format!("{:?}", cli.rooms),
+            format!("{:?}", cli.websocket),
+            format!("{:?}", cli.udp),
+            format!("{:?}", cli.other),
+        ]
+    }
+
+    #[test]
+    fn groups_that_are_left_out_have_the_defaults_of_the_help() {
+        assert_eq!(rare::without(defaults), defaults());
     }
 }

@@ -4,7 +4,7 @@ use crate::payload::{Compression, PayloadOptions};
 use clap::Args;
 
 /// What is done to the payloads of a WebSocket's messages.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Payloads of WebSocket messages")]
 pub struct PayloadArgs {
     /// Encode received binary messages in base64, and decode binary messages before they are sent: with -b each line of

@@ -4,7 +4,7 @@ use crate::error::Error;
 use clap::Args;
 
 /// Pings and pongs.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "WebSocket, both sides")]
 pub struct PingArgs {
     /// Log the time between each ping and its pong

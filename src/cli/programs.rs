@@ -6,7 +6,7 @@ use hyper::header::HeaderName;
 use std::ffi::OsString;
 
 /// Programs.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Programs")]
 pub struct ProgramArgs {
     /// Arguments of exec:; must be the last option, since it takes the rest of the command line

@@ -5,7 +5,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Proxies.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "Proxies")]
 pub struct ProxyArgs {
     /// Connect through a proxy: http://, https://, socks5:// (wsplice looks names up) or socks5h:// (the proxy does), with

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use hyper::header::{self, HeaderName, HeaderValue};
+use smart_default::SmartDefault;
 
 /// The opening handshake of clients.
-#[derive(Args)]
+#[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "WebSocket client")]
 pub struct RequestArgs {
     /// Send a cookie; may be repeated
@@ -19,6 +20,7 @@ pub struct RequestArgs {
     pub follow: bool,
     /// Maximum number of redirects to follow (exit 5)
     #[arg(long, visible_alias = "max-redirs", value_name = "N", default_value = "10")]
+    #[default(10)]
     pub max_redirects: u16,
 }
 

@@ -3,13 +3,14 @@
 use super::values::{self, duration};
 use crate::{error::Error, net::UdpOptions};
 use clap::Args;
+use smart_default::SmartDefault;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
 /// UDP.
-#[derive(Args)]
+#[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "UDP")]
 pub struct UdpArgs {
     /// Allow datagrams to broadcast addresses
@@ -38,9 +39,11 @@ pub struct UdpArgs {
     pub udp_ttl: Option<u8>,
     /// Maximum number of clients of udp-server: at a time; datagrams of others are dropped
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), default_value = "1000")]
+    #[default(1000)]
     pub udp_server_max_clients: u32,
     /// End the session of a client of udp-server: when no datagram has been sent or received for SECONDS
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "60")]
+    #[default(Duration::from_secs(60))]
     pub udp_server_timeout: Duration,
 }
 

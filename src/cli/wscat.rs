@@ -5,7 +5,7 @@ use clap::Args;
 use std::time::Duration;
 
 /// Options of wscat.
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(next_help_heading = "As in wscat (-s, -n, -o, -p, -P and -H have the meaning of websocat)")]
 pub struct WscatArgs {
     /// Connect to this URL; same as the URL as an address
