@@ -25,6 +25,10 @@ pub(super) struct Timers {
     progress: [u64; 2],
     /// After the end of standard input: the longest silence while no message has come since the last one was sent.
     first_reply: Duration,
+    /// The process whose client has closed, and how many messages it had sent by then.
+    closed_process: Option<(usize, u64)>,
+    /// The output of that process ends at this instant.
+    output_ends: Option<Instant>,
     /// The session ends at this instant even if data is still in transit.
     deadline: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -33,7 +37,15 @@ pub(super) struct Timers {
 impl Timers {
     pub fn new() -> Self {
         let (last_activity, first_reply) = (Instant::now(), Duration::ZERO);
-        Self { last_activity, progress: [0; 2], first_reply, deadline: None, sleep: None }
+        Self {
+            last_activity,
+            progress: [0; 2],
+            first_reply,
+            closed_process: None,
+            output_ends: None,
+            deadline: None,
+            sleep: None,
+        }
     }
 }
 
@@ -153,6 +165,10 @@ impl Pump<'_> {
         self.directions[i].close = close;
         if self.ends[i].kind == EndKind::WebSocket {
             self.directions[i].stage = Stage::Finishing;
+            if self.ends[1 - i].kind == EndKind::Process {
+                // One that never stops to print would keep the close frame from being answered.
+                self.timers.closed_process = Some((1 - i, self.directions[1 - i].moved));
+            }
             // A peer that has closed sends no replies to wait for.
             let other = &mut self.directions[1 - i];
             if matches!(other.stage, Stage::Confirming(_) | Stage::Lingering | Stage::AwaitingReplies) {
@@ -315,6 +331,32 @@ impl Pump<'_> {
         }
     }
 
+    /// Ends the output of a process whose client has closed, if its time is over. The time begins with the first output, so
+    /// that a program that works for long before it prints is not cut off.
+    pub(super) fn limit_output(&mut self) {
+        let Some((i, moved_before)) = self.timers.closed_process else { return };
+        match self.timers.output_ends {
+            None if self.directions[i].moved > moved_before => {
+                self.timers.output_ends = Some(Instant::now() + self.rules.close_timeout);
+            }
+            Some(at) if at <= Instant::now() => {
+                (self.timers.closed_process, self.timers.output_ends) = (None, None);
+                let input = &self.directions[1 - i];
+                if input.is_blocked && input.stage == Stage::Finishing {
+                    let error = self.timed_out(format!("waiting for {} to take the last data", self.ends[i].name));
+                    self.fail(i, error, Close::new(1011, ""));
+                } else if self.directions[i].stage != Stage::Done {
+                    self.directions[i].stage = Stage::Finishing;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn timed_out(&self, doing: String) -> Error {
+        Error::TimedOut { doing, limit: self.rules.close_timeout, option: "--close-timeout" }
+    }
+
     /// Polls the timers; returns whether one of them expired.
     pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> bool {
         let reader_is_slow = (0..2).any(|i| {
@@ -330,7 +372,9 @@ impl Pump<'_> {
         }
         let confirmed_at = self.confirming().map(|(_, until)| until);
         let silent_at = self.silence_limit().map(|limit| self.timers.last_activity + limit);
-        let Some(next) = [self.timers.deadline, confirmed_at, silent_at].into_iter().flatten().min() else {
+        let Some(next) =
+            [self.timers.deadline, self.timers.output_ends, confirmed_at, silent_at].into_iter().flatten().min()
+        else {
             return false;
         };
         let sleep = self.timers.sleep.get_or_insert_with(|| Box::pin(sleep_until(next)));
@@ -343,6 +387,8 @@ impl Pump<'_> {
         if self.timers.deadline.is_some_and(|deadline| deadline <= next) {
             self.directions.iter_mut().for_each(|direction| direction.stage = Stage::Done);
             self.close_wait = Duration::ZERO;
+        } else if self.timers.output_ends.is_some_and(|at| at <= next) {
+            self.limit_output();
         } else if let Some((i, _)) = self.confirming().filter(|(_, until)| *until <= next) {
             self.directions[i].stage = Stage::Lingering;
             self.end_first_reply_wait(i);
@@ -363,8 +409,6 @@ impl Pump<'_> {
     /// `--close-timeout` has passed in silence.
     fn close_timed_out(&mut self) {
         for i in 0..2 {
-            let timed_out =
-                |doing: String| Error::TimedOut { doing, limit: self.rules.close_timeout, option: "--close-timeout" };
             if self.directions[i].is_blocked
                 && self.directions[1 - i].ended
                 && self.ends[1 - i].kind == EndKind::WebSocket
@@ -380,11 +424,11 @@ impl Pump<'_> {
                     self.directions[i].stage = Stage::Finishing
                 }
                 Stage::Moving | Stage::Discarding => {
-                    let error = timed_out(format!("waiting for {} to answer the close frame", self.ends[i].name));
+                    let error = self.timed_out(format!("waiting for {} to answer the close frame", self.ends[i].name));
                     return self.fail(i, error, Close::new(1011, ""));
                 }
                 Stage::Finishing if self.directions[i].is_blocked => {
-                    let error = timed_out(format!("waiting for {} to take the last data", self.ends[1 - i].name));
+                    let error = self.timed_out(format!("waiting for {} to take the last data", self.ends[1 - i].name));
                     return self.fail(1 - i, error, Close::new(1011, ""));
                 }
                 _ => {}

@@ -190,6 +190,7 @@ impl<'a> Pump<'a> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.bytes = 0;
+        self.limit_output();
         let mut due = [true; 2];
         for _ in 0..TURNS {
             let mut progress = false;

@@ -1,6 +1,9 @@
 //! Child processes end with their session and with us, however we end.
 
-use crate::support::{LIMIT, Running, Serving, wsplice};
+use crate::{
+    peer::Peer,
+    support::{LIMIT, Running, Serving, wsplice},
+};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -127,6 +130,19 @@ fn a_child_that_has_ended_is_reaped_while_its_session_goes_on() {
     while state(pid).is_some() {
         assert!(Instant::now() < end, "process {pid} is {:?}", state(pid));
         thread::yield_now();
+    }
+}
+
+#[test]
+fn the_close_of_a_client_is_answered_while_a_program_goes_on_printing() {
+    for program in ["while echo more; do sleep 0.01; done", "exec yes", "trap '' HUP TERM; exec yes"] {
+        let child = format!("sh-c:echo $$; {program}");
+        let server = Serving::start(["ws-l:127.0.0.1:0", &child, "--close-timeout", "0.5", "--grace", "0.5"]);
+        let mut client = Peer::connect(server.port, "/");
+        let pid = client.receive_text().parse().expect("a process ID");
+        client.close(1000, "enough");
+        assert!(client.ends(), "{program}");
+        ends(pid);
     }
 }
 
