@@ -154,6 +154,7 @@ complete -c wsplice -l udp-multicast-loop -d 'Receive also what this machine sen
 complete -c wsplice -l udp-oneshot -d 'Send only one datagram to each client of udp-listen:, then wait for the next client'
 complete -c wsplice -l udp-reuseaddr -d 'Allow other sockets to be bound to the same address'
 complete -c wsplice -s e -l set-environment -d 'Set the environment variables of websocat for programs: WEBSOCAT_URI is the path and query that the client requests, WEBSOCAT_CLIENT its address'
+complete -c wsplice -l raw -d 'Write what arrives to the terminal as it is: control characters too, which may do anything to the terminal'
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
 complete -c wsplice -l just-generate-key -d 'Print a random Sec-WebSocket-Key, and exit'

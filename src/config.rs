@@ -1,8 +1,10 @@
 //! The configuration of a run: what the options mean.
 
 mod programs;
+mod terminal;
 
 pub use programs::{HeaderVariable, ProgramOptions};
+pub use terminal::TerminalOptions;
 
 use crate::{
     access::{AccessOptions, BasicAuth},
@@ -46,6 +48,8 @@ pub struct Config {
     pub udp: UdpOptions,
     /// Programs that are run.
     pub programs: ProgramOptions,
+    /// Standard input and output that are a terminal.
+    pub terminal: TerminalOptions,
     /// The clients of `reuse:`.
     pub reuse: ReuseOptions,
     /// Initial reconnect delay of `autoreconnect:`.

@@ -3,6 +3,72 @@
 use crate::access::without_token;
 use std::fmt::Write;
 
+/// Bytes as a terminal shows them: control characters, format characters and what is not UTF-8 are escaped. Newlines, tabs and joiners,
+/// which emoji contain, stay as they are, and so does a carriage return before a newline.
+#[derive(Default)]
+pub struct TerminalText {
+    /// The last bytes, if what they mean depends on those that follow: a part of a character, or a carriage return.
+    undecided: Vec<u8>,
+}
+
+impl TerminalText {
+    /// Appends `bytes` to `shown`, except for what has to wait for the next ones.
+    pub fn push(&mut self, bytes: &[u8], shown: &mut String) {
+        let joined = match &*self.undecided {
+            [] => None,
+            undecided => Some([undecided, bytes].concat()),
+        };
+        self.undecided.clear();
+        let mut chunks = joined.as_deref().unwrap_or(bytes).utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            let (text, broken) = (chunk.valid(), chunk.invalid());
+            let is_last = chunks.peek().is_none();
+            match text.strip_suffix('\r') {
+                Some(text) if is_last && broken.is_empty() => {
+                    show(text, shown);
+                    self.undecided.push(b'\r');
+                }
+                _ => show(text, shown),
+            }
+            if is_last && is_incomplete(broken) {
+                self.undecided.extend_from_slice(broken);
+            } else {
+                show_bytes(broken, shown);
+            }
+        }
+    }
+
+    /// Appends what has waited for more bytes, which do not come.
+    pub fn finish(&mut self, shown: &mut String) {
+        show_bytes(&self.undecided, shown);
+        self.undecided.clear();
+    }
+}
+
+/// Whether more bytes can make a character of these, which are not UTF-8 by themselves.
+fn is_incomplete(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+}
+
+fn show_bytes(bytes: &[u8], shown: &mut String) {
+    for byte in bytes {
+        // Writing to a string does not fail.
+        let _ = write!(shown, "\\x{byte:02x}");
+    }
+}
+
+fn show(text: &str, shown: &mut String) {
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\n' | '\t' | '\u{200c}' | '\u{200d}' => shown.push(letter),
+            '\r' if letters.peek() == Some(&'\n') => shown.push(letter),
+            _ if is_hidden(letter) => shown.extend(letter.escape_default()),
+            _ => shown.push(letter),
+        }
+    }
+}
+
 /// Escapes what steers a terminal or hides text from its reader: control characters, newlines among them, and format
 /// characters, such as those that reverse the direction of what follows. Hides access tokens.
 pub fn visible(text: &str) -> String {
@@ -77,6 +143,28 @@ mod tests {
         ] {
             assert_eq!(visible(text), shown);
             assert_eq!(visible(shown), shown, "a second time changes nothing");
+        }
+    }
+
+    #[test]
+    fn on_a_terminal_only_line_ends_tabs_and_joiners_are_obeyed_however_the_bytes_are_cut() {
+        let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
+        for (bytes, expected) in [
+            (b"\x1b]0;owned\x07\x08" as &[u8], "\\u{1b}]0;owned\\u{7}\\u{8}"),
+            (b"a\tb\nc\r\nd", "a\tb\nc\r\nd"),
+            (b"over\rwritten\r", "over\\rwritten\\x0d"),
+            (b"\xc2\x9b2J\x9b2J \xe2\x80\xae", "\\u{9b}2J\\x9b2J \\u{202e}"),
+            (b"\xff\xc3", "\\xff\\xc3"),
+            (family.as_bytes(), family),
+        ] {
+            for cut in 0..=bytes.len() {
+                let (mut text, mut shown) = (TerminalText::default(), String::new());
+                let (start, rest) = bytes.split_at(cut);
+                text.push(start, &mut shown);
+                text.push(rest, &mut shown);
+                text.finish(&mut shown);
+                assert_eq!(shown, expected, "cut at {cut}");
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod seqpacket;
 mod socket_activation;
 mod stdio;
 mod tcp;
+mod terminal_output;
 mod tls;
 mod udp;
 mod udp_server;

@@ -1,5 +1,6 @@
 //! `-`, `stdio:`: standard input and output of this process.
 
+use super::terminal_output::TerminalOutput;
 use crate::{
     config::Config,
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
@@ -14,7 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
 
@@ -24,9 +25,10 @@ pub(super) static STDIO: Entry = Entry {
     summary: "Standard input and output",
     details: "Reads standard input and writes standard output. If the other end carries messages, each line is a text \
               message. After the end of input, waits for a reply for --reply-wait, and for further ones until nothing \
-              has arrived for --linger. All clients of a listener share it.",
+              has arrived for --linger. All clients of a listener share it. On a terminal, control characters \
+              are shown as escapes unless --raw is given.",
     example: "- ws://127.0.0.1:8080/",
-    flags: &["linger", "reply-wait", "execute", "wait"],
+    flags: &["linger", "reply-wait", "execute", "wait", "raw"],
     build: Build::Dial(|_, config| Ok(stdio(config))),
 };
 
@@ -39,11 +41,13 @@ pub fn stdio(config: &Config) -> Endpoint<Dialled> {
         then_input: execute.then_input,
         silence: execute.silence,
     });
-    ByteEndpoint::dial("stdio:", Stdio { execute }).into()
+    ByteEndpoint::dial("stdio:", Stdio { execute, escapes: !config.terminal.raw }).into()
 }
 
 struct Stdio {
     execute: Option<Execute>,
+    /// Show control characters on a terminal in place of obeying them.
+    escapes: bool,
 }
 
 /// What is read first, and what follows.
@@ -57,24 +61,34 @@ impl Dial<ByteEnd> for Stdio {
     fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let output = DescriptorWriter::new(io::stdout()).map_err(|error| failed("output", error))?;
-            let input = || DescriptorReader::new(io::stdin()).map_err(|error| failed("input", error));
-            let io = match &self.execute {
-                None => ByteStream::other(tokio::io::join(input()?, output)),
-                Some(Execute { input: first, then_input: true, .. }) => {
-                    ByteStream::other(tokio::io::join(Cursor::new(first.clone()).chain(input()?), output))
-                }
-                Some(Execute { input: first, silence, .. }) => {
-                    let silence = Silence { length: *silence, end: None };
-                    ByteStream::other(tokio::io::join(Cursor::new(first.clone()).chain(silence), output))
-                }
+            let io = match self.escapes && io::stdout().is_terminal() {
+                true => self.stream(TerminalOutput::new(output)),
+                false => self.stream(output),
             };
-            Ok(ByteEnd { io, kind: self.kind(), name: "stdio".into() })
+            Ok(ByteEnd { io: io?, kind: self.kind(), name: "stdio".into() })
         })
     }
 
     fn kind(&self) -> EndKind {
         let reads_input = self.execute.as_ref().is_none_or(|execute| execute.then_input);
         EndKind::Console { terminal: reads_input && io::stdin().is_terminal() }
+    }
+}
+
+impl Stdio {
+    /// The input, with this output.
+    fn stream(&self, output: impl AsyncWrite + Send + Unpin + 'static) -> Result<ByteStream, Error> {
+        let input = || DescriptorReader::new(io::stdin()).map_err(|error| failed("input", error));
+        Ok(match &self.execute {
+            None => ByteStream::other(tokio::io::join(input()?, output)),
+            Some(Execute { input: first, then_input: true, .. }) => {
+                ByteStream::other(tokio::io::join(Cursor::new(first.clone()).chain(input()?), output))
+            }
+            Some(Execute { input: first, silence, .. }) => {
+                let silence = Silence { length: *silence, end: None };
+                ByteStream::other(tokio::io::join(Cursor::new(first.clone()).chain(silence), output))
+            }
+        })
     }
 }
 

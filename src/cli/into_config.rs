@@ -62,6 +62,7 @@ impl Config {
             other: Rare(other),
             programs: Rare(programs),
             udp: Rare(udp),
+            terminal: Rare(terminal),
             ..
         } = cli;
         pings.check(websocket.ping_interval.is_some() || rooms.broadcast)?;
@@ -233,6 +234,7 @@ impl Config {
             reloads,
             udp: udp.try_into()?,
             programs: programs.into(),
+            terminal: terminal.into(),
             reuse: ReuseOptions { backlog: rooms.backlog.unwrap_or(REUSE_BACKLOG), slow_timeout },
             reconnect_delay,
             max_reconnect_delay: Duration::from_millis(other.autoreconnect_max_delay_millis).max(reconnect_delay),

@@ -16,6 +16,7 @@ mod proxy;
 mod rare;
 mod request;
 mod resolve;
+mod terminal;
 mod topics;
 mod udp;
 mod values;
@@ -57,6 +58,7 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+use terminal::TerminalArgs;
 use udp::UdpArgs;
 use values::{Headers, Subprotocols, duration, header, server_address, static_file};
 use wscat::WscatArgs;
@@ -134,6 +136,9 @@ pub struct Cli {
     /// Reconnecting.
     #[command(flatten)]
     pub other: Rare<OtherArgs>,
+    /// Terminals.
+    #[command(flatten)]
+    pub terminal: Rare<TerminalArgs>,
     /// Lines on standard error.
     #[command(flatten)]
     pub output: OutputArgs,

@@ -6,3 +6,4 @@ pub mod http;
 pub mod peer;
 pub mod raw;
 pub mod support;
+pub mod terminal;

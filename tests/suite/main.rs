@@ -48,6 +48,7 @@ mod slow_messages;
 mod socket_activation;
 mod standard_streams;
 mod strangers;
+mod terminal_output;
 mod threads;
 mod tls;
 mod udp;
@@ -58,4 +59,4 @@ mod waiting_for_replies;
 mod websocat_options;
 mod wscat;
 
-use common::{certificates, http, peer, raw, support};
+use common::{certificates, http, peer, raw, support, terminal};
