@@ -21,8 +21,8 @@ pub(super) static LOG: Entry = Entry {
     arg: None,
     summary: "Log traffic to standard error",
     details: "Writes one line per message, or per read and write of a byte stream, with its type, its length and its \
-              first 200 bytes. < marks data from the address behind the overlay, > data to it. Pings and pongs of \
-              WebSockets are logged too.",
+              first 200 bytes, escaped as in C so that they can be read back. < marks data from the address behind the \
+              overlay, > data to it. Pings and pongs of WebSockets are logged too.",
     example: "- log:ws://127.0.0.1:8080/",
     flags: &[],
     build: Build::Overlay(OverlayRow::new(|inner, _| {
@@ -75,9 +75,23 @@ impl Transform<MessageEnd, MessageEnd> for Log {
 }
 
 fn show(mark: char, name: &str, what: impl Display, payload: &[u8]) {
-    let start = payload.get(..SHOWN).unwrap_or(payload);
     let cut = if payload.len() > SHOWN { "…" } else { "" };
-    report::traffic(mark, name, format_args!("{what} {} B {:?}{cut}", payload.len(), String::from_utf8_lossy(start)));
+    report::traffic(mark, name, format_args!("{what} {} B {}{cut}", payload.len(), quoted(payload)));
+}
+
+/// The start of a payload, in quotes and escaped so that it can be read back: `\n`, and in text `\u{1}` for a character, in other
+/// data `\xff` for a byte.
+fn quoted(payload: &[u8]) -> String {
+    let start = payload.get(..SHOWN).unwrap_or(payload);
+    let is_cut = start.len() < payload.len();
+    match std::str::from_utf8(start) {
+        Ok(text) => format!("{text:?}"),
+        // The cut is within a character.
+        Err(error) if is_cut && error.error_len().is_none() => {
+            format!("{:?}", String::from_utf8_lossy(start.get(..error.valid_up_to()).unwrap_or_default()))
+        }
+        Err(_) => format!("\"{}\"", start.escape_ascii()),
+    }
 }
 
 struct LoggedMessages {

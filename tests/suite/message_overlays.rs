@@ -337,3 +337,15 @@ fn a_listener_copies_at_most_a_number_of_messages_and_notices_the_end_of_its_cli
     client.close(1000, "");
     assert_eq!(client.receive_close().0, 1000);
 }
+
+#[test]
+fn log_shows_bytes_so_that_they_can_be_read_back() {
+    let logged = |input: &[u8]| run(["-b", "-", "log:mirror:"], input).stderr;
+    let lines = logged(b"caf\xc3\xa9 \"a\\b\"\n\x01");
+    assert!(lines.contains("> mirror binary 13 B \"café \\\"a\\\\b\\\"\\n\\u{1}\"\n"), "{lines}");
+    let lines = logged(b"\xff\x00a\\\"\n");
+    assert!(lines.contains("> mirror binary 6 B \"\\xff\\x00a\\\\\\\"\\n\"\n"), "{lines}");
+    // The cut after 200 bytes is within the last character.
+    let lines = logged(format!("{}é{}", "x".repeat(199), "y".repeat(10)).as_bytes());
+    assert!(lines.contains(&format!("211 B \"{}\"…\n", "x".repeat(199))), "{lines}");
+}
