@@ -55,8 +55,13 @@ pub fn text(is_short: bool, topic: Option<&str>) -> Result<String, Error> {
         None if is_short => Ok(format!("{SHORT}{GROUPS}")),
         Some("short") => Ok(format!("{SHORT}{GROUPS}")),
         // What websocat calls these.
-        None | Some("long" | "full" | "doc" | "all") => Ok(help::command().render_long_help().to_string()),
-        Some("addresses" | "types") => Ok(help::addresses(false)),
+        None | Some("long" | "full" | "all") => Ok(help::command().render_long_help().to_string()),
+        Some("types") => Ok(format!("{}\n{}", help::addresses(false), help::addresses(true))),
+        Some("doc") => {
+            let rows = registry::table().filter(|entry| !matches!(entry.build, Build::Unsupported { .. })).map(row);
+            Ok(format!("{}\n{}", help::command().render_long_help(), rows.collect::<Vec<_>>().join("\n")))
+        }
+        Some("addresses") => Ok(help::addresses(false)),
         Some("overlays") => Ok(help::addresses(true)),
         Some("exit" | "exit-codes") => Ok(help::exit_codes() + "\n"),
         Some(topic) => about(topic),

@@ -36,9 +36,14 @@ fn short_help_is_one_screen_whose_options_exist() {
 fn long_help_has_everything_under_each_of_its_names() {
     let long = run(["--help"], "").succeeds().out();
     assert!(long.contains("Addresses:") && long.contains("Exit codes:") && long.contains("--broadcast"));
-    for args in [&["--help=long"][..], &["--help=full"], &["--help=doc"], &["--help", "long"], &["ws://x/", "--help"]] {
+    for args in [&["--help=long"][..], &["--help=full"], &["--help", "long"], &["ws://x/", "--help"]] {
         assert_eq!(run(args, "").succeeds().out(), long, "{args:?}");
     }
+    // What websocat calls these has the details of each address besides, or all addresses and overlays.
+    let doc = run(["--help=doc"], "").succeeds().out();
+    assert!(doc.starts_with(&long) && doc.matches("Example: wsplice ").count() > 40, "{doc}");
+    let types = run(["--help=types"], "").succeeds().out();
+    assert!(types.contains("ws-listen:") && types.contains("reuse:"), "{types}");
 }
 
 #[test]
@@ -56,7 +61,7 @@ fn each_group_that_short_help_names_is_a_topic() {
         ("listeners", "--conncap", "--cert"),
         ("proxy", "--noproxy", "--cert"),
         ("exit-codes", "124", "--cert"),
-        ("types", "ws-listen:", "reuse:"),
+        ("addresses", "ws-listen:", "reuse:"),
         ("overlays", "reuse:", "ws-listen:"),
     ] {
         let text = run(["--help", topic], "").succeeds().out();
