@@ -9,6 +9,7 @@ pub use terminal::TerminalOptions;
 use crate::{
     access::{AccessOptions, BasicAuth},
     framing::FramingOptions,
+    metrics::SessionMetrics,
     net::{HostPort, ProxyOptions, UdpOptions, WebSocketUrl},
     payload::PayloadOptions,
     reload::Reloads,
@@ -16,7 +17,7 @@ use crate::{
     ws::WebSocketOptions,
 };
 use hyper::header::{HeaderName, HeaderValue};
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 /// Everything that a run depends on besides its addresses.
 pub struct Config {
@@ -69,6 +70,8 @@ pub struct SessionOptions {
     pub directions: Directions,
     /// What to do when one end has no more input.
     pub after_eof: AfterEof,
+    /// What counts the sessions (`--metrics`).
+    pub metrics: Option<Arc<SessionMetrics>>,
     /// Maximum number of messages from ADDR1 (`-1`); `None`: no maximum.
     pub max_sent: Option<u64>,
     /// Maximum number of messages to copy in each direction; further ones are dropped.
@@ -220,6 +223,8 @@ pub struct ServerOptions {
     pub restrict_uri: Option<RequestPath>,
     /// Files to serve to plain requests.
     pub files: Vec<StaticFile>,
+    /// The address where the metrics of sessions are served; `None` also for the room server, which has its own.
+    pub metrics: Option<HostPort>,
     /// Which clients are accepted.
     pub access: AccessOptions,
     /// The path at or below which rooms are served.

@@ -34,6 +34,8 @@ pub mod reload;
 
 mod memory;
 
+pub mod metrics;
+
 mod access;
 
 pub mod net;

@@ -18,6 +18,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -104,6 +105,7 @@ impl Config {
                     (_, true) => AfterEof::KeepOpen,
                     _ => AfterEof::Close,
                 },
+                metrics: rooms.metrics.as_ref().filter(|_| !rooms.broadcast).map(|_| Arc::default()),
                 max_sent: direction.one_message.then_some(1),
                 max_messages: [messages.max_messages, messages.max_messages_rev],
                 replies: match direction.replies {
@@ -161,6 +163,7 @@ impl Config {
                 max_header_length: serving.max_header_length,
                 restrict_uri: serving.restrict_uri,
                 files: serving.static_files,
+                metrics: rooms.metrics.clone().filter(|_| !rooms.broadcast),
                 access: AccessOptions {
                     origins: serving.allow_origins,
                     same_origin: serving.same_origin,

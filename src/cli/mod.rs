@@ -367,7 +367,7 @@ pub struct RoomArgs {
     #[arg(long, value_name = "PATH", requires = "broadcast", value_parser = RequestPath::parse)]
     pub room_prefix: Option<RequestPath>,
     /// Serve Prometheus metrics at http://ADDR/metrics
-    #[arg(long, value_name = "[ADDR:]PORT", requires = "broadcast", value_parser = server_address)]
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = server_address)]
     pub metrics: Option<HostPort>,
     /// Check the health of the room server at URL, or without URL of process 1, as in a container; exit 0 if it is
     /// healthy

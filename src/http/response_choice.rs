@@ -166,6 +166,7 @@ mod tests {
             max_url_length: 8 << 10,
             max_header_length: 64 << 10,
             restrict_uri: RequestPath::parse("/ws").ok(),
+            metrics: None,
             access: AccessOptions::default(),
             room_prefix: None,
             healthz: true,

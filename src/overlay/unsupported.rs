@@ -11,7 +11,11 @@ pub(super) static TEE: Entry =
     unsupported(&["tee"], "Copy messages to a file", "not supported yet: use log:, or tee in a pipe");
 pub(super) static HTTP: Entry =
     unsupported(&["http-request", "http", "http-post-sse"], "HTTP requests", "not supported yet: use curl");
-pub(super) static METRICS: Entry = unsupported(&["prometheus", "metrics"], "Metrics", "not supported yet");
+pub(super) static METRICS: Entry = unsupported(
+    &["prometheus", "metrics"],
+    "Metrics",
+    "use the option --metrics ADDR, which serves those of the whole run",
+);
 pub(super) static CRYPTO: Entry = unsupported(
     &["crypto"],
     "Message encryption with a password",

@@ -22,7 +22,6 @@ mod sync;
 mod trim;
 
 use crate::{
-    address,
     config::Config,
     endpoint::{ConnectContext, Layers, listen},
     error::Error,
@@ -31,14 +30,11 @@ use crate::{
     net::{Peer, counted_address},
     plan::RoomServer,
     report,
-    session::{Handle, Shutdown, Workers, accept_all},
+    session::{Handle, MetricsServer, Shutdown, Workers, accept_all},
 };
 use hub::Hub;
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 use tracing::Span;
-
-/// The content type of Prometheus's text format.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves rooms on a WebSocket listener until a signal comes.
 ///
@@ -47,16 +43,12 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown, workers: &Workers) -> Result<(), Error> {
     let RoomServer { about, origin, layers, options } = server;
     // First, so that everything is there when the listener is announced.
-    let metrics = match &options.metrics {
-        Some(at) => Some(address::tcp_listener(at).origin.bind().await?),
-        None => None,
-    };
+    let metrics = MetricsServer::bind(options.metrics.as_ref()).await?;
     let hub = Arc::new(Hub::new(options, config.websocket.clone()));
     let listener = listen(&*origin, &about.title, config).await?;
-    if let Some(listener) = metrics {
-        report::notice(format_args!("metrics: http://{}/metrics", listener.local()));
+    if let Some(server) = metrics {
         let hub = hub.clone();
-        tokio::spawn(http::serve_text(listener, "/metrics", METRICS_TYPE, move || hub.metrics()));
+        server.start(move || hub.metrics());
     }
     let drops = hub.delivery.drops.clone();
     let handler = RoomHandler { layers, hub: hub.clone(), config: config.clone(), stop: stop.clone() };

@@ -62,7 +62,8 @@ pub fn join(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
     (spliced(left, &there, &back), spliced(right, &back, &there))
 }
 
-fn copied(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
+/// Two ends whose bytes pass through this process.
+pub fn copied(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
     (ChunkStream::frame(left, Kind::Binary), ChunkStream::frame(right, Kind::Binary))
 }
 

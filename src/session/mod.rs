@@ -3,6 +3,7 @@
 mod address_limit;
 mod ending;
 mod kernel_splice;
+mod metrics_server;
 mod pump;
 mod serve;
 mod shutdown;
@@ -10,6 +11,7 @@ mod shutdown;
 mod tests;
 mod workers;
 
+pub use metrics_server::MetricsServer;
 pub use pump::{Session, Summary};
 pub use serve::{Handle, accept_all};
 pub use shutdown::Shutdown;
@@ -31,6 +33,11 @@ use std::sync::Arc;
 /// # Errors
 /// When an end cannot be opened or listened on, what ended the session badly, and [`Error::Signal`].
 pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Shutdown, workers: &Workers) -> Result<(), Error> {
+    if let (Some(server), Some(metrics)) =
+        (MetricsServer::bind(config.server.metrics.as_ref()).await?, config.session.metrics.clone())
+    {
+        server.start(move || metrics.render());
+    }
     match splice.pair {
         Pair::Bytes(left, right) => {
             let opening = async |context: &mut ConnectContext| {

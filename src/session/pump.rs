@@ -53,9 +53,12 @@ impl Session {
         rules: &SessionOptions,
     ) -> Result<Summary, Error> {
         let (left, right) = match self {
+            // Bytes that the kernel copies are not counted.
+            Self::Bytes(left, right) if rules.metrics.is_some() => kernel_splice::copied(left, right),
             Self::Bytes(left, right) => kernel_splice::join(left, right),
             Self::Messages(left, right) => (left, right),
         };
+        rules.metrics.iter().for_each(|metrics| metrics.opened());
         let mut pump = Pump::new(left, right, rules);
         let mut stopping = pin!(stop);
         let mut is_stopping = false;
@@ -68,7 +71,9 @@ impl Session {
         })
         .await;
         pump.close_connections().await;
-        pump.into_result()
+        let result = pump.into_result();
+        rules.metrics.iter().for_each(|metrics| metrics.ended(result.is_err()));
+        result
     }
 }
 
@@ -286,6 +291,9 @@ impl<'a> Pump<'a> {
                     direction.unflushed = true;
                     self.last_moved = Some(i);
                     self.bytes += length;
+                    if let Some(metrics) = &self.rules.metrics {
+                        metrics.copied(i, length);
+                    }
                     if self.apply_limits(i) {
                         break;
                     }

@@ -28,6 +28,7 @@ fn rules() -> SessionOptions {
     SessionOptions {
         directions: Directions::Both,
         after_eof: AfterEof::Close,
+        metrics: None,
         max_sent: None,
         max_messages: [None; 2],
         replies: Replies::Any,

@@ -44,6 +44,7 @@ mod rooms_memory;
 mod rooms_slow;
 mod service_manager;
 mod serving;
+mod session_metrics;
 mod slow_messages;
 mod socket_activation;
 mod standard_streams;

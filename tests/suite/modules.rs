@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "error",
     "reload",
     "memory",
+    "metrics",
     "access",
     "net",
     "flow",
