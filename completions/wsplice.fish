@@ -1,4 +1,4 @@
-complete -c wsplice -s s -l server-mode -l listen -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1' -r
+complete -c wsplice -s s -l server-mode -l listen -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1, or as wss-l: with --cert, --pkcs12-der or --self-signed' -r
 complete -c wsplice -l replies -d 'End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier' -r
 complete -c wsplice -l within -d 'With -1 and --replies, the maximum silence after the last message was sent (exit 9); 0 sets no limit. Default: 30' -r
 complete -c wsplice -l linger -d 'After the end of standard input, close when nothing has arrived for this long' -r
@@ -154,7 +154,6 @@ complete -c wsplice -l udp-multicast-loop -d 'Receive also what this machine sen
 complete -c wsplice -l udp-oneshot -d 'Send only one datagram to each client of udp-listen:, then wait for the next client'
 complete -c wsplice -l udp-reuseaddr -d 'Allow other sockets to be bound to the same address'
 complete -c wsplice -s e -l set-environment -d 'Set the environment variables of websocat for programs: WEBSOCAT_URI is the path and query that the client requests, WEBSOCAT_CLIENT its address'
-complete -c wsplice -l raw -d 'Write what arrives to the terminal as it is: control characters too, which may do anything to the terminal'
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
 complete -c wsplice -l just-generate-key -d 'Print a random Sec-WebSocket-Key, and exit'

@@ -76,7 +76,8 @@ pub struct Cli {
     /// Second address
     #[arg(value_name = "ADDR2")]
     pub second: Option<String>,
-    /// Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1
+    /// Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1, or as wss-l:
+    /// with --cert, --pkcs12-der or --self-signed
     #[arg(short = 's', short_alias = 'l', long = "server-mode", visible_alias = "listen", value_name = "[ADDR:]PORT", value_parser = server_address)]
     pub server: Option<HostPort>,
     /// Print what would be connected, including the overlays that wsplice inserts, and exit
@@ -575,6 +576,9 @@ impl Cli {
         match (&self.server, first, second) {
             (None, None, _) if self.rooms.broadcast => Ok((FirstAddress::Listener(ROOM_LISTENER.into()), None)),
             (Some(_), _, Some(_)) => Err(Error::usage("-s is the first address; only one more may follow")),
+            (Some(at), second, None) if self.has_server_certificate() => {
+                Ok((FirstAddress::Typed(Spec::parse(&format!("wss-listen:{at}"))?), second))
+            }
             (Some(at), second, None) => Ok((FirstAddress::Listener(at.clone()), second)),
             (None, Some(first), second) => Ok((FirstAddress::Typed(first), second)),
             (None, None, _) => Err(Error::usage_hint(
@@ -582,6 +586,10 @@ impl Cli {
                 "wsplice ws://HOST/PATH connects, wsplice -s PORT serves, wsplice --help lists everything",
             )),
         }
+    }
+
+    fn has_server_certificate(&self) -> bool {
+        self.tls.cert.is_some() || self.tls.self_signed || self.identities.pkcs12_der.is_some()
     }
 
     /// Makes the configuration of the run.

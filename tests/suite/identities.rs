@@ -105,3 +105,17 @@ fn secrets_of_tls_are_written_to_sslkeylogfile() {
     let secrets = fs::read_to_string(&log).expect("it is there");
     assert!(secrets.contains("CLIENT_TRAFFIC_SECRET_0 ") && secrets.contains("SERVER_TRAFFIC_SECRET_0 "), "{secrets}");
 }
+
+#[test]
+fn s_listens_with_tls_if_there_is_a_certificate() {
+    let (cert, archive) = (file("cert.pem"), file("no-password.p12"));
+    let (key, ca) = (file("encrypted.key"), file("ca.pem"));
+    for options in [&["--pkcs12-der", &*archive][..], &["--cert", &cert, "--key", &key, "--passphrase", "secret"]] {
+        let server = Serving::start([&["-s", "0", "mirror:"][..], options].concat());
+        let url = format!("wss://localhost:{}/", server.port);
+        assert_eq!(run(["--cacert", &ca, &url], "hello\n").succeeds().out(), "hello\n", "{options:?}");
+    }
+    let room = Serving::start(["--broadcast", "-s", "[::1]:0", "--self-signed"]);
+    let url = format!("wss://[::1]:{}/", room.port);
+    assert_eq!(run(["-k", "-1", &url], "hello\n").succeeds().out(), "hello\n");
+}
