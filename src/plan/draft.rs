@@ -43,8 +43,9 @@ impl From<AnyEndpoint> for Draft {
 }
 
 impl Draft {
-    /// Builds the address and the overlays of a specifier.
-    pub fn build(spec: &Spec, config: &Arc<Config>) -> Result<Self, Error> {
+    /// Builds the address and the overlays of a specifier. A listener that is the second address is dialled: each dialling accepts
+    /// one connection.
+    pub fn build(spec: &Spec, config: &Arc<Config>, is_second: bool) -> Result<Self, Error> {
         match spec {
             Spec::Address(address) => {
                 let built = match address.build {
@@ -54,13 +55,20 @@ impl Draft {
                 built.map(Self::from).map_err(|error| address.point_at(error))
             }
             Spec::Overlay(spec) => {
-                let inner = Self::build(&spec.inner, config)?;
+                let inner = Self::build(&spec.inner, config, is_second)?;
                 let (about, flow) = match &inner {
                     Self::Dialled(endpoint, outer) => (endpoint.about(), flow(endpoint, outer)),
                     Self::Listening(endpoint, outer) => (endpoint.about(), flow(endpoint, outer)),
                 };
                 let overlay = (spec.row.build)(&Inner { argument: spec.argument.as_deref(), about, flow }, config)?;
-                inner.wrap(spec.entry.name(), overlay)
+                match (inner, overlay) {
+                    (Self::Listening(endpoint, outer), overlay @ Overlay::OnDial(_)) if is_second => {
+                        let layers = outer.into_iter().map(|(note, layer)| (note, OnMessages::Layer(layer)));
+                        let dialled = Self::Dialled(endpoint.accept_one(config), layers.collect());
+                        dialled.wrap(spec.entry.name(), overlay)
+                    }
+                    (inner, overlay) => inner.wrap(spec.entry.name(), overlay),
+                }
             }
         }
     }

@@ -82,7 +82,7 @@ impl Plan {
     /// If an endpoint cannot be built, for example because a file that an option names is missing, or if the two do not fit.
     pub fn new(first: &FirstAddress, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
         let first = match first {
-            FirstAddress::Typed(spec) => Draft::build(spec, config)?,
+            FirstAddress::Typed(spec) => Draft::build(spec, config, false)?,
             FirstAddress::Listener(at) => AnyEndpoint::Listening(address::websocket_listener(at, config)).into(),
         };
         match &config.rooms {
@@ -154,7 +154,7 @@ impl Splice {
     /// left end, any other address the right end.
     fn new(first: Draft, second: Option<&Spec>, config: &Arc<Config>) -> Result<Self, Error> {
         let (mut left, mut right) = match second {
-            Some(second) => (first, Draft::build(second, config)?),
+            Some(second) => (first, Draft::build(second, config, true)?),
             None if matches!(first, Draft::Listening(..)) => {
                 (first, AnyEndpoint::Dialled(address::stdio(config)).into())
             }

@@ -141,7 +141,9 @@ impl Peer {
         let receive = async {
             loop {
                 match self.socket.next().await {
-                    Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
+                    Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                        return String::from_utf8_lossy(&message.into_data()).into_owned();
+                    }
                     Some(Ok(_)) => {}
                     other => panic!("no message: {other:?}"),
                 }

@@ -349,3 +349,24 @@ fn log_shows_bytes_so_that_they_can_be_read_back() {
     let lines = logged(format!("{}é{}", "x".repeat(199), "y".repeat(10)).as_bytes());
     assert!(lines.contains(&format!("211 B \"{}\"…\n", "x".repeat(199))), "{lines}");
 }
+
+#[test]
+fn a_listener_as_second_address_can_be_accepted_from_again() {
+    // The log of a program to whoever attaches, as websocat's manual shows it.
+    let args = ["-b", "-u", "-", "drop_on_backpressure:autoreconnect:ws-l:127.0.0.1:0"];
+    let options = ["--stdout-announce-listening-ports", "--autoreconnect-delay-millis", "10"];
+    let mut serving = Serving::start([&args[..], &options].concat());
+    for _ in 0..2 {
+        let mut client = Peer::connect(serving.port, "/");
+        let received = loop {
+            serving.running.write("line\n");
+            if let Some(received) = client.receive_soon(Duration::from_millis(50)) {
+                break received;
+            }
+        };
+        assert!(received.contains("line"), "{received}");
+        client.close(1000, "");
+        client.ends();
+    }
+    run(["autoreconnect:ws-l:127.0.0.1:0", "-"], "").fails_with(2, "is a listener");
+}
