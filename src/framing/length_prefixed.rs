@@ -56,7 +56,7 @@ impl LengthPrefix {
     }
 
     /// Encodes the length of a message; `None` if it has too many bits.
-    fn encode(self, message: &Message) -> Option<([u8; MAX_PREFIX], usize)> {
+    pub(super) fn encode(self, message: &Message) -> Option<([u8; MAX_PREFIX], usize)> {
         let length = u64::try_from(message.payload.len()).ok().filter(|length| *length <= self.max())?;
         let tag = if message.kind == Kind::Text { self.text_bit() } else { 0 };
         let mut bytes = (length | tag).to_le_bytes();

@@ -4,7 +4,7 @@ use super::{chunks::ChunkStream, lines::LineStream};
 use crate::{
     error::Error,
     flow::{ByteEnd, Incoming, MessageEnd},
-    framing::{FramingOptions, LengthPrefix, Separator},
+    framing::{FramingOptions, LengthPrefix, LengthPrefixedStream, Separator},
     message::{Kind, Message},
 };
 use bytes::Bytes;
@@ -85,6 +85,15 @@ fn separator() -> impl Strategy<Value = u8> {
     prop_oneof![Just(b'\n'), Just(0)]
 }
 
+fn prefix() -> impl Strategy<Value = LengthPrefix> {
+    (1u8..=8, any::<bool>(), any::<bool>()).prop_map(|(bytes, little_endian, tag_text)| LengthPrefix {
+        bytes,
+        little_endian,
+        tag_text,
+        ..LengthPrefix::DEFAULT
+    })
+}
+
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(any::<usize>(), 0..20)
 }
@@ -124,6 +133,56 @@ proptest! {
         let expected: Vec<String> =
             payloads.iter().map(|payload| payload.replace(char::from(separator), " ")).collect();
         prop_assert_eq!(heard, expected);
+    }
+
+    #[test]
+    fn lines_end_with_as_many_separators_as_asked_for(
+        text in "[a-b\n]{0,40}", count in 1u8..4, cuts in cuts()
+    ) {
+        let framing = FramingOptions {
+            separator: Separator { byte: b'\n', count },
+            max_length: usize::MAX,
+            ..framing(b'\n', Kind::Text)
+        };
+        let end = "\n".repeat(usize::from(count));
+        let mut expected: Vec<&str> = text.split(&end).collect();
+        if expected.last().is_some_and(|rest| rest.is_empty()) {
+            expected.pop();
+        }
+        let (heard, error) = messages(LineStream::frame(arriving(text.as_bytes(), &cuts), framing));
+        prop_assert!(error.is_none());
+        prop_assert_eq!(heard, expected);
+    }
+
+    #[test]
+    fn messages_that_were_written_with_their_lengths_are_read_again(
+        payloads in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..30), any::<bool>()), 0..10),
+        prefix in prefix(), cuts in cuts()
+    ) {
+        let mut bytes = Vec::new();
+        let text = |payload: &[u8], wants_text: bool| wants_text && std::str::from_utf8(payload).is_ok();
+        for (payload, wants_text) in &payloads {
+            let kind = if text(payload, *wants_text) { Kind::Text } else { Kind::Binary };
+            let message = Message { kind, payload: payload.clone().into() };
+            let (length, used) = prefix.encode(&message).expect("a short message");
+            bytes.extend_from_slice(&length[..used]);
+            bytes.extend_from_slice(payload);
+        }
+        let framing = FramingOptions { length_prefix: prefix, ..framing(b'\n', Kind::Binary) };
+        let (heard, error) = messages(LengthPrefixedStream::frame(arriving(&bytes, &cuts), framing));
+        prop_assert!(error.is_none());
+        prop_assert_eq!(heard, payloads.into_iter().map(|(payload, _)| payload).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn any_bytes_are_messages_with_lengths_or_an_error(
+        bytes in prop::collection::vec(any::<u8>(), 0..60), kind in kind(), prefix in prefix(), cuts in cuts()
+    ) {
+        let framing = FramingOptions { length_prefix: prefix, ..framing(b'\n', kind) };
+        let (heard, error) = messages(LengthPrefixedStream::frame(arriving(&bytes, &cuts), framing));
+        let read: usize = heard.iter().map(|payload| payload.len() + usize::from(prefix.bytes)).sum();
+        prop_assert!(read <= bytes.len() && heard.iter().all(|payload| payload.len() <= LIMIT));
+        prop_assert_eq!(error.is_none(), read == bytes.len());
     }
 
     #[test]

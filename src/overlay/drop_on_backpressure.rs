@@ -51,7 +51,7 @@ struct Dropping {
 impl Dropping {
     fn report(&mut self) {
         if self.dropped > 0 {
-            report::warn(format_args!("{} messages dropped: {} does not take them", self.dropped, self.name));
+            report::warn(format_args!("messages dropped: {}; {} does not take them", self.dropped, self.name));
             (self.dropped, self.reported) = (0, Some(Instant::now()));
         }
     }

@@ -42,8 +42,9 @@ pub(super) static REUSE_RAW: Entry = Entry {
     arg: None,
     summary: "Share one connection, each reply to one session",
     details: "As reuse:, but each message from the shared connection goes to only one session, to each in turn, but to \
-              none for which --backlog bytes wait. Better used with -u. --reuser-send-zero-msg-on-disconnect sends an \
-              empty message to the shared connection when a session ends.",
+              none for which --backlog bytes wait. What waits for a session that ends is lost. Better used with -u. \
+              --reuser-send-zero-msg-on-disconnect sends an empty message to the shared connection when a session \
+              ends.",
     example: "-u ws-l:127.0.0.1:8080 reuse-raw:tcp:127.0.0.1:7",
     flags: &["backlog", "reuser-send-zero-msg-on-disconnect"],
     build: Build::Overlay(OverlayRow::new(|_, config| {

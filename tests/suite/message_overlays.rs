@@ -202,7 +202,7 @@ fn without_a_connection_messages_are_dropped_until_there_is_one() {
     let url = format!("ws://{}/", listener.local_addr().expect("address"));
     let mut client = Running::start(wsplice(["-u", "-", &format!("drop_on_backpressure:autoreconnect:{url}")]));
     client.write("dropped\n");
-    client.error_line("1 messages dropped");
+    client.error_line("messages dropped: 1;");
     let (stream, _) = listener.accept().expect("accept");
     stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
     let mut peer = Peer::accept(stream);
