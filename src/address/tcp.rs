@@ -21,7 +21,7 @@ pub(super) static CONNECT: Entry = Entry {
     details: "Resolves the name for each connection and races its addresses (Happy Eyeballs, RFC 8305). Passes on the \
               end of the input as a half-close.",
     example: "- tcp:127.0.0.1:7",
-    flags: &["connect-timeout", "ipv4", "ipv6", "resolve", "proxy", "noproxy", "socks5", "socks5-user-pass"],
+    flags: &["connect-timeout", "proxy", "noproxy", "socks5", "socks5-user-pass"],
     build: Build::Dial(|arg, config| Ok(connect(&parse(arg)?, None, config)?.into())),
 };
 

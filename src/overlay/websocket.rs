@@ -30,6 +30,10 @@ pub(super) static CONNECT: Entry = Entry {
     flags: &[
         "ws-c-uri",
         "header",
+        "cookie",
+        "forward-header",
+        "slash",
+        "show-ping-pong",
         "origin",
         "protocol",
         "ua",
@@ -76,6 +80,8 @@ pub(super) static UPGRADE: Entry = Entry {
     details: "Over any transport, such as a unix socket behind a reverse proxy.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
     flags: &[
+        "slash",
+        "show-ping-pong",
         "server-protocol",
         "server-header",
         "restrict-uri",

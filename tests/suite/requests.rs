@@ -240,3 +240,18 @@ fn a_websocket_on_a_unix_socket_is_named_as_in_ws_and_curl() {
         listener.error_line(&format!("GET {path} HTTP/1.1"));
     }
 }
+
+#[test]
+fn the_options_of_requests_belong_to_every_websocket_client() {
+    for address in ["ws://127.0.0.1:9/", "wss://127.0.0.1:9/", "ws+unix:/tmp/x", "ws-c:tcp:127.0.0.1:9"] {
+        for options in [&["--cookie", "a=b"][..], &["--slash"], &["--show-ping-pong"], &["-4"], &["--user", "a:b"]] {
+            run([&["--explain", address], options].concat(), "").succeeds();
+        }
+    }
+    for options in [&["--follow"][..], &["--max-redirects", "2"], &["--proxy", "x"], &["--noproxy", "*"]] {
+        for url in ["ws://127.0.0.1:9/", "wss://127.0.0.1:9/"] {
+            run([&["--explain", url], options].concat(), "").succeeds();
+        }
+        run([&["--explain", "ws-l:0", "mirror:"], options].concat(), "").fails_with(2, "does not apply");
+    }
+}
