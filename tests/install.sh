@@ -33,6 +33,7 @@ has_debian() {
         # Other programs of this name have no -N, which passes on the end of the input.
         netcat-openbsd) nc -h 2>&1 | grep OpenBSD ;;
         systemd) command -v systemd-socket-activate ;;
+        dante-server) command -v danted ;;
         python3-venv) python3 -c 'import ensurepip, venv' ;;
         fonts-liberation) compgen -G '/usr/share/fonts/truetype/liberation*' ;;
         # Programs outside every search path.

@@ -15,6 +15,7 @@ mod node;
 mod openssl;
 mod peer;
 mod pem;
+mod proxies;
 mod python;
 mod rooms_browser;
 mod rooms_deflate;
