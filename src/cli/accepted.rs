@@ -27,6 +27,9 @@ pub struct AcceptedArgs {
     /// No effect: --explain prints the overlays that are inserted
     #[arg(long, hide_short_help = true)]
     pub no_fixups: bool,
+    /// No effect: clients of reuse: have a backlog in bytes, which --backlog sets
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    pub queue_len: Option<String>,
     /// No effect: an empty message never ends a session
     #[arg(long, hide_short_help = true)]
     pub no_exit_on_zeromsg: bool,

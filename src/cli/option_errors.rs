@@ -10,7 +10,6 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
         "a program sees the end of its input, and gets SIGHUP when its session ends",
     ),
     (&["-X", "--request-method", "--request-header", "--request-uri"], "HTTP requests are not supported yet: use curl"),
-    (&["--queue-len"], "--backlog BYTES limits the backlog of a member of a room, or of a client of reuse:"),
     // curl's.
     (
         &["-d", "--data", "--data-raw", "--data-binary"],

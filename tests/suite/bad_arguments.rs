@@ -26,7 +26,7 @@ fn an_unknown_option_is_named_and_a_similar_one_suggested() {
 
 #[test]
 fn an_option_of_websocat_that_is_not_here_says_what_to_use() {
-    wrong(["--queue-len", "x", "mirror:"], "--queue-len", "--backlog BYTES");
+    wrong(["--unix-socket", "x", "mirror:"], "--unix-socket", "ws+unix:PATH");
 }
 
 #[test]

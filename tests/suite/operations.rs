@@ -5,7 +5,8 @@ use clap::Arg;
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 /// Options that take a number, a size or a time, and limit nothing.
-const NO_LIMITS: [&str; 12] = [
+const NO_LIMITS: [&str; 13] = [
+    "queue-len",
     "lengthprefixed-nbytes",
     "max-sent-pings",
     "inhibit-pongs",
