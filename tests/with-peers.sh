@@ -16,7 +16,7 @@ if [ "${1:-}" = --all ]; then
 fi
 
 need bash cargo node npm python3
-install_debian nginx-light socat netcat-openbsd chromium fonts-liberation openssl systemd python3-venv iproute2 libfaketime
+install_debian nginx-light socat netcat-openbsd tinyproxy microsocks dante-server chromium fonts-liberation openssl systemd python3-venv iproute2 libfaketime
 install_node_modules
 install_python_modules
 install_websocat
@@ -30,5 +30,6 @@ say "$(nginx -v 2>&1), $(openssl version | cut -d' ' -f1-2), chromium, socat, nc
 cargo test --release --locked --test peers --test suite -- --ignored --test-threads=2 "$@"
 [ "$#" -eq 0 ] || exit 0
 tests/interop.sh
+tests/websocat.sh
 tests/autobahn.sh "${suite[@]}"
 tests/container.sh
