@@ -12,4 +12,4 @@ install_debian socat netcat-openbsd openssl curl systemd
 install_python_modules
 install_websocat
 release_build
-exec "$peers/venv/bin/python" tests/websocat/run.py --wsplice "$WSPLICE" --websocat "$peers/websocat/bin/websocat" "$@"
+exec "$peers/venv/bin/python" -B tests/websocat/run.py --wsplice "$WSPLICE" --websocat "$peers/websocat/bin/websocat" "$@"

@@ -26,5 +26,6 @@ mod rooms_soak;
 mod side_by_side;
 mod socat;
 mod socket_activation;
+mod zsh;
 
 use common::{http, raw, support};

@@ -325,8 +325,12 @@ fn zsh() -> String {
     for line in script.lines() {
         let is_address = line.starts_with("'::first") || line.starts_with("'::second");
         count += usize::from(is_address);
-        let line = if is_address { line.replace(":_default'", ":_wsplice_addresses'") } else { line.to_owned() };
-        let _ = writeln!(options, "{line}");
+        // One line for both: zsh would offer each name twice where either may come.
+        match (is_address, count) {
+            (true, 1) => _ = writeln!(options, "'*:address:_wsplice_addresses' \\"),
+            (true, _) => {}
+            _ => _ = writeln!(options, "{line}"),
+        }
     }
     assert_eq!(count, 2, "clap's script names both addresses");
     let mut rows = String::new();
