@@ -77,7 +77,8 @@ impl WebSocketUrl {
         url.set_fragment(None);
         let next = Self::parse(url.as_str())?;
         let is_foreign = self.is_foreign || next.url.origin() != self.url.origin();
-        Ok(Self { is_foreign, ..next.with_target() })
+        let credentials = next.credentials.clone().or_else(|| self.credentials.clone().filter(|_| !is_foreign));
+        Ok(Self { is_foreign, credentials, ..next.with_target() })
     }
 
     /// The scheme: `ws` or `wss`.

@@ -94,27 +94,29 @@ fn another_host_or_port_gets_no_login_and_no_cookies() {
 
 #[test]
 fn the_same_host_and_port_gets_the_login_again() {
-    // Both requests come to one port.
-    let (sender, heads) = mpsc::channel();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-    let port = listener.local_addr().expect("address").port();
-    let server = std::thread::spawn(move || {
-        let first = Exchange::accept(listener.accept().expect("accept").0);
-        sender.send(first.head.clone()).expect("send");
-        let answer = b"HTTP/1.1 307 Go\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n";
-        first.into_parts().0.write_all(answer).expect("write");
-        let mut peer = Peer::accept(listener.accept().expect("accept").0);
-        sender.send(peer.head.clone()).expect("send");
-        peer.close(1000, "");
-        peer.ends();
-    });
-    run([&format!("ws://127.0.0.1:{port}/"), "-L", "--user", "me:secret"], "").succeeds();
-    for path in ["/", "/there"] {
-        let head = heads.recv_timeout(LIMIT).expect("a request");
-        assert_eq!(head.first(), format!("GET {path} HTTP/1.1"));
-        assert_eq!(head.get("Authorization"), Some("Basic bWU6c2VjcmV0"));
+    for (login, options) in [("", &["--user", "me:secret"][..]), ("me:secret@", &[])] {
+        // Both requests come to one port.
+        let (sender, heads) = mpsc::channel();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let server = std::thread::spawn(move || {
+            let first = Exchange::accept(listener.accept().expect("accept").0);
+            sender.send(first.head.clone()).expect("send");
+            let answer = b"HTTP/1.1 307 Go\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n";
+            first.into_parts().0.write_all(answer).expect("write");
+            let mut peer = Peer::accept(listener.accept().expect("accept").0);
+            sender.send(peer.head.clone()).expect("send");
+            peer.close(1000, "");
+            peer.ends();
+        });
+        run([&[&*format!("ws://{login}127.0.0.1:{port}/"), "-L"], options].concat(), "").succeeds();
+        for path in ["/", "/there"] {
+            let head = heads.recv_timeout(LIMIT).expect("a request");
+            assert_eq!(head.first(), format!("GET {path} HTTP/1.1"));
+            assert_eq!(head.get("Authorization"), Some("Basic bWU6c2VjcmV0"));
+        }
+        server.join().expect("the server");
     }
-    server.join().expect("the server");
 }
 
 #[test]
