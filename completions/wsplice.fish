@@ -1,4 +1,4 @@
-complete -c wsplice -s s -l server-mode -l listen -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1, or as wss-l: with --cert, --pkcs12-der or --self-signed' -r
+complete -c wsplice -s s -l server-mode -l listen -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1' -r
 complete -c wsplice -l replies -d 'End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier' -r
 complete -c wsplice -l within -d 'With -1 and --replies, the maximum silence after the last message was sent (exit 9); 0 sets no limit. Default: 30' -r
 complete -c wsplice -l linger -d 'After the end of standard input, close when nothing has arrived for this long' -r
@@ -19,7 +19,7 @@ complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text m
 complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; @FILE reads a header a line. May be repeated' -r
 complete -c wsplice -l origin -d 'Send this Origin header' -r
-complete -c wsplice -l protocol -l subprotocol -d 'Offer this subprotocol; may be repeated, or a list separated by commas, in order of preference' -r
+complete -c wsplice -l protocol -l subprotocol -d 'Offer these subprotocols, separated by commas, in order of preference' -r
 complete -c wsplice -s A -l ua -l user-agent -d 'Send this User-Agent header' -r
 complete -c wsplice -l basic-auth -l user -l auth -d 'Send an Authorization header for Basic authentication' -r
 complete -c wsplice -l basic-auth-file -d 'As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable WEBSOCAT_BASIC_AUTH' -r -F
@@ -78,17 +78,12 @@ complete -c wsplice -l deflate-threshold -d 'Send messages shorter than this unc
 complete -c wsplice -l max-sent-pings -d 'Stop sending pings after N of them' -r
 complete -c wsplice -l inhibit-pongs -d 'Stop answering pings after N pongs, to test what the peer does then' -r
 complete -c wsplice -l cert -d 'Server certificate chain (PEM, leaf first). SIGHUP makes listeners read all files of certificates, keys and CAs again' -r -F
-complete -c wsplice -l key -d 'Private key of --cert (PEM)' -r -F
-complete -c wsplice -l client-cert -d 'Client certificate chain for servers that request one (PEM, leaf first). Default: --cert, or --pkcs12-der' -r -F
-complete -c wsplice -l client-key -d 'Private key of --client-cert (PEM)' -r -F
+complete -c wsplice -l key -d 'Private key of --cert (PEM, unencrypted)' -r -F
+complete -c wsplice -l client-cert -d 'Client certificate chain for servers that request one (PEM, leaf first). Default: --cert' -r -F
+complete -c wsplice -l client-key -d 'Private key of --client-cert (PEM, unencrypted)' -r -F
 complete -c wsplice -l cacert -l ca -d 'CA certificates to trust (PEM), instead of the system\'s' -r -F
 complete -c wsplice -l tls-domain -d 'Server name to request (SNI) and to verify in the certificate, instead of the host in the address' -r
 complete -c wsplice -l client-ca -d 'Require client certificates that are signed by a CA in FILE (PEM)' -r -F
-complete -c wsplice -l pkcs12-der -d 'Server certificate chain and private key, as a PKCS #12 archive' -r -F
-complete -c wsplice -l pkcs12-passwd -d 'Password of --pkcs12-der' -r
-complete -c wsplice -l client-pkcs12-der -d 'Client certificate chain and private key, as a PKCS #12 archive' -r -F
-complete -c wsplice -l client-pkcs12-passwd -d 'Password of --client-pkcs12-der' -r
-complete -c wsplice -l passphrase -d 'Passphrase of --key and --client-key, if they are encrypted' -r
 complete -c wsplice -l udp-multicast -d 'Join this multicast group; may be repeated' -r
 complete -c wsplice -l udp-multicast-iface-v4 -d 'Address of the interface for multicast over IPv4; if repeated, one for each IPv4 group' -r
 complete -c wsplice -l udp-multicast-iface-v6 -d 'Index of the interface for multicast over IPv6; if repeated, one for each IPv6 group' -r
@@ -96,6 +91,7 @@ complete -c wsplice -l udp-ttl -d 'Time to live (IPv6: hop limit) of datagrams' 
 complete -c wsplice -l udp-server-max-clients -d 'Maximum number of clients of udp-server: at a time; datagrams of others are dropped' -r
 complete -c wsplice -l udp-server-timeout -d 'End the session of a client of udp-server: when no datagram has been sent or received for SECONDS' -r
 complete -c wsplice -l exec-args -d 'Arguments of exec:; must be the last option, since it takes the rest of the command line' -r
+complete -c wsplice -l dir -d 'Run the program in DIR that the URL names, for each client; same as exec-dir:DIR as ADDR2' -r
 complete -c wsplice -l header-to-env -d 'Set the environment variable H_NAME for programs to this header of the request; may be repeated. Most headers are in HTTP_NAME anyway, but not Authorization' -r
 complete -c wsplice -l passenv -d 'Pass only these environment variables of wsplice on to programs, separated by commas, and PATH; those of the request are set anyway. Default: all' -r
 complete -c wsplice -l autoreconnect-delay-millis -d 'Initial reconnect delay of autoreconnect:, at least 10; the delay doubles with each attempt' -r
@@ -154,6 +150,10 @@ complete -c wsplice -l udp-multicast-loop -d 'Receive also what this machine sen
 complete -c wsplice -l udp-oneshot -d 'Send only one datagram to each client of udp-listen:, then wait for the next client'
 complete -c wsplice -l udp-reuseaddr -d 'Allow other sockets to be bound to the same address'
 complete -c wsplice -s e -l set-environment -d 'Set the environment variables of websocat for programs: WEBSOCAT_URI is the path and query that the client requests, WEBSOCAT_CLIENT its address'
+complete -c wsplice -l pty -d 'Run programs on a terminal of their own instead of pipes; their output is sent as it is read'
+complete -c wsplice -l exec-exit-on-disconnect -d 'End a program as soon as the other side of its session has ended, without waiting for more output'
+complete -c wsplice -l exec-sighup-on-stdin-close -d 'Send SIGHUP to a program when its input ends'
+complete -c wsplice -l exec-sighup-on-zero-msg -d 'Send SIGHUP to a program for each empty message, in its place'
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
 complete -c wsplice -l just-generate-key -d 'Print a random Sec-WebSocket-Key, and exit'
@@ -175,7 +175,7 @@ function __wsplice_addresses
     set -l word (commandline -ct)
     set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|ws-lowlevel-client|ws-ll-client|ws-ll-c|ws-lowlevel-server|ws-ll-server|ws-ll-s|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
-    if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|unix-dgram|seqpacket|seqpacket-connect|connect-seqpacket|seqpacket-c|c-seqpacket|seqpacket-listen|listen-seqpacket|seqpacket-l|l-seqpacket|readfile|writefile|appendfile|open-async):' -- $rest)
+    if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|unix-dgram|seqpacket|seqpacket-connect|connect-seqpacket|seqpacket-c|c-seqpacket|seqpacket-listen|listen-seqpacket|seqpacket-l|l-seqpacket|exec-dir|readfile|writefile|appendfile|open-async):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
         return
     end
@@ -261,6 +261,7 @@ function __wsplice_addresses
         'exec:' 'Run a program' \
         'sh-c:' 'Run a shell command line' \
         'cmd:' 'Run a shell command line' \
+        'exec-dir:' 'Run the program in a directory that the URL names' \
         'readfile:' 'Read a file' \
         'writefile:' 'Write to a file, replacing its content' \
         'appendfile:' 'Append to a file' \

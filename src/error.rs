@@ -119,6 +119,12 @@ pub enum Error {
         /// The client's address.
         from: String,
     },
+    /// There is no program for the path that a client requests (`exec-dir:`).
+    #[error("there is no program for {target}")]
+    NoProgram {
+        /// The path.
+        target: String,
+    },
     /// A client cannot join a room, because a limit is reached.
     #[error("cannot join room {target}: {reason}")]
     Full {
@@ -281,6 +287,7 @@ impl Error {
             | Self::Unhealthy { .. }
             | Self::BadRequest { .. }
             | Self::NoUpgrade { .. }
+            | Self::NoProgram { .. }
             | Self::Full { .. } => 5,
             Self::Protocol { .. } | Self::TooLong { .. } => 6,
             Self::Lost { .. } | Self::TooSlow { .. } | Self::OutOfMemory { .. } => 7,

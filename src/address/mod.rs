@@ -3,6 +3,7 @@
 mod assert;
 mod cgi;
 mod devices;
+mod exec_dir;
 mod file;
 mod inetd;
 mod literal;
@@ -14,6 +15,7 @@ mod socket_activation;
 mod stdio;
 mod tcp;
 mod terminal_output;
+mod terminal;
 mod tls;
 mod udp;
 mod udp_server;
@@ -59,6 +61,7 @@ pub static TABLE: &[&Entry] = &[
     &socket_activation::UNIX,
     &process::EXEC,
     &process::SHELL,
+    &exec_dir::EXEC_DIR,
     &file::READ,
     &file::WRITE,
     &file::APPEND,

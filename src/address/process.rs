@@ -1,21 +1,29 @@
 //! `exec:`, `cmd:` and `sh-c:`: child processes.
 
-use super::cgi;
+use super::{cgi, exec_dir, terminal};
 use crate::{
     config::Config,
-    endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
+    endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry, MessageEndpoint},
     error::{Error, io_message},
-    flow::{BoxFuture, ByteEnd, EndKind},
+    flow::{BoxFuture, ByteEnd, DescriptorReader, DescriptorWriter, EndKind, MessageEnd, MessageLayer, MessageStream},
+    framing::{ChunkStream, LineStream},
+    message::{Kind, Message},
     net, service_manager,
 };
-use rustix::process::{Pid, Resource, Signal, kill_process_group};
+use rustix::{
+    io::Errno,
+    process::{Pid, Resource, Signal, kill_process_group},
+};
 use std::{
     collections::HashSet,
     convert::Infallible,
     env,
     ffi::OsString,
+    fmt::Display,
     future::Future,
     io,
+    os::fd::OwnedFd,
+    path::PathBuf,
     pin::Pin,
     process::{ExitStatus, Stdio},
     sync::{Arc, LazyLock},
@@ -25,9 +33,10 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     process::{Child, ChildStdin, ChildStdout, Command},
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
     time::timeout,
 };
+use tokio_util::either::Either;
 
 pub(super) static EXEC: Entry = Entry {
     names: &["exec"],
@@ -41,8 +50,21 @@ pub(super) static EXEC: Entry = Entry {
               SIGHUP, with the processes that it has started, SIGTERM after half of --grace, and SIGKILL after \
               --grace. If wsplice itself is killed, the program is too. A status other than 0 is exit code 10.",
     example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",
-    flags: &["exec-args", "set-environment", "header-to-env", "passenv", "grace"],
-    build: Build::Dial(|arg, config| Ok(endpoint("exec", arg, arg.into(), config.programs.args.clone(), config))),
+    flags: &[
+        "exec-args",
+        "set-environment",
+        "header-to-env",
+        "passenv",
+        "pty",
+        "exec-exit-on-disconnect",
+        "exec-sighup-on-stdin-close",
+        "exec-sighup-on-zero-msg",
+        "grace",
+    ],
+    build: Build::Dial(|arg, config| {
+        let program = Program::Named(arg.into(), config.programs.args.clone());
+        Ok(endpoint(format_args!("exec:{arg}"), arg, program, config))
+    }),
 };
 
 pub(super) static SHELL: Entry = Entry {
@@ -51,65 +73,186 @@ pub(super) static SHELL: Entry = Entry {
     summary: "Run a shell command line",
     details: "As exec:, with sh -c COMMAND.",
     example: "ws-l:127.0.0.1:8080 sh-c:sort",
-    flags: &["set-environment", "header-to-env", "passenv", "grace"],
-    build: Build::Dial(|arg, config| Ok(endpoint("sh-c", arg, "sh".into(), vec!["-c".into(), arg.into()], config))),
+    flags: &[
+        "set-environment",
+        "header-to-env",
+        "passenv",
+        "pty",
+        "exec-exit-on-disconnect",
+        "exec-sighup-on-stdin-close",
+        "exec-sighup-on-zero-msg",
+        "grace",
+    ],
+    build: Build::Dial(|arg, config| {
+        let program = Program::Named("sh".into(), vec!["-c".into(), arg.into()]);
+        Ok(endpoint(format_args!("sh-c:{arg}"), arg, program, config))
+    }),
 };
 
-fn endpoint(name: &str, arg: &str, program: OsString, args: Vec<OsString>, config: &Arc<Config>) -> Endpoint<Dialled> {
-    let dial = Spawn { shown: arg.to_owned(), program, args, config: config.clone() };
-    ByteEndpoint::dial(format_args!("{name}:{arg}"), dial).into()
+/// Which program is run.
+pub(super) enum Program {
+    /// This one, with these arguments.
+    Named(OsString, Vec<OsString>),
+    /// The one below this directory that the client requests.
+    InDirectory(PathBuf),
+}
+
+/// An endpoint that runs a program, which is called `shown` in errors.
+pub(super) fn endpoint(title: impl Display, shown: &str, program: Program, config: &Arc<Config>) -> Endpoint<Dialled> {
+    let spawn = Spawn { shown: shown.to_owned(), program, config: config.clone() };
+    if config.programs.hang_up_on_empty {
+        return MessageEndpoint::dial(title, SpawnFramed(spawn)).into();
+    }
+    ByteEndpoint::dial(title, spawn).into()
 }
 
 struct Spawn {
     shown: String,
-    program: OsString,
-    args: Vec<OsString>,
+    program: Program,
     config: Arc<Config>,
+}
+
+impl Spawn {
+    /// Starts the program.
+    async fn start(&self, context: &ConnectContext) -> Result<Process, Error> {
+        let failed = |reason: &str| Error::Child { program: self.shown.clone(), reason: reason.to_owned() };
+        let cannot_start = |error: io::Error| failed(&format!("cannot start: {}", io_message(&error)));
+        let options = &self.config.programs;
+        let (mut command, script) = match &self.program {
+            Program::Named(program, arguments) => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                (command, None)
+            }
+            Program::InDirectory(directory) => {
+                let request = context.request.as_ref().ok_or_else(|| {
+                    Error::usage_hint(
+                        format!("exec-dir: serves clients of a WebSocket listener, which {} is not", context.peer.name),
+                        "for example wsplice ws-l:127.0.0.1:8080 exec-dir:/usr/lib/programs",
+                    )
+                })?;
+                let (path, script) = exec_dir::find(directory, &request.target).await?;
+                (Command::new(path), Some(script))
+            }
+        };
+        service_manager::VARIABLES.iter().for_each(|variable| _ = command.env_remove(variable));
+        if let Some(passed) = &options.passed_variables {
+            command.env_clear();
+            let passed = passed.iter().map(String::as_str).chain(["PATH"]);
+            command.envs(passed.filter_map(|name| Some((name, env::var_os(name)?))));
+        }
+        command.envs(cgi::variables(context, script.as_ref(), options));
+        let (ours, theirs) = match options.terminal {
+            true => {
+                let (ours, theirs) = terminal::open().map_err(cannot_start)?;
+                let stdio = || theirs.try_clone().map(Stdio::from).map_err(cannot_start);
+                command.stdin(stdio()?).stdout(stdio()?).stderr(stdio()?);
+                (Some(ours), Some(theirs))
+            }
+            false => {
+                command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+                (None, None)
+            }
+        };
+        prepare_child(&mut command, theirs);
+        let mut child = command.spawn().map_err(cannot_start)?;
+        let (stdin, stdout) = match ours {
+            Some(terminal) => {
+                let writer = DescriptorWriter::new(&terminal).map_err(cannot_start)?;
+                (Either::Right(writer), Either::Right(DescriptorReader::new(&terminal).map_err(cannot_start)?))
+            }
+            None => {
+                let pipes = child.stdin.take().zip(child.stdout.take());
+                let (stdin, stdout) = pipes.ok_or_else(|| failed("has no pipes"))?;
+                (Either::Left(stdin), Either::Left(stdout))
+            }
+        };
+        let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let group = group.ok_or_else(|| failed("has no process ID"))?;
+        GROUPS.send_modify(|groups| _ = groups.insert(group));
+        let (ended, status) = oneshot::channel();
+        let (session, session_ended) = oneshot::channel();
+        let hang_up = Arc::new(Notify::new());
+        tokio::spawn(supervise(child, group, self.config.session.grace, ended, session_ended, hang_up.clone()));
+        Ok(Process {
+            stdin: Some(stdin),
+            stdout,
+            is_at_line_start: true,
+            status: Some(status),
+            shown: self.shown.clone(),
+            hang_up,
+            hang_up_at_end: options.hang_up_at_end,
+            exit_on_disconnect: options.exit_on_disconnect,
+            session: Some(session),
+        })
+    }
 }
 
 impl Dial<ByteEnd> for Spawn {
     fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
-            let failed = |reason: &str| Error::Child { program: self.shown.clone(), reason: reason.to_owned() };
-            let mut command = Command::new(&self.program);
-            command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-            service_manager::VARIABLES.iter().for_each(|variable| _ = command.env_remove(variable));
-            if let Some(passed) = &self.config.programs.passed_variables {
-                command.env_clear();
-                let passed = passed.iter().map(String::as_str).chain(["PATH"]);
-                command.envs(passed.filter_map(|name| Some((name, env::var_os(name)?))));
-            }
-            command.envs(cgi::variables(context, None, &self.config.programs));
-            prepare_child(&mut command);
-            let mut child =
-                command.spawn().map_err(|error| failed(&format!("cannot start: {}", io_message(&error))))?;
-            let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-            let (Some(stdin), Some(stdout), Some(group)) = (child.stdin.take(), child.stdout.take(), group) else {
-                return Err(failed("has no pipes"));
-            };
-            GROUPS.send_modify(|groups| _ = groups.insert(group));
-            let (ended, status) = oneshot::channel();
-            let (session, session_ended) = oneshot::channel();
-            tokio::spawn(supervise(child, group, self.config.session.grace, ended, session_ended));
-            let process = Process {
-                stdin: Some(stdin),
-                stdout,
-                status: Some(status),
-                shown: self.shown.clone(),
-                _session: session,
-            };
-            Ok(ByteEnd::new(process, self.kind(), self.shown.as_str()))
+            let process = self.start(context).await?;
+            Ok(ByteEnd::new(process, Dial::<ByteEnd>::kind(self), self.shown.as_str()))
         })
     }
 
     fn kind(&self) -> EndKind {
-        EndKind::Process
+        EndKind::Process { terminal: self.config.programs.terminal }
     }
 }
 
-/// Has the system kill the child when we die without a chance to do it, and restores the limit on descriptors.
+/// A program that gets SIGHUP in place of empty messages.
+struct SpawnFramed(Spawn);
+
+impl Dial<MessageEnd> for SpawnFramed {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
+        Box::pin(async {
+            let Self(spawn) = self;
+            let process = spawn.start(context).await?;
+            let hang_up = process.hang_up.clone();
+            let end = ByteEnd::new(process, self.kind(), spawn.shown.as_str());
+            let Config { framing, programs, .. } = &*spawn.config;
+            let by_default = if programs.terminal { Kind::Binary } else { Kind::Text };
+            let end = match framing.kind.unwrap_or(by_default) {
+                Kind::Binary => ChunkStream::frame(end, Kind::Binary),
+                Kind::Text => LineStream::frame(end, *framing),
+            };
+            Ok(MessageEnd { io: Box::new(HangUpOnEmpty { inner: end.io, hang_up }), ..end })
+        })
+    }
+
+    fn kind(&self) -> EndKind {
+        Dial::<ByteEnd>::kind(&self.0)
+    }
+}
+
+struct HangUpOnEmpty {
+    inner: Box<dyn MessageStream>,
+    hang_up: Arc<Notify>,
+}
+
+impl MessageLayer for HangUpOnEmpty {
+    fn inner(&self) -> &dyn MessageStream {
+        &*self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn MessageStream {
+        &mut *self.inner
+    }
+
+    fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        if message.payload.is_empty() {
+            self.hang_up.notify_one();
+            return Ok(());
+        }
+        self.inner.start_send(message)
+    }
+}
+
+/// Has the system kill the child when we die without a chance to do it, restores the limit on descriptors, and makes `terminal` the
+/// one that controls the child.
 #[expect(unsafe_code, reason = "only the child itself can do this, between fork and exec")]
-fn prepare_child(command: &mut Command) {
+fn prepare_child(command: &mut Command, terminal: Option<OwnedFd>) {
     #[cfg(target_os = "linux")]
     let parent = rustix::process::getpid();
     let descriptors = net::original_descriptor_limit();
@@ -125,6 +268,10 @@ fn prepare_child(command: &mut Command) {
         if let Some(limit) = &descriptors {
             rustix::process::setrlimit(Resource::Nofile, *limit)?;
         }
+        if let Some(terminal) = &terminal {
+            rustix::process::setsid()?;
+            rustix::process::ioctl_tiocsctty(terminal)?;
+        }
         Ok(())
     };
     // SAFETY: between fork and exec only async-signal-safe functions may be called. `prepare` makes system calls and neither
@@ -135,20 +282,28 @@ fn prepare_child(command: &mut Command) {
 /// The process groups of all children that run, each named by its child.
 static GROUPS: LazyLock<watch::Sender<HashSet<Pid>>> = LazyLock::new(watch::Sender::default);
 
-/// Waits for a child, so that it is reaped as soon as it has ended, and ends it when its session is over.
+/// Waits for a child, so that it is reaped as soon as it has ended, and ends it when its session is over. Sends it SIGHUP whenever
+/// `hang_up` is notified.
 async fn supervise(
     mut child: Child,
     group: Pid,
     grace: Duration,
     ended: oneshot::Sender<io::Result<ExitStatus>>,
-    session: oneshot::Receiver<Infallible>,
+    mut session: oneshot::Receiver<Infallible>,
+    hang_up: Arc<Notify>,
 ) {
-    tokio::select! {
-        status = child.wait() => {
-            let _ = ended.send(status);
-        }
-        _ = session => {
-            escalate(grace, |signal| _ = kill_process_group(group, signal), async { _ = child.wait().await }).await;
+    let signal = |signal| _ = kill_process_group(group, signal);
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                let _ = ended.send(status);
+                break;
+            }
+            _ = &mut session => {
+                escalate(grace, signal, async { _ = child.wait().await }).await;
+                break;
+            }
+            () = hang_up.notified() => signal(Signal::HUP),
         }
     }
     GROUPS.send_modify(|groups| _ = groups.remove(&group));
@@ -194,20 +349,49 @@ fn signal_all(signal: Signal) {
 
 /// A child's input and output. It has ended when its output has ended and its status is known.
 struct Process {
-    stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
+    stdin: Option<Either<ChildStdin, DescriptorWriter>>,
+    stdout: Either<ChildStdout, DescriptorReader>,
+    /// What was written to a terminal ends with a line.
+    is_at_line_start: bool,
     /// `None` once it has been told.
     status: Option<oneshot::Receiver<io::Result<ExitStatus>>>,
     shown: String,
+    hang_up: Arc<Notify>,
+    hang_up_at_end: bool,
+    exit_on_disconnect: bool,
     /// Dropped with the session, which ends the child.
-    _session: oneshot::Sender<Infallible>,
+    session: Option<oneshot::Sender<Infallible>>,
+}
+
+/// What ends the input of a program that reads lines from a terminal: control-D, at the start of a line.
+const END_OF_INPUT: u8 = 4;
+
+impl Process {
+    /// Sends the end of input to a terminal. In the middle of a line the first one only passes on what there is of it.
+    fn poll_end_terminal(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(Either::Right(terminal)) = &mut self.stdin {
+            match ready!(Pin::new(terminal).poll_write(cx, &[END_OF_INPUT])) {
+                Ok(1..) if !self.is_at_line_start => self.is_at_line_start = true,
+                // A child that is gone needs no end.
+                _ => self.stdin = None,
+            }
+        }
+        Poll::Ready(())
+    }
 }
 
 impl AsyncRead for Process {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.session.is_none() {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stdout).poll_read(cx, buf))?;
+        match ready!(Pin::new(&mut this.stdout).poll_read(cx, buf)) {
+            // The end of a terminal: no process has it open any more.
+            Err(error) if matches!(this.stdout, Either::Right(_)) && is_hung_up(&error) => {}
+            read => read?,
+        }
         if buf.filled().len() > before || buf.capacity() == before {
             return Poll::Ready(Ok(()));
         }
@@ -218,6 +402,11 @@ impl AsyncRead for Process {
     }
 }
 
+/// Whether a terminal has no process any more.
+fn is_hung_up(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
 impl AsyncWrite for Process {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Some(stdin) = &mut self.stdin else {
@@ -225,11 +414,16 @@ impl AsyncWrite for Process {
         };
         match ready!(Pin::new(stdin).poll_write(cx, buf)) {
             // It is not an error if a child does not read all input, as `head` does. Its output is still read.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe || is_hung_up(&error) => {
                 self.stdin = None;
                 Poll::Ready(Ok(buf.len()))
             }
-            other => Poll::Ready(other),
+            Ok(written) => {
+                let last = written.checked_sub(1).and_then(|last| buf.get(last));
+                self.is_at_line_start = last.is_none_or(|last| *last == b'\n');
+                Poll::Ready(Ok(written))
+            }
+            failed => Poll::Ready(failed),
         }
     }
 
@@ -240,9 +434,16 @@ impl AsyncWrite for Process {
         }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_end_terminal(cx));
         // Dropping the pipe closes it, which ends the child's input.
         self.stdin = None;
+        if std::mem::take(&mut self.hang_up_at_end) {
+            self.hang_up.notify_one();
+        }
+        if self.exit_on_disconnect {
+            self.session = None;
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -573,6 +573,17 @@ impl Cli {
             (Some(url), Some(first)) => (Some(first), Some(url)),
             (None, first) => (first, second),
         };
+        let (first, second) = match &self.programs.dir {
+            None => (first, second),
+            Some(directory) => {
+                let programs = Some(Spec::parse(&format!("exec-dir:{directory}"))?);
+                match (&self.server, first, second) {
+                    (Some(_), None, None) => (programs, None),
+                    (None, first, None) => (first, programs),
+                    _ => return Err(Error::usage("--dir is the second address; only one more may be given")),
+                }
+            }
+        };
         match (&self.server, first, second) {
             (None, None, _) if self.rooms.broadcast => Ok((FirstAddress::Listener(ROOM_LISTENER.into()), None)),
             (Some(_), _, Some(_)) => Err(Error::usage("-s is the first address; only one more may follow")),

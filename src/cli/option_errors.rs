@@ -5,10 +5,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of other tools that wsplice does not have, and what to do instead.
 const UNSUPPORTED: &[(&[&str], &str)] = &[
-    (
-        &["--exec-sighup-on-stdin-close", "--exec-sighup-on-zero-msg", "--exec-exit-on-disconnect"],
-        "a program sees the end of its input, and gets SIGHUP when its session ends",
-    ),
     (&["-X", "--request-method", "--request-header", "--request-uri"], "HTTP requests are not supported yet: use curl"),
     // curl's.
     (

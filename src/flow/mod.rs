@@ -84,7 +84,10 @@ pub enum EndKind {
         from_anybody: bool,
     },
     /// A child process. It may still reply, or work, after its input has ended. It is gone when its output has ended.
-    Process,
+    Process {
+        /// It has a terminal, so that its output is no lines: a prompt waits in the middle of one.
+        terminal: bool,
+    },
     /// A WebSocket, which has close frames and pings.
     WebSocket,
     /// One end that many sessions share (`reuse:`). It stays open when a session ends.
@@ -144,7 +147,7 @@ impl ByteEnd {
             Ok(error) => error,
             Err(source) => match (self.kind, source.kind()) {
                 (
-                    EndKind::Peer | EndKind::Process,
+                    EndKind::Peer | EndKind::Process { .. },
                     BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut | UnexpectedEof,
                 ) => {
                     let reason = match source.kind() {

@@ -154,6 +154,7 @@ impl PendingUpgrade {
             Error::Full { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "A limit on rooms, members or connections is reached.")
             }
+            Error::NoProgram { .. } => (StatusCode::NOT_FOUND, "There is no program at this path."),
             _ => (StatusCode::BAD_GATEWAY, "The other end cannot be reached."),
         };
         let mut response = text_response(status, text);

@@ -11,6 +11,7 @@ mod resolver;
 mod udp;
 mod unix;
 mod url;
+mod url_path;
 
 pub use descriptors::{original_descriptor_limit, raise_descriptor_limit};
 pub use happy_eyeballs::connect;
@@ -22,6 +23,7 @@ pub use resolver::{IpVersion, KnownHost, ResolveOptions, resolve, set_resolve_op
 pub use udp::UdpOptions;
 pub use unix::unix_path;
 pub use url::WebSocketUrl;
+pub use url_path::path_segments;
 
 use std::io;
 

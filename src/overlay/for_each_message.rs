@@ -48,7 +48,7 @@ impl Redial for ForEachMessage {
     }
 
     fn wrap(self: Box<Self>, inner: MessageEndpoint<Dialled>) -> Box<dyn Dial<MessageEnd>> {
-        let waits = self.config.messages.foreachmsg_waits || inner.about.kind == EndKind::Process;
+        let waits = self.config.messages.foreachmsg_waits || matches!(inner.about.kind, EndKind::Process { .. });
         let linger = (!waits).then_some(self.config.session.linger);
         Box::new(DialForEach { inner: Arc::new(inner), linger })
     }
@@ -213,7 +213,9 @@ impl EachMessage {
                         connection.is_read && sent.is_ready() && connection.end.io.poll_shutdown(cx).is_ready();
                     if !is_over {
                         self.state = State::Live(connection);
-                    } else if let Some(error) = connection.unsent.filter(|_| connection.end.kind != EndKind::Process) {
+                    } else if let Some(error) =
+                        connection.unsent.filter(|_| !matches!(connection.end.kind, EndKind::Process { .. }))
+                    {
                         return Poll::Ready(Err(error));
                     } else {
                         // A program that succeeds need not read its input.

@@ -248,5 +248,5 @@ fn share(endpoint: Endpoint<Dialled>, framings: &Framings<'_>, config: &Config) 
 
 /// Whether the default framing of a byte end of this kind is `lines:` (the manual, TEXT AND BINARY).
 fn lines_by_default(kind: EndKind) -> bool {
-    matches!(kind, EndKind::Console { .. } | EndKind::Source | EndKind::Sink | EndKind::Process)
+    matches!(kind, EndKind::Console { .. } | EndKind::Source | EndKind::Sink | EndKind::Process { terminal: false })
 }

@@ -87,7 +87,7 @@ impl Pump<'_> {
 
     /// Direction `i` copies no more messages. A connection is still read, for its pings and its end.
     fn limit_reached(&mut self, i: usize) {
-        let is_connection = matches!(self.ends[i].kind, EndKind::WebSocket | EndKind::Peer | EndKind::Process);
+        let is_connection = matches!(self.ends[i].kind, EndKind::WebSocket | EndKind::Peer | EndKind::Process { .. });
         self.directions[i].stage = if is_connection { Stage::Discarding } else { self.stage_after_input(i) };
         let other = self.directions[1 - i].stage;
         if is_connection && !matches!(other, Stage::Moving | Stage::Finishing | Stage::Done) {
@@ -192,11 +192,14 @@ impl Pump<'_> {
         let cannot_reply = match to {
             EndKind::Console { terminal: true } => true,
             EndKind::Console { .. } | EndKind::Source | EndKind::Sink => {
-                matches!(from, EndKind::WebSocket | EndKind::Process)
+                matches!(from, EndKind::WebSocket | EndKind::Process { .. })
             }
             // Standard input has had its wait for replies.
             EndKind::Shared { .. } | EndKind::Datagrams { from_anybody: false } => from != EndKind::Peer,
-            EndKind::Peer | EndKind::Process | EndKind::WebSocket | EndKind::Datagrams { from_anybody: true } => false,
+            EndKind::Peer
+            | EndKind::Process { .. }
+            | EndKind::WebSocket
+            | EndKind::Datagrams { from_anybody: true } => false,
         };
         let nothing_comes = match self.directions[1 - i].stage {
             Stage::Parked | Stage::Confirming(_) | Stage::Lingering | Stage::AwaitingReplies => true,

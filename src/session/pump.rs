@@ -158,7 +158,9 @@ impl<'a> Pump<'a> {
                 // Still read to the end: a WebSocket for its pings and its close frame, a process for its exit status,
                 // a socket because closing it with unread data resets the connection, which can lose what was sent. For datagrams
                 // it is the only sign of life of a client.
-                EndKind::WebSocket | EndKind::Process | EndKind::Peer | EndKind::Datagrams { .. } if !is_wanted => {
+                EndKind::WebSocket | EndKind::Process { .. } | EndKind::Peer | EndKind::Datagrams { .. }
+                    if !is_wanted =>
+                {
                     Stage::Discarding
                 }
                 _ if !is_wanted => Stage::Parked,

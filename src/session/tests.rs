@@ -256,7 +256,7 @@ async fn a_shared_end_is_asked_to_confirm_and_stays_when_the_session_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_any_other_input_is_told_at_once() {
-    for source in [EndKind::Source, EndKind::Peer, EndKind::Process] {
+    for source in [EndKind::Source, EndKind::Peer, EndKind::Process { terminal: false }] {
         let server = websocket().when_finished().closes(1000, "");
         run(Script::new(source).says("data").ends(), server, rules())
             .await
@@ -348,13 +348,18 @@ fn silent_after(got: u64) -> impl Fn(&Error) -> bool {
 async fn the_wait_for_replies_ends_within_its_limit_for_each_kind_of_end() {
     let one = SessionOptions { max_sent: Some(1), replies: Replies::One, ..replies_within(1, 2000) };
     for rules in [one, replies_within(1, 2000)] {
-        for kind in [EndKind::WebSocket, EndKind::Shared { outlives_input: false }, EndKind::Peer, EndKind::Process] {
+        for kind in [
+            EndKind::WebSocket,
+            EndKind::Shared { outlives_input: false },
+            EndKind::Peer,
+            EndKind::Process { terminal: false },
+        ] {
             for left in [console(), Script::new(EndKind::Source)] {
                 let right = Script::new(kind).when_finished().after(100).closes(1000, "");
                 let ended = run(left.says("question").ends(), right, rules.clone()).await;
                 // What a socket or a process ends with comes after the end of its input, within the limit.
                 match kind {
-                    EndKind::Peer | EndKind::Process => assert_eq!(ended.took, 100, "{ended:?}"),
+                    EndKind::Peer | EndKind::Process { terminal: false } => assert_eq!(ended.took, 100, "{ended:?}"),
                     _ => _ = ended.fails(silent_after(0)).sent_left(&["2000 close"]),
                 }
                 let silent = Script::new(kind);
@@ -448,7 +453,7 @@ async fn a_close_is_answered_though_a_process_goes_on_printing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_is_answered_after_the_last_words_of_a_socket_or_a_process() {
-    for behind in [EndKind::Peer, EndKind::Process] {
+    for behind in [EndKind::Peer, EndKind::Process { terminal: false }] {
         let client = websocket().says("question").closes(1000, "bye");
         let server = Script::new(behind).when_finished().after(4000).says("answer").after(4000).ends();
         run(client, server, rules())
