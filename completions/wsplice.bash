@@ -23,7 +23,7 @@ _wsplice() {
 
     case "${cmd}" in
         wsplice)
-            opts="-s -u -U -E -n -1 -m -t -b -0 -p -P -H -A -L -4 -6 -F -k -e -v -q -c -x -w -S -B -h -V --listen --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --within --linger --reply-wait --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --separator --separator-n --one-line --lengthprefixed-nbytes --lengthprefixed-little-endian --lengthprefixed-skip-read-direction --lengthprefixed-skip-write-direction --lengthprefixed-tag-text --preamble --preamble-reverse --max-messages --max-messages-rev --jsonrpc --jsonrpc-omit-jsonrpc --timestamp-monotonic --foreachmsg-wait-read --byte-to-exit-on --reuser-send-zero-msg-on-disconnect --base64 --base64-text --text-prefix --binary-prefix --compress-gzip --compress-zlib --compress-deflate --uncompress-gzip --uncompress-zlib --uncompress-deflate --websocket-ignore-zeromsg --header --origin --subprotocol --protocol --user-agent --ua --user --auth --basic-auth --basic-auth-file --websocket-version --ws-c-uri --cookie --forward-header --location --follow --max-redirs --max-redirects --ipv4 --ipv6 --resolve --proxy --noproxy --socks5-hostname --socks5 --proxy-user --socks5-user-pass --socks5-destination --socks5-bind-script --oneshot --threads --maxforks --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --chmod --accept-from-fd --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --sameorigin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --print-ping-rtts --max-sent-pings --inhibit-pongs --cert --key --client-cert --client-key --ca --cacert --insecure --tls-domain --client-ca --self-signed --udp-broadcast --udp-multicast --udp-multicast-iface-v4 --udp-multicast-iface-v6 --udp-multicast-loop --udp-oneshot --udp-reuseaddr --udp-ttl --udp-server-max-clients --udp-server-timeout --exec-args --dir --set-environment --header-to-env --passenv --pty --exec-exit-on-disconnect --exec-sighup-on-stdin-close --exec-sighup-on-zero-msg --autoreconnect-delay-millis --autoreconnect-max-delay-millis --verbose --log-format --quiet --just-generate-key --just-generate-accept --connect --execute --wait --show-ping-pong --slash --no-color --strict --buffer-size --no-line --linemode-strip-newlines --async-stdio --no-async-stdio --no-fixups --no-exit-on-zeromsg --help --version"
+            opts="-s -u -U -E -n -1 -m -t -b -0 -p -P -H -A -L -4 -6 -F -k -e -v -q -c -x -w -S -B -h -V --listen --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --within --linger --reply-wait --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --separator --separator-n --one-line --lengthprefixed-nbytes --lengthprefixed-little-endian --lengthprefixed-skip-read-direction --lengthprefixed-skip-write-direction --lengthprefixed-tag-text --preamble --preamble-reverse --max-messages --max-messages-rev --jsonrpc --jsonrpc-omit-jsonrpc --timestamp-monotonic --foreachmsg-wait-read --byte-to-exit-on --reuser-send-zero-msg-on-disconnect --base64 --base64-text --text-prefix --binary-prefix --compress-gzip --compress-zlib --compress-deflate --uncompress-gzip --uncompress-zlib --uncompress-deflate --websocket-ignore-zeromsg --header --origin --subprotocol --protocol --user-agent --ua --user --auth --basic-auth --basic-auth-file --websocket-version --ws-c-uri --cookie --forward-header --location --follow --max-redirs --max-redirects --ipv4 --ipv6 --resolve --proxy --noproxy --socks5-hostname --socks5 --proxy-user --socks5-user-pass --socks5-destination --socks5-bind-script --oneshot --threads --maxforks --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --chmod --accept-from-fd --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --sameorigin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --staticdir --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --print-ping-rtts --max-sent-pings --inhibit-pongs --cert --key --client-cert --client-key --ca --cacert --insecure --tls-domain --client-ca --self-signed --pkcs12-der --pkcs12-passwd --client-pkcs12-der --client-pkcs12-passwd --passphrase --udp-broadcast --udp-multicast --udp-multicast-iface-v4 --udp-multicast-iface-v6 --udp-multicast-loop --udp-oneshot --udp-reuseaddr --udp-ttl --udp-server-max-clients --udp-server-timeout --exec-args --dir --set-environment --header-to-env --passenv --pty --exec-exit-on-disconnect --exec-sighup-on-stdin-close --exec-sighup-on-zero-msg --autoreconnect-delay-millis --autoreconnect-max-delay-millis --verbose --log-format --quiet --just-generate-key --just-generate-accept --connect --execute --wait --show-ping-pong --slash --no-color --strict --buffer-size --no-line --linemode-strip-newlines --async-stdio --no-async-stdio --no-fixups --no-exit-on-zeromsg --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -305,6 +305,10 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --staticdir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --slow)
                     COMPREPLY=($(compgen -W "disconnect drop-oldest drop-newest block" -- "${cur}"))
                     return 0
@@ -421,6 +425,26 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --pkcs12-der)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pkcs12-passwd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-pkcs12-der)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client-pkcs12-passwd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passphrase)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --udp-multicast)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -534,7 +558,12 @@ _wsplice_words() {
         return
     fi
     case "$before" in
-        -s|--server-mode|--replies|--within|--linger|--reply-wait|--close-timeout|--grace|--connect-timeout|-m|--max-time|--separator|--separator-n|--lengthprefixed-nbytes|-p|--preamble|-P|--preamble-reverse|--max-messages|--max-messages-rev|--byte-to-exit-on|--text-prefix|--binary-prefix|-H|--header|--origin|--protocol|-A|--ua|--basic-auth|--basic-auth-file|--websocket-version|--ws-c-uri|--cookie|--forward-header|--max-redirects|--resolve|--proxy|--noproxy|--socks5|--socks5-user-pass|--socks5-destination|--socks5-bind-script|--threads|--conncap|--max-per-address|--max-lifetime|--max-memory|--chmod|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--slow|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate|--deflate-level|--deflate-window-bits|--deflate-threshold|--max-sent-pings|--inhibit-pongs|--cert|--key|--client-cert|--client-key|--cacert|--tls-domain|--client-ca|--udp-multicast|--udp-multicast-iface-v4|--udp-multicast-iface-v6|--udp-ttl|--udp-server-max-clients|--udp-server-timeout|--exec-args|--dir|--header-to-env|--passenv|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--log-format|--just-generate-accept|-c|--connect|-x|--execute|-w|--wait|-B|--buffer-size)
+        --slow|--deflate|--log-format)
+            # clap's script knows the values.
+            _wsplice "$@"
+            return
+            ;;
+        -s|--server-mode|--listen|--replies|--within|--linger|--reply-wait|--close-timeout|--grace|--connect-timeout|-m|--max-time|--separator|--separator-n|--lengthprefixed-nbytes|-p|--preamble|-P|--preamble-reverse|--max-messages|--max-messages-rev|--byte-to-exit-on|--text-prefix|--binary-prefix|-H|--header|--origin|--protocol|--subprotocol|-A|--ua|--user-agent|--basic-auth|--user|--auth|--basic-auth-file|--websocket-version|--ws-c-uri|--cookie|--forward-header|--max-redirects|--max-redirs|--resolve|--proxy|--noproxy|--socks5|--socks5-hostname|--socks5-user-pass|--proxy-user|--socks5-destination|--socks5-bind-script|--threads|--conncap|--maxforks|--max-per-address|--max-lifetime|--max-memory|--chmod|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--staticdir|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate-level|--deflate-window-bits|--deflate-threshold|--max-sent-pings|--inhibit-pongs|--cert|--key|--client-cert|--client-key|--cacert|--ca|--tls-domain|--client-ca|--pkcs12-der|--pkcs12-passwd|--client-pkcs12-der|--client-pkcs12-passwd|--passphrase|--udp-multicast|--udp-multicast-iface-v4|--udp-multicast-iface-v6|--udp-ttl|--udp-server-max-clients|--udp-server-timeout|--exec-args|--dir|--header-to-env|--passenv|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--just-generate-accept|-c|--connect|-x|--execute|-w|--wait|-B|--buffer-size)
             # The value of an option. Files are what -o default offers.
             COMPREPLY=()
             return

@@ -19,7 +19,7 @@ complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text m
 complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; @FILE reads a header a line. May be repeated' -r
 complete -c wsplice -l origin -d 'Send this Origin header' -r
-complete -c wsplice -l protocol -l subprotocol -d 'Offer these subprotocols, separated by commas, in order of preference' -r
+complete -c wsplice -l protocol -l subprotocol -d 'Offer this subprotocol; may be repeated, or a list separated by commas, in order of preference' -r
 complete -c wsplice -s A -l ua -l user-agent -d 'Send this User-Agent header' -r
 complete -c wsplice -l basic-auth -l user -l auth -d 'Send an Authorization header for Basic authentication' -r
 complete -c wsplice -l basic-auth-file -d 'As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable WEBSOCAT_BASIC_AUTH' -r -F
@@ -51,6 +51,7 @@ complete -c wsplice -l require-basic-auth -d 'Require Basic authentication, also
 complete -c wsplice -l require-token -d 'Require a token, as `Authorization: Bearer TOKEN` or ?access_token=TOKEN, also for static files; FILE lists tokens, one per line; otherwise 401' -r -F
 complete -c wsplice -l trust-proxy -d 'Trust the X-Forwarded-For header of proxies in this network; may be repeated' -r
 complete -c wsplice -s F -l static-file -d 'Serve a file in response to plain GET requests, such as /index.html:text/html:./page.html; may be repeated' -r
+complete -c wsplice -l staticdir -d 'Serve the files in a directory in response to other plain GET requests; / is its index.html. Files and directories whose names start with a dot are not served' -r -F
 complete -c wsplice -l slow -d 'What to do with a member whose backlog is full' -r -f -a "disconnect\t'Close it with code 1013'
 drop-oldest\t'Drop the oldest messages in its backlog'
 drop-newest\t'Drop new messages'
@@ -78,12 +79,17 @@ complete -c wsplice -l deflate-threshold -d 'Send messages shorter than this unc
 complete -c wsplice -l max-sent-pings -d 'Stop sending pings after N of them' -r
 complete -c wsplice -l inhibit-pongs -d 'Stop answering pings after N pongs, to test what the peer does then' -r
 complete -c wsplice -l cert -d 'Server certificate chain (PEM, leaf first). SIGHUP makes listeners read all files of certificates, keys and CAs again' -r -F
-complete -c wsplice -l key -d 'Private key of --cert (PEM, unencrypted)' -r -F
-complete -c wsplice -l client-cert -d 'Client certificate chain for servers that request one (PEM, leaf first). Default: --cert' -r -F
-complete -c wsplice -l client-key -d 'Private key of --client-cert (PEM, unencrypted)' -r -F
+complete -c wsplice -l key -d 'Private key of --cert (PEM)' -r -F
+complete -c wsplice -l client-cert -d 'Client certificate chain for servers that request one (PEM, leaf first). Default: --cert, or --pkcs12-der' -r -F
+complete -c wsplice -l client-key -d 'Private key of --client-cert (PEM)' -r -F
 complete -c wsplice -l cacert -l ca -d 'CA certificates to trust (PEM), instead of the system\'s' -r -F
 complete -c wsplice -l tls-domain -d 'Server name to request (SNI) and to verify in the certificate, instead of the host in the address' -r
 complete -c wsplice -l client-ca -d 'Require client certificates that are signed by a CA in FILE (PEM)' -r -F
+complete -c wsplice -l pkcs12-der -d 'Server certificate chain and private key, as a PKCS #12 archive' -r -F
+complete -c wsplice -l pkcs12-passwd -d 'Password of --pkcs12-der' -r
+complete -c wsplice -l client-pkcs12-der -d 'Client certificate chain and private key, as a PKCS #12 archive' -r -F
+complete -c wsplice -l client-pkcs12-passwd -d 'Password of --client-pkcs12-der' -r
+complete -c wsplice -l passphrase -d 'Passphrase of --key and --client-key, if they are encrypted' -r
 complete -c wsplice -l udp-multicast -d 'Join this multicast group; may be repeated' -r
 complete -c wsplice -l udp-multicast-iface-v4 -d 'Address of the interface for multicast over IPv4; if repeated, one for each IPv4 group' -r
 complete -c wsplice -l udp-multicast-iface-v6 -d 'Index of the interface for multicast over IPv6; if repeated, one for each IPv6 group' -r

@@ -225,6 +225,8 @@ pub struct ServerOptions {
     pub files: Vec<StaticFile>,
     /// The address where the metrics of sessions are served; `None` also for the room server, which has its own.
     pub metrics: Option<HostPort>,
+    /// The directory whose files are served to other plain requests.
+    pub static_directory: Option<PathBuf>,
     /// Which clients are accepted.
     pub access: AccessOptions,
     /// The path at or below which rooms are served.

@@ -22,7 +22,6 @@ pub(super) static EXEC_DIR: Entry = Entry {
               count. --dir PATH is the same as exec-dir:PATH as second address.",
     example: "ws-l:127.0.0.1:8080 exec-dir:/tmp",
     flags: &[
-        "dir",
         "set-environment",
         "header-to-env",
         "passenv",

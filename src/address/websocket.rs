@@ -112,6 +112,7 @@ pub(super) static WS_LISTEN: Entry = Entry {
         "server-header",
         "restrict-uri",
         "static-file",
+        "staticdir",
         "oneshot",
         "conncap",
         "deflate",
@@ -186,7 +187,7 @@ pub(super) static WS_INETD: Entry = Entry {
     summary: "A WebSocket connection that inetd(8) or systemd passes",
     details: "Same as ws-u:inetd:.",
     example: "inetd-ws: tcp:127.0.0.1:22",
-    flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "deflate"],
+    flags: &["server-protocol", "server-header", "restrict-uri", "static-file", "staticdir", "deflate"],
     build: Build::Dial(|_, config| Ok(inetd::inetd().frame("ws-upgrade", overlay::ws_upgrade(config)).into())),
 };
 

@@ -164,6 +164,7 @@ impl Config {
                 restrict_uri: serving.restrict_uri,
                 files: serving.static_files,
                 metrics: rooms.metrics.clone().filter(|_| !rooms.broadcast),
+                static_directory: serving.staticdir,
                 access: AccessOptions {
                     origins: serving.allow_origins,
                     same_origin: serving.same_origin,

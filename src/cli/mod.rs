@@ -334,6 +334,10 @@ pub struct ServingArgs {
     /// Serve a file in response to plain GET requests, such as /index.html:text/html:./page.html; may be repeated
     #[arg(short = 'F', long = "static-file", value_name = "URI:CONTENT-TYPE:FILE", value_parser = static_file)]
     pub static_files: Vec<StaticFile>,
+    /// Serve the files in a directory in response to other plain GET requests; / is its index.html. Files and directories
+    /// whose names start with a dot are not served
+    #[arg(long, value_name = "DIR", value_parser = values::directory)]
+    pub staticdir: Option<PathBuf>,
 }
 
 /// The room server.

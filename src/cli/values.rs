@@ -3,12 +3,13 @@
 use crate::{
     access::BasicAuth,
     config::{RequestPath, SlowPolicy, StaticFile},
+    error::io_message,
     net::{HostPort, WebSocketUrl},
     report::LogFormat,
 };
 use clap::{ValueEnum, builder::PossibleValue};
 use hyper::header::{HeaderName, HeaderValue};
-use std::{convert::Infallible, fs, net::IpAddr, num::NonZeroUsize, time::Duration};
+use std::{convert::Infallible, fs, net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 use url::Url;
 
 impl ValueEnum for SlowPolicy {
@@ -113,8 +114,7 @@ pub struct Headers(pub Vec<(HeaderName, HeaderValue)>);
 /// A header, or the headers in a file: `@FILE` has one a line; empty lines and those that start with `#` are skipped.
 pub fn headers(text: &str) -> Result<Headers, String> {
     let Some(path) = text.strip_prefix('@') else { return header(text).map(|header| Headers(vec![header])) };
-    let text = fs::read_to_string(path)
-        .map_err(|error| format!("cannot read {path}: {}", crate::error::io_message(&error)))?;
+    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {}", io_message(&error)))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let parsed = lines.map(|(at, line)| header(line).map_err(|reason| format!("line {} of {path}: {reason}", at + 1)));
     parsed.collect::<Result<_, _>>().map(Headers)
@@ -202,6 +202,15 @@ pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
     match text.parse::<IpAddr>() {
         Ok(address) => Ok(address.into()),
         Err(_) => text.parse().map_err(|_| "expected an address or ADDRESS/BITS, for example 10.0.0.0/8".into()),
+    }
+}
+
+/// A directory that exists.
+pub fn directory(text: &str) -> Result<PathBuf, String> {
+    match fs::metadata(text) {
+        Ok(found) if found.is_dir() => Ok(text.into()),
+        Ok(_) => Err("not a directory".into()),
+        Err(error) => Err(io_message(&error)),
     }
 }
 

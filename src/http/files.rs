@@ -1,15 +1,15 @@
-//! Static files (`-F`).
+//! Static files (`-F`, `--staticdir`).
 
 use super::Body;
-use crate::config::StaticFile;
+use crate::{config::StaticFile, net::path_segments};
 use futures_util::stream;
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{
-    Response, StatusCode,
+    Response, StatusCode, Uri,
     body::{Bytes, Frame},
-    header,
+    header::{self, HeaderValue},
 };
-use std::io;
+use std::{io, path::Path};
 use tokio::{fs::File, io::AsyncReadExt};
 
 /// Maximum number of bytes to read from a file at once.
@@ -20,11 +20,56 @@ const PIECE: usize = 64 * 1024;
 /// # Errors
 /// 404 if the file does not exist, 500 if it cannot be read.
 pub async fn serve(file: &StaticFile) -> Result<Response<Body>, StatusCode> {
-    let opened = File::open(&file.path).await.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => StatusCode::NOT_FOUND,
+    serve_path(&file.path, file.content_type.clone()).await
+}
+
+/// A response with the content of the file at the path of a request, below a directory.
+///
+/// # Errors
+/// 404 if there is no such file, 500 if it cannot be read.
+pub async fn serve_from(directory: &Path, target: &Uri) -> Result<Response<Body>, StatusCode> {
+    let mut path = directory.to_owned();
+    path.extend(path_segments(target.path()).ok_or(StatusCode::NOT_FOUND)?);
+    if tokio::fs::metadata(&path).await.map_err(status)?.is_dir() {
+        if !target.path().ends_with('/') {
+            return redirect_to_directory(target);
+        }
+        path.push("index.html");
+    }
+    let content_type = mime_guess::from_path(&path).first_raw().unwrap_or("application/octet-stream");
+    // Browsers take text without a character set for another one than UTF-8.
+    let content_type = match content_type.starts_with("text/") {
+        true => HeaderValue::from_str(&format!("{content_type}; charset=utf-8")),
+        false => Ok(HeaderValue::from_static(content_type)),
+    };
+    serve_path(&path, content_type.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?).await
+}
+
+/// Relative links of a page need the slash.
+fn redirect_to_directory(target: &Uri) -> Result<Response<Body>, StatusCode> {
+    let query = target.query().map(|query| format!("?{query}")).unwrap_or_default();
+    // A path that starts with two slashes would be the URL of another host.
+    let location = format!("/{}/{query}", target.path().trim_matches('/'));
+    let body = Full::default().map_err(|never| match never {});
+    Response::builder()
+        .status(StatusCode::MOVED_PERMANENTLY)
+        .header(header::LOCATION, location)
+        .body(Body::new(body))
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn status(error: io::Error) -> StatusCode {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
+            StatusCode::NOT_FOUND
+        }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
-    })?;
-    let length = opened.metadata().await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.len();
+    }
+}
+
+async fn serve_path(path: &Path, content_type: HeaderValue) -> Result<Response<Body>, StatusCode> {
+    let opened = File::open(path).await.map_err(status)?;
+    let length = opened.metadata().await.map_err(status)?.len();
     // The response must not exceed its Content-Length, even if the file grows meanwhile.
     let pieces = stream::try_unfold(opened.take(length), |mut file| async move {
         let mut piece = Vec::with_capacity(PIECE);
@@ -32,7 +77,7 @@ pub async fn serve(file: &StaticFile) -> Result<Response<Body>, StatusCode> {
         Ok((read > 0).then(|| (Frame::data(Bytes::from(piece)), file)))
     });
     Response::builder()
-        .header(header::CONTENT_TYPE, file.content_type.clone())
+        .header(header::CONTENT_TYPE, content_type)
         .header(header::CONTENT_LENGTH, length)
         .body(Body::new(StreamBody::new(pieces)))
         .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

@@ -10,11 +10,11 @@ use crate::{
     ws::is_request_key,
 };
 use hyper::{
-    HeaderMap, Method, StatusCode, Version,
+    HeaderMap, Method, StatusCode, Uri, Version,
     header::{self, HeaderValue},
     http::{request::Parts, uri::PathAndQuery},
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// The path of the health check of a room server.
 pub const HEALTH_PATH: &str = "/healthz";
@@ -31,6 +31,8 @@ pub enum Route<'a> {
     },
     /// It is a plain GET or HEAD request for a static file.
     File(&'a StaticFile),
+    /// It is a plain GET or HEAD request, for a file in this directory if there is one.
+    Directory(&'a Path, Uri),
     /// It is a health check.
     HealthCheck,
     /// It is an opening handshake, or a request for a static file, of a client that is not accepted.
@@ -53,15 +55,23 @@ pub fn route<'a>(head: Parts, peer: &Peer, options: &'a ServerOptions) -> Route<
         return Route::Refuse(StatusCode::BAD_REQUEST, "A request has exactly one Host header.".into());
     }
     if !has_token(headers, header::UPGRADE, "websocket") {
-        if matches!(head.method, Method::GET | Method::HEAD)
-            && let Some(file) = options.files.iter().find(|file| file.uri.matches(path))
-        {
+        let is_get = matches!(head.method, Method::GET | Method::HEAD);
+        let file = options.files.iter().find(|file| is_get && file.uri.matches(path)).map(Route::File);
+        let is_health_check = options.healthz && path == HEALTH_PATH;
+        let route = match (file, &options.static_directory) {
+            (Some(file), _) => Some(file),
+            (None, Some(directory)) if is_get && !is_health_check => {
+                Some(Route::Directory(directory, head.uri.clone()))
+            }
+            _ => None,
+        };
+        if let Some(route) = route {
             return match options.access.check(headers, head.uri.query()) {
-                Ok(()) => Route::File(file),
+                Ok(()) => route,
                 Err(denied) => Route::Deny(denied),
             };
         }
-        if options.healthz && path == HEALTH_PATH {
+        if is_health_check {
             return Route::HealthCheck;
         }
         return Route::Refuse(
@@ -167,6 +177,7 @@ mod tests {
             max_header_length: 64 << 10,
             restrict_uri: RequestPath::parse("/ws").ok(),
             metrics: None,
+            static_directory: None,
             access: AccessOptions::default(),
             room_prefix: None,
             healthz: true,

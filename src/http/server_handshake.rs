@@ -209,6 +209,9 @@ impl Service {
             Route::File(file) => {
                 files::serve(file).await.unwrap_or_else(|status| text_response(status, "The file cannot be read."))
             }
+            Route::Directory(directory, target) => files::serve_from(directory, &target)
+                .await
+                .unwrap_or_else(|status| text_response(status, "There is no file at this path.")),
             Route::HealthCheck => text_response(StatusCode::OK, HEALTHY),
             Route::Deny(denied) => deny(&denied),
             Route::Upgrade { .. } if !memory::admits() => {

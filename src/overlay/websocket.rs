@@ -86,6 +86,7 @@ pub(super) static UPGRADE: Entry = Entry {
         "server-header",
         "restrict-uri",
         "static-file",
+        "staticdir",
         "base64",
         "base64-text",
         "text-prefix",

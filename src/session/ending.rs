@@ -165,7 +165,7 @@ impl Pump<'_> {
         self.directions[i].close = close;
         if self.ends[i].kind == EndKind::WebSocket {
             self.directions[i].stage = Stage::Finishing;
-            if self.ends[1 - i].kind == EndKind::Process {
+            if matches!(self.ends[1 - i].kind, EndKind::Process { .. }) {
                 // One that never stops to print would keep the close frame from being answered.
                 self.timers.closed_process = Some((1 - i, self.directions[1 - i].moved));
             }

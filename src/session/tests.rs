@@ -444,7 +444,7 @@ async fn a_server_behind_a_websocket_may_finish_before_it_answers_the_close() {
 async fn a_close_is_answered_though_a_process_goes_on_printing() {
     let endless = |kind| (0..100).fold(Script::new(kind), |script, _| script.after(900).says("more"));
     let client = || websocket().closes(1000, "enough");
-    let ended = run(client(), endless(EndKind::Process), rules()).await;
+    let ended = run(client(), endless(EndKind::Process { terminal: false }), rules()).await;
     ended.succeeds().took(900 + CLOSE_TIMEOUT);
     assert_eq!(ended.left.len(), 7, "six messages and the close frame: {ended:?}");
     // A socket, whose other side knows that its input has ended, may go on.

@@ -136,6 +136,7 @@ pub fn given(option: &Arg, file: &str) -> Vec<String> {
         "ws://localhost/",
         "1001",
         "/x:text/plain:x",
+        "/",
         "127.0.0.1",
         "224.0.0.1",
     ];

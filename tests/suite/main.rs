@@ -50,6 +50,7 @@ mod session_metrics;
 mod slow_messages;
 mod socket_activation;
 mod standard_streams;
+mod static_directory;
 mod strangers;
 mod terminal_output;
 mod threads;
