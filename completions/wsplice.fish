@@ -90,6 +90,9 @@ complete -c wsplice -l pkcs12-passwd -d 'Password of --pkcs12-der' -r
 complete -c wsplice -l client-pkcs12-der -d 'Client certificate chain and private key, as a PKCS #12 archive' -r -F
 complete -c wsplice -l client-pkcs12-passwd -d 'Password of --client-pkcs12-der' -r
 complete -c wsplice -l passphrase -d 'Passphrase of --key and --client-key, if they are encrypted' -r
+complete -c wsplice -s X -l request-method -d 'Method of http: and http-request:; with POST, PUT and PATCH the other side of the session is the body' -r
+complete -c wsplice -l request-header -d 'Add a header to the request of http: or http-request:, or replace a default one; may be repeated' -r
+complete -c wsplice -l request-uri -d 'URL that http-request: requests' -r
 complete -c wsplice -l udp-multicast -d 'Join this multicast group; may be repeated' -r
 complete -c wsplice -l udp-multicast-iface-v4 -d 'Address of the interface for multicast over IPv4; if repeated, one for each IPv4 group' -r
 complete -c wsplice -l udp-multicast-iface-v6 -d 'Index of the interface for multicast over IPv6; if repeated, one for each IPv6 group' -r
@@ -179,7 +182,7 @@ complete -c wsplice -s V -l version -d 'Print version'
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|ws-lowlevel-client|ws-ll-client|ws-ll-c|ws-lowlevel-server|ws-ll-server|ws-ll-s|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|ws-lowlevel-client|ws-ll-client|ws-ll-c|ws-lowlevel-server|ws-ll-server|ws-ll-s|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log|http-request):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
     if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|unix-dgram|seqpacket|seqpacket-connect|connect-seqpacket|seqpacket-c|c-seqpacket|seqpacket-listen|listen-seqpacket|seqpacket-l|l-seqpacket|exec-dir|readfile|writefile|appendfile|open-async):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
@@ -206,6 +209,8 @@ function __wsplice_addresses
         'asyncstdio:' 'Standard input and output' \
         'threadedstdio:' 'Standard input and output' \
         'inetd:' 'A connection that inetd(8) or systemd passes as standard input and output' \
+        'http:' 'Send an HTTP request, and read the body of its response' \
+        'http-client:' 'Send an HTTP request, and read the body of its response' \
         'tcp:' 'Connect to a TCP server' \
         'tcp-connect:' 'Connect to a TCP server' \
         'connect-tcp:' 'Connect to a TCP server' \
@@ -343,6 +348,7 @@ function __wsplice_addresses
         'jsonrpc:' 'Turn words into JSON-RPC requests' \
         'timestamp:' 'Put the time in front of each message' \
         'log:' 'Log traffic to standard error' \
+        'http-request:' 'HTTP request' \
         | string match -v '\t'
 end
 complete -c wsplice -f -a '(__wsplice_addresses)'

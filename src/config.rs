@@ -1,8 +1,10 @@
 //! The configuration of a run: what the options mean.
 
+mod http_request;
 mod programs;
 mod terminal;
 
+pub use http_request::HttpRequestOptions;
 pub use programs::{HeaderVariable, ProgramOptions};
 pub use terminal::TerminalOptions;
 
@@ -45,6 +47,8 @@ pub struct Config {
     pub tls: TlsOptions,
     /// What is made of files that a listener reads again on SIGHUP.
     pub reloads: Reloads,
+    /// HTTP requests that are sent.
+    pub http_request: HttpRequestOptions,
     /// UDP sockets.
     pub udp: UdpOptions,
     /// Programs that are run.

@@ -93,6 +93,16 @@ pub enum Error {
         /// What to try instead.
         hint: Option<String>,
     },
+    /// The response to an HTTP request reports a failure, or is none (`http:`).
+    #[error("HTTP request to {with} failed: {reason}")]
+    HttpRequest {
+        /// The URL.
+        with: String,
+        /// The HTTP status and the start of the body.
+        reason: String,
+        /// What to try instead.
+        hint: Option<String>,
+    },
     /// A server is not healthy (`--healthcheck`).
     #[error("health check of {url} failed: {reason}")]
     Unhealthy {
@@ -284,6 +294,7 @@ impl Error {
             Self::Handshake { .. }
             | Self::Redirected { .. }
             | Self::Proxy { .. }
+            | Self::HttpRequest { .. }
             | Self::Unhealthy { .. }
             | Self::BadRequest { .. }
             | Self::NoUpgrade { .. }
@@ -307,6 +318,7 @@ impl Error {
             | Self::Tls { hint, .. }
             | Self::Handshake { hint, .. }
             | Self::Proxy { hint, .. }
+            | Self::HttpRequest { hint, .. }
             | Self::Unhealthy { hint, .. } => hint.clone(),
             Self::Redirected { shown, .. } => Some(format!("redirected to {shown}: use that address, or --follow")),
             Self::TooLong { .. } => Some("--max-ws-message-length and --max-ws-frame-length set the limits".into()),

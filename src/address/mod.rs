@@ -5,6 +5,7 @@ mod cgi;
 mod devices;
 mod exec_dir;
 mod file;
+mod http;
 mod inetd;
 mod literal;
 mod mirror;
@@ -43,6 +44,7 @@ pub static TABLE: &[&Entry] = &[
     &websocket::WS_INETD,
     &stdio::STDIO,
     &inetd::INETD,
+    &http::HTTP,
     &tcp::CONNECT,
     &tcp::LISTEN,
     &tls::LISTEN,
@@ -77,7 +79,6 @@ pub static TABLE: &[&Entry] = &[
     &devices::RANDOM,
     &devices::CLOGGED,
     &assert::ASSERT,
-    &unsupported::HTTP,
     &unsupported::VSOCK,
     &unsupported::NAMED_PIPE,
     &unsupported::INTERNAL,

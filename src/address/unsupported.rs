@@ -7,7 +7,6 @@ const fn unsupported(names: &'static [&'static str], summary: &'static str, why:
     Entry { names, arg: None, summary, details: "", example: "", flags: &[], build }
 }
 
-pub(super) static HTTP: Entry = unsupported(&["http-client"], "An HTTP request", "use curl");
 pub(super) static VSOCK: Entry = unsupported(&["vsock", "vsock-listen"], "VM sockets (vsock)", "not supported yet");
 pub(super) static NAMED_PIPE: Entry =
     unsupported(&["namedpipe"], "Windows named pipes", "wsplice does not run on Windows");

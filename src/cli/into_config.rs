@@ -64,6 +64,7 @@ impl Config {
             programs: Rare(programs),
             udp: Rare(udp),
             terminal: Rare(terminal),
+            http_request: Rare(http_request),
             ..
         } = cli;
         pings.check(websocket.ping_interval.is_some() || rooms.broadcast)?;
@@ -236,6 +237,7 @@ impl Config {
                 client_ca: tls.client_ca,
             },
             reloads,
+            http_request: http_request.into(),
             udp: udp.try_into()?,
             programs: programs.into(),
             terminal: terminal.into(),

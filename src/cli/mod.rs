@@ -3,6 +3,7 @@
 mod accepted;
 mod applicable;
 mod help;
+mod http_request;
 mod identity;
 mod into_config;
 mod keys;
@@ -43,6 +44,7 @@ use crate::{
     spec::Spec,
 };
 use clap::{ArgAction, Args, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
+use http_request::HttpRequestArgs;
 use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use programs::ProgramArgs;
@@ -128,6 +130,9 @@ pub struct Cli {
     /// PKCS #12 archives, and encrypted keys.
     #[command(flatten)]
     pub identities: Rare<IdentityArgs>,
+    /// HTTP requests.
+    #[command(flatten)]
+    pub http_request: Rare<HttpRequestArgs>,
     /// UDP.
     #[command(flatten)]
     pub udp: Rare<UdpArgs>,

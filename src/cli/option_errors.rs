@@ -5,7 +5,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Options of other tools that wsplice does not have, and what to do instead.
 const UNSUPPORTED: &[(&[&str], &str)] = &[
-    (&["-X", "--request-method", "--request-header", "--request-uri"], "HTTP requests are not supported yet: use curl"),
     // curl's.
     (
         &["-d", "--data", "--data-raw", "--data-binary"],

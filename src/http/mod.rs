@@ -3,12 +3,14 @@
 pub mod client_handshake;
 mod connect;
 mod files;
+mod request;
 pub(crate) mod response_choice;
 mod server_handshake;
 mod watched;
 mod write_timeout;
 
 pub use connect::connect;
+pub use request::request;
 pub use response_choice::{HEALTH_PATH, choose_protocol};
 pub use server_handshake::{PendingUpgrade, receive, serve_text};
 

@@ -8,6 +8,7 @@ mod drop_on_backpressure;
 mod exit_on_byte;
 mod for_each_message;
 mod http_connect;
+mod http_request;
 mod jsonrpc;
 mod length_prefixed;
 mod lines;
@@ -24,6 +25,7 @@ mod websocket;
 
 pub use chunks::chunks;
 pub use http_connect::http_connect;
+pub use http_request::http_request;
 pub use jsonrpc::jsonrpc;
 pub use lines::lines;
 pub use preamble::preamble;
@@ -59,7 +61,8 @@ pub static TABLE: &[&Entry] = &[
     &timestamp::TIMESTAMP,
     &log::LOG,
     &unsupported::TEE,
-    &unsupported::HTTP,
+    &http_request::HTTP_REQUEST,
+    &unsupported::HTTP_POST_SSE,
     &unsupported::METRICS,
     &unsupported::CRYPTO,
 ];

@@ -105,9 +105,6 @@ impl Spec {
         let Some(entry) = find(name) else {
             return Self::bare(find, text, at, bare).unwrap_or_else(|| Err(Self::unknown(name, at, arg)));
         };
-        if matches!(name, "http" | "https") && arg.starts_with("//") {
-            return Err(Self::unknown(name, at, arg));
-        }
         let name_span = at..at + name.len();
         let build = match &entry.build {
             Build::Unsupported { why, .. } => {
@@ -223,7 +220,6 @@ impl Spec {
 
     fn unknown(name: &str, at: usize, arg: &str) -> SpecError {
         let advice = match name {
-            "http" => format!("did you mean `ws:{arg}`?"),
             "https" => format!("did you mean `wss:{arg}`?"),
             _ => match suggest::nearest(name) {
                 Some(near) => format!("did you mean `{near}:`?"),
