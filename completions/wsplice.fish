@@ -182,7 +182,7 @@ complete -c wsplice -s V -l version -d 'Print version'
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|ws-lowlevel-client|ws-ll-client|ws-ll-c|ws-lowlevel-server|ws-ll-server|ws-ll-s|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log|http-request):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|ws-lowlevel-client|ws-ll-client|ws-ll-c|ws-lowlevel-server|ws-ll-server|ws-ll-s|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log|http-request|http-post-sse):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
     if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|unix-dgram|seqpacket|seqpacket-connect|connect-seqpacket|seqpacket-c|c-seqpacket|seqpacket-listen|listen-seqpacket|seqpacket-l|l-seqpacket|exec-dir|readfile|writefile|appendfile|open-async):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
@@ -349,6 +349,7 @@ function __wsplice_addresses
         'timestamp:' 'Put the time in front of each message' \
         'log:' 'Log traffic to standard error' \
         'http-request:' 'HTTP request' \
+        'http-post-sse:' 'Messages by HTTP: GET receives server-sent events, POST sends its body' \
         | string match -v '\t'
 end
 complete -c wsplice -f -a '(__wsplice_addresses)'

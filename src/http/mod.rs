@@ -2,6 +2,7 @@
 
 pub mod client_handshake;
 mod connect;
+mod events;
 mod files;
 mod request;
 pub(crate) mod response_choice;
@@ -10,6 +11,7 @@ mod watched;
 mod write_timeout;
 
 pub use connect::connect;
+pub use events::receive_events;
 pub use request::request;
 pub use response_choice::{HEALTH_PATH, choose_protocol};
 pub use server_handshake::{PendingUpgrade, receive, serve_text};

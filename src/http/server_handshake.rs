@@ -301,7 +301,7 @@ pub async fn serve_text(
 }
 
 /// A response with a text of one line.
-fn text_response(status: StatusCode, text: &str) -> Response<Body> {
+pub(super) fn text_response(status: StatusCode, text: &str) -> Response<Body> {
     let body = Full::from(format!("{text}\n")).map_err(|never| match never {});
     let mut response = Response::new(UnsyncBoxBody::new(body));
     *response.status_mut() = status;

@@ -8,6 +8,7 @@ mod drop_on_backpressure;
 mod exit_on_byte;
 mod for_each_message;
 mod http_connect;
+mod http_post_sse;
 mod http_request;
 mod jsonrpc;
 mod length_prefixed;
@@ -62,7 +63,7 @@ pub static TABLE: &[&Entry] = &[
     &log::LOG,
     &unsupported::TEE,
     &http_request::HTTP_REQUEST,
-    &unsupported::HTTP_POST_SSE,
+    &http_post_sse::HTTP_POST_SSE,
     &unsupported::METRICS,
     &unsupported::CRYPTO,
 ];

@@ -9,8 +9,6 @@ const fn unsupported(names: &'static [&'static str], summary: &'static str, why:
 
 pub(super) static TEE: Entry =
     unsupported(&["tee"], "Copy messages to a file", "not supported yet: use log:, or tee in a pipe");
-pub(super) static HTTP_POST_SSE: Entry =
-    unsupported(&["http-post-sse"], "Server-sent events", "not supported yet: use a program");
 pub(super) static METRICS: Entry = unsupported(
     &["prometheus", "metrics"],
     "Metrics",

@@ -16,6 +16,7 @@ mod generated;
 mod grammar;
 mod handshake;
 mod help;
+mod http_post_sse;
 mod http_requests;
 mod identities;
 mod inetd;
