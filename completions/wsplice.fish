@@ -1,4 +1,4 @@
-complete -c wsplice -s s -l server-mode -l listen -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1' -r
+complete -c wsplice -s s -l server-mode -l listen -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1, or as wss-l: with --cert, --pkcs12-der or --self-signed' -r
 complete -c wsplice -l replies -d 'End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier' -r
 complete -c wsplice -l within -d 'With -1 and --replies, the maximum silence after the last message was sent (exit 9); 0 sets no limit. Default: 30' -r
 complete -c wsplice -l linger -d 'After the end of standard input, close when nothing has arrived for this long' -r
@@ -112,6 +112,7 @@ complete -c wsplice -s c -l connect -d 'Connect to this URL; same as the URL as 
 complete -c wsplice -s x -l execute -d 'Send this message in place of standard input; may be repeated' -r
 complete -c wsplice -s w -l wait -d 'After -x, receive for this long, then close; -1: go on with standard input. Default: as after the end of standard input' -r
 complete -c wsplice -s B -l buffer-size -d 'No effect: messages are never split or cut; --max-ws-message-length limits their length' -r
+complete -c wsplice -l queue-len -d 'No effect: clients of reuse: have a backlog in bytes, which --backlog sets' -r
 complete -c wsplice -l explain -l dump-spec -d 'Print what would be connected, including the overlays that wsplice inserts, and exit'
 complete -c wsplice -s u -l unidirectional -d 'Copy from ADDR1 to ADDR2 only'
 complete -c wsplice -s U -l unidirectional-reverse -d 'Copy from ADDR2 to ADDR1 only; with -u, copy nothing: connect, then close'
@@ -163,6 +164,7 @@ complete -c wsplice -l pty -d 'Run programs on a terminal of their own instead o
 complete -c wsplice -l exec-exit-on-disconnect -d 'End a program as soon as the other side of its session has ended, without waiting for more output'
 complete -c wsplice -l exec-sighup-on-stdin-close -d 'Send SIGHUP to a program when its input ends'
 complete -c wsplice -l exec-sighup-on-zero-msg -d 'Send SIGHUP to a program for each empty message, in its place'
+complete -c wsplice -l raw -d 'Write what arrives to the terminal as it is: control characters too, which may do anything to the terminal'
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
 complete -c wsplice -l just-generate-key -d 'Print a random Sec-WebSocket-Key, and exit'
