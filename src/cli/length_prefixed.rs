@@ -9,7 +9,13 @@ use smart_default::SmartDefault;
 #[command(next_help_heading = "Text and binary")]
 pub struct LengthPrefixedArgs {
     /// Number of bytes of a length of lengthprefixed:, 1 to 8
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=8), hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "4",
+        value_parser = clap::value_parser!(u8).range(1..=8),
+        hide_short_help = true
+    )]
     #[default(4)]
     pub lengthprefixed_nbytes: u8,
     /// lengthprefixed: writes the least significant byte of a length first

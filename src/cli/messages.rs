@@ -38,7 +38,14 @@ pub struct MessageArgs {
     pub foreachmsg_wait_read: bool,
     /// The byte at which exit_on_specific_byte: ends the input, a number from 0 to 255. Default: 28, which is Ctrl and
     /// backslash
-    #[arg(long, value_name = "BYTE", value_parser = values::byte, default_value = "28", hide_default_value = true, hide_short_help = true)]
+    #[arg(
+        long,
+        value_name = "BYTE",
+        value_parser = values::byte,
+        default_value = "28",
+        hide_default_value = true,
+        hide_short_help = true
+    )]
     #[default(28)]
     pub byte_to_exit_on: u8,
     /// reuse-raw: sends an empty message when one of its sessions ends
