@@ -23,8 +23,8 @@ use std::{
 const MIB: u64 = 1 << 20;
 /// The limit in these tests, as an option.
 const LIMIT: [&str; 2] = ["--max-memory", "64m"];
-/// What is held beyond it at most: by the process itself, and by what is not counted.
-const SLACK: u64 = 32 * MIB;
+/// What is held beyond it at most (docs/operations.md): 40 MiB, and 160 KiB for each of 64 clients.
+const SLACK: u64 = 50 * MIB;
 
 /// Fails if the server has ever had more memory than the limit and the slack.
 #[track_caller]
@@ -161,7 +161,7 @@ fn unfinished_lines_stay_within_max_memory() {
 
 #[test]
 fn new_clients_get_503_while_more_is_held_than_may_be() {
-    let server = Serving::start(["ws-l:127.0.0.1:0", "mirror:", LIMIT[0], LIMIT[1]]);
+    let server = Serving::start(["ws-l:127.0.0.1:0", "mirror:", LIMIT[0], LIMIT[1], "--conncap", "64"]);
     let (port, bomb, is_refused) = (server.port, bomb(), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..3 {
