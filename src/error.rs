@@ -152,12 +152,10 @@ pub enum Error {
         reason: String,
     },
     /// The peer sent a message or a frame that is longer than the limit; it has been sent close code 1009.
-    #[error("message from {with} is too long: {size} bytes, the limit is {limit}")]
+    #[error("message from {with} is too long: more than {limit} bytes")]
     TooLong {
         /// The peer.
         with: String,
-        /// In bytes.
-        size: usize,
         /// In bytes.
         limit: usize,
     },
@@ -271,6 +269,11 @@ impl Error {
             Ok(inner) => inner,
             Err(source) => Self::Io { at: at.to_string(), source },
         }
+    }
+
+    /// A file that an address names and that cannot be opened.
+    pub fn unusable_file(path: &str, error: &io::Error) -> Self {
+        Self::Setup(anyhow::anyhow!("cannot open {path}: {}", io_message(error)))
     }
 
     /// The error of a `program` that ended with `status`.

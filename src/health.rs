@@ -193,6 +193,11 @@ async fn send(check: &HealthCheck) -> Result<(), Error> {
     match response.status() {
         StatusCode::OK => Ok(()),
         _ if !check.requires_ok => Ok(()),
+        status @ StatusCode::UPGRADE_REQUIRED => Err(Error::Unhealthy {
+            url: name,
+            reason: format!("expected 200, got {status}"),
+            hint: Some(format!("a WebSocket listener replied, but only a room server (--broadcast) has {HEALTH_PATH}")),
+        }),
         _ => {
             let (reason, hint) = connection.drive(describe_unexpected(StatusCode::OK, response)).await;
             Err(Error::Unhealthy { url: name, reason, hint })

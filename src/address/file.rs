@@ -70,7 +70,7 @@ impl Dial<ByteEnd> for Open {
                 Mode::Write => options.write(true).create(true).truncate(true),
                 Mode::Append => options.append(true).create(true),
             };
-            let failed = |source: io::Error| Error::io(format_args!("cannot open {}", self.path), source);
+            let failed = |source: io::Error| Error::unusable_file(&self.path, &source);
             let file = options.open(&self.path).await.map_err(failed)?;
             if self.mode == Mode::Read && file.metadata().await.map_err(failed)?.is_dir() {
                 return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));

@@ -79,7 +79,7 @@ impl Dial<ByteEnd> for Open {
                 What::Number(number) => format!("descriptor {number}"),
             };
             let failed = |source| Error::io(format_args!("cannot open {name}"), source);
-            let file = self.open().map_err(failed)?;
+            let file = self.open().map_err(|error| Error::unusable_file(&name, &error))?;
             let input = DescriptorReader::new(&file).map_err(failed)?;
             // As with readfile:, what is written to a file that can only be read is dropped.
             if access(&file) == OFlags::RDONLY {

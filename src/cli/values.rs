@@ -9,7 +9,7 @@ use crate::{
 };
 use clap::{ValueEnum, builder::PossibleValue};
 use hyper::header::{HeaderName, HeaderValue};
-use std::{convert::Infallible, fs, net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{fs, net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 use url::Url;
 
 impl ValueEnum for SlowPolicy {
@@ -163,8 +163,12 @@ pub fn subprotocols(text: &str) -> Result<Subprotocols, String> {
 pub struct Subprotocols(pub Vec<HeaderValue>);
 
 /// The value of `--basic-auth`.
-pub fn basic_auth(text: &str) -> Result<BasicAuth, Infallible> {
-    Ok(BasicAuth::new(text))
+pub fn basic_auth(text: &str) -> Result<BasicAuth, String> {
+    if text.contains(':') {
+        Ok(BasicAuth::new(text))
+    } else {
+        Err("expected USER:PASSWORD; write USER: for no password".into())
+    }
 }
 
 /// The value of `--ws-c-uri`.

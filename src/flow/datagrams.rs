@@ -149,7 +149,7 @@ impl DatagramStream {
         let (length, from) = ready!(self.socket.poll_io(cx, Interest::READABLE, receive)).map_err(failed)?;
         if is_too_long {
             let limit = self.framing.max_length;
-            return Poll::Ready(Err(Error::TooLong { with: self.name.to_string(), size: length, limit }));
+            return Poll::Ready(Err(Error::TooLong { with: self.name.to_string(), limit }));
         }
         buffer.truncate(length);
         if let Destination::LastSender { address, .. } = &mut self.destination {

@@ -34,18 +34,17 @@ impl HostPort {
         Ok(Self { host: host.into(), port })
     }
 
-    /// Parses the address of a listener: as [`parse`](Self::parse), or `PORT` for 127.0.0.1, or `:PORT` for all IPv4 addresses.
+    /// Parses the address of a listener: as [`parse`](Self::parse), or `PORT` or `:PORT` for 127.0.0.1.
     ///
     /// # Errors
     /// A message that says what is wrong.
     pub fn parse_listen(text: &str) -> Result<Self, String> {
-        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-            return Self::parse(&format!("127.0.0.1:{text}"));
+        let port = text.strip_prefix(':').unwrap_or(text);
+        // A name that lacks its port begins with a letter, an IPv4 address has dots.
+        if port.starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c)) && !port.contains([':', '.']) {
+            return Self::parse(&format!("127.0.0.1:{port}"));
         }
-        match text.strip_prefix(':').map(str::parse) {
-            Some(Ok(port)) => Ok(Self { host: "0.0.0.0".into(), port }),
-            _ => Self::parse(text),
-        }
+        Self::parse(text)
     }
 }
 
@@ -91,8 +90,24 @@ mod tests {
     }
 
     #[test]
+    fn the_port_of_a_listener_is_missing_only_where_there_is_none() {
+        for (text, part) in [
+            ("localhost", "port is missing"),
+            ("1.2.3.4", "port is missing"),
+            ("80x", "`80x` is not a port"),
+            ("-1", "`-1` is not a port"),
+            ("99999", "`99999` is not a port"),
+            (":99999", "`99999` is not a port"),
+            ("localhost:x", "`x` is not a port"),
+        ] {
+            let parsed = HostPort::parse_listen(text);
+            assert!(parsed.as_ref().is_err_and(|error| error.contains(part)), "{text}: {parsed:?}");
+        }
+    }
+
+    #[test]
     fn a_listener_needs_only_a_port() {
         assert_eq!(HostPort::parse_listen("80").map(|at| at.host), Ok("127.0.0.1".into()));
-        assert_eq!(HostPort::parse_listen(":80").map(|at| at.host), Ok("0.0.0.0".into()));
+        assert_eq!(HostPort::parse_listen(":80").map(|at| at.host), Ok("127.0.0.1".into()));
     }
 }

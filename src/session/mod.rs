@@ -103,6 +103,8 @@ async fn run_once(session: Session, [left, right]: [&About; 2], config: &Config,
         let from = if left.exists_once { String::new() } else { format!("{} ", left.title) };
         report::event(format_args!("connected {from}to {}", right.title));
     }
+    // In front of the first message, where a terminal shows both.
+    report::flush();
     finish(session, config, stop).await
 }
 

@@ -111,8 +111,8 @@ impl ControlState {
                 let close = error.close();
                 let with = peer.to_owned();
                 let error = match error {
-                    FrameError::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-                        Error::TooLong { with, size, limit: max_size }
+                    FrameError::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
+                        Error::TooLong { with, limit: max_size }
                     }
                     error => Error::Protocol { with, reason: error.to_string() },
                 };

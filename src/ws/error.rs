@@ -93,8 +93,9 @@ impl fmt::Display for FrameError {
         match self {
             Self::Protocol(error) => protocol_error(error, f),
             Self::CloseCode(code) => write!(f, "the close code {code} may not be sent"),
-            Self::Capacity(CapacityError::MessageTooLong { size, .. }) => {
-                write!(f, "a message of {size} bytes is too long")
+            // What has come of it may be more than its announced part, or less than all.
+            Self::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
+                write!(f, "a message is too long: more than {max_size} bytes")
             }
             Self::Capacity(error) => error.fmt(f),
             Self::Utf8 => f.write_str("text is not valid UTF-8"),
@@ -131,7 +132,7 @@ mod tests {
         for (error, code, reason) in [
             (ProtocolError::InvalidOpcode(3).into(), 1002, "reserved opcode 3"),
             (FrameError::CloseCode(1006), 1002, "close code 1006"),
-            (FrameError::too_long(11, 10), 1009, "11 bytes"),
+            (FrameError::too_long(11, 10), 1009, "more than 10 bytes"),
             (FrameError::too_long(u64::MAX, 10), 1009, "too long"),
             (FrameError::Utf8, 1007, "UTF-8"),
             (FrameError::Inflate("it is cut off".into()), 1007, "cut off"),

@@ -630,10 +630,10 @@ fn an_output_that_is_closed_early_ends_it_quietly() {
 fn a_file_that_cannot_be_read_is_named() {
     let folder = Folder::new("unreadable");
     let missing = folder.path("missing.txt");
-    run([&format!("readfile:{missing}"), "-"], "").fails_with(1, &format!("cannot open {missing}: No such file"));
-    run([&format!("readfile:{}", folder.path("")), "-"], "").fails_with(1, "irectory");
+    run([&format!("readfile:{missing}"), "-"], "").fails_with(2, &format!("cannot open {missing}: No such file"));
+    run([&format!("readfile:{}", folder.path("")), "-"], "").fails_with(2, "irectory");
     let nowhere = folder.path("missing/out.txt");
-    run(["-", &format!("writefile:{nowhere}")], "").fails_with(1, &format!("cannot open {nowhere}: No such file"));
+    run(["-", &format!("writefile:{nowhere}")], "").fails_with(2, &format!("cannot open {nowhere}: No such file"));
 }
 
 #[test]

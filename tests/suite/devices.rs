@@ -187,12 +187,12 @@ fn clients_share_an_open_descriptor() {
 
 #[test]
 fn descriptors_and_devices_that_cannot_be_opened_are_errors() {
-    run(["-", "open-fd:77"], "").fails_with(1, "cannot open descriptor 77: Bad file descriptor");
+    run(["-", "open-fd:77"], "").fails_with(2, "cannot open descriptor 77: Bad file descriptor");
     for wrong in ["open-fd:x", "open-fd:-1", "open-fd:99999999999"] {
         run(["-", wrong], "").fails_with(2, "not the number of a descriptor").hints("open-fd:3");
     }
-    run(["-", "open-async:/wsplice/missing"], "").fails_with(1, "cannot open /wsplice/missing: No such file");
-    run(["-", "open-async:/"], "").fails_with(1, "cannot open /: Is a directory");
+    run(["-", "open-async:/wsplice/missing"], "").fails_with(2, "cannot open /wsplice/missing: No such file");
+    run(["-", "open-async:/"], "").fails_with(2, "cannot open /: Is a directory");
     let folder = Folder::new("open-errors");
     let path = folder.path("file");
     File::create(&path).expect("create");

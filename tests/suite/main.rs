@@ -50,6 +50,7 @@ mod service_manager;
 mod serving;
 mod session_metrics;
 mod slow_messages;
+mod small_errors;
 mod socket_activation;
 mod standard_streams;
 mod static_directory;

@@ -245,13 +245,13 @@ fn www_authenticate(answer: &Exchange) -> String {
 fn require_basic_auth_demands_a_password() {
     let folder = Folder::new("room-passwords");
     let file = folder.path("users");
-    std::fs::write(&file, "# who may enter\n\nme:secret\nyou:pass:word\n").expect("write");
+    std::fs::write(&file, "# who may enter: nobody\n\nme:secret\nyou:pass:word\n").expect("write");
     let server = rooms(&["--require-basic-auth", &file]);
     let (status, answer) = ask(server.port, "/", "");
     assert_eq!(status, 401);
     assert!(www_authenticate(&answer).starts_with("Basic realm="), "{:?}", answer.head);
     for (user, code) in
-        [("me:secret", 0), ("you:pass:word", 0), ("me:wrong", 5), ("you:pass", 5), ("# who may enter", 5)]
+        [("me:secret", 0), ("you:pass:word", 0), ("me:wrong", 5), ("you:pass", 5), ("# who may enter: nobody", 5)]
     {
         assert_eq!(run(["--basic-auth", user, &server.url()], "hello\n").code, code, "{user}");
     }
