@@ -1,6 +1,6 @@
 //! The opening handshake of a client (RFC 6455 section 4.1).
 
-use super::{has_token, lines, list, members, show_headers};
+use super::{has_token, header_names::HeaderNames, lines, list, members, show_headers};
 use crate::{
     access::BasicAuth,
     config::Config,
@@ -53,7 +53,7 @@ pub async fn upgrade(
     let failed = |reason: String, hint: Option<String>| Error::Handshake { with: name.to_string(), reason, hint };
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .title_case_headers(true)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
+        .handshake::<_, Empty<Bytes>>(TokioIo::new(HeaderNames(io)))
         .await
         .map_err(|error| explain(&name, &error))?;
     let mut connection = Driven::new(connection.without_shutdown());
@@ -76,7 +76,7 @@ pub async fn upgrade(
         return Err(failed(reason, Some("--deflate on requires it, --deflate auto does not".into())));
     }
     let parts = connection.end().await.map_err(|error| explain(&name, &error))?;
-    let end = ByteEnd { io: parts.io.into_inner(), kind, name };
+    let end = ByteEnd { io: parts.io.into_inner().0, kind, name };
     Ok((Upgraded { end, early: parts.read_buf.into(), deflate }, subprotocol))
 }
 

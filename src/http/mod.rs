@@ -4,6 +4,7 @@ pub mod client_handshake;
 mod connect;
 mod events;
 mod files;
+mod header_names;
 mod request;
 pub(crate) mod response_choice;
 mod server_handshake;
@@ -57,18 +58,6 @@ fn show_headers(mark: char, end: &str, headers: &HeaderMap) {
     for (name, value) in headers {
         let is_secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name);
         let value = if is_secret { "(hidden)".into() } else { String::from_utf8_lossy(value.as_bytes()) };
-        report::handshake(mark, end, format_args!("{}: {value}", title_case(name.as_str())));
+        report::handshake(mark, end, format_args!("{}: {value}", header_names::capitalised(name.as_str())));
     }
-}
-
-/// Capitalises the words of a header name, as they are sent; hyper stores names in lower case.
-fn title_case(name: &str) -> String {
-    let mut start = true;
-    name.chars()
-        .map(|letter| {
-            let shown = if start { letter.to_ascii_uppercase() } else { letter };
-            start = letter == '-';
-            shown
-        })
-        .collect()
 }

@@ -1,7 +1,9 @@
 //! The HTTP server of WebSocket listeners: responds to requests until one is a valid opening handshake.
 
 use super::{
-    Body, files, lines,
+    Body, files,
+    header_names::HeaderNames,
+    lines,
     response_choice::{HEALTH_PATH, Route, route},
     show_headers,
     watched::Watched,
@@ -70,7 +72,7 @@ pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<
         .half_close(true)
         .title_case_headers(true)
         .serve_connection(
-            TokioIo::new(io.clone()),
+            TokioIo::new(HeaderNames(io.clone())),
             service_fn(move |request| {
                 let service = service.clone();
                 async move { Ok::<_, Infallible>(service.answer(request).await) }

@@ -15,6 +15,7 @@ mod faults;
 mod generated;
 mod grammar;
 mod handshake;
+mod header_names;
 mod help;
 mod http_post_sse;
 mod http_requests;
