@@ -21,7 +21,7 @@ use crate::{
     framing::FramingOptions,
     message::Kind,
     net::HostPort,
-    overlay,
+    overlay, report,
     spec::Spec,
 };
 use draft::Draft;
@@ -231,6 +231,15 @@ impl Framings<'_> {
                     None if self.unchanged => (false, format!("{because}; bytes on both sides stay as they are")),
                     None => (lines_by_default(endpoint.about.kind), format!("bytes here, {because}")),
                 };
+                if self.options.kind.is_none() && !self.unchanged && !as_lines {
+                    // websocat sends text messages here.
+                    let title = &endpoint.about.title;
+                    report::handshake(
+                        '*',
+                        title,
+                        format_args!("{title}: each read is a binary message; -t sends text"),
+                    );
+                }
                 let (name, framing) =
                     if as_lines { overlay::lines(self.options) } else { overlay::chunks(self.options) };
                 endpoint.frame(LayerNote::inserted(name, because), framing)

@@ -90,3 +90,14 @@ fn with_t_both_ends_are_lines() {
     run(["-t", "-u", "-", &format!("autoreconnect:{address}")], "l1\nl2").succeeds();
     assert_eq!(received.join().expect("the server"), b"l1\nl2\n");
 }
+
+#[test]
+fn with_v_the_kind_of_messages_of_a_socket_is_logged_where_it_was_not_given() {
+    const LINE: &str = "tcp-listen:127.0.0.1:0: each read is a binary message; -t sends text";
+    for (args, is_logged) in [(&["-v"][..], true), (&["-v", "-b"], false), (&["-v", "-t"], false), (&[], false)] {
+        let finished = run([args, &["--explain", "tcp-l:127.0.0.1:0", "mirror:"]].concat(), "");
+        assert_eq!(finished.succeeds().stderr.contains(LINE), is_logged, "{args:?}: {finished:?}");
+    }
+    let bytes = run(["-v", "--explain", "tcp-l:127.0.0.1:0", "tcp:127.0.0.1:1"], "");
+    assert_eq!(bytes.succeeds().stderr, "");
+}
