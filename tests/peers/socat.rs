@@ -115,3 +115,35 @@ fn socat_reaches_a_websocket_by_a_unix_socket() {
     socat.close_input();
     assert_eq!(socat.finish().code, 0);
 }
+
+#[test]
+#[ignore = "needs installed peers: tests/with-peers.sh"]
+fn datagrams_pass_between_socat_and_us_in_both_roles() {
+    let server = Serving::start(["udp-server:127.0.0.1:0", "mirror:"]);
+    let mut socat = client(&format!("UDP:127.0.0.1:{}", server.port));
+    socat.write("one\n");
+    assert_eq!(socat.line(), "one\n");
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("bind").port();
+    let address = format!("UDP-RECVFROM:{free},bind=127.0.0.1,fork");
+    let mut listener = Command::new("socat");
+    listener.args(["-d", "-d", &address, "SYSTEM:cat"]);
+    let mut listener = Running::start(listener);
+    listener.error_line("receiving on");
+    assert_eq!(run(["-", &format!("udp:127.0.0.1:{free}")], "two\n").succeeds().out(), "two\n");
+}
+
+#[test]
+#[ignore = "needs installed peers: tests/with-peers.sh"]
+fn packets_and_abstract_names_are_those_of_socat() {
+    let name = format!("wsplice-socat-{}", std::process::id());
+    let _server = Running::announced(&[&format!("seqpacket-l:@{name}"), "mirror:"]);
+    let mut socat = client(&format!("ABSTRACT-CONNECT:{name},type=5"));
+    socat.write("packet\n");
+    assert_eq!(socat.line(), "packet\n");
+    let stream = format!("{name}-stream");
+    let _server = Running::announced(&[&format!("abstract-l:{stream}"), "sh-c:sort"]);
+    let mut socat = client(&format!("ABSTRACT-CONNECT:{stream}"));
+    socat.write("b\na\n");
+    socat.close_input();
+    assert_eq!(socat.finish().out(), "a\nb\n");
+}

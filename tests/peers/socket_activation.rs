@@ -132,3 +132,17 @@ fn a_socket_of_another_kind_is_refused() {
     let reason = "tcp-listen-fd:3: descriptor 3: not a listening socket";
     is_refused(&["--accept"], &["ws-u:tcp-listen-fd:3", "mirror:"], reason);
 }
+
+#[test]
+#[ignore = "needs installed peers: tests/with-peers.sh"]
+fn a_connection_that_systemd_accepted_is_served_with_inetd() {
+    let port = free_port();
+    let binary = env!("CARGO_BIN_EXE_wsplice");
+    let words = ["-l", &at(port), "--accept", "--inetd", binary, "inetd-ws:", "sh-c:echo $REMOTE_ADDR; cat"];
+    let mut launcher = Running::start(merged("systemd-socket-activate", words));
+    while !launcher.line().starts_with("Listening on ") {}
+    for _ in 0..2 {
+        let finished = run([format!("ws://{}/", at(port))], "hello\n");
+        assert_eq!(finished.succeeds().out(), "127.0.0.1\nhello\n");
+    }
+}
