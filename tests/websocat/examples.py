@@ -309,10 +309,11 @@ row(
 row("websocat -t - --ws-c-uri=wss://localhost log:ws-c:ssl:tcp:{wss} -k", **interactive("asdf\n"))
 row("websocat -t - --ws-c-uri=wss://localhost ws-c:log:ssl:tcp:{wss} -k", **interactive("ABCDE\n"))
 row("websocat -t - --ws-c-uri=wss://localhost --tls-domain=localhost ws-c:ssl:log:tcp:{wss} -k", **interactive("qwert\n"))
-row("socat unix-l:{dir}/s,fork exec:'websocat -E -b ws-inetd\\: tcp\\:{escaped}'", client=WebSocket(b"hello", at="{dir}/s"))
+row("socat unix-l:{dir}/s,fork exec:'websocat -E -b ws-inetd\\: tcp\\:{escaped}'", client=WebSocket(b"hello", at="{dir}/s"), normalise={"client 1": joined})
 row(
     "systemd-socket-activate -l {dir}/s websocat -E -b --accept-from-fd l-ws-unix:3 tcp:{hello}",
     client=WebSocket(b"hello", at="{dir}/s"),
+    normalise={"client 1": joined},
 )
 row(
     "websocat -E -b ws-u:unix-l:{dir}/s tcp:{hello}",

@@ -142,6 +142,8 @@ class Attempt:
         errors = []
         for number, process in reversed(list(enumerate(processes))):
             if number == 0 and (example.clients or example.then) and not example.oneshot:
+                # What the end of its clients sets off happens first.
+                time.sleep(0.5)
                 kill(process, signal.SIGTERM)
             ended, out, error = self.finish(process)
             errors.append(error)
