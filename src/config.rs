@@ -6,7 +6,7 @@ mod terminal;
 
 pub use http_request::HttpRequestOptions;
 pub use programs::{HeaderVariable, ProgramOptions};
-pub use terminal::TerminalOptions;
+pub use terminal::{Color, TerminalOptions, Timestamps};
 
 use crate::{
     access::{AccessOptions, BasicAuth},

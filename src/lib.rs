@@ -60,6 +60,9 @@ mod ws;
 
 pub mod config;
 
+#[cfg(feature = "term")]
+mod term;
+
 pub mod endpoint;
 
 mod http;

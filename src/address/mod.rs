@@ -15,6 +15,8 @@ mod seqpacket;
 mod socket_activation;
 mod stdio;
 mod tcp;
+#[cfg(feature = "term")]
+mod term;
 mod terminal;
 mod terminal_output;
 mod tls;
@@ -28,6 +30,8 @@ mod websocket;
 pub use process::{end_all as end_children, kill_all as kill_children};
 pub use stdio::stdio;
 pub use tcp::listen as tcp_listener;
+#[cfg(feature = "term")]
+pub use term::interactive;
 pub use websocket::listener as websocket_listener;
 
 use crate::endpoint::Entry;
@@ -43,6 +47,8 @@ pub static TABLE: &[&Entry] = &[
     &websocket::WS_LISTEN_ABSTRACT,
     &websocket::WS_INETD,
     &stdio::STDIO,
+    #[cfg(feature = "term")]
+    &term::TERM,
     &inetd::INETD,
     &http::HTTP,
     &tcp::CONNECT,

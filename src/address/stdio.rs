@@ -28,7 +28,7 @@ pub(super) static STDIO: Entry = Entry {
               has arrived for --linger. All clients of a listener share it. On a terminal, control characters \
               are shown as escapes unless --raw is given.",
     example: "- ws://127.0.0.1:8080/",
-    flags: &["linger", "reply-wait", "execute", "wait", "raw"],
+    flags: &["linger", "reply-wait", "execute", "wait", "no-tui", "no-history", "ts", "pretty", "raw", "color"],
     build: Build::Dial(|_, config| Ok(stdio(config))),
 };
 
@@ -61,7 +61,7 @@ impl Dial<ByteEnd> for Stdio {
     fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let output = DescriptorWriter::new(io::stdout()).map_err(|error| failed("output", error))?;
-            let io = match self.escapes && io::stdout().is_terminal() {
+            let io = match self.escapes && output.is_terminal() {
                 true => self.stream(TerminalOutput::new(output)),
                 false => self.stream(output),
             };

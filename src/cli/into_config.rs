@@ -240,7 +240,7 @@ impl Config {
             http_request: http_request.into(),
             udp: udp.try_into()?,
             programs: programs.into(),
-            terminal: terminal.into(),
+            terminal: terminal.options(wscat.no_color),
             reuse: ReuseOptions { backlog: rooms.backlog.unwrap_or(REUSE_BACKLOG), slow_timeout },
             reconnect_delay,
             max_reconnect_delay: Duration::from_millis(other.autoreconnect_max_delay_millis).max(reconnect_delay),

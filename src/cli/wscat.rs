@@ -23,7 +23,7 @@ pub struct WscatArgs {
     /// Lines of the form /ping [TEXT], /pong [TEXT] and /close [CODE [REASON]] send control frames
     #[arg(long)]
     pub slash: bool,
-    /// No effect: nothing is coloured
+    /// Same as --color never
     #[arg(long, hide_short_help = true)]
     pub no_color: bool,
 }

@@ -9,8 +9,8 @@ use rustix::{
     net::{RecvFlags, SendFlags, SocketType, recv, send, sockopt::socket_type},
 };
 use std::{
-    fs::File,
-    io,
+    fs::{File, FileType},
+    io::{self, IsTerminal},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, AsRawFd},
@@ -80,6 +80,10 @@ impl<Pipe: PipeEnd> Access<Pipe> {
     fn of(descriptor: impl AsFd) -> io::Result<Self> {
         let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
         let kind = file.metadata()?.file_type();
+        Self::of_kind(file, kind)
+    }
+
+    fn of_kind(file: File, kind: FileType) -> io::Result<Self> {
         if kind.is_file() {
             return Ok(Self::File(file));
         }
@@ -150,19 +154,31 @@ impl AsyncRead for DescriptorReader {
 }
 
 /// Writes a descriptor.
-pub struct DescriptorWriter(Access<pipe::Sender>);
+pub struct DescriptorWriter {
+    access: Access<pipe::Sender>,
+    is_terminal: bool,
+}
 
 impl DescriptorWriter {
     /// # Errors
     /// The descriptor is closed, or there are not enough of them.
     pub fn new(descriptor: impl AsFd) -> io::Result<Self> {
-        Access::of(descriptor).map(Self)
+        let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
+        let kind = file.metadata()?.file_type();
+        // The kernel is asked about devices only: pipes pay nothing for terminals.
+        let is_terminal = kind.is_char_device() && file.is_terminal();
+        Ok(Self { access: Access::of_kind(file, kind)?, is_terminal })
+    }
+
+    /// Whether it is a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 }
 
 impl AsyncWrite for DescriptorWriter {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.0 {
+        match &mut self.access {
             Access::File(file) => {
                 let budget = ready!(poll_proceed(cx));
                 budget.made_progress();
@@ -181,7 +197,7 @@ impl AsyncWrite for DescriptorWriter {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.0 {
+        match &mut self.access {
             Access::Thread(file) => Pin::new(file).poll_flush(cx),
             // Nothing is buffered.
             Access::File(_) | Access::Pipe(_) | Access::Socket(_) => Poll::Ready(Ok(())),

@@ -59,6 +59,8 @@ pub enum Incoming {
     /// The peer asks whether everything before this has arrived: a ping. The caller flushes that to where it goes, and then calls
     /// `poll_next` again, which answers.
     FlushRequest,
+    /// A user at this end asks for a ping of the other end.
+    PingRequest,
     /// The end of the stream: a close frame, or the end of the bytes below a framing. Nothing may be read after it.
     End(Option<Close>),
 }
@@ -273,12 +275,14 @@ pub struct MessageEnd {
     pub name: Arc<str>,
     /// The subprotocol that a server chose, where we are the client of a WebSocket.
     pub subprotocol: Option<String>,
+    /// Called for each control frame of the other end of the session.
+    pub observer: Option<ControlObserver>,
 }
 
 impl MessageEnd {
     /// An end without a subprotocol.
     pub fn new(io: impl MessageStream + 'static, kind: EndKind, name: impl Into<Arc<str>>) -> Self {
-        Self { io: Box::new(io), kind, name: name.into(), subprotocol: None }
+        Self { io: Box::new(io), kind, name: name.into(), subprotocol: None, observer: None }
     }
 }
 

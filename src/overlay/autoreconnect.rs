@@ -208,7 +208,9 @@ impl MessageStream for ReconnectingStream {
                 self.poll_delivery(cx);
             }
             match ready!(next) {
-                Ok(next @ (Incoming::Message(_) | Incoming::FlushRequest)) => return Poll::Ready(Ok(next)),
+                Ok(next @ (Incoming::Message(_) | Incoming::FlushRequest | Incoming::PingRequest)) => {
+                    return Poll::Ready(Ok(next));
+                }
                 Ok(Incoming::End(close)) if is_finished => {
                     self.state = State::Over;
                     return Poll::Ready(Ok(Incoming::End(close)));

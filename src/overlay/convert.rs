@@ -71,7 +71,9 @@ impl<C: Convert> MessageLayer for Converted<C> {
                         return Poll::Ready(Ok(Incoming::Message(message)));
                     }
                 }
-                other @ (Incoming::End(_) | Incoming::FlushRequest) => return Poll::Ready(Ok(other)),
+                other @ (Incoming::End(_) | Incoming::FlushRequest | Incoming::PingRequest) => {
+                    return Poll::Ready(Ok(other));
+                }
             }
         }
         cx.waker().wake_by_ref();

@@ -156,7 +156,7 @@ impl Connection {
             match next {
                 Incoming::Message(message) => return Poll::Ready(Ok(Some(message))),
                 // What came before has been passed on, or waits for that.
-                Incoming::FlushRequest => cx.waker().wake_by_ref(),
+                Incoming::FlushRequest | Incoming::PingRequest => cx.waker().wake_by_ref(),
                 Incoming::End(_) => {
                     self.is_read = true;
                     return Poll::Ready(Ok(None));

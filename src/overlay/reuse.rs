@@ -527,7 +527,7 @@ impl Owner {
             };
             match next {
                 Incoming::Message(message) => self.held = Some(message),
-                Incoming::FlushRequest => {}
+                Incoming::FlushRequest | Incoming::PingRequest => {}
                 Incoming::End(close) => {
                     let mut state = self.hub.lock();
                     if self.hub.kind == (EndKind::Shared { outlives_input: true }) {

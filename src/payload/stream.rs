@@ -118,7 +118,9 @@ impl MessageLayer for PayloadStream {
             }
             let message = match ready!(self.io.poll_next(cx))? {
                 Incoming::Message(message) => message,
-                other @ (Incoming::End(_) | Incoming::FlushRequest) => return Poll::Ready(Ok(other)),
+                other @ (Incoming::End(_) | Incoming::FlushRequest | Incoming::PingRequest) => {
+                    return Poll::Ready(Ok(other));
+                }
             };
             match self.options.uncompress {
                 _ if message.payload.is_empty() && self.options.ignore_empty => {}

@@ -123,6 +123,20 @@ impl Draft {
         }
     }
 
+    /// The address, if it is standard input and output, and a terminal, without a framing or byte layers.
+    #[cfg(feature = "term")]
+    pub fn bare_terminal(&mut self) -> Option<&mut Endpoint<Dialled>> {
+        match self {
+            Self::Dialled(endpoint @ Endpoint::Bytes(_), _) => {
+                let about = endpoint.about();
+                let is_terminal =
+                    about.kind == crate::flow::EndKind::Console { terminal: true } && about.layers.is_empty();
+                is_terminal.then_some(endpoint)
+            }
+            _ => None,
+        }
+    }
+
     /// Adds an outermost layer.
     pub fn add_layer(&mut self, note: LayerNote, layer: MessageLayer) {
         match self {

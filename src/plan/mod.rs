@@ -160,6 +160,8 @@ impl Splice {
             }
             None => (AnyEndpoint::Dialled(address::stdio(config)).into(), first),
         };
+        #[cfg(feature = "term")]
+        use_terminal(&mut left, &mut right, config);
         add_message_options(&mut left, &mut right, config);
         let unchanged = [&left, &right].iter().all(|end| end.flow() == Flow::Bytes && !end.is_per_message());
         let framings = Framings { options: &config.framing, unchanged };
@@ -173,6 +175,20 @@ impl Splice {
             AnyEndpoint::Listening(left) => serve(left, right, &framings, config),
         };
         Ok(Self { pair, directions: config.session.directions })
+    }
+}
+
+/// Replaces standard input and output by the interactive terminal if the other end carries messages.
+#[cfg(feature = "term")]
+fn use_terminal(left: &mut Draft, right: &mut Draft, config: &Config) {
+    let flows = [right.flow(), left.flow()];
+    for (end, other) in [left, right].into_iter().zip(flows) {
+        if other == Flow::Messages
+            && let Some(stdio) = end.bare_terminal()
+            && let Some(terminal) = address::interactive(config)
+        {
+            *stdio = terminal;
+        }
     }
 }
 

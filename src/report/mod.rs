@@ -15,6 +15,8 @@ use std::{
 use subscriber::Lines;
 use tracing::{Metadata, Span, debug, error, error_span, field::Empty, info, info_span, trace, warn};
 pub(crate) use writer::flush;
+#[cfg(feature = "term")]
+pub(crate) use writer::redirect;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

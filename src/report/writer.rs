@@ -25,6 +25,10 @@ pub fn write(line: String) {
     if cfg!(fuzzing) {
         return;
     }
+    #[cfg(feature = "term")]
+    if let Some(sink) = &*sink() {
+        return sink(line);
+    }
     let mut writer = lock();
     let writer = match &mut *writer {
         Some(writer) => writer,
@@ -40,6 +44,24 @@ pub fn write(line: String) {
     if writer.lines.try_send(line).is_err() {
         writer.lost.fetch_add(1, Relaxed);
     }
+}
+
+/// Takes lines in place of standard error.
+#[cfg(feature = "term")]
+pub type Sink = Box<dyn Fn(String) + Send>;
+
+#[cfg(feature = "term")]
+static SINK: Mutex<Option<Sink>> = Mutex::new(None);
+
+#[cfg(feature = "term")]
+fn sink() -> MutexGuard<'static, Option<Sink>> {
+    SINK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives lines to `to` from now on, or to standard error again. It must not log anything itself.
+#[cfg(feature = "term")]
+pub fn redirect(to: Option<Sink>) {
+    *sink() = to;
 }
 
 /// Waits until all lines are written, for a second at most.

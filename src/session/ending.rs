@@ -158,7 +158,9 @@ impl Pump<'_> {
     pub(super) fn source_ended(&mut self, i: usize, close: Option<Close>) {
         // A direction to an end that failed is done too, but no close was sent there.
         let we_closed_first = self.directions[1 - i].stage == Stage::Done && !self.failed[i];
-        if let (Some(close), false, None) = (&close, we_closed_first, &self.closed_by) {
+        // A user has typed it.
+        let is_typed = matches!(self.ends[i].kind, EndKind::Console { .. }) && close.is_some();
+        if let (Some(close), false, None) = (&close, we_closed_first || is_typed, &self.closed_by) {
             self.closed_by = Some((i, close.clone()));
         }
         self.directions[i].ended = true;
@@ -174,6 +176,8 @@ impl Pump<'_> {
             if matches!(other.stage, Stage::Confirming(_) | Stage::Lingering | Stage::AwaitingReplies) {
                 other.stage = Stage::Finishing;
             }
+        } else if is_typed {
+            self.directions[i].stage = Stage::Finishing;
         } else {
             self.directions[i].stage = self.stage_after_input(i);
         }

@@ -52,13 +52,15 @@ impl Session {
         stop: impl Future<Output = Close>,
         rules: &SessionOptions,
     ) -> Result<Summary, Error> {
-        let (left, right) = match self {
+        let (mut left, mut right) = match self {
             // Bytes that the kernel copies are not counted.
             Self::Bytes(left, right) if rules.metrics.is_some() => kernel_splice::copied(left, right),
             Self::Bytes(left, right) => kernel_splice::join(left, right),
             Self::Messages(left, right) => (left, right),
         };
         rules.metrics.iter().for_each(|metrics| metrics.opened());
+        left.observer.take().into_iter().for_each(|observer| right.io.observe_control(observer));
+        right.observer.take().into_iter().for_each(|observer| left.io.observe_control(observer));
         let mut pump = Pump::new(left, right, rules);
         let mut stopping = pin!(stop);
         let mut is_stopping = false;
@@ -100,6 +102,8 @@ pub(super) struct Direction {
     unflushed: bool,
     /// The source is not read before the destination has been flushed.
     owes_flush: bool,
+    /// The destination is to be pinged, or its pong has not come.
+    owes_ping: bool,
     /// When a message was flushed for the first time.
     pub first_flush: Option<Instant>,
 }
@@ -174,6 +178,7 @@ impl<'a> Pump<'a> {
                 is_blocked: false,
                 unflushed: false,
                 owes_flush: false,
+                owes_ping: false,
                 first_flush: None,
             }
         };
@@ -271,6 +276,9 @@ impl<'a> Pump<'a> {
                 break;
             }
             let (from, to, direction) = self.split(i);
+            if direction.owes_ping {
+                direction.owes_ping = to.io.poll_confirmed(cx).map_err(CopyError::Write)?.is_pending();
+            }
             direction.is_blocked = to.io.poll_ready(cx).map_err(CopyError::Write)?.is_pending();
             if direction.is_blocked {
                 return Ok(Wait::ForEnd);
@@ -286,6 +294,7 @@ impl<'a> Pump<'a> {
             }
             match from.io.poll_next(cx).map_err(CopyError::Read)? {
                 Poll::Ready(Incoming::FlushRequest) => direction.owes_flush = true,
+                Poll::Ready(Incoming::PingRequest) => direction.owes_ping = true,
                 Poll::Ready(Incoming::Message(message)) => {
                     let length = message.payload.len();
                     to.io.start_send(message).map_err(CopyError::Write)?;
@@ -318,7 +327,7 @@ impl<'a> Pump<'a> {
         for _ in 0..BATCH {
             let (from, _, _) = self.split(i);
             match from.io.poll_next(cx).map_err(CopyError::Read)? {
-                Poll::Ready(Incoming::Message(_) | Incoming::FlushRequest) => {}
+                Poll::Ready(Incoming::Message(_) | Incoming::FlushRequest | Incoming::PingRequest) => {}
                 Poll::Ready(Incoming::End(close)) => {
                     self.source_ended(i, close);
                     break;
@@ -375,8 +384,12 @@ impl<'a> Pump<'a> {
             for (end, owes) in ends.iter_mut().zip(&mut owed) {
                 while *owes {
                     match end.io.poll_next(cx) {
-                        Poll::Ready(Ok(Incoming::Message(_) | Incoming::FlushRequest)) if left > 0 => left -= 1,
-                        Poll::Ready(Ok(Incoming::Message(_) | Incoming::FlushRequest)) => {
+                        Poll::Ready(Ok(Incoming::Message(_) | Incoming::FlushRequest | Incoming::PingRequest))
+                            if left > 0 =>
+                        {
+                            left -= 1
+                        }
+                        Poll::Ready(Ok(Incoming::Message(_) | Incoming::FlushRequest | Incoming::PingRequest)) => {
                             cx.waker().wake_by_ref();
                             return Poll::Pending;
                         }

@@ -1,5 +1,7 @@
 //! SIGINT, SIGTERM and SIGHUP.
 
+#[cfg(feature = "term")]
+use crate::term;
 use crate::{address, config::Config, error::Error, message::Close, report, service_manager};
 use std::{
     fs::{self, File},
@@ -117,6 +119,8 @@ fn request(shutdown: &watch::Sender<Option<i32>>, kind: SignalKind) {
     let number = kind.as_raw_value();
     if shutdown.send_replace(Some(number)).is_some() {
         address::kill_children();
+        #[cfg(feature = "term")]
+        term::restore();
         std::process::exit(128 + number);
     }
     service_manager::stopping("waiting for sessions to end");

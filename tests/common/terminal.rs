@@ -26,7 +26,7 @@ pub struct InTerminal {
 impl InTerminal {
     #[track_caller]
     pub fn start(args: &[&str]) -> Self {
-        Self::from_command(wsplice(args).env("XDG_STATE_HOME", "/nonexistent"))
+        Self::from_command(wsplice(args).arg("--no-history"))
     }
 
     #[track_caller]
@@ -40,6 +40,7 @@ impl InTerminal {
         resize(&screen, 80, 24);
         let mut leader = Command::new("setsid");
         leader.args(["--ctty".as_ref(), command.get_program()]).args(command.get_args());
+        leader.env("TERM", "xterm").env_remove("NO_COLOR");
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => leader.env(name, value),
@@ -72,9 +73,9 @@ impl InTerminal {
         resize(&self.screen, columns, rows);
     }
 
-    /// All that was written to the terminal so far.
+    /// All that was written to the terminal so far, without the carriage return that a terminal puts before each newline.
     pub fn printed(&self) -> String {
-        String::from_utf8_lossy(&self.printed.lock().expect("no panic")).into_owned()
+        String::from_utf8_lossy(&self.printed.lock().expect("no panic")).replace("\r\n", "\n")
     }
 
     /// Waits until this was written, and gives all that was.
@@ -107,6 +108,15 @@ impl InTerminal {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
         assert!(status.expect("kill runs").success());
+    }
+
+    /// Closes the terminal, as its window does. Gives the exit code.
+    #[track_caller]
+    pub fn hangs_up(mut self) -> Option<i32> {
+        // The thread that reads has a copy of it; the run is told of the end by SIGHUP then, as the kernel does.
+        drop(std::mem::replace(&mut self.line, File::open("/dev/null").expect("open")));
+        self.signal("HUP");
+        wait_for("its end", || self.child.try_wait().expect("wait")).code()
     }
 
     /// Waits for its end. Gives its exit code, and all that was written to the terminal.

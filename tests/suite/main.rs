@@ -56,6 +56,7 @@ mod socket_activation;
 mod standard_streams;
 mod static_directory;
 mod strangers;
+mod term;
 mod terminal_output;
 mod threads;
 mod tls;

@@ -25,6 +25,7 @@ const ORDER: &[&str] = &[
     "tls",
     "ws",
     "config",
+    "term",
     "endpoint",
     "http",
     "overlay",

@@ -19,9 +19,9 @@ fn control_characters_that_arrive_are_shown_on_a_terminal_and_not_obeyed() {
         peer.close(1000, "");
         peer.ends();
     });
-    let (code, printed) = InTerminal::start(&["-q", &url]).ends();
+    let (code, printed) = InTerminal::start(&["--no-tui", "-q", &url]).ends();
     server.join().expect("the server");
-    assert_eq!((code, printed), (Some(0), format!("{SHOWN}\r\ncaf\u{e9} \u{4f60}\u{597d}\ttab\r\n")));
+    assert_eq!((code, printed), (Some(0), format!("{SHOWN}\ncaf\u{e9} \u{4f60}\u{597d}\ttab\n")));
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn bytes_of_a_socket_are_shown_in_the_same_way_and_keep_their_lines() {
     let (port, server) = one_connection(|mut stream| stream.write_all(&[b"a\r\n", ATTACK].concat()).expect("write"));
     let (code, printed) = InTerminal::start(&["-q", "-E", "-", &format!("tcp:127.0.0.1:{port}")]).ends();
     server.join().expect("the server");
-    assert_eq!((code, printed), (Some(0), format!("a\r\r\n{SHOWN}")));
+    assert_eq!((code, printed), (Some(0), format!("a\r\n{SHOWN}")));
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn with_raw_they_are_obeyed_and_a_pipe_gets_them_anyway() {
         })
     };
     let (url, server) = serve();
-    let (code, printed) = InTerminal::start(&["--raw", "-q", &url]).ends();
+    let (code, printed) = InTerminal::start(&["--no-tui", "--raw", "-q", &url]).ends();
     assert_eq!((code, printed.contains("\x1b]0;owned\x07")), (Some(0), true));
     server.join().expect("the server");
     let (url, server) = serve();

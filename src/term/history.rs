@@ -1,0 +1,118 @@
+//! The history of what was typed, kept across runs.
+
+use super::editor::MAX_HISTORY;
+use std::{
+    env,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::PathBuf,
+};
+
+/// Longer entries are not kept across runs, in bytes.
+const LONGEST: usize = 64 * 1024;
+/// A longer file is cut to its last half, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The file, an entry a line: newlines and backslashes in it are escaped.
+pub struct History(PathBuf);
+
+impl History {
+    /// `wsplice/history` in the folder for the state of programs (the XDG Base Directory Specification). `None`: there is no such
+    /// folder.
+    pub fn of_user() -> Option<Self> {
+        let is_absolute = |path: &PathBuf| path.is_absolute();
+        let of_home = || Some(PathBuf::from(env::var_os("HOME")?).join(".local/state"));
+        let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(is_absolute).or_else(of_home)?;
+        Some(Self(state.join("wsplice/history")))
+    }
+
+    /// The entries, the oldest first.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn load(&self) -> io::Result<Vec<String>> {
+        let mut file = match File::open(&self.0) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
+            file => file?,
+        };
+        let length = file.metadata()?.len();
+        let start = length.saturating_sub(MAX_FILE / 2);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE).read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        // The first line may be cut.
+        let whole = if start > 0 { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
+        if length > MAX_FILE {
+            self.replace(whole)?;
+        }
+        let lines: Vec<&str> = whole.lines().filter(|line| !line.is_empty()).collect();
+        let kept = lines.len().saturating_sub(MAX_HISTORY);
+        Ok(lines.into_iter().skip(kept).map(unescape).collect())
+    }
+
+    /// Writes the file anew.
+    fn replace(&self, text: &str) -> io::Result<()> {
+        let new = self.0.with_extension(std::process::id().to_string());
+        options().write(true).truncate(true).open(&new)?.write_all(text.as_bytes())?;
+        fs::rename(new, &self.0)
+    }
+
+    /// Adds an entry with one write, so that the entries of several runs do not mix.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn append(&self, entry: &str) -> io::Result<()> {
+        if entry.len() > LONGEST {
+            return Ok(());
+        }
+        if let Some(folder) = self.0.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        options().append(true).open(&self.0)?.write_all(format!("{}\n", escape(entry)).as_bytes())
+    }
+
+    /// Its name in remarks.
+    pub fn name(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+/// What is typed may be secret.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).mode(0o600);
+    options
+}
+
+fn escape(entry: &str) -> String {
+    entry.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+fn unescape(line: &str) -> String {
+    let mut entry = String::with_capacity(line.len());
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, letter == '\\') {
+            (_, true) => entry.extend(letters.next().map(|next| if next == 'n' { '\n' } else { next })),
+            _ => entry.push(letter),
+        }
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_back_as_they_were() {
+        for entry in ["", "plain", "two\nlines\n", r"C:\new \\ \", "\\n\n\\"] {
+            let line = escape(entry);
+            assert_eq!((unescape(&line).as_str(), line.contains('\n')), (entry, false));
+        }
+    }
+}

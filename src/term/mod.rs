@@ -1,0 +1,30 @@
+//! The interactive terminal, an end of messages: a prompt with line editing and history, messages above it, and `/` commands.
+//!
+//! A thread of its own reads the keys and writes to the terminal. The session hands it what arrives and never waits for it.
+
+mod command;
+mod editor;
+mod history;
+mod json;
+mod keys;
+mod link;
+mod mode;
+mod screen;
+mod stream;
+mod view;
+
+pub use mode::restore;
+pub use screen::Settings;
+pub use stream::open;
+pub use view::{Style, View};
+
+use std::{
+    env,
+    io::{IsTerminal, stdin, stdout},
+};
+
+/// Whether standard input and output are a terminal on which a line can be edited.
+pub fn is_usable() -> bool {
+    let is_dumb = || env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
+    stdin().is_terminal() && stdout().is_terminal() && !is_dumb()
+}

@@ -1,0 +1,471 @@
+//! The thread of the terminal: reads keys, and shows messages above the line that is typed.
+
+use super::{
+    command::{self, Command, Request},
+    editor::{Action, Editor},
+    history::History,
+    keys::Decoder,
+    link::{Event, Link, Work, millis},
+    mode,
+    view::{Record, View, grouped},
+};
+use crate::{
+    error::io_message,
+    flow::Transfer,
+    message::{Close, Kind, Message},
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::{Errno, read, write},
+    process::{Signal, kill_current_process_group},
+    stdio::{stdin, stdout},
+    termios::tcgetwinsize,
+};
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    io,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::sync::mpsc::{Sender, error::TrySendError};
+use unicode_width::UnicodeWidthStr;
+
+/// The time between two writes of messages: more than 30 a second are not seen, and keys have their turn in between.
+const FRAME: Duration = Duration::from_millis(33);
+/// Messages that are shown with one write.
+const MOST_SHOWN: usize = 2000;
+/// The same, in bytes.
+const MOST_SHOWN_BYTES: usize = 256 * 1024;
+/// How long the rest of an escape sequence may take.
+const ESCAPE_WAIT: Duration = Duration::from_millis(50);
+/// The time between two attempts to hand a line to a session that is busy.
+const RETRY: Duration = Duration::from_millis(20);
+/// How long the thread waits for the process to be stopped and continued. An orphaned process is not stopped.
+const STOP_WAIT: Duration = Duration::from_millis(500);
+/// Messages that `/find` looks at.
+const MOST_RECENT: usize = 5000;
+/// The same, in bytes.
+const MOST_RECENT_BYTES: usize = 8 << 20;
+
+/// What the thread is told.
+pub struct Settings {
+    /// How messages are shown.
+    pub view: View,
+    /// The kind of messages that are typed.
+    pub kind: Kind,
+    /// The length of the longest message that is sent, in bytes.
+    pub longest: usize,
+    /// The close frame of `/quit`.
+    pub close: Close,
+    /// Whether the history is kept across runs.
+    pub keeps_history: bool,
+}
+
+/// The thread.
+pub struct Screen {
+    link: Arc<Link>,
+    requests: Sender<Request>,
+    settings: Settings,
+    decoder: Decoder,
+    editor: Editor,
+    history: Option<History>,
+    /// Nothing more is typed.
+    has_ended: bool,
+    /// A request that the session has not taken yet.
+    waiting: Option<Request>,
+    /// The line as it was drawn.
+    drawn: Option<Drawn>,
+    /// What is to be written with the line.
+    out: String,
+    recent: VecDeque<Record>,
+    recent_bytes: usize,
+    sent: (u64, u64),
+}
+
+/// The rows of the line on the terminal.
+struct Drawn {
+    widths: Vec<usize>,
+    row: usize,
+    column: usize,
+}
+
+impl Screen {
+    /// The thread as it starts.
+    pub fn new(link: Arc<Link>, requests: Sender<Request>, settings: Settings) -> Self {
+        Self {
+            link,
+            requests,
+            decoder: Decoder::new(settings.longest),
+            settings,
+            editor: Editor::default(),
+            history: None,
+            has_ended: false,
+            waiting: None,
+            drawn: None,
+            out: String::new(),
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            sent: (0, 0),
+        }
+    }
+
+    /// Runs until the session is over or the terminal is gone.
+    pub fn run(mut self) {
+        if self.settings.keeps_history {
+            self.load_history();
+        }
+        // An error means that the terminal is gone.
+        let _ = self.go_on();
+    }
+
+    fn load_history(&mut self) {
+        self.history = History::of_user();
+        if let Some(history) = &self.history {
+            match history.load() {
+                Ok(entries) => self.editor = Editor::new(entries),
+                Err(error) => {
+                    let text = format!("the history is not kept: {}: {}", history.name(), io_message(&error));
+                    self.remark(&text);
+                    self.history = None;
+                }
+            }
+        }
+    }
+
+    fn go_on(&mut self) -> io::Result<()> {
+        let mut last_shown: Option<Instant> = None;
+        self.draw()?;
+        loop {
+            let next_frame = last_shown.map_or(Duration::ZERO, |shown| FRAME.saturating_sub(shown.elapsed()));
+            let (is_pending, is_hurried) = self.link.is_pending();
+            let timeouts = [
+                is_pending.then_some(if is_hurried { Duration::ZERO } else { next_frame }),
+                self.decoder.is_waiting().then_some(ESCAPE_WAIT),
+                self.waiting.is_some().then_some(RETRY),
+            ];
+            let has_key = self.wait(timeouts.into_iter().flatten().min(), self.waiting.is_none())?;
+            if has_key {
+                self.read_keys()?;
+            } else if self.decoder.is_waiting()
+                && let Some(key) = self.decoder.give_up()
+            {
+                self.editor.press(key);
+                self.draw()?;
+            }
+            if let Some(request) = self.waiting.take() {
+                self.request(request);
+            }
+            if self.link.take_continued() {
+                mode::enter()?;
+                self.drawn = None;
+                self.draw()?;
+            }
+            let is_stale = self.link.take_stale();
+            let (is_pending, is_hurried) = self.link.is_pending();
+            let is_due = is_hurried || last_shown.is_none_or(|shown| shown.elapsed() >= FRAME);
+            if is_pending && is_due {
+                let work = self.link.take(MOST_SHOWN, MOST_SHOWN_BYTES);
+                self.show(work);
+                self.draw()?;
+                self.link.written();
+                last_shown = Some(Instant::now());
+            } else if is_stale {
+                self.draw()?;
+            }
+            if self.link.is_closing() {
+                return self.close();
+            }
+        }
+    }
+
+    /// Waits for a key, for the session, or for the time to pass. Returns whether there is a key.
+    fn wait(&self, most: Option<Duration>, reads_keys: bool) -> io::Result<bool> {
+        let timeout = most.map(|most| Timespec { tv_sec: most.as_secs() as _, tv_nsec: most.subsec_nanos() as _ });
+        let keys = if reads_keys { PollFlags::IN } else { PollFlags::empty() };
+        let mut descriptors =
+            [PollFd::new(self.link.wake_descriptor(), PollFlags::IN), PollFd::from_borrowed_fd(stdin(), keys)];
+        match poll(&mut descriptors, timeout.as_ref()) {
+            Err(Errno::INTR) => return Ok(false),
+            polled => polled?,
+        };
+        // Empties it; if it is empty, that is an error.
+        let _ = read(self.link.wake_descriptor(), &mut [0; 8]);
+        let [_, keys] = descriptors;
+        Ok(!keys.revents().is_empty())
+    }
+
+    fn read_keys(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        match read(stdin(), &mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => self.decoder.push(buffer.get(..length).unwrap_or_default()),
+            Err(Errno::INTR | Errno::AGAIN) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        while let Some(key) = self.decoder.next() {
+            let action = self.editor.press(key);
+            self.act(action)?;
+        }
+        self.draw()
+    }
+
+    fn act(&mut self, action: Action) -> io::Result<()> {
+        match action {
+            Action::Edited => {}
+            Action::Interrupt => raise(Signal::INT)?,
+            Action::Suspend => self.suspend()?,
+            Action::Quit => {
+                self.erase();
+                self.flush()?;
+                mode::restore();
+                raise(Signal::QUIT)?;
+            }
+            Action::Clear => {
+                self.drawn = None;
+                self.out.push_str("\x1b[H\x1b[2J");
+            }
+            // What is typed after the end is not sent.
+            _ if self.has_ended => {}
+            Action::Submit(line) => self.submit(line),
+            Action::End => {
+                self.has_ended = true;
+                self.request(Request::End);
+            }
+            Action::Complete => match command::complete(self.editor.text()) {
+                Ok(line) => self.editor.set_text(line),
+                Err(fitting) if fitting.is_empty() && !self.editor.text().starts_with('/') => {
+                    self.editor.press(super::keys::Key::Char('\t'));
+                }
+                Err(fitting) if fitting.is_empty() => {}
+                Err(fitting) => {
+                    let list = fitting.join("  ");
+                    self.remark(&list);
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, line: String) {
+        if self.editor.remember(&line)
+            && let Some(history) = &self.history
+            && let Err(error) = history.append(&line)
+        {
+            let text = format!("the history is not kept: {}: {}", history.name(), io_message(&error));
+            self.remark(&text);
+            self.history = None;
+        }
+        match command::parse(line, self.settings.kind, self.settings.longest) {
+            Err(error) => self.remark(&error),
+            Ok(Command::Send(message)) => self.send(message),
+            Ok(Command::Ping) => {
+                self.link.ping_asked();
+                self.request(Request::Ping);
+            }
+            Ok(Command::Close(close)) => self.request(Request::Close(close.unwrap_or(self.settings.close.clone()))),
+            Ok(Command::Quit) => self.request(Request::Close(self.settings.close.clone())),
+            Ok(Command::Help) => self.out.push_str(&command::help()),
+            Ok(Command::Stats) => self.stats(),
+            Ok(Command::Last) => {
+                let last = self.recent.iter().rev().find(|record| record.transfer == Transfer::Received).cloned();
+                self.show_again(last.as_slice(), true);
+            }
+            Ok(Command::Find(text)) => {
+                let has_text =
+                    |record: &&Record| memchr::memmem::find(&record.message.payload, text.as_bytes()).is_some();
+                let found: Vec<_> = self.recent.iter().filter(has_text).cloned().collect();
+                self.show_again(&found, false);
+                let count = format!("{} of {} messages", found.len(), self.recent.len());
+                self.remark(&count);
+            }
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        self.sent.0 += 1;
+        self.sent.1 += message.payload.len() as u64;
+        let record = Record { transfer: Transfer::Sent, message: message.clone(), at: SystemTime::now() };
+        self.settings.view.message(&record, self.columns(), false, &mut self.out);
+        self.keep(record);
+        self.request(Request::Message(message));
+    }
+
+    /// Hands a request to the session. While it takes none, no keys are read.
+    fn request(&mut self, request: Request) {
+        match self.requests.try_send(request) {
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(request)) => self.waiting = Some(request),
+        }
+    }
+
+    /// Keeps a message for `/last` and `/find`.
+    fn keep(&mut self, record: Record) {
+        self.recent_bytes += record.message.payload.len();
+        self.recent.push_back(record);
+        while self.recent.len() > MOST_RECENT || (self.recent_bytes > MOST_RECENT_BYTES && self.recent.len() > 1) {
+            let oldest = self.recent.pop_front();
+            self.recent_bytes -= oldest.map_or(0, |record| record.message.payload.len());
+        }
+    }
+
+    fn show_again(&mut self, records: &[Record], is_whole: bool) {
+        let columns = self.columns();
+        for record in records {
+            self.settings.view.message(record, columns, is_whole, &mut self.out);
+        }
+    }
+
+    fn stats(&mut self) {
+        let ((received, received_bytes), trips) = self.link.totals();
+        let elapsed = self.settings.view.started.elapsed().unwrap_or_default();
+        let seconds = elapsed.as_secs_f64().max(0.001);
+        let mut text = String::new();
+        for (what, messages, bytes) in [("sent", self.sent.0, self.sent.1), ("received", received, received_bytes)] {
+            // Writing to a string does not fail.
+            let _ = write!(
+                text,
+                "{what} {} messages, {} bytes ({:.1} messages/s); ",
+                grouped(messages as usize),
+                grouped(bytes as usize),
+                messages as f64 / seconds
+            );
+        }
+        let _ = write!(text, "{:.1} s", elapsed.as_secs_f64());
+        self.remark(&text);
+        if trips.count > 0 {
+            let average = trips.sum / trips.count;
+            let text = format!(
+                "{} pings: {} to {}, {} on average",
+                trips.count,
+                millis(trips.shortest),
+                millis(trips.longest),
+                millis(average)
+            );
+            self.remark(&text);
+        }
+    }
+
+    fn remark(&mut self, text: &str) {
+        self.settings.view.remark(text, &mut self.out);
+    }
+
+    fn show(&mut self, work: Work) {
+        if work.skipped > 0 {
+            let text = format!("{} messages are not shown: the terminal is too slow", grouped(work.skipped));
+            self.remark(&text);
+        }
+        let columns = self.columns();
+        for event in work.events {
+            match event {
+                Event::Received(record) => {
+                    self.settings.view.message(&record, columns, false, &mut self.out);
+                    self.keep(record);
+                }
+                Event::Line(line) => self.out.push_str(&line),
+                Event::Remark(text) => self.remark(&text),
+            }
+        }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        match tcgetwinsize(stdout()) {
+            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+            _ => (80, 24),
+        }
+    }
+
+    fn columns(&self) -> usize {
+        self.size().0
+    }
+
+    /// Moves to the start of the line on the terminal, and clears it. A terminal that has become narrower has wrapped its rows.
+    fn erase(&mut self) {
+        let mut text = String::new();
+        if let Some(drawn) = self.drawn.take() {
+            let columns = self.columns();
+            let wrapped = |width: usize| width.saturating_sub(1) / columns;
+            let above: usize = drawn.widths.iter().take(drawn.row).map(|width| 1 + wrapped(*width)).sum();
+            let up = above + drawn.column / columns;
+            if up > 0 {
+                let _ = write!(text, "\x1b[{up}A");
+            }
+            text.push_str("\r\x1b[J");
+        }
+        self.out.insert_str(0, &text);
+    }
+
+    /// Writes what is to be written above the line, and the line.
+    fn draw(&mut self) -> io::Result<()> {
+        self.erase();
+        if self.has_ended || self.link.is_closing() {
+            return self.flush();
+        }
+        let (columns, rows) = self.size();
+        let line = self.editor.rows(columns, (rows / 2).max(1));
+        let widths: Vec<_> = line.rows.iter().map(|row| row.width()).collect();
+        self.out.push_str(&line.rows.join("\r\n"));
+        let up = line.rows.len() - 1 - line.row;
+        if up > 0 {
+            let _ = write!(self.out, "\x1b[{up}A");
+        }
+        self.out.push('\r');
+        if line.column > 0 {
+            let _ = write!(self.out, "\x1b[{}C", line.column);
+        }
+        self.drawn = Some(Drawn { widths, row: line.row, column: line.column });
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let out = std::mem::take(&mut self.out);
+        let mut rest = out.as_bytes();
+        while !rest.is_empty() {
+            match write(stdout(), rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                // Others who use the terminal have made it non-blocking.
+                Err(Errno::AGAIN) => _ = poll(&mut [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)], None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ctrl-Z: stops the processes of this job, as a terminal does whose keys are not read one by one.
+    fn suspend(&mut self) -> io::Result<()> {
+        self.erase();
+        self.flush()?;
+        mode::restore();
+        raise(Signal::TSTP)?;
+        let end = Instant::now() + STOP_WAIT;
+        // The other threads may take the signal, so it is not certain when this one stops.
+        while !self.link.take_continued() && Instant::now() < end {
+            self.wait(Some(end.saturating_duration_since(Instant::now())), false)?;
+        }
+        mode::enter()
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.erase();
+        if !self.editor.text().is_empty() {
+            let text = format!("not sent: {}", self.editor.text());
+            self.remark(&text);
+        }
+        self.flush()
+    }
+}
+
+impl Drop for Screen {
+    /// Whatever ended the thread.
+    fn drop(&mut self) {
+        mode::restore();
+        self.link.done();
+    }
+}
+
+/// Sends a signal to the processes of this job.
+fn raise(signal: Signal) -> io::Result<()> {
+    Ok(kill_current_process_group(signal)?)
+}

@@ -1,0 +1,294 @@
+//! How messages look on the terminal.
+
+use super::json;
+use crate::{
+    config::{TerminalOptions, Timestamps},
+    flow::Transfer,
+    message::{Kind, Message},
+    visible::TerminalText,
+};
+use std::{
+    fmt::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use unicode_width::UnicodeWidthStr;
+
+/// Rows of a message that are shown; the rest is folded.
+const UNFOLDED: usize = 20;
+/// Bytes in a row of a hex dump.
+const DUMPED: usize = 16;
+
+/// Whether there is colour, and which.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Colours are used.
+    pub color: bool,
+}
+
+impl Style {
+    /// Names of JSON objects.
+    pub const NAME: &str = "1";
+    /// Strings.
+    pub const STRING: &str = "32";
+    /// Numbers.
+    pub const NUMBER: &str = "36";
+    /// true, false and null.
+    pub const LITERAL: &str = "35";
+    /// Remarks.
+    pub const DIM: &str = "2";
+    /// The mark of a message that was received.
+    pub const RECEIVED: &str = "1;36";
+    /// The mark of a message that was sent.
+    pub const SENT: &str = "1;32";
+
+    /// Appends `text` in this colour, a parameter of SGR (ECMA-48).
+    pub fn push(self, out: &mut String, parameter: &str, text: &str) {
+        // Writing to a string does not fail.
+        let _ = match self.color {
+            true => write!(out, "\x1b[{parameter}m{text}\x1b[0m"),
+            false => write!(out, "{text}"),
+        };
+    }
+}
+
+/// Text without what steers a terminal.
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut escape = TerminalText::default();
+    escape.push(text.as_bytes(), &mut shown);
+    escape.finish(&mut shown);
+    shown
+}
+
+/// The last boundary between characters at or before `at`.
+pub fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
+}
+
+/// A message that was sent or received.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Which way it went.
+    pub transfer: Transfer,
+    /// The message.
+    pub message: Message,
+    /// When.
+    pub at: SystemTime,
+}
+
+/// How messages are shown.
+pub struct View {
+    /// Colours.
+    pub style: Style,
+    /// Layout and times.
+    pub options: TerminalOptions,
+    /// When the session began.
+    pub started: SystemTime,
+}
+
+impl View {
+    /// Appends a message with a newline at its end. `is_whole`: it is not folded.
+    pub fn message(&self, record: &Record, columns: usize, is_whole: bool, out: &mut String) {
+        self.stamp(record.at, out);
+        match record.transfer {
+            Transfer::Received => self.style.push(out, Style::RECEIVED, "<"),
+            Transfer::Sent => self.style.push(out, Style::SENT, ">"),
+        }
+        out.push(' ');
+        let Message { kind, payload } = &record.message;
+        if self.options.raw {
+            out.push_str(&String::from_utf8_lossy(payload));
+            return out.push('\n');
+        }
+        let most = if is_whole { usize::MAX } else { UNFOLDED };
+        let body = match std::str::from_utf8(payload) {
+            Ok(text) if *kind == Kind::Text => self.text(text, columns),
+            _ => {
+                self.size(payload.len(), " binary", out);
+                let rows = payload.chunks(DUMPED);
+                let count = rows.len();
+                for (row, bytes) in rows.take(most).enumerate() {
+                    self.dump(row * DUMPED, bytes, out);
+                }
+                return self.folded(count.saturating_sub(most), out);
+            }
+        };
+        let mut lines = body.lines();
+        let mut left = most;
+        if body.contains('\n') {
+            self.size(payload.len(), "", out);
+        } else {
+            self.line(lines.next().unwrap_or_default(), columns, &mut left, out);
+        }
+        for line in lines.by_ref() {
+            if left == 0 {
+                return self.folded(1 + lines.count(), out);
+            }
+            out.push_str("  ");
+            self.line(line, columns, &mut left, out);
+        }
+    }
+
+    fn text(&self, text: &str, columns: usize) -> String {
+        let fits = text.len() + 10 < columns && !text.contains('\n');
+        let is_indented = self.options.pretty || !fits;
+        json::pretty(text, self.style, is_indented).unwrap_or_else(|| escaped(text))
+    }
+
+    /// Appends a line, cut where it would take more than the rows that are left.
+    fn line(&self, line: &str, columns: usize, left: &mut usize, out: &mut String) {
+        let rows = (line.len() / columns.max(1) + 1).min(line.width() / columns.max(1) + 1);
+        if rows <= *left {
+            *left -= rows;
+            out.push_str(line);
+            return out.push('\n');
+        }
+        let length = boundary(line, *left * columns);
+        *left = 0;
+        out.push_str(line.get(..length).unwrap_or_default());
+        if self.style.color {
+            out.push_str("\x1b[0m");
+        }
+        out.push('\n');
+        self.style.push(out, Style::DIM, &format!("  \u{2026} {} bytes more; /last shows all", line.len() - length));
+        out.push('\n');
+    }
+
+    fn dump(&self, offset: usize, bytes: &[u8], out: &mut String) {
+        let mut hex = String::new();
+        for (at, byte) in bytes.iter().enumerate() {
+            let _ = write!(hex, "{byte:02x}{}", if at == 7 { "  " } else { " " });
+        }
+        let letters: String =
+            bytes.iter().map(|byte| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' }).collect();
+        out.push_str("  ");
+        self.style.push(out, Style::DIM, &format!("{offset:08x}"));
+        let _ = writeln!(out, "  {hex:<50}{letters}");
+    }
+
+    fn size(&self, length: usize, kind: &str, out: &mut String) {
+        let unit = if length == 1 { "byte" } else { "bytes" };
+        self.style.push(out, Style::DIM, &format!("{}{unit}{kind}", grouped(length) + " "));
+        out.push('\n');
+    }
+
+    fn folded(&self, lines: usize, out: &mut String) {
+        if lines > 0 {
+            self.style.push(out, Style::DIM, &format!("  \u{2026} {} lines more; /last shows all", grouped(lines)));
+            out.push('\n');
+        }
+    }
+
+    /// Appends a remark of our own.
+    pub fn remark(&self, text: &str, out: &mut String) {
+        self.style.push(out, Style::DIM, &format!("* {}", escaped(text)));
+        out.push('\n');
+    }
+
+    fn stamp(&self, at: SystemTime, out: &mut String) {
+        let now = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let stamp = match self.options.timestamps {
+            Timestamps::Off => return,
+            Timestamps::Time => clock(now),
+            Timestamps::Rel => {
+                let since = at.duration_since(self.started).unwrap_or_default();
+                format!("+{}.{:03}", since.as_secs(), since.subsec_millis())
+            }
+            Timestamps::Iso => {
+                let (year, month, day) = date(now.as_secs() / 86400);
+                format!("{year:04}-{month:02}-{day:02}T{}Z", clock(now))
+            }
+        };
+        self.style.push(out, Style::DIM, &stamp);
+        out.push(' ');
+    }
+}
+
+/// The time of the day, UTC.
+fn clock(since_epoch: Duration) -> String {
+    let seconds = since_epoch.as_secs() % 86400;
+    let millis = since_epoch.subsec_millis();
+    format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// The year, month and day of a day after 1970-01-01, in the Gregorian calendar.
+fn date(day: u64) -> (u64, u64, u64) {
+    // Years of this count begin in March, so that the day of a leap year is the last one, and eras have 400 years.
+    let day = day + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = 400 * era + year_of_era + u64::from(month <= 2);
+    (year, month, of_year - (153 * from_march + 2) / 5 + 1)
+}
+
+/// A number with commas between groups of three digits.
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn shown(kind: Kind, payload: &[u8], change: impl FnOnce(&mut TerminalOptions)) -> String {
+        let mut options = TerminalOptions::default();
+        change(&mut options);
+        let at = UNIX_EPOCH + Duration::from_millis(1_709_210_096_789);
+        let view = View { style: Style { color: false }, options, started: at - Duration::from_millis(1234) };
+        let message = Message { kind, payload: Bytes::copy_from_slice(payload) };
+        let mut out = String::new();
+        view.message(&Record { transfer: Transfer::Received, message, at }, 80, false, &mut out);
+        out
+    }
+
+    #[test]
+    fn messages_are_laid_out_by_what_they_contain() {
+        let text = |text: &str| shown(Kind::Text, text.as_bytes(), |_| ());
+        assert_eq!(text(""), "< \n");
+        assert_eq!(text("hello \x1b[31m\u{4f60}"), "< hello \\u{1b}[31m\u{4f60}\n");
+        assert_eq!(text("one\ntwo"), "< 7 bytes\n  one\n  two\n");
+        assert_eq!(text(r#"{"a":[1]}"#), "< {\"a\": [1]}\n");
+        assert_eq!(
+            shown(Kind::Text, br#"{"a":1}"#, |options| options.pretty = true),
+            "< 7 bytes\n  {\n    \"a\": 1\n  }\n"
+        );
+        assert_eq!(shown(Kind::Text, b"{\"a\":1}\x1b[m", |options| options.raw = true), "< {\"a\":1}\x1b[m\n");
+        let dump = "< 18 bytes binary\n  00000000  00 41 42 ff 43 43 43 43  43 43 43 43 43 43 43 43  .AB.CCCCCCCCCCCC\n  \
+                    00000010  43 43                                             CC\n";
+        assert_eq!(shown(Kind::Binary, &[&[0, 65, 66, 255][..], &[67; 14]].concat(), |_| ()), dump);
+    }
+
+    #[test]
+    fn long_messages_are_folded_with_a_count() {
+        let long = shown(Kind::Text, "x\n".repeat(5000).as_bytes(), |_| ());
+        assert_eq!(
+            (long.lines().count(), long.ends_with("  \u{2026} 4,980 lines more; /last shows all\n")),
+            (22, true)
+        );
+        let wide = shown(Kind::Text, "x".repeat(5000).as_bytes(), |_| ());
+        assert!(wide.ends_with("x\n  \u{2026} 3400 bytes more; /last shows all\n"), "{wide}");
+        let binary = shown(Kind::Binary, &[0; 10_000], |_| ());
+        assert!(binary.ends_with("  \u{2026} 605 lines more; /last shows all\n"), "{binary}");
+    }
+
+    #[test]
+    fn times_are_those_of_the_clock_of_the_session_or_of_iso_8601() {
+        let stamped = |timestamps| shown(Kind::Text, b"x", |options| options.timestamps = timestamps);
+        assert_eq!(stamped(Timestamps::Time), "12:34:56.789 < x\n");
+        assert_eq!(stamped(Timestamps::Rel), "+1.234 < x\n");
+        assert_eq!(stamped(Timestamps::Iso), "2024-02-29T12:34:56.789Z < x\n");
+        assert_eq!([date(0), date(11_016), date(11_017)], [(1970, 1, 1), (2000, 2, 29), (2000, 3, 1)]);
+    }
+}
