@@ -101,7 +101,8 @@ impl InTerminal {
     /// Waits for the prompt.
     #[track_caller]
     pub fn prompts(&self) {
-        wait_for("the prompt", || (!self.is_cooked()).then_some(()));
+        // Written when keys are read; the run may have ended since.
+        self.shows("\x1b[?2004h");
     }
 
     /// Sends a signal by its name, such as TERM.

@@ -348,7 +348,7 @@ fn under_ten_thousand_messages_a_second_keys_are_shown_and_the_server_is_not_hel
     let typed = Instant::now();
     terminal.shows("> half\r");
     // 50 ms on a machine that is not busy; here tests run in parallel.
-    assert!(typed.elapsed() < Duration::from_secs(2), "it took {:?}", typed.elapsed());
+    assert!(typed.elapsed() < Duration::from_secs(5), "it took {:?}", typed.elapsed());
     terminal.shows(&format!("{{\"number\": {}}}\n", MESSAGES - 1));
     wait_for("the line below", || terminal.printed().ends_with("\n> half\r\x1b[6C").then_some(()));
     terminal.press("\x15stop\r");
