@@ -117,7 +117,7 @@ complete -c wsplice -l explain -l dump-spec -d 'Print what would be connected, i
 complete -c wsplice -s u -l unidirectional -d 'Copy from ADDR1 to ADDR2 only'
 complete -c wsplice -s U -l unidirectional-reverse -d 'Copy from ADDR2 to ADDR1 only; with -u, copy nothing: connect, then close'
 complete -c wsplice -s E -l exit-on-eof -d 'End the session as soon as either end has ended, without waiting for replies'
-complete -c wsplice -s n -l no-close -d 'Send no close frame after the end of the input; receive until the peer closes'
+complete -c wsplice -s n -l no-close -d 'Send no close frame after the end of the input; receive until the peer closes. With -u, as -E'
 complete -c wsplice -s 1 -l one-message -d 'Send at most one message to ADDR2, and end as soon as one reply has arrived'
 complete -c wsplice -s t -l text -d 'Treat each line of a byte stream as one text message'
 complete -c wsplice -s b -l binary -d 'Treat each read from a byte stream as one binary message, and write messages without a trailing newline'

@@ -103,6 +103,8 @@ impl Config {
                 },
                 after_eof: match (direction.exit_on_eof, direction.no_close) {
                     (true, _) => AfterEof::End,
+                    // Nothing is received with -u, so there is nothing to wait for.
+                    (_, true) if direction.forward_only => AfterEof::End,
                     (_, true) => AfterEof::KeepOpen,
                     _ => AfterEof::Close,
                 },

@@ -175,7 +175,7 @@ pub struct DirectionArgs {
     /// End the session as soon as either end has ended, without waiting for replies
     #[arg(short = 'E', long)]
     pub exit_on_eof: bool,
-    /// Send no close frame after the end of the input; receive until the peer closes
+    /// Send no close frame after the end of the input; receive until the peer closes. With -u, as -E
     #[arg(short = 'n', long, conflicts_with = "exit_on_eof")]
     pub no_close: bool,
     /// Send at most one message to ADDR2, and end as soon as one reply has arrived

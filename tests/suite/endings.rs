@@ -251,6 +251,16 @@ fn with_n_no_close_frame_is_sent_and_answers_may_come_late() {
 }
 
 #[test]
+fn with_n_and_u_a_push_ends_when_all_is_sent() {
+    let (url, server) = websocket_server(|mut peer| {
+        let texts = [peer.receive_text(), peer.receive_text()];
+        (texts, peer.receive_close().0)
+    });
+    run([&url, "-n", "-u"], "one\ntwo\n").succeeds();
+    assert_eq!(server.join().expect("the server"), (["one".into(), "two".into()], 1000));
+}
+
+#[test]
 fn with_1_one_message_goes_out_and_the_first_answer_ends_the_session() {
     let (url, server) = websocket_server(|mut peer| {
         assert_eq!(peer.receive_text(), "question");
