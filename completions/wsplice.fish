@@ -105,6 +105,13 @@ complete -c wsplice -l header-to-env -d 'Set the environment variable H_NAME for
 complete -c wsplice -l passenv -d 'Pass only these environment variables of wsplice on to programs, separated by commas, and PATH; those of the request are set anyway. Default: all' -r
 complete -c wsplice -l autoreconnect-delay-millis -d 'Initial reconnect delay of autoreconnect:, at least 10; the delay doubles with each attempt' -r
 complete -c wsplice -l autoreconnect-max-delay-millis -d 'Maximum reconnect delay of autoreconnect:' -r
+complete -c wsplice -l ts -d 'Show the time of each message' -r -f -a "off\t'None'
+time\t'The time of day in UTC'
+rel\t'Seconds since the session began'
+iso\t'Date and time in UTC, as in ISO 8601'"
+complete -c wsplice -l color -d 'When to use colours' -r -f -a "auto\t'Unless the environment variable NO_COLOR is set'
+always\t'Also with NO_COLOR'
+never\t'Never'"
 complete -c wsplice -l log-format -d 'Format of lines on standard error' -r -f -a "text\t'Plain text'
 json\t'One JSON object per line'"
 complete -c wsplice -l just-generate-accept -d 'Print the Sec-WebSocket-Accept that belongs to a Sec-WebSocket-Key, and exit' -r
@@ -164,13 +171,16 @@ complete -c wsplice -l pty -d 'Run programs on a terminal of their own instead o
 complete -c wsplice -l exec-exit-on-disconnect -d 'End a program as soon as the other side of its session has ended, without waiting for more output'
 complete -c wsplice -l exec-sighup-on-stdin-close -d 'Send SIGHUP to a program when its input ends'
 complete -c wsplice -l exec-sighup-on-zero-msg -d 'Send SIGHUP to a program for each empty message, in its place'
+complete -c wsplice -l no-tui -d 'Read lines and write messages on a terminal as on a pipe, without the prompt of term:'
+complete -c wsplice -l no-history -d 'Neither read nor write the history of what is typed, $XDG_STATE_HOME/wsplice/history'
+complete -c wsplice -l pretty -d 'Lay out every JSON message over several lines. Default: those that do not fit into one'
 complete -c wsplice -l raw -d 'Write what arrives to the terminal as it is: control characters too, which may do anything to the terminal'
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
 complete -c wsplice -l just-generate-key -d 'Print a random Sec-WebSocket-Key, and exit'
 complete -c wsplice -l show-ping-pong -d 'Log pings and pongs to standard error'
 complete -c wsplice -l slash -d 'Lines of the form /ping [TEXT], /pong [TEXT] and /close [CODE [REASON]] send control frames'
-complete -c wsplice -l no-color -d 'No effect: nothing is coloured'
+complete -c wsplice -l no-color -d 'Same as --color never'
 complete -c wsplice -s S -l strict -d 'No effect: lines and messages are never split'
 complete -c wsplice -l no-line -d 'No effect: -b sends data as it was read, not by lines'
 complete -c wsplice -l linemode-strip-newlines -d 'No effect: messages that are made of lines never contain the newline'
@@ -210,6 +220,7 @@ function __wsplice_addresses
         '-' 'Standard input and output' \
         'asyncstdio:' 'Standard input and output' \
         'threadedstdio:' 'Standard input and output' \
+        'term:' 'The terminal, with a prompt' \
         'inetd:' 'A connection that inetd(8) or systemd passes as standard input and output' \
         'http:' 'Send an HTTP request, and read the body of its response' \
         'http-client:' 'Send an HTTP request, and read the body of its response' \
