@@ -69,7 +69,7 @@ pub(super) static LITERAL_BASE64: Entry = Entry {
     summary: "Send these bytes, then end",
     details: "In one binary message, with -t a text message. Data written to it is discarded.",
     example: "ws-l:127.0.0.1:8080 literal-base64:aGVsbG8=",
-    flags: &["text"],
+    flags: &[&["text"]],
     build: Build::Dial(|arg, config| {
         let wrong =
             |error| Error::Argument { reason: format!("not base64: {error}"), example: "literal-base64:aGk=".into() };

@@ -21,16 +21,7 @@ pub(super) static EXEC_DIR: Entry = Entry {
               file b in the directory a. If there is none, the client gets 404; names that start with a dot do not \
               count. --dir PATH is the same as exec-dir:PATH as second address.",
     example: "ws-l:127.0.0.1:8080 exec-dir:/tmp",
-    flags: &[
-        "set-environment",
-        "header-to-env",
-        "passenv",
-        "pty",
-        "exec-exit-on-disconnect",
-        "exec-sighup-on-stdin-close",
-        "exec-sighup-on-zero-msg",
-        "grace",
-    ],
+    flags: &[super::process::PROGRAMS],
     build: Build::Dial(|arg, config| {
         Ok(process::endpoint(format_args!("exec-dir:{arg}"), arg, Program::InDirectory(arg.into()), config))
     }),

@@ -38,6 +38,18 @@ use tokio::{
 };
 use tokio_util::either::Either;
 
+/// Options of programs.
+pub(super) const PROGRAMS: &[&str] = &[
+    "set-environment",
+    "header-to-env",
+    "passenv",
+    "pty",
+    "exec-exit-on-disconnect",
+    "exec-sighup-on-stdin-close",
+    "exec-sighup-on-zero-msg",
+    "grace",
+];
+
 pub(super) static EXEC: Entry = Entry {
     names: &["exec"],
     arg: Some("PROGRAM"),
@@ -50,17 +62,7 @@ pub(super) static EXEC: Entry = Entry {
               SIGHUP, with the processes that it has started, SIGTERM after half of --grace, and SIGKILL after \
               --grace. If wsplice itself is killed, the program is too. A status other than 0 is exit code 10.",
     example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",
-    flags: &[
-        "exec-args",
-        "set-environment",
-        "header-to-env",
-        "passenv",
-        "pty",
-        "exec-exit-on-disconnect",
-        "exec-sighup-on-stdin-close",
-        "exec-sighup-on-zero-msg",
-        "grace",
-    ],
+    flags: &[&["exec-args"], PROGRAMS],
     build: Build::Dial(|arg, config| {
         let program = Program::Named(arg.into(), config.programs.args.clone());
         Ok(endpoint(format_args!("exec:{arg}"), arg, program, config))
@@ -73,16 +75,7 @@ pub(super) static SHELL: Entry = Entry {
     summary: "Run a shell command line",
     details: "As exec:, with sh -c COMMAND.",
     example: "ws-l:127.0.0.1:8080 sh-c:sort",
-    flags: &[
-        "set-environment",
-        "header-to-env",
-        "passenv",
-        "pty",
-        "exec-exit-on-disconnect",
-        "exec-sighup-on-stdin-close",
-        "exec-sighup-on-zero-msg",
-        "grace",
-    ],
+    flags: &[PROGRAMS],
     build: Build::Dial(|arg, config| {
         let program = Program::Named("sh".into(), vec!["-c".into(), arg.into()]);
         Ok(endpoint(format_args!("sh-c:{arg}"), arg, program, config))

@@ -28,7 +28,7 @@ pub(super) static CONNECT: Entry = Entry {
     details: "Each packet is a binary message, with -t a text message if it is UTF-8; an empty one is the end of its \
               direction. A PATH that starts with @ is a name in the abstract namespace of Linux.",
     example: "- seqpacket:/tmp/server.sock",
-    flags: &["connect-timeout"],
+    flags: &[&["connect-timeout"]],
     build: Build::Dial(|arg, config| {
         let dial = Connect { path: arg.into(), framing: framing(config) };
         Ok(MessageEndpoint::dial(format_args!("seqpacket:{arg}"), dial).into())
@@ -41,7 +41,7 @@ pub(super) static LISTEN: Entry = Entry {
     summary: "Accept connections on a unix socket of packets",
     details: "As unix-listen:, for connections as those of seqpacket:.",
     example: "seqpacket-l:/tmp/server.sock mirror:",
-    flags: &["unlink", "chmod", "oneshot", "conncap", "stdout-announce-listening-ports"],
+    flags: &[&["unlink", "chmod", "oneshot", "conncap", "stdout-announce-listening-ports"]],
     build: Build::Listen(
         |arg, config| {
             let about = About::new(format_args!("seqpacket-listen:{arg}"), EndKind::Peer);

@@ -23,7 +23,7 @@ pub(super) static TCP: Entry = Entry {
     details: "FD is the number of the descriptor that the service manager passed (systemd socket activation), 3 for \
               the first, or its name (FileDescriptorName=). The socket unit must set Accept=no.",
     example: "ws-u:tcp-listen-fd:3 mirror:",
-    flags: &["oneshot", "conncap"],
+    flags: &[&["oneshot", "conncap"]],
     build: Build::Listen(|arg, _| listen(Kind::Tcp, arg), PLAIN),
 };
 
@@ -33,7 +33,7 @@ pub(super) static UNIX: Entry = Entry {
     summary: "Accept connections on a unix socket from the service manager",
     details: "As tcp-listen-fd:, for a unix socket. wsplice does not remove the path of the socket.",
     example: "ws-u:unix-listen-fd:3 mirror:",
-    flags: &["oneshot", "conncap"],
+    flags: &[&["oneshot", "conncap"]],
     build: Build::Listen(|arg, _| listen(Kind::Unix, arg), PLAIN),
 };
 

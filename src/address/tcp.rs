@@ -14,6 +14,9 @@ use crate::{
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
 
+/// Options of connections through a proxy.
+pub(super) const PROXIES: &[&str] = &["proxy", "noproxy", "socks5", "socks5-user-pass"];
+
 pub(super) static CONNECT: Entry = Entry {
     names: &["tcp", "tcp-connect", "connect-tcp", "tcp-c", "c-tcp"],
     arg: Some("HOST:PORT"),
@@ -21,7 +24,7 @@ pub(super) static CONNECT: Entry = Entry {
     details: "Resolves the name for each connection and races its addresses (Happy Eyeballs, RFC 8305). Passes on the \
               end of the input as a half-close.",
     example: "- tcp:127.0.0.1:7",
-    flags: &["connect-timeout", "proxy", "noproxy", "socks5", "socks5-user-pass"],
+    flags: &[&["connect-timeout"], PROXIES],
     build: Build::Dial(|arg, config| Ok(connect(&parse(arg)?, None, config)?.into())),
 };
 
@@ -31,7 +34,7 @@ pub(super) static LISTEN: Entry = Entry {
     summary: "Accept TCP connections",
     details: "Opens ADDR2 once per connection. Without ADDR, listens on 127.0.0.1. Port 0 selects any free port.",
     example: "tcp-l:127.0.0.1:0 ws://127.0.0.1:8080/",
-    flags: &["stdout-announce-listening-ports", "oneshot", "conncap"],
+    flags: &[&["stdout-announce-listening-ports", "oneshot", "conncap"]],
     build: Build::Listen(|arg, _| Ok(listen(&parse_listen(arg)?).into()), PLAIN),
 };
 

@@ -15,7 +15,7 @@ pub(super) static LISTEN: Entry = Entry {
     summary: "Accept TLS connections",
     details: "Same as tls-a:tcp-l:[ADDR:]PORT. Requires --cert and --key, or --self-signed.",
     example: "tls-l:127.0.0.1:8443 mirror: --self-signed",
-    flags: &["cert", "key", "pkcs12-der", "pkcs12-passwd", "passphrase", "self-signed", "client-ca"],
+    flags: &[overlay::SERVER_IDENTITY],
     build: Build::Listen(
         |arg, config| Ok(listen(&tcp::parse_listen(arg)?, config)?.into()),
         Listens { at: ListensAt::Port, tls: true, http: false },

@@ -20,7 +20,7 @@ pub(super) static CONNECT: Entry = Entry {
               the end of the other side, wsplice waits for replies until nothing has arrived for --linger. For a \
               multicast group, and with --udp-broadcast, replies may come from any address.",
     example: "- udp:127.0.0.1:5000",
-    flags: &[
+    flags: &[&[
         "udp-broadcast",
         "udp-multicast-iface-v4",
         "udp-multicast-iface-v6",
@@ -28,7 +28,7 @@ pub(super) static CONNECT: Entry = Entry {
         "udp-ttl",
         "linger",
         "connect-timeout",
-    ],
+    ]],
     build: Build::Dial(|arg, config| {
         let example = || "udp:127.0.0.1:5000".into();
         let at = HostPort::parse(arg).map_err(|reason| Error::Argument { reason, example: example() })?;
@@ -45,7 +45,7 @@ pub(super) static LISTEN: Entry = Entry {
               arrived, replies wait. It does not end. Without ADDR, listens on 127.0.0.1. Each datagram is a binary \
               message, with -t a text message if it is UTF-8.",
     example: "udp-l:127.0.0.1:5000 ws://127.0.0.1:8080/",
-    flags: &[
+    flags: &[&[
         "udp-broadcast",
         "udp-multicast",
         "udp-multicast-iface-v4",
@@ -55,7 +55,7 @@ pub(super) static LISTEN: Entry = Entry {
         "udp-reuseaddr",
         "udp-ttl",
         "stdout-announce-listening-ports",
-    ],
+    ]],
     build: Build::Dial(|arg, config| {
         let at = parse_listen(arg)?;
         let title = format!("udp-listen:{at}");

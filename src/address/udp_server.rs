@@ -40,7 +40,7 @@ pub(super) static SERVER: Entry = Entry {
               beyond --udp-server-max-clients, are dropped. Without ADDR, listens on 127.0.0.1. Each datagram is a \
               binary message, with -t a text message if it is UTF-8.",
     example: "udp-server:127.0.0.1:5000 ws://127.0.0.1:8080/",
-    flags: &[
+    flags: &[&[
         "udp-server-timeout",
         "udp-server-max-clients",
         "udp-broadcast",
@@ -54,7 +54,7 @@ pub(super) static SERVER: Entry = Entry {
         "oneshot",
         "conncap",
         "max-per-address",
-    ],
+    ]],
     build: Build::Listen(
         |arg, config| {
             let at = parse_listen(arg)?;

@@ -42,7 +42,7 @@ pub(super) static LISTEN: Entry = Entry {
               with @ is a name in the abstract namespace of Linux. With --accept-from-fd, PATH is the number of a \
               descriptor that listens.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
-    flags: &["unlink", "chmod", "accept-from-fd", "oneshot", "conncap", "stdout-announce-listening-ports"],
+    flags: &[&["unlink", "chmod", "accept-from-fd", "oneshot", "conncap", "stdout-announce-listening-ports"]],
     build: Build::Listen(|arg, config| Ok(listen(arg, config).into()), PLAIN),
 };
 
@@ -62,7 +62,7 @@ pub(super) static ABSTRACT_LISTEN: Entry = Entry {
     summary: "Accept connections on a unix socket in the abstract namespace of Linux",
     details: "As unix-listen:@NAME.",
     example: "ws-u:abstract-l:server mirror:",
-    flags: &["oneshot", "conncap", "stdout-announce-listening-ports"],
+    flags: &[&["oneshot", "conncap", "stdout-announce-listening-ports"]],
     build: Build::Listen(
         |arg, config| Ok(listen(&format!("@{arg}"), config).into()),
         Listens { at: ListensAt::AbstractName, tls: false, http: false },

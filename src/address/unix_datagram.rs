@@ -26,7 +26,7 @@ pub(super) static UNIX: Entry = Entry {
               no end, so wsplice waits for replies as udp: does. A PATH that starts with @ is a \
               name in the abstract namespace of Linux.",
     example: "- unix-dgram:/tmp/ours.sock:/tmp/theirs.sock",
-    flags: &["unlink", "chmod"],
+    flags: &[&["unlink", "chmod"]],
     build: Build::Dial(|arg, config| endpoint("unix-dgram", "", arg, config)),
 };
 

@@ -137,12 +137,12 @@ fn listens(rows: &[&Entry]) -> bool {
 }
 
 fn owners(option: &str) -> impl Iterator<Item = &'static Entry> {
-    registry::table().filter(move |row| row.flags.contains(&option))
+    registry::table().filter(move |row| row.has_option(option))
 }
 
 fn applies(option: &str, rows: &[&Entry], plan: &Plan) -> bool {
     let is_room_server = matches!(plan, Plan::Rooms(_));
-    let is_listed = || rows.iter().any(|row| row.flags.contains(&option));
+    let is_listed = || rows.iter().any(|row| row.has_option(option));
     match option {
         _ if GENERAL.contains(&option) => true,
         _ if is_room_server && NOT_OF_ROOMS.contains(&option) => false,

@@ -125,7 +125,7 @@ fn only(chosen: impl Fn(&Arg) -> bool) -> String {
 
 /// The addresses and overlays that an option concerns.
 fn rows_with(option: &str) -> String {
-    let rows = registry::table().filter(|entry| entry.flags.contains(&option));
+    let rows = registry::table().filter(|entry| entry.has_option(option));
     let names: Vec<_> = rows.map(|entry| format!("{}:", entry.name())).collect();
     if names.is_empty() { String::new() } else { format!("\nIt concerns {}\n", names.join(", ")) }
 }
@@ -143,8 +143,8 @@ fn row(entry: &Entry) -> String {
         let _ = writeln!(text, "    {line}");
     }
     let _ = writeln!(text, "\n    Example: wsplice {}", entry.example);
-    if !entry.flags.is_empty() {
-        let flags: Vec<_> = entry.flags.iter().map(|flag| format!("--{flag}")).collect();
+    if entry.options().next().is_some() {
+        let flags: Vec<_> = entry.options().map(|flag| format!("--{flag}")).collect();
         let mut lines = wrapped(&flags.join(" "), 66).into_iter();
         let _ = writeln!(text, "    Options: {}", lines.next().unwrap_or_default());
         lines.for_each(|line| _ = writeln!(text, "             {line}"));

@@ -34,8 +34,9 @@ pub struct Entry {
     pub details: &'static str,
     /// The arguments of a command line; a test runs it with `--explain`.
     pub example: &'static str,
-    /// The long options that belong to it, without dashes. An option that some row lists is an error without such a row.
-    pub flags: &'static [&'static str],
+    /// The long options that belong to it, without dashes, in groups that several rows share. An option that some row lists is
+    /// an error without such a row.
+    pub flags: &'static [&'static [&'static str]],
     /// The kind of the entry, and the function that builds it.
     pub build: Build,
 }
@@ -53,6 +54,16 @@ impl Entry {
             [name, ..] => name,
             [] => "",
         }
+    }
+
+    /// The long options that belong to it, without dashes.
+    pub fn options(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.flags.iter().copied().flatten().copied()
+    }
+
+    /// Whether this long option belongs to it.
+    pub fn has_option(&self, long: &str) -> bool {
+        self.options().any(|option| option == long)
     }
 }
 

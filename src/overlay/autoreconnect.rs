@@ -29,7 +29,7 @@ pub(super) static AUTORECONNECT: Entry = Entry {
               confirmation: it sends pings behind messages, and counts them as received when the pong arrives. The \
               session ends when the other end does.",
     example: "- autoreconnect:ws://127.0.0.1:8080/",
-    flags: &["autoreconnect-delay-millis", "autoreconnect-max-delay-millis"],
+    flags: &[&["autoreconnect-delay-millis", "autoreconnect-max-delay-millis"]],
     build: Build::Overlay(OverlayRow::new(|_, config| {
         Ok(Overlay::OnDial(Box::new(Autoreconnect { config: config.clone() })))
     })),

@@ -15,7 +15,7 @@ pub(super) static CHUNKS: Entry = Entry {
     details: "Each read, of at most 64 KiB, becomes one binary message (text with -t). Each message is written without \
               a trailing newline.",
     example: "ws-l:127.0.0.1:8080 chunks:sh-c:cat",
-    flags: &["text", "binary"],
+    flags: &[&["text", "binary"]],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(chunks(&config.framing).1))))),
 };
 

@@ -20,7 +20,7 @@ pub(super) static EXIT_ON_BYTE: Entry = Entry {
     details: "What is read from the address behind the overlay ends in front of the byte --byte-to-exit-on, by default \
               28, which a terminal in raw mode sends for Ctrl and backslash. What is written is not affected.",
     example: "exit_on_specific_byte:- tcp:127.0.0.1:23",
-    flags: &["byte-to-exit-on"],
+    flags: &[&["byte-to-exit-on"]],
     build: Build::Overlay(OverlayRow::new(|inner, config| {
         let layer = ExitOnByte(config.messages.exit_byte);
         Ok(Overlay::Around(match inner.flow {

@@ -27,7 +27,7 @@ pub(super) static FOR_EACH_MESSAGE: Entry = Entry {
               nothing has come for --linger (300 ms); with --foreachmsg-wait-read for as long as it takes. The session \
               ends with an error when the address cannot be opened or a program fails.",
     example: "-u ws://127.0.0.1:8080/ foreachmsg:writefile:/tmp/last-message",
-    flags: &["foreachmsg-wait-read", "linger"],
+    flags: &[&["foreachmsg-wait-read", "linger"]],
     build: Build::Overlay(
         OverlayRow::new(|_, config| Ok(Overlay::OnDial(Box::new(ForEachMessage { config: config.clone() }))))
             .per_message(),

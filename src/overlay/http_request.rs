@@ -17,7 +17,7 @@ pub(super) static HTTP_REQUEST: Entry = Entry {
     summary: "HTTP request",
     details: "As http:, over any transport, such as TLS. --request-uri is the URL to request.",
     example: "- http-request:tls:example.com:443 --request-uri https://example.com/",
-    flags: &["request-method", "request-header", "request-uri"],
+    flags: &[&["request-method", "request-header", "request-uri"]],
     build: Build::Overlay(
         OverlayRow::new(|inner, config| {
             let layer = match &config.http_request.url {

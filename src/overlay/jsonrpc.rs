@@ -18,7 +18,7 @@ pub(super) static JSONRPC: Entry = Entry {
               becomes {\"jsonrpc\":\"2.0\",\"id\":1, \"method\":\"add\", \"params\":[1,2]}. Parameters that are not JSON \
               are sent as one string. The id starts at 1. Empty messages are dropped.",
     example: "jsonrpc:- ws://127.0.0.1:8080/",
-    flags: &["jsonrpc-omit-jsonrpc"],
+    flags: &[&["jsonrpc-omit-jsonrpc"]],
     build: Build::Overlay(
         OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::OnMessages(jsonrpc(config.messages.jsonrpc_version).1))))
             .per_message(),

@@ -16,7 +16,7 @@ pub(super) static LENGTH_PREFIXED: Entry = Entry {
               --lengthprefixed-little-endian set how lengths are written. With --lengthprefixed-tag-text the most \
               significant bit of a length marks text messages. A length above --max-ws-message-length is an error.",
     example: "-u ws://127.0.0.1:8080/ lengthprefixed:writefile:/tmp/messages",
-    flags: &[
+    flags: &[&[
         "lengthprefixed-nbytes",
         "lengthprefixed-little-endian",
         "lengthprefixed-skip-read-direction",
@@ -25,7 +25,7 @@ pub(super) static LENGTH_PREFIXED: Entry = Entry {
         "text",
         "binary",
         "max-ws-message-length",
-    ],
+    ]],
     build: Build::Overlay(OverlayRow::new(|_, config| {
         let framing = Framing::Direct(Box::new(LengthPrefixed(config.framing)));
         Ok(Overlay::Around(Layer::Framing(framing)))

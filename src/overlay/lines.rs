@@ -16,7 +16,7 @@ pub(super) static LINES: Entry = Entry {
               --separator another byte, and --separator-n several of them. \
               --one-line replaces newlines inside messages with spaces.",
     example: "ws-l:127.0.0.1:8080 lines:tcp:127.0.0.1:7",
-    flags: &["text", "binary", "null-terminated", "separator", "separator-n", "one-line", "max-ws-message-length"],
+    flags: &[&["text", "binary", "null-terminated", "separator", "separator-n", "one-line", "max-ws-message-length"]],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(lines(&config.framing).1))))),
 };
 

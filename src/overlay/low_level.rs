@@ -1,6 +1,6 @@
 //! `ws-lowlevel-client:` and `ws-lowlevel-server:`: WebSocket frames without the opening handshake.
 
-use super::websocket::open;
+use super::websocket::{PAYLOADS, PINGS, open};
 use crate::{
     config::Config,
     endpoint::{Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, Transform},
@@ -16,7 +16,7 @@ pub(super) static CLIENT: Entry = Entry {
     summary: "WebSocket frames without the opening handshake, client side",
     details: "For connections whose handshake was done elsewhere, or that need none. There is no compression.",
     example: "- ws-ll-c:tcp:127.0.0.1:8080",
-    flags: FLAGS,
+    flags: &[&["max-ws-message-length", "max-ws-frame-length"], PAYLOADS, PINGS],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(low_level(Role::Client, config))).over_tcp()),
 };
 
@@ -26,30 +26,9 @@ pub(super) static SERVER: Entry = Entry {
     summary: "WebSocket frames without the opening handshake, server side",
     details: "As ws-lowlevel-client:, for the side whose frames are not masked.",
     example: "ws-ll-s:tcp-l:127.0.0.1:8080 mirror:",
-    flags: FLAGS,
+    flags: &[&["max-ws-message-length", "max-ws-frame-length"], PAYLOADS, PINGS],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(low_level(Role::Server, config)))),
 };
-
-const FLAGS: &[&str] = &[
-    "ping-interval",
-    "ping-timeout",
-    "print-ping-rtts",
-    "max-sent-pings",
-    "inhibit-pongs",
-    "max-ws-message-length",
-    "max-ws-frame-length",
-    "base64",
-    "base64-text",
-    "text-prefix",
-    "binary-prefix",
-    "compress-gzip",
-    "compress-zlib",
-    "compress-deflate",
-    "uncompress-gzip",
-    "uncompress-zlib",
-    "uncompress-deflate",
-    "websocket-ignore-zeromsg",
-];
 
 fn low_level(role: Role, config: &Arc<Config>) -> Overlay {
     Overlay::Around(Layer::Framing(Framing::Direct(Box::new(LowLevel { role, config: config.clone() }))))

@@ -32,8 +32,8 @@ pub use lines::lines;
 pub use preamble::preamble;
 pub use reuse::reuse;
 pub use socks5::socks5_connect;
-pub use tls::{ByteLayer, tls_accept, tls_connect, tls_connect_to};
-pub use websocket::{ws_connect, ws_upgrade};
+pub use tls::{ByteLayer, SERVER_IDENTITY, tls_accept, tls_connect, tls_connect_to};
+pub use websocket::{PAYLOADS, PINGS, ws_connect, ws_upgrade};
 
 use crate::endpoint::Entry;
 

@@ -33,7 +33,7 @@ pub(super) static REUSE: Entry = Entry {
               no message is lost, but not for longer than --slow-timeout (10 s): if it takes nothing for so long while \
               others wait, it is closed, a WebSocket with code 1013.",
     example: "ws-l:127.0.0.1:8080 reuse:tcp:127.0.0.1:7",
-    flags: &["backlog", "slow-timeout"],
+    flags: &[&["backlog", "slow-timeout"]],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::OnDial(reuse(config).1)))),
 };
 
@@ -46,7 +46,7 @@ pub(super) static REUSE_RAW: Entry = Entry {
               --reuser-send-zero-msg-on-disconnect sends an empty message to the shared connection when a session \
               ends.",
     example: "-u ws-l:127.0.0.1:8080 reuse-raw:tcp:127.0.0.1:7",
-    flags: &["backlog", "reuser-send-zero-msg-on-disconnect"],
+    flags: &[&["backlog", "reuser-send-zero-msg-on-disconnect"]],
     build: Build::Overlay(OverlayRow::new(|_, config| {
         let delivery = Delivery::ToOne { reports_leaving: config.messages.reports_leaving };
         Ok(Overlay::OnDial(Box::new(Reuse { delivery, ..Reuse::new(config) })))
@@ -711,7 +711,9 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
         state.members.retain(|member| member.id != self.id);
-        if self.hub.delivery == (Delivery::ToOne { reports_leaving: true }) && !state.gone {
+        // Without a bound, those that come and go would fill memory while the shared end is stuck.
+        let reports = self.hub.delivery == (Delivery::ToOne { reports_leaving: true });
+        if reports && !state.gone && !state.inbound.is_full() {
             state.inbound.push(Message { kind: Kind::Binary, payload: Bytes::new() });
             state.pushed += 1;
         }

@@ -24,7 +24,7 @@ pub(super) static CONNECT: Entry = Entry {
     details: "Over any transport to the proxy; HOST:PORT alone is a TCP connection. --socks5-destination is where the proxy \
               connects to; it looks names up. --proxy does the same for every connection of a URL.",
     example: "- socks5-connect:127.0.0.1:9050 --socks5-destination example.com:80",
-    flags: &["socks5-destination", "socks5-user-pass"],
+    flags: &[&["socks5-destination", "socks5-user-pass"]],
     build: Build::Overlay(OverlayRow::new(|inner, config| overlay(inner, config, Command::Connect)).over_tcp()),
 };
 
@@ -36,7 +36,7 @@ pub(super) static BIND: Entry = Entry {
               choice, which is logged and given to --socks5-bind-script, and accepts one connection, as a rule only from \
               --socks5-destination. --connect-timeout limits the wait for it.",
     example: "- socks5-bind:127.0.0.1:9050 --socks5-destination 0.0.0.0:0",
-    flags: &["socks5-destination", "socks5-user-pass", "socks5-bind-script"],
+    flags: &[&["socks5-destination", "socks5-user-pass", "socks5-bind-script"]],
     build: Build::Overlay(OverlayRow::new(|inner, config| overlay(inner, config, Command::Bind)).over_tcp()),
 };
 

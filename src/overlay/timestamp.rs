@@ -19,7 +19,7 @@ pub(super) static TIMESTAMP: Entry = Entry {
               six decimals, and a space in front of it. With --timestamp-monotonic the time starts at 0 with the \
               session.",
     example: "- timestamp:ws://127.0.0.1:8080/",
-    flags: &["timestamp-monotonic"],
+    flags: &[&["timestamp-monotonic"]],
     build: Build::Overlay(
         OverlayRow::new(|_, config| {
             let is_monotonic = config.messages.monotonic_timestamps;

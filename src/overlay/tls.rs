@@ -24,6 +24,10 @@ use tokio_rustls::{
     rustls::{ClientConfig, ServerConfig, pki_types::ServerName},
 };
 
+/// Options of the certificate of a TLS server.
+pub const SERVER_IDENTITY: &[&str] =
+    &["cert", "key", "pkcs12-der", "pkcs12-passwd", "passphrase", "self-signed", "client-ca"];
+
 pub(super) static CONNECT: Entry = Entry {
     names: &[
         "tls",
@@ -42,7 +46,7 @@ pub(super) static CONNECT: Entry = Entry {
     details: "Over any transport; HOST:PORT alone is a TCP connection. The server certificate must be valid for the \
               host behind the overlay (or --tls-domain) and signed by a CA that the system, or --cacert, trusts.",
     example: "- tls:example.com:443",
-    flags: &[
+    flags: &[&[
         "cacert",
         "insecure",
         "tls-domain",
@@ -55,7 +59,7 @@ pub(super) static CONNECT: Entry = Entry {
         "key",
         "pkcs12-der",
         "pkcs12-passwd",
-    ],
+    ]],
     build: Build::Overlay(
         OverlayRow::new(|inner, config| {
             let layer = tls_connect(inner.about.host.as_deref(), config)?;
@@ -71,7 +75,7 @@ pub(super) static ACCEPT: Entry = Entry {
     summary: "TLS, server side",
     details: "Over any transport. Requires --cert and --key, or --self-signed.",
     example: "ws-u:tls-a:unix-l:/tmp/server.sock mirror: --self-signed",
-    flags: &["cert", "key", "pkcs12-der", "pkcs12-passwd", "passphrase", "self-signed", "client-ca"],
+    flags: &[SERVER_IDENTITY],
     build: Build::Overlay(
         OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::OnBytes(tls_accept(config)?)))).adding(Adds::Tls),
     ),

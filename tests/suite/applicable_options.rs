@@ -195,7 +195,7 @@ fn every_option_of_a_row_is_accepted_with_it_and_refused_without_it() {
     let folder = Folder::new("every-option");
     let file = folder.path("file");
     std::fs::write(&file, "user:secret\n").expect("write");
-    let listed: BTreeSet<_> = table().flat_map(|row| row.flags).copied().collect();
+    let listed: BTreeSet<_> = table().flat_map(|row| row.options()).collect();
     let command = command();
     for option in command.get_arguments().filter(|arg| arg.get_long().is_some_and(|long| listed.contains(long))) {
         let long = option.get_long().expect("a long name");
@@ -206,7 +206,7 @@ fn every_option_of_a_row_is_accepted_with_it_and_refused_without_it() {
                 ["--explain", "literal:a", "literal:b"].map(str::to_owned).into_iter().chain(args.clone()).collect();
             run(without, "").fails_with(2, "--").fails_with(2, REFUSED);
         }
-        for row in table().filter(|row| row.flags.contains(&long) && !row.example.is_empty()) {
+        for row in table().filter(|row| row.has_option(long) && !row.example.is_empty()) {
             let example = row.example.split(' ').map(str::to_owned);
             let with = run(std::iter::once("--explain".to_owned()).chain(example).chain(args.clone()), "");
             assert!(!with.stderr.contains(REFUSED), "{row:?} {args:?}: {with:?}");
@@ -227,7 +227,7 @@ fn the_table_lists_all_options_of_websockets_and_tls() {
             let long = option.get_long().expect("a long name");
             // These print a line and exit.
             for any in rows.iter().filter(|_| !long.starts_with("just-generate-")) {
-                let is_listed = table().any(|row| any.contains(&row.names[0]) && row.flags.contains(&long));
+                let is_listed = table().any(|row| any.contains(&row.names[0]) && row.has_option(long));
                 assert!(is_listed, "none of {any:?} lists --{long}");
             }
         }

@@ -57,7 +57,7 @@ fn every_row_is_named_in_help_manual_and_completions() {
 fn every_row_s_options_exist() {
     let known: Vec<_> = command().get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
     for entry in available() {
-        for flag in entry.flags {
+        for flag in entry.options() {
             assert!(known.iter().any(|long| long == flag), "{}: names the option --{flag}", entry.names[0]);
         }
     }
@@ -185,8 +185,8 @@ fn rows(overlays: bool) -> String {
         roff.text([roman(entry.details)]);
         roff.control("br", []);
         roff.text([roman("Example: "), bold(format!("wsplice {}", entry.example))]);
-        if !entry.flags.is_empty() {
-            let flags = entry.flags.iter().map(|flag| format!("--{flag}")).collect::<Vec<_>>().join(", ");
+        if entry.options().next().is_some() {
+            let flags = entry.options().map(|flag| format!("--{flag}")).collect::<Vec<_>>().join(", ");
             roff.control("br", []);
             roff.text([roman("Options: "), roman(flags)]);
         }
