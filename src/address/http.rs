@@ -15,7 +15,7 @@ pub(super) static HTTP: Entry = Entry {
     details: "What is written to it is the body of the request with -X POST, PUT or PATCH, and discarded otherwise. \
               A status other than 2xx is exit code 5. For HTTPS, see http-request:.",
     example: "http://127.0.0.1:8080/events ws://127.0.0.1:8081/",
-    flags: &[&["request-method", "request-header", "connect-timeout"]],
+    flags: &[&["request-method", "request-header", "connect-timeout"], tcp::PROXIES],
     build: Build::Dial(|arg, config| {
         let wrong = |reason| Error::Argument { reason, example: "http://127.0.0.1:8080/".into() };
         let text = format!("http://{}", arg.strip_prefix("//").unwrap_or(arg));

@@ -85,6 +85,7 @@ pub static TABLE: &[&Entry] = &[
     &devices::RANDOM,
     &devices::CLOGGED,
     &assert::ASSERT,
+    &unsupported::HTTPS,
     &unsupported::VSOCK,
     &unsupported::NAMED_PIPE,
     &unsupported::INTERNAL,

@@ -95,7 +95,7 @@ impl Stdio {
     }
 }
 
-/// Input that says nothing for a time, and then ends.
+/// Empty input that ends after a time.
 struct Silence {
     length: Duration,
     end: Option<Pin<Box<Sleep>>>,

@@ -1,4 +1,4 @@
-//! Standard output that is a terminal: control characters are shown, not obeyed.
+//! Standard output that is a terminal: control characters are shown as escapes.
 
 use crate::visible::TerminalText;
 use bytes::{Buf, Bytes};

@@ -7,6 +7,11 @@ const fn unsupported(names: &'static [&'static str], summary: &'static str, why:
     Entry { names, arg: None, summary, details: "", example: "", flags: &[], build }
 }
 
+pub(super) static HTTPS: Entry = unsupported(
+    &["https"],
+    "An HTTP request over TLS",
+    "use wss:// for a WebSocket, or http-request:tls:HOST:443 with --request-uri URL",
+);
 pub(super) static VSOCK: Entry = unsupported(&["vsock", "vsock-listen"], "VM sockets (vsock)", "not supported yet");
 pub(super) static NAMED_PIPE: Entry =
     unsupported(&["namedpipe"], "Windows named pipes", "wsplice does not run on Windows");

@@ -23,22 +23,12 @@ pub(super) static WS: Entry = Entry {
               its client offers and, if the URL has no path, requests the path and query that the client requests.",
     example: "ws://127.0.0.1:8080/chat",
     flags: &[
-        &[
-            "follow",
-            "max-redirects",
-            "header",
-            "origin",
-            "protocol",
-            "ua",
-            "basic-auth",
-            "basic-auth-file",
-            "websocket-version",
-            "connect-timeout",
-            "deflate",
-        ],
+        &["follow", "max-redirects", "connect-timeout"],
+        overlay::CLIENT,
+        tcp::PROXIES,
         overlay::PAYLOADS,
         overlay::PINGS,
-        tcp::PROXIES,
+        overlay::FRAMES,
     ],
     build: Build::Dial(|arg, config| client("ws", arg, config)),
 };
@@ -64,7 +54,7 @@ pub(super) static WS_UNIX: Entry = Entry {
     details: "PATH is the path of the socket, URI the path to request. Same as ws-c:unix:PATH --ws-c-uri \
               ws://localhost/URI.",
     example: "ws+unix:/tmp/server.sock:/chat",
-    flags: &[&["header", "origin", "protocol"]],
+    flags: &[overlay::CLIENT, overlay::PAYLOADS, overlay::PINGS, overlay::FRAMES],
     build: Build::Dial(|arg, config| {
         let (path, uri) = match arg.rsplit_once(":/") {
             Some((path, uri)) => (path, format!("/{uri}")),
@@ -83,20 +73,7 @@ pub(super) static WS_LISTEN: Entry = Entry {
               client. Without ADDR, listens on 127.0.0.1. Port 0 selects any free port. A request that is not an \
               opening handshake gets a file (-F) or 426. Same as ws-u:tcp-l:[ADDR:]PORT.",
     example: "ws-l:127.0.0.1:1234 mirror:",
-    flags: &[
-        &[
-            "server-protocol",
-            "server-header",
-            "restrict-uri",
-            "static-file",
-            "staticdir",
-            "oneshot",
-            "conncap",
-            "deflate",
-        ],
-        overlay::PAYLOADS,
-        overlay::PINGS,
-    ],
+    flags: &[&["oneshot", "conncap"], overlay::SERVER, overlay::PAYLOADS, overlay::PINGS, overlay::FRAMES],
     build: Build::Listen(
         |arg, config| Ok(listener(&tcp::parse_listen(arg)?, config)),
         Listens { at: ListensAt::Port, tls: false, http: true },
@@ -151,7 +128,7 @@ pub(super) static WS_INETD: Entry = Entry {
     summary: "A WebSocket connection that inetd(8) or systemd passes",
     details: "Same as ws-u:inetd:.",
     example: "inetd-ws: tcp:127.0.0.1:22",
-    flags: &[&["server-protocol", "server-header", "restrict-uri", "static-file", "staticdir", "deflate"]],
+    flags: &[overlay::SERVER, overlay::PAYLOADS, overlay::PINGS, overlay::FRAMES],
     build: Build::Dial(|_, config| Ok(inetd::inetd().frame("ws-upgrade", overlay::ws_upgrade(config)).into())),
 };
 

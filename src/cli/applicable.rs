@@ -4,6 +4,7 @@
 use crate::{
     endpoint::{Build, Entry},
     error::Error,
+    overlay,
     plan::{FirstAddress, Plan},
     registry,
     spec::Spec,
@@ -36,21 +37,7 @@ const OF_SESSIONS: &[&str] = &[
 ];
 
 /// Options of WebSockets that a room server does not have.
-const NOT_OF_ROOMS: &[&str] = &[
-    "base64",
-    "base64-text",
-    "text-prefix",
-    "binary-prefix",
-    "compress-gzip",
-    "compress-zlib",
-    "compress-deflate",
-    "uncompress-gzip",
-    "uncompress-zlib",
-    "uncompress-deflate",
-    "websocket-ignore-zeromsg",
-    "print-ping-rtts",
-    "inhibit-pongs",
-];
+const NOT_OF_ROOMS: &[&[&str]] = &[overlay::PAYLOADS, &["print-ping-rtts", "inhibit-pongs"]];
 
 /// Options of listeners that serve any number of clients, as ADDR1 does.
 const OF_SERVERS: &[&str] = &["threads", "conncap", "max-per-address", "max-lifetime", "max-memory"];
@@ -145,7 +132,7 @@ fn applies(option: &str, rows: &[&Entry], plan: &Plan) -> bool {
     let is_listed = || rows.iter().any(|row| row.has_option(option));
     match option {
         _ if GENERAL.contains(&option) => true,
-        _ if is_room_server && NOT_OF_ROOMS.contains(&option) => false,
+        _ if is_room_server && NOT_OF_ROOMS.iter().any(|group| group.contains(&option)) => false,
         _ if OF_SESSIONS.contains(&option) => !is_room_server,
         _ if OF_SERVERS.contains(&option) => plan.is_serving(),
         _ if OF_LISTENERS.contains(&option) => listens(rows) || is_listed(),
@@ -157,7 +144,9 @@ fn applies(option: &str, rows: &[&Entry], plan: &Plan) -> bool {
 fn not_applicable(option: &str, rows: &[&Entry], is_room_server: bool) -> Error {
     let listens = listens(rows);
     let belongs = match option {
-        _ if OF_SESSIONS.contains(&option) || (is_room_server && NOT_OF_ROOMS.contains(&option)) => {
+        _ if OF_SESSIONS.contains(&option)
+            || (is_room_server && NOT_OF_ROOMS.iter().any(|group| group.contains(&option))) =>
+        {
             return Error::usage_hint(
                 format!(
                     "--{option} cannot be used with --broadcast: it is an option of sessions between two addresses"

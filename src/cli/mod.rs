@@ -649,6 +649,8 @@ mod tests {
             format!("{:?}", cli.rooms),
             format!("{:?}", cli.websocket),
             format!("{:?}", cli.udp),
+            format!("{:?}", cli.http_request),
+            format!("{:?}", cli.terminal),
             format!("{:?}", cli.other),
         ]
     }

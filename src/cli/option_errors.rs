@@ -24,6 +24,10 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--keepalive-time"], "use --ping-interval SECONDS"),
     (&["--http1.1", "-N", "--no-buffer", "-f", "--fail"], "not needed: remove it"),
     (&["--url"], "write the URL as an address: wsplice URL"),
+    // websocat's.
+    (&["--prometheus"], "use --metrics ADDR"),
+    (&["--crypto-key", "--crypto-reverse"], "crypto: does not protect against replay; use wss: or tls:"),
+    (&["--tee", "--filter", "--filter-reverse"], "not supported yet: use a program in a pipe"),
     // wscat's.
     (&["--no-check"], "use -k"),
     (&["--host"], "use -H 'Host: NAME'"),

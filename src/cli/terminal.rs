@@ -4,7 +4,7 @@ use crate::config::{Color, TerminalOptions, Timestamps};
 use clap::{Args, ValueEnum, builder::PossibleValue};
 
 /// Terminals.
-#[derive(Args, Default)]
+#[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Terminal")]
 pub struct TerminalArgs {
     /// Read lines and write messages on a terminal as on a pipe, without the prompt of term:

@@ -30,7 +30,7 @@ pub struct Entry {
     pub arg: Option<&'static str>,
     /// One line for `--help`, without a full stop.
     pub summary: &'static str,
-    /// A paragraph for the man page.
+    /// A paragraph for the man page and `--help NAME`.
     pub details: &'static str,
     /// The arguments of a command line; a test runs it with `--explain`.
     pub example: &'static str,

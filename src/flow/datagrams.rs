@@ -187,7 +187,7 @@ impl DatagramStream {
         Poll::Ready(Ok(()))
     }
 
-    /// That nobody has received what was sent is known later, and makes nothing readable.
+    /// ICMP errors arrive later, and do not make the socket readable.
     fn take_error(&self) -> Result<(), Error> {
         let failed = match &self.socket {
             DatagramSocket::Udp(socket) => socket.take_error(),
@@ -200,7 +200,7 @@ impl DatagramStream {
     }
 }
 
-/// The error of a system call. An ICMP message says that nobody receives.
+/// The error of a system call. An ICMP error means that no socket receives at the peer.
 fn io_error(doing: &str, name: &str, error: io::Error) -> Error {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     match error.kind() {

@@ -87,7 +87,7 @@ pub enum EndKind {
     },
     /// A child process. It may still reply, or work, after its input has ended. It is gone when its output has ended.
     Process {
-        /// It has a terminal, so that its output is no lines: a prompt waits in the middle of one.
+        /// It has a terminal. Its output need not end with a newline, as a prompt does not.
         terminal: bool,
     },
     /// A WebSocket, which has close frames and pings.

@@ -237,7 +237,7 @@ impl MessageStream for EventStream {
         match &mut self.exchange {
             Exchange::Events(Some(events)) => {
                 if ready!(events.poll_reserve(cx)).is_err() {
-                    // A client that has left is an end, not an error: `poll_next` tells of it.
+                    // A client that has left is an end, not an error: `poll_next` reports it.
                     self.exchange = Exchange::Events(None);
                 }
                 Poll::Ready(Ok(()))

@@ -119,7 +119,7 @@ struct Connection {
     is_sent: bool,
     /// Why its input has failed.
     unsent: Option<Error>,
-    /// It has nothing more to say.
+    /// Its output has ended.
     is_read: bool,
     silence: Option<Pin<Box<Sleep>>>,
 }

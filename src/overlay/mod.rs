@@ -33,7 +33,7 @@ pub use preamble::preamble;
 pub use reuse::reuse;
 pub use socks5::socks5_connect;
 pub use tls::{ByteLayer, SERVER_IDENTITY, tls_accept, tls_connect, tls_connect_to};
-pub use websocket::{PAYLOADS, PINGS, ws_connect, ws_upgrade};
+pub use websocket::{CLIENT, FRAMES, PAYLOADS, PINGS, SERVER, ws_connect, ws_upgrade};
 
 use crate::endpoint::Entry;
 

@@ -21,6 +21,34 @@ use std::{
     time::Instant,
 };
 
+/// Options of the opening handshake of a client.
+pub const CLIENT: &[&str] = &[
+    "header",
+    "cookie",
+    "forward-header",
+    "origin",
+    "protocol",
+    "ua",
+    "basic-auth",
+    "basic-auth-file",
+    "websocket-version",
+];
+
+/// Options of the opening handshake of a server.
+pub const SERVER: &[&str] = &[
+    "server-protocol",
+    "server-header",
+    "restrict-uri",
+    "static-file",
+    "staticdir",
+    "max-url-length",
+    "max-header-length",
+    "allow-origin",
+    "same-origin",
+    "require-basic-auth",
+    "require-token",
+];
+
 /// Options of the payloads of messages.
 pub const PAYLOADS: &[&str] = &[
     "base64",
@@ -59,25 +87,7 @@ pub(super) static CONNECT: Entry = Entry {
     summary: "WebSocket, client side",
     details: "Over any transport. --ws-c-uri is the URL to request.",
     example: "- ws-c:tls-c:tcp:127.0.0.1:8443 --ws-c-uri wss://example.com/chat",
-    flags: &[
-        &[
-            "ws-c-uri",
-            "header",
-            "cookie",
-            "forward-header",
-            "slash",
-            "show-ping-pong",
-            "origin",
-            "protocol",
-            "ua",
-            "basic-auth",
-            "basic-auth-file",
-            "websocket-version",
-        ],
-        PAYLOADS,
-        PINGS,
-        FRAMES,
-    ],
+    flags: &[&["ws-c-uri", "slash", "show-ping-pong"], CLIENT, PAYLOADS, PINGS, FRAMES],
     build: Build::Overlay(OverlayRow::new(|inner, config| {
         let url = config.client.ws_c_uri.clone().shown_as(&inner.about.title);
         Ok(Overlay::Around(Layer::Framing(ws_connect(url, config))))
@@ -90,26 +100,7 @@ pub(super) static UPGRADE: Entry = Entry {
     summary: "WebSocket, server side",
     details: "Over any transport, such as a unix socket behind a reverse proxy.",
     example: "ws-u:unix-l:/tmp/server.sock mirror:",
-    flags: &[
-        &[
-            "slash",
-            "show-ping-pong",
-            "server-protocol",
-            "server-header",
-            "restrict-uri",
-            "static-file",
-            "staticdir",
-            "max-url-length",
-            "max-header-length",
-            "allow-origin",
-            "same-origin",
-            "require-basic-auth",
-            "require-token",
-        ],
-        PAYLOADS,
-        PINGS,
-        FRAMES,
-    ],
+    flags: &[&["slash", "show-ping-pong"], SERVER, PAYLOADS, PINGS, FRAMES],
     build: Build::Overlay(
         OverlayRow::new(|_, config| Ok(Overlay::Around(Layer::Framing(ws_upgrade(config))))).adding(Adds::Http),
     ),

@@ -136,14 +136,14 @@ impl Pump<'_> {
     fn first_reply_wait(&self, i: usize) -> Duration {
         let SessionOptions { linger, reply_wait, .. } = *self.rules;
         let [sent, received] = [&self.directions[i], &self.directions[1 - i]];
-        // It has sent nothing yet though it had that time already: it does not reply to what is only stored or passed on.
+        // The server had --reply-wait already and sent nothing, so it probably only stores or forwards.
         let is_mute = received.moved == 0 && sent.first_flush.is_some_and(|at| at.elapsed() >= reply_wait);
-        // Who types the end of the input has seen the replies.
+        // A user at a terminal ends the input after reading the replies.
         let is_typed = self.ends[i].kind == EndKind::Console { terminal: true };
         if self.last_moved == Some(i) && !is_mute && !is_typed { reply_wait.max(linger) } else { linger }
     }
 
-    /// `--reply-wait` is over. If no reply has come, the user is told what the run waited for.
+    /// `--reply-wait` is over. Warns if no reply has come.
     fn end_first_reply_wait(&mut self, i: usize) {
         let waited = std::mem::take(&mut self.timers.first_reply);
         if waited > self.rules.linger && self.last_moved == Some(i) {
@@ -445,7 +445,7 @@ impl Pump<'_> {
 
     /// The outcome of the session.
     pub(super) fn into_result(self) -> Result<Summary, Error> {
-        // A close of the end that could not be written tells why.
+        // If the end that failed sent a close frame, its code is the reason.
         let is_explained = self.closed_by.as_ref().is_some_and(|(by, _)| self.failed[*by]);
         if let Some(error) = self.error.or(if is_explained { None } else { self.write_error }) {
             return Err(error);

@@ -161,7 +161,7 @@ impl<'a> Pump<'a> {
                 EndKind::Sink => Stage::Parked,
                 // Still read to the end: a WebSocket for its pings and its close frame, a process for its exit status,
                 // a socket because closing it with unread data resets the connection, which can lose what was sent. For datagrams
-                // it is the only sign of life of a client.
+                // its datagrams are the only evidence that a client is still there.
                 EndKind::WebSocket | EndKind::Process { .. } | EndKind::Peer | EndKind::Datagrams { .. }
                     if !is_wanted =>
                 {

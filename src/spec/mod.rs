@@ -103,7 +103,7 @@ impl Spec {
             _ => (word, None),
         };
         let Some(entry) = find(name) else {
-            return Self::bare(find, text, at, bare).unwrap_or_else(|| Err(Self::unknown(name, at, arg)));
+            return Self::bare(find, text, at, bare).unwrap_or_else(|| Err(Self::unknown(name, at)));
         };
         let name_span = at..at + name.len();
         let build = match &entry.build {
@@ -218,13 +218,10 @@ impl Spec {
         SpecError { message: format!("`{rest}` is not an address"), span, advice: Some(advice) }
     }
 
-    fn unknown(name: &str, at: usize, arg: &str) -> SpecError {
-        let advice = match name {
-            "https" => format!("did you mean `wss:{arg}`?"),
-            _ => match suggest::nearest(name) {
-                Some(near) => format!("did you mean `{near}:`?"),
-                None => "wsplice --help lists the addresses".into(),
-            },
+    fn unknown(name: &str, at: usize) -> SpecError {
+        let advice = match suggest::nearest(name) {
+            Some(near) => format!("did you mean `{near}:`?"),
+            None => "wsplice --help lists the addresses".into(),
         };
         SpecError { message: format!("unknown address type `{name}`"), span: at..at + name.len(), advice: Some(advice) }
     }

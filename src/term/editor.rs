@@ -298,7 +298,7 @@ impl Editor {
         rows.push(row);
         let count = rows.len();
         if count > most_rows || from > 0 || to < self.text.len() {
-            // A row tells how much there is.
+            // The last row shows the total size.
             let most_rows = most_rows.saturating_sub(1).max(1);
             let start = place.0.saturating_sub(most_rows / 2).min(count.saturating_sub(most_rows));
             rows = rows.into_iter().skip(start).take(most_rows).collect();

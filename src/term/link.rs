@@ -76,7 +76,7 @@ struct State {
     received: (u64, u64),
 }
 
-/// See above.
+/// The queue between the session and the terminal thread.
 pub struct Link {
     state: Mutex<State>,
     done: Condvar,

@@ -128,7 +128,7 @@ fn an_unknown_address_is_marked_and_a_similar_one_suggested() {
     points_at("tpc:127.0.0.1:80", "tpc", "unknown address type `tpc`", "did you mean `tcp:`?");
     points_at("log:lines:tpc:x:80", "tpc", "unknown address type `tpc`", "did you mean `tcp:`?");
     points_at("qqqqqq:x", "qqqqqq", "unknown address type `qqqqqq`", "wsplice --help");
-    points_at("https://example.com/", "https", "unknown address type `https`", "did you mean `wss://example.com/`?");
+    points_at("https://example.com/", "https", "`https:` is not available", "use wss:// for a WebSocket");
     points_at("mirror", "mirror", "the colon is missing", "did you mean `mirror:`?");
     points_at("example.com/chat", "example.com/chat", "is not an address", "did you mean `ws://example.com/chat`?");
     points_at("tls:example.com", "example.com", "is not an address", "did you mean `example.com:443`?");

@@ -92,7 +92,7 @@ fn a_wrong_address_gets_a_caret_and_a_suggestion() {
     run(["ws-l:0", "lines:tpc:127.0.0.1:80"], "")
         .fails_with(2, "invalid address `lines:tpc:127.0.0.1:80`: unknown address type `tpc`")
         .hints("lines:tpc:127.0.0.1:80\n        ^^^ did you mean `tcp:`?");
-    run(["https://example.com/x"], "").fails_with(2, "`https`").hints("did you mean `wss://example.com/x`?");
+    run(["https://example.com/x"], "").fails_with(2, "`https:`").hints("use wss:// for a WebSocket");
     run(["mirror"], "").fails_with(2, "the colon is missing").hints("did you mean `mirror:`?");
     run(["example.com"], "").fails_with(2, "`example.com` is not an address").hints("did you mean `ws://example.com`?");
     run(["8080"], "").fails_with(2, "`8080` is not an address").hints("did you mean `-s 8080`?");

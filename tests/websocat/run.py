@@ -21,7 +21,7 @@ from peers import Servers
 LIMIT = 6
 # For names in the abstract namespace, which all runs share.
 NUMBERS = itertools.count()
-# Who is refused: the error is about the command line.
+# Errors that mean a refused command line.
 MISSING = re.compile(r"is not available|unexpected argument|unknown address type|not supported yet|invalid value")
 
 
