@@ -90,6 +90,8 @@ pub struct SessionOptions {
     pub reply_wait: Duration,
     /// Maximum silence in one direction of a WebSocket session after the other direction has ended.
     pub close_timeout: Duration,
+    /// The code of our close frames, unless one is passed on.
+    pub close_code: u16,
     /// Maximum time for sessions to end after SIGINT or SIGTERM.
     pub grace: Duration,
 }

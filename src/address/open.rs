@@ -18,7 +18,8 @@ pub(super) static PATH: Entry = Entry {
     example: "ws-l:127.0.0.1:8080 reuse:open-async:/dev/null",
     flags: &[],
     build: Build::Dial(|arg, _| {
-        let dial = Open { what: What::Path(arg.into()), kind: EndKind::Peer };
+        // As a program on a terminal, it may go on for ever, also after its input has ended.
+        let dial = Open { what: What::Path(arg.into()), kind: EndKind::Process { terminal: true } };
         Ok(ByteEndpoint::dial(format_args!("open-async:{arg}"), dial).into())
     }),
 };

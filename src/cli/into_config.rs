@@ -120,6 +120,7 @@ impl Config {
                 linger: if wscat.limits_wait() { Duration::ZERO } else { direction.linger },
                 reply_wait: if wscat.limits_wait() { Duration::ZERO } else { direction.reply_wait },
                 close_timeout: direction.close_timeout,
+                close_code: close.code,
                 grace: direction.grace,
             },
             framing: FramingOptions {

@@ -85,7 +85,7 @@ pub enum EndKind {
         /// Anybody may send one, also when the other end of the session has nothing more to say.
         from_anybody: bool,
     },
-    /// A child process. It may still reply, or work, after its input has ended. It is gone when its output has ended.
+    /// A child process, or a device. It may still reply, or work, after its input has ended. It is gone when its output has ended.
     Process {
         /// It has a terminal. Its output need not end with a newline, as a prompt does not.
         terminal: bool,

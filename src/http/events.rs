@@ -1,6 +1,11 @@
 //! Server-sent events, and POST requests: one message stream for clients that speak only HTTP.
 
-use super::{Body, server_handshake::text_response, show_headers};
+use super::{
+    Body,
+    response_choice::check_request,
+    server_handshake::{deny, text_response},
+    show_headers,
+};
 use crate::{
     access::without_token,
     config::Config,
@@ -58,7 +63,6 @@ pub async fn receive_events(end: ByteEnd, config: &Arc<Config>) -> Result<Messag
         .timer(TokioTimer::new())
         .header_read_timeout(config.connect_timeout)
         .max_buf_size(config.server.max_header_length)
-        .half_close(true)
         // Each connection is a session.
         .keep_alive(false)
         .title_case_headers(true)
@@ -71,7 +75,14 @@ pub async fn receive_events(end: ByteEnd, config: &Arc<Config>) -> Result<Messag
         );
     let mut connection = Connection(Some(tokio::spawn(async move { _ = connection.await })));
     match receiver.await {
-        Ok(exchange) => Ok(MessageEnd::new(EventStream { exchange, connection }, EndKind::Peer, name)),
+        Ok(exchange) => {
+            let kind = match exchange {
+                // Who leaves is gone, as after a close frame: nothing can be sent any more.
+                Exchange::Events(_) => EndKind::WebSocket,
+                Exchange::Post(..) => EndKind::Peer,
+            };
+            Ok(MessageEnd::new(EventStream { exchange, connection }, kind, name))
+        }
         Err(_) => {
             connection.ended().await;
             let hint = Some("it answers GET with events, and sends on the bodies of POST requests");
@@ -91,10 +102,14 @@ impl Service {
         let target = without_token(&request.uri().to_string());
         report::handshake('<', &self.name, format_args!("{} {target} {:?}", request.method(), request.version()));
         show_headers('<', &self.name, request.headers());
-        let response = match *request.method() {
-            Method::GET => self.answer_get(),
-            Method::POST => self.answer_post(request.into_body()).await,
-            _ => {
+        let response = match (self.refusal(&request), request.method()) {
+            (Some(refusal), _) => {
+                self.take();
+                refusal
+            }
+            (None, &Method::GET) => self.answer_get(),
+            (None, &Method::POST) => self.answer_post(request.into_body()).await,
+            (None, _) => {
                 self.take();
                 let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "Only GET and POST are supported.");
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
@@ -104,6 +119,15 @@ impl Service {
         report::handshake('>', &self.name, format_args!("HTTP/1.1 {}", response.status()));
         show_headers('>', &self.name, response.headers());
         response
+    }
+
+    /// The response to a client that is not accepted.
+    fn refusal(&self, request: &Request<body::Incoming>) -> Option<Response<Body>> {
+        let (options, uri, headers) = (&self.config.server, request.uri(), request.headers());
+        if let Err((status, text)) = check_request(uri, request.version(), headers, options) {
+            return Some(text_response(status, &text));
+        }
+        options.access.check(headers, uri.query()).err().map(|denied| deny(&denied))
     }
 
     /// The channel to the session. Without it there is no session.

@@ -45,14 +45,8 @@ pub enum Route<'a> {
 pub fn route<'a>(head: Parts, peer: &Peer, options: &'a ServerOptions) -> Route<'a> {
     let headers = &head.headers;
     let path = head.uri.path();
-    if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > options.max_url_length) {
-        let text = format!("The request target is longer than {} bytes.", options.max_url_length);
-        return Route::Refuse(StatusCode::URI_TOO_LONG, text);
-    }
-    // RFC 9112 section 3.2. Two of them could mean one host to a proxy and another one here.
-    let hosts = headers.get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
-        return Route::Refuse(StatusCode::BAD_REQUEST, "A request has exactly one Host header.".into());
+    if let Err((status, text)) = check_request(&head.uri, head.version, headers, options) {
+        return Route::Refuse(status, text);
     }
     if !has_token(headers, header::UPGRADE, "websocket") {
         let is_get = matches!(head.method, Method::GET | Method::HEAD);
@@ -126,6 +120,28 @@ pub fn route<'a>(head: Parts, peer: &Peer, options: &'a ServerOptions) -> Route<
         (None, _) => refuse("The header Sec-WebSocket-Key is missing."),
         _ => refuse("There must be one Sec-WebSocket-Key header, with 16 bytes in base64."),
     }
+}
+
+/// Checks what holds for every request.
+///
+/// # Errors
+/// The status and the text to respond with.
+pub fn check_request(
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    options: &ServerOptions,
+) -> Result<(), (StatusCode, String)> {
+    if uri.path_and_query().is_some_and(|target| target.as_str().len() > options.max_url_length) {
+        let text = format!("The request target is longer than {} bytes.", options.max_url_length);
+        return Err((StatusCode::URI_TOO_LONG, text));
+    }
+    // RFC 9112 section 3.2. Two of them could mean one host to a proxy and another one here.
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
+        return Err((StatusCode::BAD_REQUEST, "A request has exactly one Host header.".into()));
+    }
+    Ok(())
 }
 
 /// Whether a body follows the head (RFC 9112 section 6.3).

@@ -253,7 +253,7 @@ impl Service {
 }
 
 /// The response to a client that is not accepted.
-fn deny(denied: &AccessDenied) -> Response<Body> {
+pub(super) fn deny(denied: &AccessDenied) -> Response<Body> {
     match denied {
         AccessDenied::Origin => text_response(StatusCode::FORBIDDEN, "This origin is not allowed."),
         AccessDenied::Credentials(scheme) => {

@@ -18,7 +18,16 @@ pub(super) static HTTP_POST_SSE: Entry = Entry {
               messages as events, which are text. With reuse: in front of the second address, both belong to one \
               connection.",
     example: "http-post-sse:tcp-l:127.0.0.1:8080 reuse:ws://127.0.0.1:8081/",
-    flags: &[&["max-header-length", "max-ws-message-length", "message-timeout"]],
+    flags: &[&[
+        "max-url-length",
+        "max-header-length",
+        "max-ws-message-length",
+        "message-timeout",
+        "allow-origin",
+        "same-origin",
+        "require-basic-auth",
+        "require-token",
+    ]],
     build: Build::Overlay(OverlayRow::new(|_, config| {
         let framing = Framing::Direct(Box::new(HttpPostSse { config: config.clone() }));
         Ok(Overlay::Around(Layer::Framing(framing)))

@@ -156,6 +156,14 @@ impl Pump<'_> {
 
     /// The source of direction `i` has ended.
     pub(super) fn source_ended(&mut self, i: usize, close: Option<Close>) {
+        if self.failed[i]
+            && close.is_none()
+            && let Some(error) = self.write_error.take()
+        {
+            // It has ended without a reason for not taking what was sent: it has failed.
+            let code = close_code(&error);
+            return self.fail(i, error, Close::new(code, ""));
+        }
         // A direction to an end that failed is done too, but no close was sent there.
         let we_closed_first = self.directions[1 - i].stage == Stage::Done && !self.failed[i];
         // A user has typed it.
@@ -454,7 +462,19 @@ impl Pump<'_> {
         if let Some((with, close)) = close.as_ref().filter(|(_, close)| !close.is_clean()) {
             return Err(Error::ClosedByPeer { with: with.clone(), close: close.clone() });
         }
-        // If we closed first, the close of the peer is an answer that repeats ours.
+        // If we closed first, the close of the peer is an answer. It repeats ours, or says why what we sent was of no use.
+        for i in 0..2 {
+            let sent = self.close_override.as_ref().or(self.directions[1 - i].close.as_ref());
+            let repeated = sent.map_or(self.rules.close_code, |close| close.code);
+            if close.is_none()
+                && let Some(answer) = &self.directions[i].close
+                && self.ends[i].kind == EndKind::WebSocket
+                && !answer.is_clean()
+                && answer.code != repeated
+            {
+                return Err(Error::ClosedByPeer { with: self.ends[i].name.to_string(), close: answer.clone() });
+            }
+        }
         let close = match close {
             Some((by, close)) => Some((Some(by), close)),
             None => self.directions.iter().find_map(|direction| direction.close.clone()).map(|close| (None, close)),

@@ -36,6 +36,7 @@ fn rules() -> SessionOptions {
         linger: Duration::from_millis(LINGER),
         reply_wait: Duration::from_millis(REPLY_WAIT),
         close_timeout: Duration::from_millis(CLOSE_TIMEOUT),
+        close_code: 1000,
         grace: Duration::from_millis(GRACE),
     }
 }
@@ -548,7 +549,7 @@ async fn a_failure_to_write_without_an_explanation_is_the_error() {
     run(console().says("one"), server, rules())
         .await
         .fails(|error| matches!(error, Error::Lost { .. }))
-        .sent_left(&["100 message reply", "100 close"]);
+        .sent_left(&["100 message reply", "100 close 1011"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -659,4 +660,21 @@ async fn the_summary_names_the_end_that_closed_first_and_counts_messages() {
     assert_eq!(summary.close, Some((Some("script".into()), Close::new(1000, "bye"))));
     let summary = run(socket().ends(), websocket().when_finished().closes(1000, ""), rules()).await.result;
     assert_eq!(summary.expect("a clean close").close, Some((None, Close::new(1000, ""))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_answers_our_close_with_an_error_code_has_failed() {
+    let answers = || websocket().when_finished().closes(1011, "the disk is full");
+    let ended = run(console().says("a").ends(), answers(), rules()).await;
+    assert!(matches!(&ended.result, Err(Error::ClosedByPeer { close, .. }) if close.code == 1011), "{ended:?}");
+    let own = SessionOptions { close_code: 1011, ..rules() };
+    run(console().says("a").ends(), answers(), own).await.succeeds();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_no_more_and_then_ends_closes_the_websocket_with_1011() {
+    let client = websocket().says("a").says("b").when_finished().closes(1011, "");
+    let ended = run(client, socket().fails_to_write(1, lost()).when_sent_a_message().ends(), rules()).await;
+    assert!(matches!(ended.result, Err(Error::Lost { .. })), "{ended:?}");
+    assert!(ended.left.iter().any(|line| line.contains("close 1011")), "{ended:?}");
 }

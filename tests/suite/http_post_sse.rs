@@ -3,7 +3,7 @@
 use crate::{
     http::Exchange,
     peer::{Message, websocket_server},
-    support::Serving,
+    support::{Folder, Serving},
 };
 use std::io::{BufRead, Write};
 
@@ -106,4 +106,38 @@ fn other_methods_and_bodies_beyond_the_limits_are_refused() {
     assert_eq!(slow.head.status(), 408);
     let garbage = Exchange::connect(server.port, "\x16\x03\x01 hello\r\n\r\n");
     assert_eq!(garbage.head.status(), 400);
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_session() {
+    let program = "sh-c:trap 'echo ended >&2; exit' HUP; echo started >&2; sleep 1000 & wait";
+    let mut server =
+        Serving::start(["http-post-sse:tcp-l:127.0.0.1:0", program, "--close-timeout", "0.2", "--conncap", "1"]);
+    for _ in 0..2 {
+        let events = get(&server);
+        server.running.error_line("started");
+        drop(events);
+        server.running.error_line("ended");
+    }
+}
+
+#[test]
+fn clients_need_the_origin_and_the_token_that_are_required() {
+    let folder = Folder::new("sse-token");
+    let file = folder.path("tokens");
+    std::fs::write(&file, "secret\n").expect("write");
+    let options = ["http-post-sse:tcp-l:127.0.0.1:0", "mirror:", "--same-origin", "--require-token", &file];
+    let server = Serving::start(options);
+    let status = |method: &str, target: &str, headers: &str| {
+        let request = format!("{method} {target} HTTP/1.1\r\n{headers}\r\n");
+        Exchange::connect(server.port, &request).head.status()
+    };
+    for method in ["GET", "POST"] {
+        assert_eq!(status(method, "/", "Host: localhost\r\n"), 401);
+        let origin = "Host: localhost\r\nOrigin: http://evil.example\r\n";
+        assert_eq!(status(method, "/?access_token=secret", origin), 403);
+        assert_eq!(status(method, "/?access_token=secret", ""), 400, "without a Host header");
+    }
+    assert_eq!(status("GET", "/?access_token=secret", "Host: localhost\r\n"), 200);
+    assert_eq!(status("POST", "/?access_token=secret", "Host: localhost\r\nContent-Length: 0\r\n"), 204);
 }
