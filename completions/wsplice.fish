@@ -65,7 +65,7 @@ complete -c wsplice -l metrics -d 'Serve Prometheus metrics at http://ADDR/metri
 complete -c wsplice -l healthcheck -d 'Check the health of the room server at URL, or without URL of process 1, as in a container; exit 0 if it is healthy' -r
 complete -c wsplice -l ping-interval -d 'Interval between pings; 0 disables them. Default: 0, with --broadcast 30' -r
 complete -c wsplice -l ping-timeout -d 'Close the connection if no pong arrives within SECONDS (exit 7); other data from the peer counts as well. Default with --broadcast: 60' -r
-complete -c wsplice -l close-status-code -d 'Close code to send instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999' -r
+complete -c wsplice -l close-status-code -d 'Close code to send: 1000 to 1003, 1007 to 1014 or 3000 to 4999. Default: 1000' -r
 complete -c wsplice -l close-reason -d 'Close reason to send, at most 123 bytes' -r
 complete -c wsplice -l max-ws-message-length -d 'Maximum length of a received message (longer: close code 1009, exit 6) and of an input line (longer: exit 1). Default: 64m, with --broadcast a quarter of --backlog' -r
 complete -c wsplice -l max-ws-frame-length -d 'Maximum length of a received frame (longer: close code 1009, exit 6). Default: 64m' -r

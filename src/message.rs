@@ -4,6 +4,9 @@ use bytes::Bytes;
 use std::fmt;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+/// The longest payload of a control frame, in bytes (RFC 6455 section 5.5).
+pub const MAX_CONTROL_PAYLOAD: usize = 125;
+
 /// The kind of a message (RFC 6455 section 5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -36,13 +39,45 @@ pub struct Message {
 pub struct Close {
     /// 1000 to 4999. 1005 stands for a close frame without a code.
     pub code: u16,
-    /// At most 123 bytes.
+    /// At most [`MAX_REASON`](Self::MAX_REASON) bytes.
     pub reason: String,
 }
 
 impl Close {
     /// The code that stands for a close frame without one; it is never sent.
     pub const NO_STATUS: u16 = 1005;
+
+    /// The codes that may be sent, for users; see [`may_be_sent`](Self::may_be_sent).
+    pub const CODES: &str = "1000 to 1003, 1007 to 1014 or 3000 to 4999";
+
+    /// The length of the longest reason, in bytes: the code takes two of the payload.
+    pub const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
+
+    /// Parses `CODE [REASON]`.
+    ///
+    /// # Errors
+    /// The code may not be sent, or the reason is too long.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (code, reason) = text.split_once(' ').unwrap_or((text, ""));
+        let parsed = Self::parse_code(code).ok_or_else(|| format!("{code} is not a close code: {}", Self::CODES))?;
+        Self::parse_reason(reason.trim()).map(|reason| Self::new(parsed, reason))
+    }
+
+    /// A code that may be sent.
+    pub fn parse_code(text: &str) -> Option<u16> {
+        text.parse().ok().filter(|code| Self::new(*code, "").may_be_sent())
+    }
+
+    /// A reason that fits into a close frame.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub fn parse_reason(text: &str) -> Result<String, String> {
+        match text.len() {
+            0..=Self::MAX_REASON => Ok(text.into()),
+            length => Err(format!("the reason is {length} bytes long; the maximum is {}", Self::MAX_REASON)),
+        }
+    }
 
     /// A close with a code and a reason.
     pub fn new(code: u16, reason: impl Into<String>) -> Self {

@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Dial, Dialled, Endpoint, Entry, MessageEndpoint},
     error::Error,
-    flow::{BoxFuture, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Kind, Message},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -142,6 +142,8 @@ impl MessageStream for Device {
     fn start_send(&mut self, _: Message) -> Result<(), Error> {
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))

@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Entry, MessageEndpoint},
     error::Error,
-    flow::{BoxFuture, ByteEnd, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, ByteEnd, ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Kind, Message},
 };
 use bytes::Bytes;
@@ -103,6 +103,8 @@ impl MessageStream for Replies {
         self.pending += 1;
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))

@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Dial, Entry, MessageEndpoint},
     error::Error,
-    flow::{BoxFuture, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
 };
 use std::{
@@ -73,6 +73,8 @@ impl MessageStream for Echo {
         self.queue.push_back(message);
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))

@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     endpoint::{About, Accept, Bind, Build, Entry, Layers, Listens, ListensAt, MessageEndpoint, MessageStack},
     error::{Error, io_message},
-    flow::{BoxFuture, ControlObserver, DatagramFraming, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, ControlFrame, ControlObserver, DatagramFraming, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
     net::{HostPort, Peer},
     report,
@@ -333,6 +333,8 @@ impl MessageStream for Client {
         self.out = Some(message.payload);
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_send(cx)

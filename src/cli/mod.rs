@@ -38,6 +38,7 @@ use crate::{
     access::BasicAuth,
     config::{Config, RequestPath, SlowPolicy, StaticFile},
     error::Error,
+    message::Close,
     net::{HostPort, WebSocketUrl},
     plan::FirstAddress,
     report::LogFormat,
@@ -408,11 +409,13 @@ pub struct WebSocketArgs {
     /// Default with --broadcast: 60
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     pub ping_timeout: Option<Duration>,
-    /// Close code to send instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999
-    #[arg(long, value_name = "CODE", value_parser = values::close_code)]
+    /// See [`Close::CODES`].
+    #[arg(long, value_name = "CODE", value_parser = values::close_code,
+        help = format!("Close code to send: {}. Default: 1000", Close::CODES))]
     pub close_status_code: Option<u16>,
-    /// Close reason to send, at most 123 bytes
-    #[arg(long, value_name = "TEXT", value_parser = values::close_reason)]
+    /// See [`Close::MAX_REASON`].
+    #[arg(long, value_name = "TEXT", value_parser = Close::parse_reason,
+        help = format!("Close reason to send, at most {} bytes", Close::MAX_REASON))]
     pub close_reason: Option<String>,
     /// Maximum length of a received message (longer: close code 1009, exit 6) and of an input line (longer: exit 1).
     /// Default: 64m, with --broadcast a quarter of --backlog

@@ -4,6 +4,7 @@ use crate::{
     access::BasicAuth,
     config::{RequestPath, SlowPolicy, StaticFile},
     error::io_message,
+    message::Close,
     net::{HostPort, WebSocketUrl},
     report::LogFormat,
 };
@@ -188,17 +189,9 @@ pub fn static_file(text: &str) -> Result<StaticFile, String> {
     }
 }
 
-/// A close code that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
+/// A close code that an endpoint may send.
 pub fn close_code(text: &str) -> Result<u16, String> {
-    match text.parse() {
-        Ok(code @ (1000 | 1001 | 1003 | 1007..=1014 | 3000..=4999)) => Ok(code),
-        _ => Err("must be 1000, 1001, 1003, 1007 to 1014 or 3000 to 4999".into()),
-    }
-}
-
-/// A close reason of at most 123 bytes: the 125 bytes of a control frame minus the close code (RFC 6455 section 5.5).
-pub fn close_reason(text: &str) -> Result<String, String> {
-    if text.len() <= 123 { Ok(text.into()) } else { Err(format!("is {} bytes long; the maximum is 123", text.len())) }
+    Close::parse_code(text).ok_or_else(|| format!("must be {}", Close::CODES))
 }
 
 /// A network, such as `10.0.0.0/8`, or a single address.
@@ -245,7 +238,7 @@ mod tests {
         fn any_value_is_parsed_or_an_error(text in "[0-9kmsh.:,/%*@a\\[\\]\u{e4} -]{0,12}|\\PC{0,30}") {
             let _ = (duration(&text), size(&text), any_size(&text), header(&text), header_value(&text), origin(&text));
             let _ = (subprotocols(&text).is_ok(), RequestPath::parse(&text), static_file(&text), close_code(&text));
-            let _ = (close_reason(&text), network(&text), byte(&text));
+            let _ = (Close::parse_reason(&text), network(&text), byte(&text));
             if let Ok(address) = server_address(&text) {
                 prop_assert_eq!(server_address(&address.to_string()), Ok(address));
             }

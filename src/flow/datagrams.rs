@@ -1,6 +1,6 @@
 //! Sockets of datagrams: each datagram is a message.
 
-use super::{ControlObserver, Incoming, MessageStream};
+use super::{ControlFrame, ControlObserver, Incoming, MessageStream};
 use crate::{
     error::{Error, io_message},
     message::{Close, Kind, Message},
@@ -228,6 +228,8 @@ impl MessageStream for DatagramStream {
         self.out = Some(message.payload);
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_send(cx)

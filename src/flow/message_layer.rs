@@ -1,6 +1,6 @@
 //! Message streams on top of others, such as overlays.
 
-use super::{ControlObserver, Incoming, MessageStream};
+use super::{ControlFrame, ControlObserver, Incoming, MessageStream};
 use crate::{
     error::Error,
     message::{Close, Message},
@@ -28,6 +28,11 @@ pub trait MessageLayer: Send {
     /// See [`MessageStream::start_send`].
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         self.inner_mut().start_send(message)
+    }
+
+    /// See [`MessageStream::send_control`].
+    fn send_control(&mut self, frame: ControlFrame) {
+        self.inner_mut().send_control(frame);
     }
 
     /// See [`MessageStream::poll_flush`].
@@ -72,6 +77,10 @@ impl<T: MessageLayer> MessageStream for T {
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         MessageLayer::start_send(self, message)
+    }
+
+    fn send_control(&mut self, frame: ControlFrame) {
+        MessageLayer::send_control(self, frame);
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -59,8 +59,8 @@ pub enum Incoming {
     /// The peer asks whether everything before this has arrived: a ping. The caller flushes that to where it goes, and then calls
     /// `poll_next` again, which answers.
     FlushRequest,
-    /// A user at this end asks for a ping of the other end.
-    PingRequest,
+    /// A user at this end asks for a ping or a pong to the other end.
+    ControlRequest(ControlFrame),
     /// The end of the stream: a close frame, or the end of the bytes below a framing. Nothing may be read after it.
     End(Option<Close>),
 }
@@ -229,6 +229,9 @@ pub trait MessageStream: Send {
     ///
     /// Nothing more can be written.
     fn start_send(&mut self, message: Message) -> Result<(), Error>;
+
+    /// Takes a control frame; only after `poll_ready` was `Ready`. Streams without control frames ignore it.
+    fn send_control(&mut self, frame: ControlFrame);
 
     /// Ready when every message taken has been written.
     ///

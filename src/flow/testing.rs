@@ -236,6 +236,10 @@ impl MessageStream for Scripted {
         Ok(())
     }
 
+    fn send_control(&mut self, frame: ControlFrame) {
+        self.log.add(&format!("{frame:?}"));
+    }
+
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }

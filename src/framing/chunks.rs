@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, ControlObserver, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, ControlFrame, ControlObserver, Incoming, MessageEnd, MessageStream},
     message::{Close, Kind, Message},
 };
 use bytes::{Bytes, BytesMut};
@@ -73,6 +73,8 @@ impl MessageStream for ChunkStream {
         self.out = message.payload;
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_ready(cx))?;

@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, ControlObserver, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, ControlFrame, ControlObserver, Incoming, MessageEnd, MessageStream},
     framing::FramingOptions,
     memory::{self, Account},
     message::{Close, Kind, Message},
@@ -235,6 +235,8 @@ impl MessageStream for LengthPrefixedStream {
         self.out_is_long |= self.out.len() > LONG;
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_drain(cx))?;

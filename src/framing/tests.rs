@@ -44,7 +44,7 @@ fn messages(mut end: MessageEnd) -> (Vec<Bytes>, Option<Error>) {
             // The bytes are there, only not at once.
             Poll::Pending => {}
             Poll::Ready(Ok(Incoming::Message(message))) => all.push(message.payload),
-            Poll::Ready(Ok(Incoming::FlushRequest | Incoming::PingRequest)) => {}
+            Poll::Ready(Ok(Incoming::FlushRequest | Incoming::ControlRequest(_))) => {}
             Poll::Ready(Ok(Incoming::End(_))) => return (all, None),
             Poll::Ready(Err(error)) => return (all, Some(error)),
         }

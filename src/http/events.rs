@@ -10,7 +10,7 @@ use crate::{
     access::without_token,
     config::Config,
     error::Error,
-    flow::{ByteEnd, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Kind, Message},
     report,
 };
@@ -276,6 +276,8 @@ impl MessageStream for EventStream {
         }
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))

@@ -6,7 +6,7 @@ use crate::{
         Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial, UpgradeRequest,
     },
     error::Error,
-    flow::{BoxFuture, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
     net::Peer,
     report,
@@ -208,7 +208,7 @@ impl MessageStream for ReconnectingStream {
                 self.poll_delivery(cx);
             }
             match ready!(next) {
-                Ok(next @ (Incoming::Message(_) | Incoming::FlushRequest | Incoming::PingRequest)) => {
+                Ok(next @ (Incoming::Message(_) | Incoming::FlushRequest | Incoming::ControlRequest(_))) => {
                     return Poll::Ready(Ok(next));
                 }
                 Ok(Incoming::End(close)) if is_finished => {
@@ -251,6 +251,12 @@ impl MessageStream for ReconnectingStream {
                 end.io.start_send(message)
             }
             State::Dialling(_) | State::Over => Ok(()),
+        }
+    }
+
+    fn send_control(&mut self, frame: ControlFrame) {
+        if let State::Live(end) = &mut self.state {
+            end.io.send_control(frame);
         }
     }
 

@@ -71,7 +71,7 @@ impl<C: Convert> MessageLayer for Converted<C> {
                         return Poll::Ready(Ok(Incoming::Message(message)));
                     }
                 }
-                other @ (Incoming::End(_) | Incoming::FlushRequest | Incoming::PingRequest) => {
+                other @ (Incoming::End(_) | Incoming::FlushRequest | Incoming::ControlRequest(_)) => {
                     return Poll::Ready(Ok(other));
                 }
             }

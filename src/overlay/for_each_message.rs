@@ -6,7 +6,7 @@ use crate::{
         Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial, UpgradeRequest,
     },
     error::Error,
-    flow::{BoxFuture, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
     net::Peer,
 };
@@ -156,7 +156,7 @@ impl Connection {
             match next {
                 Incoming::Message(message) => return Poll::Ready(Ok(Some(message))),
                 // What came before has been passed on, or waits for that.
-                Incoming::FlushRequest | Incoming::PingRequest => cx.waker().wake_by_ref(),
+                Incoming::FlushRequest | Incoming::ControlRequest(_) => cx.waker().wake_by_ref(),
                 Incoming::End(_) => {
                     self.is_read = true;
                     return Poll::Ready(Ok(None));
@@ -264,6 +264,8 @@ impl MessageStream for EachMessage {
         self.reader.take().into_iter().for_each(Waker::wake);
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_ready(cx)

@@ -118,7 +118,7 @@ impl MessageLayer for LoggedMessages {
         let next = ready!(self.io.poll_next(cx));
         match &next {
             Ok(Incoming::Message(message)) => self.show('<', message),
-            Ok(Incoming::FlushRequest | Incoming::PingRequest) => {}
+            Ok(Incoming::FlushRequest | Incoming::ControlRequest(_)) => {}
             Ok(Incoming::End(Some(close))) => report::traffic('<', &self.name, format_args!("close {close}")),
             Ok(Incoming::End(None)) => report::traffic('<', &self.name, "end"),
             Err(error) => report::traffic('<', &self.name, format_args!("error: {error}")),

@@ -6,7 +6,7 @@ use crate::{
     config::{Config, ReuseOptions},
     endpoint::{Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial},
     error::Error,
-    flow::{BoxFuture, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Kind, Message},
 };
 use bytes::Bytes;
@@ -139,6 +139,9 @@ const BATCH: usize = 1024;
 /// A short message counts as this many bytes: it occupies more than its payload, and may keep a part of a read buffer alive.
 const LEAST: usize = 1024;
 
+/// Control frames that wait for the shared end; further ones are not sent.
+const MAX_CONTROL: usize = 64;
+
 /// A bounded queue between a member and the shared end. Reading pauses while it is full.
 struct Queue {
     messages: VecDeque<Message>,
@@ -185,6 +188,8 @@ struct State {
     next_id: u64,
     /// From all members to the shared end.
     inbound: Queue,
+    /// Pings and pongs that members ask for.
+    control: VecDeque<ControlFrame>,
     /// Total number of messages that members have put into `inbound`.
     pushed: u64,
     /// Total number of these that the shared end has written and flushed.
@@ -326,6 +331,7 @@ impl Hub {
                 members: Vec::new(),
                 next_id: 0,
                 inbound: Queue::new(options.backlog),
+                control: VecDeque::new(),
                 pushed: 0,
                 flushed: 0,
                 confirmation_wanted: false,
@@ -428,6 +434,11 @@ impl Owner {
         loop {
             ready!(self.end.io.poll_ready(cx))?;
             let mut state = self.hub.lock();
+            if let Some(frame) = state.control.pop_front() {
+                drop(state);
+                self.end.io.send_control(frame);
+                continue;
+            }
             let Some(message) = state.inbound.pop() else {
                 state.owner = Some(cx.waker().clone());
                 self.confirmation_wanted = state.confirmation_wanted;
@@ -527,7 +538,7 @@ impl Owner {
             };
             match next {
                 Incoming::Message(message) => self.held = Some(message),
-                Incoming::FlushRequest | Incoming::PingRequest => {}
+                Incoming::FlushRequest | Incoming::ControlRequest(_) => {}
                 Incoming::End(close) => {
                     let mut state = self.hub.lock();
                     if self.hub.kind == (EndKind::Shared { outlives_input: true }) {
@@ -648,6 +659,14 @@ impl MessageStream for Membership {
         Ok(())
     }
 
+    fn send_control(&mut self, frame: ControlFrame) {
+        let mut state = self.hub.lock();
+        if state.control.len() < MAX_CONTROL {
+            state.control.push_back(frame);
+            state.wake_owner();
+        }
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // Wait until the messages are written, not only queued: the process may exit as soon as its sessions have
         // ended.
@@ -756,6 +775,17 @@ mod tests {
         poll_fn(|cx| member.io.poll_flush(cx)).await.expect("written");
         poll_fn(|cx| member.io.poll_confirmed(cx)).await.expect("confirmed");
         rounded(started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_of_members_reach_the_shared_end_and_too_many_are_not_kept() {
+        let (hub, log) = shared();
+        let mut member = Hub::join(&hub);
+        for _ in 0..=MAX_CONTROL {
+            member.io.send_control(ControlFrame::Ping(Bytes::from_static(b"x")));
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(log.lines(), vec!["0 Ping(b\"x\")"; MAX_CONTROL]);
     }
 
     #[tokio::test(start_paused = true)]

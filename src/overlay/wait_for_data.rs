@@ -5,7 +5,7 @@ use crate::{
         Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial, UpgradeRequest,
     },
     error::Error,
-    flow::{BoxFuture, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
     net::Peer,
     report,
@@ -149,6 +149,12 @@ impl MessageStream for LazyStream {
             State::Dialling(_) | State::Over => {}
         }
         Ok(())
+    }
+
+    fn send_control(&mut self, frame: ControlFrame) {
+        if let State::Live(end) = &mut self.state {
+            end.io.send_control(frame);
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -118,7 +118,7 @@ impl MessageLayer for PayloadStream {
             }
             let message = match ready!(self.io.poll_next(cx))? {
                 Incoming::Message(message) => message,
-                other @ (Incoming::End(_) | Incoming::FlushRequest | Incoming::PingRequest) => {
+                other @ (Incoming::End(_) | Incoming::FlushRequest | Incoming::ControlRequest(_)) => {
                     return Poll::Ready(Ok(other));
                 }
             };

@@ -5,7 +5,7 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, ByteStream, ControlObserver, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, ByteStream, ControlFrame, ControlObserver, Incoming, MessageEnd, MessageStream},
     framing::ChunkStream,
     message::{Close, Kind, Message},
 };
@@ -170,6 +170,8 @@ impl MessageStream for Spliced {
         pipe.taken = pipe.held;
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_drain(cx)

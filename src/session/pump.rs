@@ -102,8 +102,6 @@ pub(super) struct Direction {
     unflushed: bool,
     /// The source is not read before the destination has been flushed.
     owes_flush: bool,
-    /// The destination is to be pinged, or its pong has not come.
-    owes_ping: bool,
     /// When a message was flushed for the first time.
     pub first_flush: Option<Instant>,
 }
@@ -178,7 +176,6 @@ impl<'a> Pump<'a> {
                 is_blocked: false,
                 unflushed: false,
                 owes_flush: false,
-                owes_ping: false,
                 first_flush: None,
             }
         };
@@ -276,9 +273,6 @@ impl<'a> Pump<'a> {
                 break;
             }
             let (from, to, direction) = self.split(i);
-            if direction.owes_ping {
-                direction.owes_ping = to.io.poll_confirmed(cx).map_err(CopyError::Write)?.is_pending();
-            }
             direction.is_blocked = to.io.poll_ready(cx).map_err(CopyError::Write)?.is_pending();
             if direction.is_blocked {
                 return Ok(Wait::ForEnd);
@@ -294,7 +288,10 @@ impl<'a> Pump<'a> {
             }
             match from.io.poll_next(cx).map_err(CopyError::Read)? {
                 Poll::Ready(Incoming::FlushRequest) => direction.owes_flush = true,
-                Poll::Ready(Incoming::PingRequest) => direction.owes_ping = true,
+                Poll::Ready(Incoming::ControlRequest(frame)) => {
+                    to.io.send_control(frame);
+                    direction.unflushed = true;
+                }
                 Poll::Ready(Incoming::Message(message)) => {
                     let length = message.payload.len();
                     to.io.start_send(message).map_err(CopyError::Write)?;
@@ -327,7 +324,7 @@ impl<'a> Pump<'a> {
         for _ in 0..BATCH {
             let (from, _, _) = self.split(i);
             match from.io.poll_next(cx).map_err(CopyError::Read)? {
-                Poll::Ready(Incoming::Message(_) | Incoming::FlushRequest | Incoming::PingRequest) => {}
+                Poll::Ready(Incoming::Message(_) | Incoming::FlushRequest | Incoming::ControlRequest(_)) => {}
                 Poll::Ready(Incoming::End(close)) => {
                     self.source_ended(i, close);
                     break;
@@ -384,12 +381,12 @@ impl<'a> Pump<'a> {
             for (end, owes) in ends.iter_mut().zip(&mut owed) {
                 while *owes {
                     match end.io.poll_next(cx) {
-                        Poll::Ready(Ok(Incoming::Message(_) | Incoming::FlushRequest | Incoming::PingRequest))
-                            if left > 0 =>
-                        {
-                            left -= 1
-                        }
-                        Poll::Ready(Ok(Incoming::Message(_) | Incoming::FlushRequest | Incoming::PingRequest)) => {
+                        Poll::Ready(Ok(
+                            Incoming::Message(_) | Incoming::FlushRequest | Incoming::ControlRequest(_),
+                        )) if left > 0 => left -= 1,
+                        Poll::Ready(Ok(
+                            Incoming::Message(_) | Incoming::FlushRequest | Incoming::ControlRequest(_),
+                        )) => {
                             cx.waker().wake_by_ref();
                             return Poll::Pending;
                         }

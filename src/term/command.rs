@@ -1,6 +1,10 @@
 //! Lines that begin with a slash.
 
-use crate::message::{Close, Kind, Message};
+use crate::{
+    flow::ControlFrame,
+    message::{Close, Kind, Message},
+    ws::slash,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use std::{fmt::Write, fs, io::Read};
@@ -8,7 +12,8 @@ use std::{fmt::Write, fs, io::Read};
 /// What `/help` shows, and what Tab completes.
 pub const COMMANDS: &[(&str, &str)] = &[
     ("/help", "this list"),
-    ("/ping", "ping the peer and show how long the pong takes"),
+    ("/ping [TEXT]", "ping the peer and show how long the pong takes"),
+    ("/pong [TEXT]", "send a pong"),
     ("/close [CODE [REASON]]", "close the connection"),
     ("/text @FILE", "send a file as a text message"),
     ("/bin HEX|@FILE", "send bytes as a binary message"),
@@ -24,10 +29,8 @@ pub const COMMANDS: &[(&str, &str)] = &[
 pub enum Command {
     /// A message.
     Send(Message),
-    /// A ping.
-    Ping,
-    /// A close frame.
-    Close(Option<Close>),
+    /// A control frame.
+    Control(ControlFrame),
     /// The last message, whole.
     Last,
     /// The messages that contain this.
@@ -45,22 +48,24 @@ pub enum Command {
 pub enum Request {
     /// To send a message.
     Message(Message),
-    /// To ping the peer.
-    Ping,
-    /// To send a close frame at once.
-    Close(Close),
+    /// To send a control frame at once. A close frame ends the session.
+    Control(ControlFrame),
     /// To end as after the end of standard input.
     End,
 }
 
-/// What a line means. `kind` is that of a message that is typed, `longest` the length of the longest message, in bytes.
+/// What a line means. `kind` is that of a message that is typed, `longest` the length of the longest message, in bytes, and `close`
+/// what `/close` sends without a code.
 ///
 /// # Errors
 /// What is wrong with the line, and what to type instead.
-pub fn parse(line: String, kind: Kind, longest: usize) -> Result<Command, String> {
+pub fn parse(line: String, kind: Kind, longest: usize, close: &Close) -> Result<Command, String> {
     let Some(rest) = line.strip_prefix('/') else { return Ok(message(kind, line)) };
     if rest.starts_with('/') {
         return Ok(message(kind, rest.to_owned()));
+    }
+    if let Some(frame) = slash::parse(&line, close) {
+        return frame.map(Command::Control);
     }
     let (name, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let argument = argument.trim();
@@ -70,11 +75,9 @@ pub fn parse(line: String, kind: Kind, longest: usize) -> Result<Command, String
     };
     match name {
         "help" => nothing(Command::Help),
-        "ping" => nothing(Command::Ping),
         "last" => nothing(Command::Last),
         "stats" => nothing(Command::Stats),
         "quit" | "exit" => nothing(Command::Quit),
-        "close" => close(argument).map(Command::Close),
         "find" if argument.is_empty() => Err("/find TEXT: the text is missing".into()),
         "find" => Ok(Command::Find(argument.to_owned())),
         "bin" => {
@@ -96,22 +99,6 @@ pub fn parse(line: String, kind: Kind, longest: usize) -> Result<Command, String
 
 fn message(kind: Kind, text: String) -> Command {
     Command::Send(Message { kind, payload: Bytes::from(text) })
-}
-
-fn close(argument: &str) -> Result<Option<Close>, String> {
-    if argument.is_empty() {
-        return Ok(None);
-    }
-    let (code, reason) = argument.split_once(' ').unwrap_or((argument, ""));
-    let close = Close::new(code.parse().unwrap_or_default(), reason.trim());
-    if !close.may_be_sent() {
-        return Err(format!("{code} is not a close code: 1000 to 1003, 1007 to 1014 or 3000 to 4999"));
-    }
-    // The payload of a control frame has 125 bytes (RFC 6455 section 5.5), of which the code takes two.
-    if close.reason.len() > 123 {
-        return Err("the reason is longer than 123 bytes".into());
-    }
-    Ok(Some(close))
 }
 
 /// Reads `@FILE`.
@@ -174,7 +161,7 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<Command, String> {
-        parse(line.to_owned(), Kind::Text, 1000)
+        parse(line.to_owned(), Kind::Text, 1000, &Close::new(1000, ""))
     }
 
     #[test]
@@ -183,7 +170,10 @@ mod tests {
         assert_eq!(parsed("hello"), text("hello"));
         assert_eq!(parsed("//path"), text("/path"));
         assert_eq!(parsed(""), text(""));
-        assert_eq!(parsed("/close 4000 good bye"), Ok(Command::Close(Some(Close::new(4000, "good bye")))));
+        assert_eq!(
+            parsed("/close 4000 good bye"),
+            Ok(Command::Control(ControlFrame::Close(Close::new(4000, "good bye"))))
+        );
         let bytes = Bytes::from_static(&[0, 255, 16]);
         for line in ["/bin 00 ff 10", "/bin 00FF10", "/bin base64:AP8Q"] {
             assert_eq!(parsed(line), Ok(Command::Send(Message { kind: Kind::Binary, payload: bytes.clone() })));
@@ -197,13 +187,14 @@ mod tests {
             ("/", "/ is not a command"),
             ("/close 1005", "1005 is not a close code"),
             ("/close x", "x is not a close code"),
-            (&format!("/close 1000 {}", "x".repeat(124)), "longer than 123"),
+            (&format!("/close 1000 {}", "x".repeat(124)), "the maximum is 123"),
             ("/bin 0", "not hexadecimal"),
             ("/bin base64:?", "not base64"),
             ("/text", "a file is missing"),
             ("/send @/nonexistent", "cannot read /nonexistent"),
             ("/send @/dev/zero", "not a regular file"),
-            ("/ping x", "takes nothing"),
+            (&format!("/pong {}", "x".repeat(126)), "the maximum is 125"),
+            ("/stats x", "takes nothing"),
             ("/find", "text is missing"),
         ] {
             let error = parsed(line).expect_err(line);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::io_message,
-    flow::Transfer,
+    flow::{ControlFrame, Transfer},
     message::{Close, Kind, Message},
 };
 use rustix::{
@@ -256,15 +256,16 @@ impl Screen {
             self.remark(&text);
             self.history = None;
         }
-        match command::parse(line, self.settings.kind, self.settings.longest) {
+        match command::parse(line, self.settings.kind, self.settings.longest, &self.settings.close) {
             Err(error) => self.remark(&error),
             Ok(Command::Send(message)) => self.send(message),
-            Ok(Command::Ping) => {
-                self.link.ping_asked();
-                self.request(Request::Ping);
+            Ok(Command::Control(frame)) => {
+                if matches!(frame, ControlFrame::Ping(_)) {
+                    self.link.ping_asked();
+                }
+                self.request(Request::Control(frame));
             }
-            Ok(Command::Close(close)) => self.request(Request::Close(close.unwrap_or(self.settings.close.clone()))),
-            Ok(Command::Quit) => self.request(Request::Close(self.settings.close.clone())),
+            Ok(Command::Quit) => self.request(Request::Control(ControlFrame::Close(self.settings.close.clone()))),
             Ok(Command::Help) => self.out.push_str(&command::help()),
             Ok(Command::Stats) => self.stats(),
             Ok(Command::Last) => {

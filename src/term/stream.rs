@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    flow::{ControlObserver, EndKind, Incoming, MessageEnd, MessageStream, Transfer},
+    flow::{ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream, Transfer},
     message::{Close, Message},
     report,
 };
@@ -96,8 +96,8 @@ impl MessageStream for TerminalStream {
         self.requests.poll_recv(cx).map(|request| {
             Ok(match request {
                 Some(Request::Message(message)) => Incoming::Message(message),
-                Some(Request::Ping) => Incoming::PingRequest,
-                Some(Request::Close(close)) => Incoming::End(Some(close)),
+                Some(Request::Control(ControlFrame::Close(close))) => Incoming::End(Some(close)),
+                Some(Request::Control(frame)) => Incoming::ControlRequest(frame),
                 Some(Request::End) | None => Incoming::End(None),
             })
         })
@@ -115,6 +115,8 @@ impl MessageStream for TerminalStream {
         self.link.show(Event::Received(Record { transfer: Transfer::Received, message, at: SystemTime::now() }));
         Ok(())
     }
+
+    fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))

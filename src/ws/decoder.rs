@@ -3,7 +3,7 @@
 //! It decodes bytes that its caller has read, and does no I/O.
 
 use super::{Event, Role, encoder::apply_mask, error::FrameError};
-use crate::message::Close;
+use crate::message::{Close, MAX_CONTROL_PAYLOAD};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io::Cursor;
 use tokio_tungstenite::tungstenite::{
@@ -14,9 +14,6 @@ use tokio_tungstenite::tungstenite::{
         coding::{Control, Data, OpCode},
     },
 };
-
-/// The longest payload of a control frame in bytes (RFC 6455 section 5.5).
-const MAX_CONTROL_LENGTH: u64 = 125;
 
 /// Decodes the frames that the peer of one connection sends.
 pub struct FrameDecoder {
@@ -78,7 +75,9 @@ impl FrameDecoder {
         }
         let max_length = match opcode {
             OpCode::Control(_) if !is_final => return Err(ProtocolError::FragmentedControlFrame.into()),
-            OpCode::Control(_) if length > MAX_CONTROL_LENGTH => return Err(ProtocolError::ControlFrameTooBig.into()),
+            OpCode::Control(_) if length > MAX_CONTROL_PAYLOAD as u64 => {
+                return Err(ProtocolError::ControlFrameTooBig.into());
+            }
             OpCode::Control(_) => usize::MAX,
             OpCode::Data(_) => self.max_length,
         };

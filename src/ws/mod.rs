@@ -26,7 +26,7 @@ mod message_timer;
 mod options;
 mod read_buffer;
 mod reader;
-mod slash;
+pub mod slash;
 mod stream;
 #[cfg(any(test, fuzzing))]
 pub mod testing;

@@ -6,7 +6,7 @@ use super::{
     deflate::{Deflater, Inflater},
     encoder,
     reader::Reader,
-    slash::Command,
+    slash,
     transport::Wire,
 };
 use crate::{
@@ -395,17 +395,26 @@ impl MessageStream for WebSocket {
             return Ok(());
         }
         if self.options.slash
-            && let Some(command) = (message.kind == Kind::Text).then(|| Command::parse(&message.payload)).flatten()
+            && message.kind == Kind::Text
+            && let Some(Ok(frame)) =
+                std::str::from_utf8(&message.payload).ok().and_then(|line| slash::parse(line, &self.options.close))
         {
-            match command {
-                Command::Ping(payload) => self.append(Control::Ping, &payload),
-                Command::Pong(payload) => self.append(Control::Pong, &payload),
-                Command::Close(close) => self.append_close(&close.unwrap_or_else(|| self.options.close.clone())),
-            }
+            self.send_control(frame);
             return Ok(());
         }
         self.sending = Some(Rest { kind: message.kind, payload: message.payload, is_first: true });
         self.encode_next()
+    }
+
+    fn send_control(&mut self, frame: ControlFrame) {
+        if self.failing.is_some() || self.control.close_sent() {
+            return;
+        }
+        match frame {
+            ControlFrame::Ping(payload) => self.append(Control::Ping, &payload),
+            ControlFrame::Pong(payload) => self.append(Control::Pong, &payload),
+            ControlFrame::Close(close) => self.append_close(&close),
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -2,7 +2,7 @@
 
 use crate::{
     peer::{Message, Peer, websocket_server},
-    raw::raw_peer_server,
+    raw::{PING, PONG, raw_peer_server},
     support::{Folder, LIMIT, Serving, run, wait_for, wsplice},
     terminal::InTerminal,
 };
@@ -185,6 +185,28 @@ fn commands_are_not_sent_and_what_is_none_is_told() {
     assert_eq!(messages, [Message::text("/path"), bytes(&[0, 255]), bytes(&[0, 159, 146, 150]), Message::text("last")]);
     assert_eq!(close, (4000, "enough of it".into()));
     assert_eq!(terminal.ends().0, Some(0), "the user has closed");
+}
+
+#[test]
+fn pings_and_pongs_of_the_prompt_have_a_text_as_with_slash() {
+    for options in [&[][..], &["--slash"]] {
+        let (url, server) = raw_peer_server(|mut peer| {
+            let frames: [_; 3] = std::array::from_fn(|_| peer.frame().expect("a frame"));
+            peer.send(PONG, "a b");
+            (frames.map(|frame| (frame.first, frame.payload)), peer.receive_close())
+        });
+        let mut terminal = InTerminal::start(&[options, &["--color", "never", "--no-history", &*url]].concat());
+        terminal.shows("* connected");
+        terminal.press(format!("/ping {0}\r/pong {0}\r", "x".repeat(126)));
+        terminal.shows("the maximum is 125");
+        terminal.press("/pong x\r/pong\r/ping a b\r");
+        terminal.shows("* pong after ");
+        terminal.press("/close 1002 as I said\r");
+        let (frames, close) = server.join().expect("the server");
+        assert_eq!(frames, [(PONG, b"x".to_vec()), (PONG, Vec::new()), (PING, b"a b".to_vec())]);
+        assert_eq!(close, (1002, "as I said".into()));
+        assert_eq!(terminal.ends().0, Some(0));
+    }
 }
 
 #[test]
