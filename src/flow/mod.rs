@@ -4,6 +4,7 @@ mod control_observer;
 mod datagrams;
 mod descriptor;
 mod message_layer;
+mod ping_times;
 mod stream;
 #[cfg(test)]
 pub mod testing;
@@ -12,6 +13,7 @@ pub use control_observer::{ControlFrame, ControlObserver, ControlObservers, Tran
 pub use datagrams::{DatagramEnd, DatagramFraming, DatagramSocket, DatagramStream, Destination};
 pub use descriptor::{DescriptorReader, DescriptorWriter};
 pub use message_layer::MessageLayer;
+pub use ping_times::PingTimes;
 pub use stream::{ByteIo, ByteStream, Reregister};
 
 use crate::{

@@ -7,19 +7,14 @@ use crate::{
         UpgradeRequest,
     },
     error::Error,
-    flow::{BoxFuture, ByteEnd, ControlFrame, ControlObserver, EndKind, MessageEnd, Transfer},
+    flow::{BoxFuture, ByteEnd, ControlObserver, EndKind, MessageEnd, PingTimes},
     http,
     net::{Peer, WebSocketUrl},
     payload::PayloadStream,
     report,
     ws::{self, FrameLog, Upgraded, WebSocket},
 };
-use bytes::Bytes;
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Options of the opening handshake of a client.
 pub const CLIENT: &[&str] = &[
@@ -134,30 +129,13 @@ pub(super) fn open(upgraded: Upgraded, role: ws::Role, config: &Config) -> Messa
     PayloadStream::wrap(end, &config.payload)
 }
 
-/// Pings without a pong of which the times are kept.
-const MAX_PINGS: usize = 16;
-
-/// Logs the time between each ping and its pong. A pong may answer several pings (RFC 6455 section 5.5.3).
+/// Logs the time between each ping and its pong.
 fn round_trip_log() -> ControlObserver {
-    let pings: Mutex<VecDeque<(Bytes, Instant)>> = Mutex::default();
+    let pings: Mutex<PingTimes> = Mutex::default();
     Arc::new(move |transfer, frame| {
-        let mut pings = pings.lock().unwrap_or_else(PoisonError::into_inner);
-        match (transfer, frame) {
-            (Transfer::Sent, ControlFrame::Ping(payload)) => {
-                if pings.len() == MAX_PINGS {
-                    pings.pop_front();
-                }
-                pings.push_back((payload.clone(), Instant::now()));
-            }
-            (Transfer::Received, ControlFrame::Pong(payload)) => {
-                if let Some(at) = pings.iter().position(|(sent, _)| sent == payload)
-                    && let Some((_, sent)) = pings.drain(..=at).next_back()
-                {
-                    let time = sent.elapsed();
-                    report::notice(format_args!("RTT {}.{:06} s", time.as_secs(), time.subsec_micros()));
-                }
-            }
-            _ => {}
+        let round_trip = pings.lock().unwrap_or_else(PoisonError::into_inner).observe(transfer, frame);
+        if let Some(time) = round_trip {
+            report::notice(format_args!("RTT {}.{:06} s", time.as_secs(), time.subsec_micros()));
         }
     })
 }

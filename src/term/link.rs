@@ -1,8 +1,7 @@
 //! What the session and the thread of the terminal have in common. The session never waits for it.
 
 use super::view::Record;
-use crate::flow::{ControlFrame, Transfer};
-use bytes::Bytes;
+use crate::flow::{ControlFrame, PingTimes, Transfer};
 use rustix::event::{EventfdFlags, eventfd};
 use std::{
     collections::VecDeque,
@@ -10,7 +9,7 @@ use std::{
     os::fd::OwnedFd,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Events that wait for a terminal that is slow; then the oldest are not shown.
@@ -19,8 +18,6 @@ const MOST_EVENTS: usize = 20_000;
 const MOST_BYTES: usize = 16 << 20;
 /// What an event takes besides its text, in bytes.
 const OVERHEAD: usize = 100;
-/// Pings whose pongs are waited for.
-const MOST_PINGS: usize = 8;
 
 /// What is to be shown.
 pub enum Event {
@@ -69,7 +66,7 @@ struct State {
     is_stale: bool,
     is_continued: bool,
     waker: Option<Waker>,
-    pings: VecDeque<(Bytes, Instant)>,
+    pings: PingTimes,
     /// Pings that the user has asked for.
     asked: usize,
     round_trips: RoundTrips,
@@ -248,30 +245,16 @@ impl Link {
     /// Observes the control frames of the peer.
     pub fn observe(&self, transfer: Transfer, frame: &ControlFrame) {
         let mut state = self.lock();
-        match (transfer, frame) {
-            (Transfer::Sent, ControlFrame::Ping(payload)) => {
-                state.pings.push_back((payload.clone(), Instant::now()));
-                if state.pings.len() > MOST_PINGS {
-                    state.pings.pop_front();
-                }
-            }
-            (Transfer::Received, ControlFrame::Pong(payload)) => {
-                let Some(at) = state.pings.iter().position(|(sent, _)| sent == payload) else { return };
-                // A pong may answer the last of several pings (RFC 6455 section 5.5.3).
-                let Some((_, sent)) = state.pings.drain(..=at).next_back() else { return };
-                let took = sent.elapsed();
-                let trips = &mut state.round_trips;
-                trips.shortest = if trips.count == 0 { took } else { trips.shortest.min(took) };
-                trips.longest = trips.longest.max(took);
-                trips.sum += took;
-                trips.count += 1;
-                if state.asked > 0 {
-                    state.asked -= 1;
-                    drop(state);
-                    self.show(Event::Remark(format!("pong after {}", millis(took))));
-                }
-            }
-            _ => {}
+        let Some(took) = state.pings.observe(transfer, frame) else { return };
+        let trips = &mut state.round_trips;
+        trips.shortest = if trips.count == 0 { took } else { trips.shortest.min(took) };
+        trips.longest = trips.longest.max(took);
+        trips.sum += took;
+        trips.count += 1;
+        if state.asked > 0 {
+            state.asked -= 1;
+            drop(state);
+            self.show(Event::Remark(format!("pong after {}", millis(took))));
         }
     }
 
@@ -291,6 +274,7 @@ pub fn millis(time: Duration) -> String {
 mod tests {
     use super::*;
     use crate::message::{Kind, Message};
+    use bytes::Bytes;
     use std::time::SystemTime;
 
     #[test]
