@@ -1,6 +1,6 @@
 //! The opening handshake of a client (RFC 6455 section 4.1).
 
-use super::{has_token, header_names::HeaderNames, lines, list, members, show_headers};
+use super::{body_start::body_start, has_token, header_names::HeaderNames, lines, list, members, show_headers};
 use crate::{
     access::BasicAuth,
     config::Config,
@@ -11,7 +11,7 @@ use crate::{
     report,
     ws::{Agreed, Offers, Upgraded, derive_accept_key, generate_key},
 };
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::{
     Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
@@ -23,16 +23,10 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     task::Poll,
-    time::Duration,
 };
-use tokio::time::timeout;
 
-/// How much of the body of an unexpected response is shown, in bytes.
-const BODY_SHOWN: usize = 300;
 /// Headers that identify the user, and `Host`, which belongs to one URL.
 const SECRET: [HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION, header::HOST];
-/// Maximum wait for that body.
-const BODY_WAIT: Duration = Duration::from_secs(1);
 
 /// Performs the opening handshake on a new connection. Also returns the subprotocol that the server selected.
 ///
@@ -255,19 +249,7 @@ pub(crate) fn check(
 pub async fn describe_unexpected(expected: StatusCode, response: Response<Incoming>) -> (String, Option<String>) {
     let status = response.status();
     let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut body = response.into_body();
-    let mut start = Vec::new();
-    let _ = timeout(BODY_WAIT, async {
-        while start.len() < BODY_SHOWN {
-            match body.frame().await {
-                Some(Ok(frame)) => start.extend(frame.into_data().unwrap_or_default()),
-                _ => break,
-            }
-        }
-    })
-    .await;
-    start.truncate(BODY_SHOWN);
-    let text = String::from_utf8_lossy(&start).split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = body_start(response.into_body()).await;
     let body = if text.is_empty() { String::new() } else { format!(": {text}") };
     let hint = match (status.as_u16(), location) {
         (300..=399, Some(location)) => Some(format!("redirected to {location}: use that address with ws:// or wss://")),

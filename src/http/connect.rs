@@ -1,6 +1,6 @@
 //! The client of a proxy that speaks HTTP: a tunnel with CONNECT (RFC 9110 section 9.3.6).
 
-use super::{client_handshake::Driven, show_headers};
+use super::{body_start::body_start, client_handshake::Driven, show_headers};
 use crate::{
     access::BasicAuth,
     error::{Error, io_message},
@@ -8,22 +8,17 @@ use crate::{
     net::{HostPort, ProxyLogin},
     report,
 };
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
     header::{self, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
-use std::{error::Error as _, io, time::Duration};
-use tokio::time::timeout;
+use std::{error::Error as _, io};
 
 /// The longest head of a response that is read, in bytes.
 const MAX_HEAD: usize = 64 << 10;
-/// How much of the body of a refusal is shown, in bytes.
-const BODY_SHOWN: usize = 200;
-/// Maximum wait for that body.
-const BODY_WAIT: Duration = Duration::from_secs(1);
 
 /// Asks the proxy at the other side of `end` for a connection to `target`. `proxy` is its URL, for errors.
 ///
@@ -75,19 +70,7 @@ fn request(target: &HostPort, login: Option<&ProxyLogin>) -> Result<Request<Empt
 /// The error for a response that is not a success.
 async fn refused(response: Response<Incoming>, target: &HostPort, proxy: &str, has_login: bool) -> Error {
     let status = response.status();
-    let mut body = response.into_body();
-    let mut start = Vec::new();
-    let _ = timeout(BODY_WAIT, async {
-        while start.len() < BODY_SHOWN {
-            match body.frame().await {
-                Some(Ok(frame)) => start.extend(frame.into_data().unwrap_or_default()),
-                _ => break,
-            }
-        }
-    })
-    .await;
-    start.truncate(BODY_SHOWN);
-    let text = String::from_utf8_lossy(&start).split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = body_start(response.into_body()).await;
     // Error pages are HTML, of which nothing can be read in one line.
     let text = if text.is_empty() || text.starts_with('<') { String::new() } else { format!(": {text}") };
     let hint = match status {

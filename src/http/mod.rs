@@ -1,5 +1,6 @@
 //! HTTP/1.1, with hyper: the opening handshake of both sides, and plain requests to listeners.
 
+mod body_start;
 pub mod client_handshake;
 mod connect;
 mod events;
