@@ -1,6 +1,9 @@
 //! HTTP URLs.
 
-use super::HostPort;
+use super::{
+    HostPort,
+    url::{host_of, target_of},
+};
 use hyper::{header::HeaderValue, http::uri::PathAndQuery};
 use std::fmt;
 use url::Url;
@@ -31,15 +34,8 @@ impl HttpUrl {
             return Err("credentials belong in --request-header 'Authorization: …'".into());
         }
         url.set_fragment(None);
-        let name = url.host_str().unwrap_or_default();
-        let host = url.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
-        let host = HeaderValue::from_str(&host).map_err(|_| format!("`{name}` is not a host name"))?;
-        let at = HostPort {
-            host: name.trim_matches(['[', ']']).to_owned(),
-            port: url.port_or_known_default().unwrap_or(80),
-        };
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let target = format!("{}{query}", url.path()).parse().map_err(|_| "the path is invalid".to_owned())?;
+        let (host, at) = host_of(&url)?;
+        let target = target_of(&url)?;
         Ok(Self { at, host, target, shown: url.into() })
     }
 }

@@ -1,6 +1,6 @@
 //! Proxies: their URLs, the hosts that are reached without one, and the environment variables that name both.
 
-use super::HostPort;
+use super::{HostPort, url::decode};
 use crate::{access::BasicAuth, error::Error};
 use ipnet::IpNet;
 use std::{env, fmt, net::IpAddr, path::PathBuf};
@@ -89,7 +89,6 @@ impl ProxyUrl {
             return Err("cannot connect to port 0".into());
         }
         let port = url.port().unwrap_or(if scheme == ProxyScheme::Https { 443 } else { 1080 });
-        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
         let login = match (url.username(), url.password()) {
             ("", None) => None,
             (user, password) => {

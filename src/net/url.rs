@@ -34,23 +34,11 @@ impl WebSocketUrl {
         if !matches!(url.scheme(), "ws" | "wss") {
             return Err("the scheme must be ws or wss".into());
         }
-        let name = url.host_str().unwrap_or_default();
-        if name.is_empty() {
-            return Err("the host is missing".into());
-        }
-        if url.port() == Some(0) {
-            return Err("cannot connect to port 0".into());
-        }
+        let (host, at) = host_of(&url)?;
         if url.fragment().is_some() {
             // RFC 6455 section 3.
             return Err("a WebSocket URL must not have a fragment; write %23 for #".into());
         }
-        let host = url.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
-        let host = HeaderValue::from_str(&host).map_err(|_| format!("`{name}` is not a host name"))?;
-        let at = HostPort {
-            host: name.trim_matches(['[', ']']).to_owned(),
-            port: url.port_or_known_default().unwrap_or(80),
-        };
         let has_target = text.splitn(4, '/').nth(3).is_some() || text.contains('?');
         let target = if has_target { Some(target_of(&url)?) } else { None };
         let credentials = credentials_of(&url);
@@ -107,7 +95,23 @@ impl fmt::Display for WebSocketUrl {
     }
 }
 
-fn target_of(url: &Url) -> Result<PathAndQuery, String> {
+/// The value of the `Host` header, and the host and port to connect to.
+pub(super) fn host_of(url: &Url) -> Result<(HeaderValue, HostPort), String> {
+    let name = url.host_str().unwrap_or_default();
+    if name.is_empty() {
+        return Err("the host is missing".into());
+    }
+    if url.port() == Some(0) {
+        return Err("cannot connect to port 0".into());
+    }
+    let host = url.port().map_or(name.to_owned(), |port| format!("{name}:{port}"));
+    let host = HeaderValue::from_str(&host).map_err(|_| format!("`{name}` is not a host name"))?;
+    let port = url.port_or_known_default().unwrap_or(80);
+    Ok((host, HostPort { host: name.trim_matches(['[', ']']).to_owned(), port }))
+}
+
+/// Path and query.
+pub(super) fn target_of(url: &Url) -> Result<PathAndQuery, String> {
     let target = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
@@ -119,8 +123,12 @@ fn credentials_of(url: &Url) -> Option<BasicAuth> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
     Some(BasicAuth::new(&format!("{}:{}", decode(url.username()), decode(url.password().unwrap_or_default()))))
+}
+
+/// A user name or a password without its percent-encoding.
+pub(super) fn decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 fn without_password(mut url: Url) -> String {

@@ -144,6 +144,7 @@ fn an_address_with_a_wrong_argument_says_what_is_wrong_with_it() {
         ("ws://", "host"),
         ("ws://host:99999/", "port"),
         ("ws://host:0/", "port 0"),
+        ("http://host:0/", "port 0"),
         ("ws://host/#part", "fragment"),
         ("ws://[::1/", "IPv6"),
         ("wss://ho st/", "domain name"),
