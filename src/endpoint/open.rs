@@ -7,8 +7,9 @@ use super::{
 use crate::{
     error::Error,
     flow::{BoxFuture, ByteEnd, MessageEnd},
+    net::Peer,
 };
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// A message end, either open or between the two phases of its opening handshake.
@@ -172,5 +173,17 @@ impl MessageEndpoint<Dialled> {
     /// As [`ByteEndpoint::open`].
     pub async fn open(&self, context: &mut ConnectContext) -> Result<MessageEnd, Error> {
         self.begin(context).await?.finish(context).await
+    }
+
+    /// Opens the endpoint later than its session started, with what is known of the client of that session and its time limit.
+    pub fn attempt(
+        self: &Arc<Self>,
+        request: Option<Arc<UpgradeRequest>>,
+        limit: Duration,
+    ) -> BoxFuture<'static, Result<MessageEnd, Error>> {
+        let endpoint = self.clone();
+        let mut context = ConnectContext::new(Peer::named(&endpoint.about.title), limit);
+        context.request = request;
+        Box::pin(async move { endpoint.open(&mut context).await })
     }
 }

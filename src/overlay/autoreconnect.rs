@@ -8,7 +8,6 @@ use crate::{
     error::Error,
     flow::{BoxFuture, ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
-    net::Peer,
     report,
 };
 use std::{
@@ -138,12 +137,10 @@ enum State {
 
 impl ReconnectingStream {
     fn attempt(&self, pause: Duration) -> BoxFuture<'static, Result<MessageEnd, Error>> {
-        let inner = self.inner.clone();
-        let mut context = ConnectContext::new(Peer::named(&inner.about.title), self.limit);
-        context.request.clone_from(&self.request);
+        let attempt = self.inner.attempt(self.request.clone(), self.limit);
         Box::pin(async move {
             sleep(pause).await;
-            inner.open(&mut context).await
+            attempt.await
         })
     }
 

@@ -8,7 +8,6 @@ use crate::{
     error::Error,
     flow::{BoxFuture, ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
-    net::Peer,
 };
 use std::{
     pin::Pin,
@@ -174,13 +173,6 @@ impl Connection {
 }
 
 impl EachMessage {
-    fn attempt(&self) -> BoxFuture<'static, Result<MessageEnd, Error>> {
-        let inner = self.inner.clone();
-        let mut context = ConnectContext::new(Peer::named(&inner.about.title), self.limit);
-        context.request.clone_from(&self.request);
-        Box::pin(async move { inner.open(&mut context).await })
-    }
-
     /// Sends the message and reads the replies. Ready when there is a reply, or no connection any more.
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.reply.is_none() {
@@ -260,7 +252,7 @@ impl MessageStream for EachMessage {
         if matches!(self.state, State::Over) {
             return Ok(());
         }
-        self.state = State::Dialling(self.attempt(), message);
+        self.state = State::Dialling(self.inner.attempt(self.request.clone(), self.limit), message);
         self.reader.take().into_iter().for_each(Waker::wake);
         Ok(())
     }

@@ -7,7 +7,6 @@ use crate::{
     error::Error,
     flow::{BoxFuture, ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
-    net::Peer,
     report,
 };
 use std::{
@@ -86,13 +85,6 @@ enum State {
 }
 
 impl LazyStream {
-    fn attempt(&self) -> BoxFuture<'static, Result<MessageEnd, Error>> {
-        let inner = self.inner.clone();
-        let mut context = ConnectContext::new(Peer::named(&inner.about.title), self.limit);
-        context.request.clone_from(&self.request);
-        Box::pin(async move { inner.open(&mut context).await })
-    }
-
     /// Ready when the stream is open and has its first message, or is not being opened.
     fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if let State::Dialling(attempt) = &mut self.state {
@@ -143,7 +135,7 @@ impl MessageStream for LazyStream {
             State::Live(end) => return end.io.start_send(message),
             State::Waiting => {
                 self.first = Some(message);
-                self.state = State::Dialling(self.attempt());
+                self.state = State::Dialling(self.inner.attempt(self.request.clone(), self.limit));
                 self.reader.take().into_iter().for_each(Waker::wake);
             }
             State::Dialling(_) | State::Over => {}
