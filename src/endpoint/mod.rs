@@ -48,6 +48,17 @@ impl fmt::Debug for Entry {
 }
 
 impl Entry {
+    /// What another tool has, and why wsplice does not have it or what to use instead.
+    pub const fn unsupported(
+        overlay: bool,
+        names: &'static [&'static str],
+        summary: &'static str,
+        why: &'static str,
+    ) -> Self {
+        let build = Build::Unsupported { why, overlay };
+        Self { names, arg: None, summary, details: "", example: "", flags: &[], build }
+    }
+
     /// The canonical name.
     pub const fn name(&self) -> &'static str {
         match self.names {
