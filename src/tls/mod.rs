@@ -18,9 +18,10 @@ use crate::{
 };
 use std::{path::Path, sync::Arc};
 use tokio_rustls::rustls::{
-    ClientConfig, CommonState, ConfigBuilder, KeyLog, KeyLogFile, NoKeyLog, ServerConfig, WantsVerifier,
+    self, ClientConfig, CommonState, ConfigBuilder, KeyLog, KeyLogFile, NoKeyLog, ServerConfig, WantsVerifier,
     crypto::CryptoProvider,
-    server::{WantsServerCert, WebPkiClientVerifier},
+    pki_types::{CertificateDer, PrivateKeyDer},
+    server::WebPkiClientVerifier,
 };
 
 fn provider() -> Arc<CryptoProvider> {
@@ -85,21 +86,16 @@ pub fn reloadable_server_config(
             let files = identity.files().into_iter().chain(client_ca.clone()).collect();
             reloads.read(files, move || {
                 let (chain, key) = files::identity(&identity)?;
-                let config = server_builder(client_ca.as_deref())?.with_single_cert(chain, key);
-                let mut config = config.map_err(|error| files::unusable_identity(&identity, error))?;
-                config.key_log = key_log();
-                Ok(config)
+                let unusable = |error| files::unusable_identity(&identity, error);
+                server_config(client_ca.as_deref(), chain, key, unusable)
             })
         }
         ServerCertificate::SelfSigned => {
             let made = self_signed::generate()?;
             report::notice(format_args!("self-signed certificate, SHA-256 fingerprint {}", made.fingerprint));
             reloads.read(client_ca.iter().cloned().collect(), move || {
-                let builder = server_builder(client_ca.as_deref())?;
-                let config = builder.with_single_cert(vec![made.certificate.clone()], made.key.clone_key());
-                let mut config = config.map_err(|error| Error::Setup(error.into()))?;
-                config.key_log = key_log();
-                Ok(config)
+                let (chain, key) = (vec![made.certificate.clone()], made.key.clone_key());
+                server_config(client_ca.as_deref(), chain, key, |error| Error::Setup(error.into()))
             })
         }
         ServerCertificate::Missing => Err(Error::usage_hint(
@@ -120,19 +116,27 @@ fn key_log() -> Arc<dyn KeyLog> {
     }
 }
 
-/// The configuration of servers, up to their certificate.
-fn server_builder(client_ca: Option<&Path>) -> Result<ConfigBuilder<ServerConfig, WantsServerCert>, Error> {
+/// The configuration of servers. `unusable` is the error for a certificate and a key that do not fit.
+fn server_config(
+    client_ca: Option<&Path>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    unusable: impl FnOnce(rustls::Error) -> Error,
+) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Setup(error.into()))?;
-    Ok(match client_ca {
+    let builder = match client_ca {
         Some(path) => {
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(files::roots(path)?), provider()).build();
             builder.with_client_cert_verifier(verifier.map_err(|error| Error::Setup(error.into()))?)
         }
         None => builder.with_no_client_auth(),
-    })
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
+    config.key_log = key_log();
+    Ok(config)
 }
 
 /// Version and cipher suite of a finished handshake.
