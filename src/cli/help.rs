@@ -79,16 +79,19 @@ pub fn addresses(overlays: bool) -> String {
         let title = format!("{}:{}", entry.name(), entry.arg.unwrap_or_default());
         let _ = writeln!(text, "  {title:<32} {}", entry.summary);
         if entry.names.len() > 1 {
-            let _ = writeln!(text, "  {:<32}   also {}", "", aliases(entry));
+            let _ = writeln!(text, "  {:<32}   also {}", "", aliases(entry).join(" "));
         }
     }
     text
 }
 
-fn is_available(entry: &Entry) -> bool {
+/// Whether it is an address or an overlay of ours.
+pub fn is_available(entry: &Entry) -> bool {
     !matches!(entry.build, Build::Unsupported { .. })
 }
 
-fn aliases(entry: &Entry) -> String {
-    entry.names.iter().skip(1).map(|name| format!("{name}:")).collect::<Vec<_>>().join(" ").replace("-: ", "- ")
+/// Its other names, as they are typed.
+pub fn aliases(entry: &Entry) -> Vec<String> {
+    let typed = |name: &&str| if *name == "-" { "-".to_owned() } else { format!("{name}:") };
+    entry.names.iter().skip(1).map(typed).collect()
 }

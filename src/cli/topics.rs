@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     registry,
 };
-use clap::{Arg, Command};
+use clap::Arg;
 use std::fmt::Write;
 
 /// `-h`: what most runs need, and how to find the rest.
@@ -59,7 +59,7 @@ pub fn text(is_short: bool, topic: Option<&str>) -> Result<String, Error> {
         None | Some("long" | "full" | "all") => Ok(help::command().render_long_help().to_string()),
         Some("types") => Ok(format!("{}\n{}", help::addresses(false), help::addresses(true))),
         Some("doc") => {
-            let rows = registry::table().filter(|entry| !matches!(entry.build, Build::Unsupported { .. })).map(row);
+            let rows = registry::table().filter(|entry| help::is_available(entry)).map(row);
             Ok(format!("{}\n{}", help::command().render_long_help(), rows.collect::<Vec<_>>().join("\n")))
         }
         Some("addresses") => Ok(help::addresses(false)),
@@ -74,9 +74,7 @@ fn about(topic: &str) -> Result<String, Error> {
     let name = topic.split("://").next().unwrap_or(topic).trim_end_matches(':').to_lowercase();
     let mut parts = Vec::new();
     if !topic.starts_with('-') || topic == "-" {
-        let known =
-            |entry: &&Entry| entry.names.contains(&name.as_str()) || (topic == "-" && entry.names.contains(&"-"));
-        parts.extend(registry::table().find(known).map(row));
+        parts.extend(registry::table().find(|entry| entry.names.contains(&name.as_str())).map(row));
     }
     let is_option = |arg: &Arg| {
         let longs = arg.get_long_and_visible_aliases().unwrap_or_default();
@@ -92,12 +90,12 @@ fn about(topic: &str) -> Result<String, Error> {
     let is_named = |heading: &str| {
         heading.to_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| word == name && !name.is_empty())
     };
-    let headings = help::options();
-    let heading = headings.get_arguments().filter_map(Arg::get_help_heading).find(|heading| {
+    let command = help::options();
+    let heading = command.get_arguments().filter_map(Arg::get_help_heading).find(|heading| {
         // `room` and `proxy` are in the plural there.
         is_named(heading) || is_plural(heading, &name)
     });
-    let option = headings.get_opts().find(|arg| is_option(arg));
+    let option = command.get_opts().find(|arg| is_option(arg));
     // Its group has it, too.
     let is_in_group = option.is_some_and(|arg| arg.get_help_heading() == heading && !topic.starts_with('-'));
     if let Some(option) = option.filter(|_| !is_in_group).and_then(Arg::get_long) {
@@ -120,8 +118,8 @@ fn only(chosen: impl Fn(&Arg) -> bool) -> String {
         let hides = !chosen(&arg);
         arg.hide(hides).hide_short_help(false)
     });
-    let command: Command = command.disable_help_flag(true).disable_version_flag(true).help_template("{all-args}\n");
-    command.clone().render_long_help().to_string().trim_start().to_owned()
+    let mut command = command.disable_help_flag(true).disable_version_flag(true).help_template("{all-args}\n");
+    command.render_long_help().to_string().trim_start().to_owned()
 }
 
 /// The addresses and overlays that an option concerns.
@@ -136,8 +134,7 @@ fn row(entry: &Entry) -> String {
     if let Build::Unsupported { why, .. } = entry.build {
         return format!("{}: is not available: {why}\n", entry.name());
     }
-    let colon = |name: &str| if name == "-" { "-".to_owned() } else { format!("{name}:") };
-    let also: Vec<_> = entry.names.iter().skip(1).map(|name| colon(name)).collect();
+    let also = help::aliases(entry);
     let also = if also.is_empty() { String::new() } else { format!("  also {}", also.join(", ")) };
     let mut text = format!("{}:{}{also}\n    {}.\n", entry.name(), entry.arg.unwrap_or_default(), entry.summary);
     for line in wrapped(entry.details, 76) {
