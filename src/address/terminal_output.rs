@@ -10,7 +10,7 @@ use std::{
 use tokio::io::AsyncWrite;
 
 /// The most bytes that are taken before they are written on.
-const MOST: usize = 64 * 1024;
+const MAX_TAKEN: usize = 64 * 1024;
 
 /// Escapes what steers a terminal, and writes the rest on.
 pub struct TerminalOutput<W> {
@@ -39,7 +39,7 @@ impl<W: AsyncWrite + Unpin> TerminalOutput<W> {
 impl<W: AsyncWrite + Unpin> AsyncWrite for TerminalOutput<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_drain(cx))?;
-        let taken = buf.get(..MOST).unwrap_or(buf);
+        let taken = buf.get(..MAX_TAKEN).unwrap_or(buf);
         let mut shown = String::with_capacity(taken.len());
         self.text.push(taken, &mut shown);
         self.shown = shown.into();

@@ -13,9 +13,9 @@ use std::{
 };
 
 /// Events that wait for a terminal that is slow; then the oldest are not shown.
-const MOST_EVENTS: usize = 20_000;
+const MAX_EVENTS: usize = 20_000;
 /// The same in bytes.
-const MOST_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 /// What an event takes besides its text, in bytes.
 const OVERHEAD: usize = 100;
 
@@ -124,7 +124,7 @@ impl Link {
         let was_idle = state.events.is_empty();
         state.bytes += event.size();
         state.events.push_back(event);
-        while state.events.len() > MOST_EVENTS || (state.bytes > MOST_BYTES && state.events.len() > 1) {
+        while state.events.len() > MAX_EVENTS || (state.bytes > MAX_BYTES && state.events.len() > 1) {
             let oldest = state.events.pop_front();
             state.bytes -= oldest.as_ref().map_or(0, Event::size);
             state.skipped += 1;
@@ -280,12 +280,12 @@ mod tests {
     #[test]
     fn the_oldest_messages_are_left_out_when_the_terminal_is_too_slow() {
         let link = Link::new().expect("a link");
-        for number in 0..MOST_EVENTS + 10 {
+        for number in 0..MAX_EVENTS + 10 {
             link.show(Event::Remark(number.to_string()));
         }
         let Work { events, skipped } = link.take(1, usize::MAX);
         assert!(matches!(&events[..], [Event::Remark(text)] if text == "10") && skipped == 10);
-        let message = Message { kind: Kind::Text, payload: vec![0; MOST_BYTES].into() };
+        let message = Message { kind: Kind::Text, payload: vec![0; MAX_BYTES].into() };
         let long = || {
             Event::Received(Record { transfer: Transfer::Received, message: message.clone(), at: SystemTime::now() })
         };

@@ -34,9 +34,9 @@ use unicode_width::UnicodeWidthStr;
 /// The time between two writes of messages: more than 30 a second are not seen, and keys have their turn in between.
 const FRAME: Duration = Duration::from_millis(33);
 /// Messages that are shown with one write.
-const MOST_SHOWN: usize = 2000;
+const MAX_SHOWN: usize = 2000;
 /// The same, in bytes.
-const MOST_SHOWN_BYTES: usize = 256 * 1024;
+const MAX_SHOWN_BYTES: usize = 256 * 1024;
 /// How long the rest of an escape sequence may take.
 const ESCAPE_WAIT: Duration = Duration::from_millis(50);
 /// The time between two attempts to hand a line to a session that is busy.
@@ -44,9 +44,9 @@ const RETRY: Duration = Duration::from_millis(20);
 /// How long the thread waits for the process to be stopped and continued. An orphaned process is not stopped.
 const STOP_WAIT: Duration = Duration::from_millis(500);
 /// Messages that `/find` looks at.
-const MOST_RECENT: usize = 5000;
+const MAX_RECENT: usize = 5000;
 /// The same, in bytes.
-const MOST_RECENT_BYTES: usize = 8 << 20;
+const MAX_RECENT_BYTES: usize = 8 << 20;
 
 /// What the thread is told.
 pub struct Settings {
@@ -121,15 +121,18 @@ impl Screen {
 
     fn load_history(&mut self) {
         self.history = History::of_user();
-        if let Some(history) = &self.history {
-            match history.load() {
-                Ok(entries) => self.editor = Editor::new(entries),
-                Err(error) => {
-                    let text = format!("the history is not kept: {}: {}", history.name(), io_message(&error));
-                    self.remark(&text);
-                    self.history = None;
-                }
-            }
+        match self.history.as_ref().map(History::load) {
+            Some(Ok(entries)) => self.editor = Editor::new(entries),
+            Some(Err(error)) => self.give_up_history(&error),
+            None => {}
+        }
+    }
+
+    /// Goes on without a history.
+    fn give_up_history(&mut self, error: &io::Error) {
+        if let Some(history) = self.history.take() {
+            let text = format!("the history is not kept: {}: {}", history.name(), io_message(error));
+            self.remark(&text);
         }
     }
 
@@ -165,7 +168,7 @@ impl Screen {
             let (is_pending, is_hurried) = self.link.is_pending();
             let is_due = is_hurried || last_shown.is_none_or(|shown| shown.elapsed() >= FRAME);
             if is_pending && is_due {
-                let work = self.link.take(MOST_SHOWN, MOST_SHOWN_BYTES);
+                let work = self.link.take(MAX_SHOWN, MAX_SHOWN_BYTES);
                 self.show(work);
                 self.draw()?;
                 self.link.written();
@@ -252,9 +255,7 @@ impl Screen {
             && let Some(history) = &self.history
             && let Err(error) = history.append(&line)
         {
-            let text = format!("the history is not kept: {}: {}", history.name(), io_message(&error));
-            self.remark(&text);
-            self.history = None;
+            self.give_up_history(&error);
         }
         match command::parse(line, self.settings.kind, self.settings.longest, &self.settings.close) {
             Err(error) => self.remark(&error),
@@ -304,7 +305,7 @@ impl Screen {
     fn keep(&mut self, record: Record) {
         self.recent_bytes += record.message.payload.len();
         self.recent.push_back(record);
-        while self.recent.len() > MOST_RECENT || (self.recent_bytes > MOST_RECENT_BYTES && self.recent.len() > 1) {
+        while self.recent.len() > MAX_RECENT || (self.recent_bytes > MAX_RECENT_BYTES && self.recent.len() > 1) {
             let oldest = self.recent.pop_front();
             self.recent_bytes -= oldest.map_or(0, |record| record.message.payload.len());
         }

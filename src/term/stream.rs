@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// Lines that wait for the session, which may be connecting again.
-const MOST_REQUESTS: usize = 64;
+const MAX_REQUESTS: usize = 64;
 /// How long the end of a session that is given up waits for the terminal.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -38,7 +38,7 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 pub fn open(settings: Settings) -> Result<MessageEnd, Error> {
     let failed = |source| Error::io("cannot use the terminal", source);
     let link = Arc::new(Link::new().map_err(failed)?);
-    let (sender, requests) = mpsc::channel(MOST_REQUESTS);
+    let (sender, requests) = mpsc::channel(MAX_REQUESTS);
     watch_signals(&link).map_err(failed)?;
     report::flush();
     if io::stderr().is_terminal() {
