@@ -217,7 +217,6 @@ impl Receiver {
         let peer = Peer::at(from, self.local.port());
         let stream = Client {
             socket: self.socket.clone(),
-            address: from,
             inbox,
             framing: self.framing,
             out: None,
@@ -257,7 +256,6 @@ impl Drop for ClientEntry {
 /// The session of one client.
 struct Client {
     socket: Arc<UdpSocket>,
-    address: SocketAddr,
     inbox: mpsc::Receiver<Queued>,
     framing: DatagramFraming,
     out: Option<Bytes>,
@@ -277,7 +275,7 @@ impl Client {
                 ready!(writable.as_mut().poll(cx)).map_err(failed)?;
                 self.writable = None;
             }
-            match self.socket.try_send_to(out, self.address) {
+            match self.socket.try_send_to(out, self.entry.address) {
                 Ok(_) => {
                     self.out = None;
                     self.last_activity = Instant::now();
@@ -289,7 +287,7 @@ impl Client {
                 // It is about a datagram that was sent before.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) => {
-                    let at = format_args!("cannot send a message of {} bytes to {}", out.len(), self.address);
+                    let at = format_args!("cannot send a message of {} bytes to {}", out.len(), self.entry.address);
                     return Poll::Ready(Err(Error::io(at, error)));
                 }
             }
