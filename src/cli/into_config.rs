@@ -60,7 +60,7 @@ impl Config {
             pings: Rare(pings),
             tls: Rare(tls),
             identities: Rare(identities),
-            other: Rare(other),
+            reconnecting: Rare(reconnecting),
             programs: Rare(programs),
             udp: Rare(udp),
             terminal: Rare(terminal),
@@ -90,7 +90,7 @@ impl Config {
             reason: websocket.close_reason.unwrap_or_default(),
         };
         let slow_timeout = Some(rooms.slow_timeout).filter(|timeout| !timeout.is_zero());
-        let reconnect_delay = Duration::from_millis(other.autoreconnect_delay_millis).max(MIN_RECONNECT_DELAY);
+        let reconnect_delay = Duration::from_millis(reconnecting.autoreconnect_delay_millis).max(MIN_RECONNECT_DELAY);
         let reloads = Reloads::default();
         let secrets = |path: PathBuf| reloads.read(vec![path.clone()], move || Secrets::read(&path));
         Ok(Self {
@@ -246,7 +246,8 @@ impl Config {
             terminal: terminal.options(wscat.no_color),
             reuse: ReuseOptions { backlog: rooms.backlog.unwrap_or(REUSE_BACKLOG), slow_timeout },
             reconnect_delay,
-            max_reconnect_delay: Duration::from_millis(other.autoreconnect_max_delay_millis).max(reconnect_delay),
+            max_reconnect_delay: Duration::from_millis(reconnecting.autoreconnect_max_delay_millis)
+                .max(reconnect_delay),
             connect_timeout: direction.connect_timeout,
             max_time: direction.max_time,
         })

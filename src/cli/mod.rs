@@ -142,7 +142,7 @@ pub struct Cli {
     pub programs: Rare<ProgramArgs>,
     /// Reconnecting.
     #[command(flatten)]
-    pub other: Rare<OtherArgs>,
+    pub reconnecting: Rare<ReconnectArgs>,
     /// Terminals.
     #[command(flatten)]
     pub terminal: Rare<TerminalArgs>,
@@ -500,7 +500,7 @@ pub struct TlsArgs {
 /// Reconnecting.
 #[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "Reconnecting")]
-pub struct OtherArgs {
+pub struct ReconnectArgs {
     /// Initial reconnect delay of autoreconnect:, at least 10; the delay doubles with each attempt
     #[arg(long, value_name = "MS", default_value = "500")]
     #[default(500)]
@@ -654,7 +654,7 @@ mod tests {
             format!("{:?}", cli.udp),
             format!("{:?}", cli.http_request),
             format!("{:?}", cli.terminal),
-            format!("{:?}", cli.other),
+            format!("{:?}", cli.reconnecting),
         ]
     }
 
