@@ -11,13 +11,13 @@ mod literal;
 mod mirror;
 mod open;
 mod process;
+mod pty;
 mod seqpacket;
 mod socket_activation;
 mod stdio;
 mod tcp;
 #[cfg(feature = "term")]
 mod term;
-mod terminal;
 mod terminal_output;
 mod tls;
 mod udp;

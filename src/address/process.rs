@@ -1,6 +1,6 @@
 //! `exec:`, `cmd:` and `sh-c:`: child processes.
 
-use super::{cgi, exec_dir, terminal};
+use super::{cgi, exec_dir, pty};
 use crate::{
     config::Config,
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry, MessageEndpoint},
@@ -137,7 +137,7 @@ impl Spawn {
         command.envs(cgi::variables(context, script.as_ref(), options));
         let (ours, theirs) = match options.terminal {
             true => {
-                let (ours, theirs) = terminal::open().map_err(cannot_start)?;
+                let (ours, theirs) = pty::open().map_err(cannot_start)?;
                 let stdio = || theirs.try_clone().map(Stdio::from).map_err(cannot_start);
                 command.stdin(stdio()?).stdout(stdio()?).stderr(stdio()?);
                 (Some(ours), Some(theirs))
