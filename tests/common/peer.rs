@@ -136,6 +136,12 @@ impl Peer {
         String::from_utf8_lossy(&message.into_data()).into_owned()
     }
 
+    /// The messages up to the close frame.
+    #[track_caller]
+    pub fn receive_all(&mut self) -> Vec<Message> {
+        std::iter::from_fn(|| Some(self.receive()).filter(|message| !message.is_close())).collect()
+    }
+
     /// The next message as text, if it arrives within the limit.
     pub fn receive_soon(&mut self, limit: Duration) -> Option<String> {
         let receive = async {

@@ -303,18 +303,21 @@ pub fn connect(port: u16) -> TcpStream {
     stream
 }
 
+/// Accepts a TCP connection, whose reads and writes fail after [`LIMIT`].
+pub fn accept(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().expect("accept");
+    stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
+    stream.set_write_timeout(Some(LIMIT)).expect("set a limit");
+    stream
+}
+
 /// A TCP server for one connection, which runs `serve` on a thread. Gives its port at once.
 pub fn one_connection<T: Send + 'static>(
     serve: impl FnOnce(TcpStream) -> T + Send + 'static,
 ) -> (u16, thread::JoinHandle<T>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let port = listener.local_addr().expect("address").port();
-    let thread = thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("accept");
-        stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
-        stream.set_write_timeout(Some(LIMIT)).expect("set a limit");
-        serve(stream)
-    });
+    let thread = thread::spawn(move || serve(accept(&listener)));
     (port, thread)
 }
 

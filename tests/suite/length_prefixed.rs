@@ -30,15 +30,7 @@ fn read(name: &str, args: &[&str], bytes: &[u8]) -> Vec<Message> {
     let folder = Folder::new(name);
     let file = folder.path("messages");
     fs::write(&file, bytes).expect("write");
-    let (url, server) = websocket_server(|mut peer| {
-        let mut all = Vec::new();
-        loop {
-            match peer.receive() {
-                Message::Close(_) => return all,
-                message => all.push(message),
-            }
-        }
-    });
+    let (url, server) = websocket_server(|mut peer| peer.receive_all());
     run(args.iter().copied().chain([&*format!("lengthprefixed:readfile:{file}"), &*url]), "").succeeds();
     server.join().expect("the server")
 }

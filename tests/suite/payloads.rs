@@ -27,15 +27,7 @@ fn printed(args: &[&str], messages: Vec<Message>) -> Finished {
 
 /// What a server receives from a client with these arguments and this input.
 fn received(args: &[&str], input: &str) -> Vec<Message> {
-    let (url, server) = websocket_server(|mut peer| {
-        let mut all = Vec::new();
-        loop {
-            match peer.receive() {
-                Message::Close(_) => return all,
-                message => all.push(message),
-            }
-        }
-    });
+    let (url, server) = websocket_server(|mut peer| peer.receive_all());
     run(args.iter().copied().chain(["-", &*url]), input).succeeds();
     server.join().expect("the server")
 }

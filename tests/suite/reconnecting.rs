@@ -2,21 +2,14 @@
 
 use crate::{
     raw::{BINARY, CLOSE, PING, PONG, RawPeer, TEXT, from_client},
-    support::{LIMIT, Running, Serving, wsplice},
+    support::{Running, Serving, accept, wsplice},
 };
 use std::{
     io::{self, Read},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     thread,
     time::Duration,
 };
-
-fn accept(listener: &TcpListener) -> TcpStream {
-    let (stream, _) = listener.accept().expect("accept");
-    stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
-    stream.set_write_timeout(Some(LIMIT)).expect("set a limit");
-    stream
-}
 
 fn start(listener: &TcpListener, args: &[&str]) -> Running {
     let url = format!("autoreconnect:ws://{}/", listener.local_addr().expect("address"));

@@ -4,7 +4,7 @@ use crate::{
     http::{Exchange, upgrade_request},
     peer::{Message, Peer, websocket_server},
     raw::{CLOSE, PING, PONG, RawPeer, TEXT, from_client, raw_peer_server},
-    support::{Finished, Folder, LIMIT, Running, Serving, one_connection, run, wait_for, wsplice},
+    support::{Finished, Folder, LIMIT, Running, Serving, accept, one_connection, run, wait_for, wsplice},
 };
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -14,14 +14,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-/// Accepts one connection and sets its time limits.
-fn accept(listener: &TcpListener) -> TcpStream {
-    let (stream, _) = listener.accept().expect("accept");
-    stream.set_read_timeout(Some(LIMIT)).expect("set a limit");
-    stream.set_write_timeout(Some(LIMIT)).expect("set a limit");
-    stream
-}
 
 fn stop(server: Serving) -> Finished {
     server.running.signal("TERM");
