@@ -22,8 +22,8 @@ fn mirror() -> Serving {
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn a_filter_on_the_far_side_answers_after_the_end_of_the_input() {
     let server = Serving::start(["ws-l:0", "sh-c:sort"]);
-    prints(&server, r"printf 'b\na\n' | wsplice $URL", "a\nb\n");
-    prints(&server, r"wsplice $URL <<< $'d\nc'", "c\nd\n");
+    prints(&server, r"printf 'b\na\n' | wsplice --reply-wait 0 $URL", "a\nb\n");
+    prints(&server, r"wsplice --reply-wait 0 $URL <<< $'d\nc'", "c\nd\n");
 }
 
 #[test]
@@ -102,6 +102,6 @@ fn output_goes_to_files_and_behind_what_they_hold() {
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn two_runs_in_a_row_chain_their_answers() {
     let upper = Serving::start(["ws-l:0", "sh-c:tr a-z A-Z"]);
-    let line = format!(r"printf 'b\na\n' | wsplice $URL | wsplice {}", upper.url());
+    let line = format!(r"printf 'b\na\n' | wsplice $URL | wsplice --reply-wait 0 {}", upper.url());
     prints(&mirror(), &line, "B\nA\n");
 }
