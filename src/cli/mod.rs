@@ -557,9 +557,9 @@ impl Cli {
                 let mut cut = args.split_off(at);
                 let first = cut.remove(0);
                 cut.splice(0..0, first.to_str().and_then(|arg| arg.strip_prefix("--exec-args=")).map(OsString::from));
-                cut
+                Some(cut)
             }
-            None => Vec::new(),
+            None => None,
         };
         let parse = || {
             let mut options = options();
@@ -569,8 +569,8 @@ impl Cli {
         };
         match rare::without(parse).or_else(|_: clap::Error| parse()) {
             Ok(mut cli) => {
-                cli.given.extend((!exec_args.is_empty()).then(|| "exec-args".to_owned()));
-                cli.programs.exec_args = exec_args;
+                cli.given.extend(exec_args.is_some().then(|| "exec-args".to_owned()));
+                cli.programs.exec_args = exec_args.unwrap_or_default();
                 Ok(Parsed::Run(Box::new(cli)))
             }
             Err(error) if error.kind() == ErrorKind::DisplayVersion => Ok(Parsed::Show(error.render().to_string())),

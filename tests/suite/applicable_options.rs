@@ -42,6 +42,15 @@ fn options_of_a_client_on_a_server_name_those_of_servers() {
 }
 
 #[test]
+fn arguments_of_programs_do_not_apply_to_other_addresses_even_if_there_are_none() {
+    for arguments in [&["--exec-args"][..], &["--exec-args="], &["--exec-args", "-u"]] {
+        let finished = explained(&[&["ws://127.0.0.1:1/"], arguments].concat());
+        finished.fails_with(2, REFUSED).fails_with(2, "it is an option of exec:");
+        explained(&[&["-", "exec:date"], arguments].concat()).succeeds();
+    }
+}
+
+#[test]
 fn options_of_a_server_on_a_client_name_those_of_clients() {
     let folder = Folder::new("server-options");
     let file = folder.path("secrets");
