@@ -8,7 +8,7 @@ use crate::{
     flow::{BoxFuture, ControlFrame, ControlObserver, DatagramFraming, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
     net::{HostPort, Peer},
-    report,
+    report::{self, Drops},
 };
 use bytes::Bytes;
 use std::{
@@ -76,8 +76,6 @@ const MAX_QUEUED: usize = 64;
 const MAX_QUEUED_BYTES: usize = 16 << 20;
 /// Maximum number of clients that wait for their session, as those of a listening socket do.
 const MAX_WAITING: usize = 128;
-/// The least time between two warnings.
-const WARNINGS: Duration = Duration::from_secs(1);
 
 struct Server {
     at: HostPort,
@@ -167,7 +165,10 @@ struct Receiver {
 impl Receiver {
     async fn run(self) {
         let mut buffer = vec![0; MAX_DATAGRAM];
-        let (mut dropped, mut warned) = (0_u64, None::<Instant>);
+        let local = self.local;
+        let drops = Drops::new(move |count: u64| {
+            report::warn(format_args!("{local}: {count} datagrams dropped: too many, or too many clients"));
+        });
         loop {
             let (length, from) = match self.socket.recv_from(&mut buffer).await {
                 Ok(received) => received,
@@ -176,16 +177,8 @@ impl Receiver {
                 Err(error) => return report::warn(format_args!("{}: {}", self.local, io_message(&error))),
             };
             let Some(datagram) = buffer.get(..length) else { continue };
-            if self.deliver(datagram, from) {
-                continue;
-            }
-            dropped += 1;
-            if warned.is_none_or(|at| at.elapsed() >= WARNINGS) {
-                report::warn(format_args!(
-                    "{}: {dropped} datagrams dropped: too many, or too many clients",
-                    self.local
-                ));
-                (dropped, warned) = (0, Some(Instant::now()));
+            if !self.deliver(datagram, from) {
+                drops.add(|count| *count += 1);
             }
         }
     }

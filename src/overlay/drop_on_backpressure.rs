@@ -4,14 +4,14 @@ use crate::{
     endpoint::{Build, ConnectContext, Entry, Layer, Overlay, OverlayRow, Transform},
     error::Error,
     flow::{BoxFuture, MessageEnd, MessageLayer, MessageStream},
-    message::{Close, Message},
-    report,
+    message::Message,
+    report::{self, Drops},
 };
 use std::{
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
 };
+use tracing::Span;
 
 pub(super) static DROP_ON_BACKPRESSURE: Entry = Entry {
     names: &["drop_on_backpressure", "drop-on-backpressure"],
@@ -25,36 +25,25 @@ pub(super) static DROP_ON_BACKPRESSURE: Entry = Entry {
     build: Build::Overlay(OverlayRow::new(|_, _| Ok(Overlay::Around(Layer::OnMessages(Box::new(DropOnBackpressure)))))),
 };
 
-/// The shortest time between two reports.
-const REPORTS: Duration = Duration::from_secs(1);
-
 struct DropOnBackpressure;
 
 impl Transform<MessageEnd, MessageEnd> for DropOnBackpressure {
     fn apply<'a>(&'a self, inner: MessageEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
-        let io = Dropping { io: inner.io, name: inner.name.clone(), is_blocked: false, dropped: 0, reported: None };
+        let name = inner.name.clone();
+        let connection = Span::current();
+        let drops = Drops::new(move |count: u64| {
+            connection.in_scope(|| report::warn(format_args!("messages dropped: {count}; {name} does not take them")));
+        });
+        let io = Dropping { io: inner.io, is_blocked: false, drops };
         Box::pin(async move { Ok(MessageEnd { io: Box::new(io), ..inner }) })
     }
 }
 
 struct Dropping {
     io: Box<dyn MessageStream>,
-    name: Arc<str>,
     /// The stream below takes no message now.
     is_blocked: bool,
-    /// Messages that were dropped since the last report.
-    dropped: u64,
-    /// When that was.
-    reported: Option<Instant>,
-}
-
-impl Dropping {
-    fn report(&mut self) {
-        if self.dropped > 0 {
-            report::warn(format_args!("messages dropped: {}; {} does not take them", self.dropped, self.name));
-            (self.dropped, self.reported) = (0, Some(Instant::now()));
-        }
-    }
+    drops: Arc<Drops<u64>>,
 }
 
 impl MessageLayer for Dropping {
@@ -76,15 +65,7 @@ impl MessageLayer for Dropping {
         if !self.is_blocked {
             return self.io.start_send(message);
         }
-        self.dropped += 1;
-        if self.reported.is_none_or(|last| last.elapsed() >= REPORTS) {
-            self.report();
-        }
+        self.drops.add(|count| *count += 1);
         Ok(())
-    }
-
-    fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {
-        self.report();
-        self.io.poll_finish(cx, close)
     }
 }

@@ -3,11 +3,13 @@
 //! Lines are events of `tracing`. Each connection of a listener has a span with the name of its client, which the formatter
 //! shows on every line within it. [`init`] fixes the level; a line beyond it costs a comparison.
 
+mod drops;
 mod format;
 mod subscriber;
 mod writer;
 
 use crate::error::Error;
+pub use drops::Drops;
 use std::{
     fmt::Display,
     io::{self, IsTerminal},

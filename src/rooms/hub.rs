@@ -1,10 +1,17 @@
 //! All rooms, by request target.
 
-use super::{drop_log::DropLog, member::Member, metrics::Metrics, outbox::Outbox, room::Room};
+use super::{
+    drop_log::{self, Missed},
+    member::Member,
+    metrics::Metrics,
+    outbox::Outbox,
+    room::Room,
+};
 use crate::{
     config::{RoomOptions, SlowPolicy},
     error::Error,
     net::address_counts,
+    report::Drops,
     ws::{SharedDeflater, WebSocketOptions},
 };
 use std::{
@@ -41,7 +48,7 @@ pub struct Delivery {
     /// The counters.
     pub metrics: Metrics,
     /// Logs the messages that slow members miss.
-    pub drops: Arc<DropLog>,
+    pub drops: Arc<Drops<Missed>>,
 }
 
 /// Parts of a table, each with its lock: members that join and leave wait for few others.
@@ -112,7 +119,7 @@ impl Hub {
             }),
             deflater: SharedDeflater::new(&websocket.deflate),
             metrics: Metrics::default(),
-            drops: Arc::default(),
+            drops: drop_log::log(),
         };
         Self {
             rooms: Sharded::default(),

@@ -121,7 +121,7 @@ impl Member {
         drop(outbox);
         if dropped > 0 {
             delivery.metrics.dropped.fetch_add(dropped, Relaxed);
-            delivery.drops.add(&name, dropped);
+            delivery.drops.add(|missed| missed.add(&name, dropped));
         }
     }
 
@@ -136,7 +136,7 @@ impl Member {
             let name = outbox.name().clone();
             drop(outbox);
             delivery.metrics.dropped.fetch_add(delivered.dropped, Relaxed);
-            delivery.drops.add(&name, delivered.dropped);
+            delivery.drops.add(|missed| missed.add(&name, delivered.dropped));
         }
         delivered
     }

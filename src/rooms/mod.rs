@@ -56,7 +56,7 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown, wo
         ended = accept_all(listener, Arc::new(handler), config, stop, workers) => ended,
         never = trim::give_back(&hub, workers) => match never {},
     };
-    drops.warn();
+    drops.flush();
     ended
 }
 

@@ -214,6 +214,24 @@ fn datagrams_of_clients_beyond_the_maximum_are_dropped() {
 }
 
 #[test]
+fn all_datagrams_of_a_burst_that_are_dropped_are_reported() {
+    let mut server = Serving::start(["udp-server:127.0.0.1:0", "mirror:", "--udp-server-max-clients", "1"]);
+    let (first, other) = (to(server.port), to(server.port));
+    first.send(b"x").expect("send");
+    assert_eq!(receive(&first).0, b"x");
+    let mut reported = 0;
+    for sent in [1, 20] {
+        (0..sent).for_each(|_| _ = other.send(b"y").expect("send"));
+        while reported < sent {
+            let line = server.running.error_line("datagrams dropped");
+            let count = line.split(" datagrams").next().and_then(|start| start.rsplit(' ').next());
+            reported += count.and_then(|count| count.parse::<u32>().ok()).expect("a number");
+        }
+        assert_eq!(std::mem::take(&mut reported), sent);
+    }
+}
+
+#[test]
 fn datagrams_cross_a_websocket() {
     let (target, port) = socket();
     let far = Serving::start(["ws-l:127.0.0.1:0".to_owned(), format!("udp:127.0.0.1:{port}")]);
