@@ -3,11 +3,9 @@
 use super::{cgi, exec_dir, pty};
 use crate::{
     config::Config,
-    endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry, MessageEndpoint},
+    endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::{Error, io_message},
-    flow::{BoxFuture, ByteEnd, DescriptorReader, DescriptorWriter, EndKind, MessageEnd, MessageLayer, MessageStream},
-    framing::{ChunkStream, LineStream},
-    message::{Kind, Message},
+    flow::{BoxFuture, ByteEnd, DescriptorReader, DescriptorWriter, EndKind},
     net, service_manager,
 };
 use rustix::{
@@ -93,9 +91,6 @@ pub(super) enum Program {
 /// An endpoint that runs a program, which is called `shown` in errors.
 pub(super) fn endpoint(title: impl Display, shown: &str, program: Program, config: &Arc<Config>) -> Endpoint<Dialled> {
     let spawn = Spawn { shown: shown.to_owned(), program, config: config.clone() };
-    if config.programs.hang_up_on_empty {
-        return MessageEndpoint::dial(title, SpawnFramed(spawn)).into();
-    }
     ByteEndpoint::dial(title, spawn).into()
 }
 
@@ -185,60 +180,13 @@ impl Dial<ByteEnd> for Spawn {
     fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let process = self.start(context).await?;
-            Ok(ByteEnd::new(process, Dial::<ByteEnd>::kind(self), self.shown.as_str()))
+            let on_empty_message = self.config.programs.hang_up_on_empty.then(|| process.hang_up.clone());
+            Ok(ByteEnd { on_empty_message, ..ByteEnd::new(process, self.kind(), self.shown.as_str()) })
         })
     }
 
     fn kind(&self) -> EndKind {
         EndKind::Process { terminal: self.config.programs.terminal }
-    }
-}
-
-/// A program that gets SIGHUP in place of empty messages.
-struct SpawnFramed(Spawn);
-
-impl Dial<MessageEnd> for SpawnFramed {
-    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
-        Box::pin(async {
-            let Self(spawn) = self;
-            let process = spawn.start(context).await?;
-            let hang_up = process.hang_up.clone();
-            let end = ByteEnd::new(process, self.kind(), spawn.shown.as_str());
-            let Config { framing, programs, .. } = &*spawn.config;
-            let by_default = if programs.terminal { Kind::Binary } else { Kind::Text };
-            let end = match framing.kind.unwrap_or(by_default) {
-                Kind::Binary => ChunkStream::frame(end, Kind::Binary),
-                Kind::Text => LineStream::frame(end, *framing),
-            };
-            Ok(MessageEnd { io: Box::new(HangUpOnEmpty { inner: end.io, hang_up }), ..end })
-        })
-    }
-
-    fn kind(&self) -> EndKind {
-        Dial::<ByteEnd>::kind(&self.0)
-    }
-}
-
-struct HangUpOnEmpty {
-    inner: Box<dyn MessageStream>,
-    hang_up: Arc<Notify>,
-}
-
-impl MessageLayer for HangUpOnEmpty {
-    fn inner(&self) -> &dyn MessageStream {
-        &*self.inner
-    }
-
-    fn inner_mut(&mut self) -> &mut dyn MessageStream {
-        &mut *self.inner
-    }
-
-    fn start_send(&mut self, message: Message) -> Result<(), Error> {
-        if message.payload.is_empty() {
-            self.hang_up.notify_one();
-            return Ok(());
-        }
-        self.inner.start_send(message)
     }
 }
 

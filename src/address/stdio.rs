@@ -68,7 +68,7 @@ impl Dial<ByteEnd> for Stdio {
                 true => self.stream(TerminalOutput::new(output)),
                 false => self.stream(output),
             };
-            Ok(ByteEnd { io: io?, kind: self.kind(), name: "stdio".into() })
+            Ok(ByteEnd { io: io?, kind: self.kind(), name: "stdio".into(), on_empty_message: None })
         })
     }
 

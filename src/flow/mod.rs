@@ -29,7 +29,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::io::AsyncWrite;
+use tokio::{io::AsyncWrite, sync::Notify};
 use tokio_util::io::poll_read_buf;
 
 /// A boxed future, for traits that are used as objects.
@@ -110,22 +110,31 @@ pub struct ByteEnd {
     pub kind: EndKind,
     /// Its name in errors.
     pub name: Arc<str>,
+    /// A framing notifies this of each empty message instead of writing it.
+    pub on_empty_message: Option<Arc<Notify>>,
 }
 
 impl ByteEnd {
     /// A byte stream that is not a plain socket.
     pub fn new(io: impl ByteIo + 'static, kind: EndKind, name: impl Into<Arc<str>>) -> Self {
-        Self { io: ByteStream::other(io), kind, name: name.into() }
+        Self { io: ByteStream::other(io), kind, name: name.into(), on_empty_message: None }
     }
 
     /// A plain socket.
     pub fn socket(io: impl Into<ByteStream>, name: impl Into<Arc<str>>) -> Self {
-        Self { io: io.into(), kind: EndKind::Peer, name: name.into() }
+        Self { io: io.into(), kind: EndKind::Peer, name: name.into(), on_empty_message: None }
     }
 
     /// A stream that behaves as a socket does.
     pub fn peer(io: impl ByteIo + 'static, name: impl Into<Arc<str>>) -> Self {
         Self::new(io, EndKind::Peer, name)
+    }
+
+    /// Whether a message is not to be written: it is empty, and its meaning is another one here.
+    pub fn takes_as_signal(&self, message: &Message) -> bool {
+        let Some(notify) = self.on_empty_message.as_ref().filter(|_| message.payload.is_empty()) else { return false };
+        notify.notify_one();
+        true
     }
 
     /// The name of its input, for errors.

@@ -70,6 +70,9 @@ impl MessageStream for ChunkStream {
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        if self.end.takes_as_signal(&message) {
+            return Ok(());
+        }
         self.out = message.payload;
         Ok(())
     }

@@ -220,6 +220,9 @@ impl MessageStream for LengthPrefixedStream {
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        if self.end.takes_as_signal(&message) {
+            return Ok(());
+        }
         if !self.prefix.skip_write {
             let Some((bytes, used)) = self.prefix.encode(&message) else {
                 return Err(Error::Input {

@@ -143,6 +143,9 @@ impl MessageStream for LineStream {
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        if self.end.takes_as_signal(&message) {
+            return Ok(());
+        }
         let start = self.out.len();
         let separator = self.framing.separator;
         self.out.reserve(message.payload.len() + separator.length());

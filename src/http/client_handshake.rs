@@ -38,7 +38,7 @@ pub async fn upgrade(
     config: &Config,
     request: Option<&UpgradeRequest>,
 ) -> Result<(Upgraded, Option<String>), Error> {
-    let ByteEnd { io, kind, name } = end;
+    let ByteEnd { io, kind, name, .. } = end;
     let handshake = Handshake::new(url, config, request)?;
     let request = handshake.request(url, config, request);
     report::handshake('>', &name, format_args!("GET {} HTTP/1.1", request.uri()));
@@ -70,7 +70,7 @@ pub async fn upgrade(
         return Err(failed(reason, Some("--deflate on requires it, --deflate auto does not".into())));
     }
     let parts = connection.end().await.map_err(|error| explain(&name, &error))?;
-    let end = ByteEnd { io: parts.io.into_inner().0, kind, name };
+    let end = ByteEnd { io: parts.io.into_inner().0, kind, name, on_empty_message: None };
     Ok((Upgraded { end, early: parts.read_buf.into(), deflate }, subprotocol))
 }
 

@@ -30,7 +30,7 @@ pub async fn connect(
     login: Option<&ProxyLogin>,
     proxy: &str,
 ) -> Result<ByteEnd, Error> {
-    let ByteEnd { io, kind, name } = end;
+    let ByteEnd { io, kind, name, on_empty_message } = end;
     let request = request(target, login)?;
     report::handshake('>', &name, format_args!("CONNECT {target} HTTP/1.1"));
     show_headers('>', &name, request.headers());
@@ -49,7 +49,7 @@ pub async fn connect(
     }
     let upgraded = connection.drive(hyper::upgrade::on(response)).await.map_err(|error| explain(proxy, &error))?;
     // It also has the bytes of the target that came together with the response.
-    Ok(ByteEnd::new(TokioIo::new(upgraded), kind, target.to_string()))
+    Ok(ByteEnd { on_empty_message, ..ByteEnd::new(TokioIo::new(upgraded), kind, target.to_string()) })
 }
 
 fn request(target: &HostPort, login: Option<&ProxyLogin>) -> Result<Request<Empty<Bytes>>, Error> {

@@ -45,7 +45,7 @@ pub async fn request(
     host: &HeaderValue,
     options: &HttpRequestOptions,
 ) -> Result<ByteEnd, Error> {
-    let ByteEnd { io, kind, name } = end;
+    let ByteEnd { io, kind, name, on_empty_message } = end;
     let (body, sent) = match options.method {
         Method::POST | Method::PUT | Method::PATCH => {
             let (ours, theirs) = duplex(BODY_QUEUE);
@@ -77,7 +77,7 @@ pub async fn request(
         }
     };
     let exchange = Exchange { name: name.clone(), sent, received: Received::Waiting(Box::pin(response)), connection };
-    Ok(ByteEnd::new(exchange, kind, name))
+    Ok(ByteEnd { on_empty_message, ..ByteEnd::new(exchange, kind, name) })
 }
 
 /// Converts an error of hyper.

@@ -54,7 +54,7 @@ const TEXT_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Error::NoUpgrade`] if the connection ends without such a request, [`Error::BadRequest`] if the data is not HTTP.
 pub async fn receive(end: ByteEnd, peer: &Peer, config: &Arc<Config>) -> Result<PendingUpgrade, Error> {
-    let ByteEnd { io, kind, name } = end;
+    let ByteEnd { io, kind, name, .. } = end;
     let (sender, mut receiver) = oneshot::channel();
     let service = Service {
         peer: peer.clone(),
@@ -147,7 +147,7 @@ impl PendingUpgrade {
         let mut early = Vec::from(connection.await.map_err(|error| explain(&name, &error, &config))?);
         let (io, ahead) = io.take();
         early.extend_from_slice(&ahead);
-        Ok(Upgraded { end: ByteEnd { io, kind, name }, early, deflate })
+        Ok(Upgraded { end: ByteEnd { io, kind, name, on_empty_message: None }, early, deflate })
     }
 
     /// Responds with the HTTP status for `error`, and closes the connection.

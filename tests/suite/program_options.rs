@@ -2,7 +2,7 @@
 
 use crate::{
     peer::{Message, Peer},
-    support::{LIMIT, Running, Serving, run, wait_for, wsplice},
+    support::{Folder, LIMIT, Running, Serving, run, wait_for, wsplice},
 };
 use std::{
     fs,
@@ -115,4 +115,39 @@ fn an_empty_message_is_sighup_on_demand() {
     let mut peer = Peer::connect(server.port, "/");
     peer.send_text("hello");
     assert_eq!(peer.receive_text(), "hello");
+}
+
+#[test]
+fn sighup_for_empty_messages_changes_no_bytes() {
+    let folder = Folder::new("sighup-bytes");
+    let file = folder.path("f");
+    let write = format!("sh-c:cat >{file}; echo done");
+    let server = Serving::start(["tcp-l:127.0.0.1:0", &write, "--exec-sighup-on-zero-msg"]);
+    let mut client = server.connect();
+    client.write_all(b"ab").expect("write");
+    wait_for("the first bytes", || (fs::read(&file).ok()? == b"ab").then_some(()));
+    client.write_all(b"cd").expect("write");
+    client.shutdown(Shutdown::Write).expect("shut down");
+    let mut text = String::new();
+    client.read_to_string(&mut text).expect("the end");
+    assert_eq!((text.as_str(), fs::read(&file).expect("the file").as_slice()), ("done\n", &b"abcd"[..]));
+}
+
+#[test]
+fn an_empty_message_is_sighup_with_each_framing() {
+    for (framing, sent) in [("lines:", "a\n"), ("chunks:", "a"), ("lengthprefixed:", "\0\0\0\u{1}a")] {
+        // The program says what it has read when it gets the signal.
+        let size = sent.len();
+        let program = format!(
+            "{framing}sh-c:trap 'exit 0' HUP; head -c {size} >&2; echo ' is read' >&2; while :; do sleep 0.01; done"
+        );
+        let mut server = Serving::start(["ws-l:127.0.0.1:0", &program, "--exec-sighup-on-zero-msg"]);
+        let mut peer = Peer::connect(server.port, "/");
+        peer.send_text("a");
+        server.running.error_line("is read");
+        peer.send_text("");
+        peer.receive_close();
+    }
+    let explained = run(["--explain", "ws-l:127.0.0.1:0", "sh-c:cat", "--exec-sighup-on-zero-msg"], "");
+    assert!(explained.succeeds().out().contains("lines"), "{explained:?}");
 }
