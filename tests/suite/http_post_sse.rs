@@ -5,7 +5,7 @@ use crate::{
     peer::{Message, websocket_server},
     support::{Folder, Serving},
 };
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 
 /// Sends a POST request, and gives the status of the response.
 #[track_caller]
@@ -36,6 +36,23 @@ fn event(exchange: &mut Exchange) -> Vec<String> {
             text if text.starts_with("data:") => lines.push(text.to_owned()),
             _ => {}
         }
+    }
+}
+
+/// All events up to the end, put together from their chunks.
+#[track_caller]
+fn all_events(exchange: &mut Exchange) -> String {
+    let mut all = Vec::new();
+    loop {
+        let mut length = String::new();
+        exchange.reader.read_line(&mut length).expect("the length of a chunk");
+        let length = usize::from_str_radix(length.trim_end(), 16).expect("a length");
+        let mut chunk = vec![0; length + 2];
+        exchange.reader.read_exact(&mut chunk).expect("a chunk");
+        if length == 0 {
+            return String::from_utf8(all).expect("text");
+        }
+        all.extend_from_slice(&chunk[..length]);
     }
 }
 
@@ -96,16 +113,51 @@ fn a_client_of_events_that_leaves_ends_its_session_without_an_error() {
 #[test]
 fn other_methods_and_bodies_beyond_the_limits_are_refused() {
     let args = ["--max-ws-message-length", "5", "--message-timeout", "200ms"];
-    let server = Serving::start([&["http-post-sse:tcp-l:127.0.0.1:0", "mirror:"], &args[..]].concat());
+    let mut server = Serving::start([&["http-post-sse:tcp-l:127.0.0.1:0", "mirror:"], &args[..]].concat());
     let put = Exchange::connect(server.port, "PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     assert_eq!((put.head.status(), put.head.get("Allow")), (405, Some("GET, POST")));
+    server.running.error_line("neither GET nor POST");
     assert_eq!(post(&server, b"123456").head.status(), 413);
+    server.running.error_line("the body is longer than 5 bytes");
     assert_eq!(post(&server, b"12345").head.status(), 204);
     assert_eq!(post(&server, b"").head.status(), 204);
     let slow = Exchange::connect(server.port, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n12");
     assert_eq!(slow.head.status(), 408);
+    server.running.error_line("the body did not arrive in time");
     let garbage = Exchange::connect(server.port, "\x16\x03\x01 hello\r\n\r\n");
     assert_eq!(garbage.head.status(), 400);
+    server.running.error_line("the data is not HTTP");
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_post_is_logged_as_such_and_one_without_a_request_is_not() {
+    let mut server = Serving::start(["http-post-sse:tcp-l:127.0.0.1:0", "mirror:"]);
+    drop(server.connect());
+    let mut client = server.connect();
+    client.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n12").expect("write");
+    drop(client);
+    let line = server.running.error_line("invalid request");
+    assert!(line.contains("the client left in the middle of the body"), "{line}");
+}
+
+#[test]
+fn a_long_event_has_all_lines_and_characters_of_its_message() {
+    // Characters of two and three bytes are wherever a part of the message ends.
+    let lines: Vec<_> = (0..200).map(|number| "\u{e4}\u{20ac}x".repeat(number * 3)).collect();
+    let message = lines.join("\r\n");
+    let (url, peer) = websocket_server(move |mut peer| {
+        let _ = peer.receive();
+        peer.send_text(&message);
+        peer.send_text("");
+        peer.close(1000, "");
+    });
+    let server = Serving::start(["http-post-sse:tcp-l:127.0.0.1:0".to_owned(), format!("reuse:{url}")]);
+    let mut events = get(&server);
+    assert_eq!(post(&server, b"go").head.status(), 204);
+    let body = all_events(&mut events);
+    let expected: String = lines.iter().map(|line| format!("data: {line}\n")).collect();
+    assert!(body == format!("{expected}\ndata: \n\n"), "{} bytes", body.len());
+    peer.join().expect("the peer");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     deflate::{DEFLATED_BINARY, OFFER, Zlib, offering},
-    http::Head,
+    http::{Exchange, Head},
     peer::Peer,
     raw::{BINARY, RawPeer, from_client, read_close, unfinished},
     rooms::{measured, metric, rooms},
@@ -156,6 +156,42 @@ fn unfinished_lines_stay_within_max_memory() {
     let mut answer = String::new();
     BufReader::new(other).read_line(&mut answer).expect("an answer");
     assert_eq!(answer, "still here\n");
+    stayed_within_the_limit(&server);
+}
+
+#[test]
+fn unfinished_bodies_of_post_requests_stay_within_max_memory() {
+    let mut server = Serving::start(["http-post-sse:tcp-l:127.0.0.1:0", "mirror:", LIMIT[0], LIMIT[1]]);
+    let (done, is_done) = mpsc::channel();
+    for _ in 0..6 {
+        let mut attacker = server.connect();
+        let done = done.clone();
+        thread::spawn(move || {
+            let _ = attacker.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n\r\n");
+            let mut sent = 0;
+            while sent < 48 << 20 && attacker.write_all(&[b'x'; 65_536]).is_ok() {
+                sent += 65_536;
+            }
+            let _ = done.send(sent);
+            attacker
+        });
+    }
+    let sent = [(); 6].map(|()| is_done.recv().expect("how much it sent"));
+    assert!(sent.iter().any(|sent| *sent < 48 << 20), "some are refused");
+    server.running.error_line("to stay within --max-memory");
+    stayed_within_the_limit(&server);
+}
+
+#[test]
+fn events_for_clients_that_read_nothing_stay_within_max_memory() {
+    let lines = "sh-c:while head -c 16777216 /dev/zero | tr '\\0' x && echo; do :; done";
+    let address = ["http-post-sse:tcp-l:127.0.0.1:0", lines, "--grace", "0.2"];
+    let mut server = Serving::start([&address[..], &LIMIT].concat());
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let _stuck: Vec<_> = (0..6).map(|_| Exchange::connect(server.port, request)).collect();
+    for _ in 0..2 {
+        server.running.error_line("to stay within --max-memory");
+    }
     stayed_within_the_limit(&server);
 }
 
