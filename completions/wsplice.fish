@@ -51,7 +51,7 @@ complete -c wsplice -l require-basic-auth -d 'Require Basic authentication, also
 complete -c wsplice -l require-token -d 'Require a token, as `Authorization: Bearer TOKEN` or ?access_token=TOKEN, also for static files; FILE lists tokens, one per line; otherwise 401' -r -F
 complete -c wsplice -l trust-proxy -d 'Trust the X-Forwarded-For header of proxies in this network; may be repeated' -r
 complete -c wsplice -s F -l static-file -d 'Serve a file in response to plain GET requests, such as /index.html:text/html:./page.html; may be repeated' -r
-complete -c wsplice -l staticdir -d 'Serve the files in a directory in response to other plain GET requests; / is its index.html. Files and directories whose names start with a dot are not served' -r -F
+complete -c wsplice -l staticdir -d 'Serve the files in a directory in response to other plain GET requests; / is its index.html. Files and directories whose names start with a dot, and what is not a regular file, are not served. Symbolic links are followed, also to files outside the directory' -r -F
 complete -c wsplice -l slow -d 'What to do with a member whose backlog is full' -r -f -a "disconnect\t'Close it with code 1013'
 drop-oldest\t'Drop the oldest messages in its backlog'
 drop-newest\t'Drop new messages'
@@ -65,7 +65,7 @@ complete -c wsplice -l metrics -d 'Serve Prometheus metrics at http://ADDR/metri
 complete -c wsplice -l healthcheck -d 'Check the health of the room server at URL, or without URL of process 1, as in a container; exit 0 if it is healthy' -r
 complete -c wsplice -l ping-interval -d 'Interval between pings; 0 disables them. Default: 0, with --broadcast 30' -r
 complete -c wsplice -l ping-timeout -d 'Close the connection if no pong arrives within SECONDS (exit 7); other data from the peer counts as well. Default with --broadcast: 60' -r
-complete -c wsplice -l close-status-code -d 'Close code to send: 1000 to 1003, 1007 to 1014 or 3000 to 4999. Default: 1000' -r
+complete -c wsplice -l close-status-code -d 'Close code to send instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999' -r
 complete -c wsplice -l close-reason -d 'Close reason to send, at most 123 bytes' -r
 complete -c wsplice -l max-ws-message-length -d 'Maximum length of a received message (longer: close code 1009, exit 6) and of an input line (longer: exit 1). Default: 64m, with --broadcast a quarter of --backlog' -r
 complete -c wsplice -l max-ws-frame-length -d 'Maximum length of a received frame (longer: close code 1009, exit 6). Default: 64m' -r

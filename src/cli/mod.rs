@@ -353,7 +353,8 @@ pub struct ServingArgs {
     #[arg(short = 'F', long = "static-file", value_name = "URI:CONTENT-TYPE:FILE", value_parser = static_file)]
     pub static_files: Vec<StaticFile>,
     /// Serve the files in a directory in response to other plain GET requests; / is its index.html. Files and directories
-    /// whose names start with a dot are not served
+    /// whose names start with a dot, and what is not a regular file, are not served. Symbolic links are followed, also to files
+    /// outside the directory
     #[arg(long, value_name = "DIR", value_parser = values::directory)]
     pub staticdir: Option<PathBuf>,
 }

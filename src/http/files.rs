@@ -9,6 +9,7 @@ use hyper::{
     body::{Bytes, Frame},
     header::{self, HeaderValue},
 };
+use rustix::fs::OFlags;
 use std::{io, path::Path};
 use tokio::{fs::File, io::AsyncReadExt};
 
@@ -18,7 +19,7 @@ const PIECE: usize = 64 * 1024;
 /// A response with the content of the file, which is read while it is sent.
 ///
 /// # Errors
-/// 404 if the file does not exist, 500 if it cannot be read.
+/// 404 if there is no such regular file, 500 if it cannot be read.
 pub async fn serve(file: &StaticFile) -> Result<Response<Body>, StatusCode> {
     serve_path(&file.path, file.content_type.clone()).await
 }
@@ -26,7 +27,7 @@ pub async fn serve(file: &StaticFile) -> Result<Response<Body>, StatusCode> {
 /// A response with the content of the file at the path of a request, below a directory.
 ///
 /// # Errors
-/// 404 if there is no such file, 500 if it cannot be read.
+/// 404 if there is no such regular file, 500 if it cannot be read.
 pub async fn serve_from(directory: &Path, target: &Uri) -> Result<Response<Body>, StatusCode> {
     let mut path = directory.to_owned();
     path.extend(path_segments(target.path()).ok_or(StatusCode::NOT_FOUND)?);
@@ -67,9 +68,20 @@ fn status(error: io::Error) -> StatusCode {
     }
 }
 
+/// Opens a regular file, and tells its length. To open a FIFO would take a thread until somebody writes to it, and to open a device
+/// can have effects, so the type is checked first; and again afterwards, in case that the file was replaced in between.
+async fn open_regular(path: &Path) -> Result<(File, u64), StatusCode> {
+    if !tokio::fs::metadata(path).await.map_err(status)?.is_file() {
+        return Err(StatusCode::NOT_FOUND);
+    }
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = File::options().read(true).custom_flags(flags).open(path).await.map_err(status)?;
+    let metadata = opened.metadata().await.map_err(status)?;
+    if metadata.is_file() { Ok((opened, metadata.len())) } else { Err(StatusCode::NOT_FOUND) }
+}
+
 async fn serve_path(path: &Path, content_type: HeaderValue) -> Result<Response<Body>, StatusCode> {
-    let opened = File::open(path).await.map_err(status)?;
-    let length = opened.metadata().await.map_err(status)?.len();
+    let (opened, length) = open_regular(path).await?;
     // The response must not exceed its Content-Length, even if the file grows meanwhile.
     let pieces = stream::try_unfold(opened.take(length), |mut file| async move {
         let mut piece = Vec::with_capacity(PIECE);

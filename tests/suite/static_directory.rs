@@ -4,7 +4,7 @@ use crate::{
     http::Exchange,
     support::{Folder, Serving, run},
 };
-use std::fs;
+use std::{fs, os::unix::net::UnixListener, process::Command};
 
 fn get(server: &Serving, target: &str) -> Exchange {
     Exchange::connect(server.port, &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
@@ -78,6 +78,22 @@ fn nothing_outside_of_the_directory_and_nothing_hidden_is_served() {
     }
     let post = Exchange::connect(server.port, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(post.head.status(), 426);
+}
+
+#[test]
+fn only_regular_files_are_served_and_a_fifo_does_not_hold_up_the_server() {
+    let (folder, path) = site("staticdir-fifo");
+    fs::create_dir_all(folder.path("site/odd/index.html")).expect("make a directory");
+    let made = Command::new("mkfifo").arg(folder.path("site/fifo")).status().expect("run mkfifo");
+    assert!(made.success());
+    std::os::unix::fs::symlink("/dev/zero", folder.path("site/zero")).expect("link");
+    let _socket = UnixListener::bind(folder.path("site/socket")).expect("bind");
+    let single = format!("/single:text/plain:{}", folder.path("site/fifo"));
+    let server = Serving::start(["ws-l:127.0.0.1:0", "mirror:", "--staticdir", &path, "-F", &single]);
+    for target in ["/fifo", "/zero", "/socket", "/odd/", "/odd/index.html/", "/single"] {
+        assert_eq!(get(&server, target).head.status(), 404, "{target}");
+    }
+    assert_eq!(get(&server, "/").body(), "start");
 }
 
 #[test]
