@@ -93,6 +93,15 @@ pub fn variables(
     variables
 }
 
+/// Whether a variable of our own environment has the name of one that describes a request. A program that inherited it would take
+/// it for a part of its client's request, such as `HTTP_COOKIE` or `REMOTE_USER`.
+pub fn is_of_request(name: &OsStr) -> bool {
+    const PREFIXES: [&[u8]; 5] = [b"HTTP_", b"REMOTE_", b"CONTENT_", b"REQUEST_", b"SERVER_"];
+    const NAMES: [&str; 6] =
+        ["AUTH_TYPE", "GATEWAY_INTERFACE", "PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING", "SCRIPT_NAME"];
+    NAMES.iter().any(|reserved| name == *reserved) || PREFIXES.iter().any(|prefix| name.as_bytes().starts_with(prefix))
+}
+
 /// The address of the client, as far as it is known.
 struct Client {
     address: Option<IpAddr>,

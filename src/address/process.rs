@@ -56,7 +56,8 @@ pub(super) static EXEC: Entry = Entry {
               --exec-args gives its arguments. If the other end carries messages, each line of output is a text \
               message. The program runs once per session. For a client of a WebSocket listener its environment has the \
               variables of CGI (RFC 3875), such as REMOTE_ADDR, PATH_INFO, QUERY_STRING, and HTTP_NAME for each header \
-              of the request but Authorization; for one of another listener REMOTE_ADDR and REMOTE_PORT. When the session ends, a program that still runs gets \
+              of the request but Authorization; it inherits no variables with such names unless --passenv names them. For \
+              a client of another listener it has REMOTE_ADDR and REMOTE_PORT. When the session ends, a program that still runs gets \
               SIGHUP, with the processes that it has started, SIGTERM after half of --grace, and SIGKILL after \
               --grace. If wsplice itself is killed, the program is too. A status other than 0 is exit code 10.",
     example: "ws-l:127.0.0.1:8080 exec:date --exec-args -u",
@@ -124,6 +125,11 @@ impl Spawn {
             }
         };
         service_manager::VARIABLES.iter().for_each(|variable| _ = command.env_remove(variable));
+        if context.request.is_some() {
+            env::vars_os()
+                .filter(|(name, _)| cgi::is_of_request(name))
+                .for_each(|(name, _)| _ = command.env_remove(name));
+        }
         if let Some(passed) = &options.passed_variables {
             command.env_clear();
             let passed = passed.iter().map(String::as_str).chain(["PATH"]);

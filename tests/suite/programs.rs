@@ -2,9 +2,9 @@
 
 use crate::{
     peer::{Message, Peer},
-    support::{Running, Serving, run, wsplice},
+    support::{Folder, Running, Serving, run, wsplice},
 };
-use std::{collections::HashMap, io::Read};
+use std::{collections::HashMap, fs, io::Read};
 
 /// Reads the variables that `env` has sent, up to the close frame.
 fn variables(client: &mut Peer) -> HashMap<String, String> {
@@ -120,6 +120,50 @@ fn a_program_gets_only_the_variables_that_are_passed_on() {
     let mut names: Vec<_> = some.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     names.sort_unstable();
     assert_eq!(names, ["ALSO", "KEPT", "PATH"]);
+}
+
+#[test]
+fn a_program_inherits_nothing_that_looks_like_a_part_of_the_request() {
+    let foreign = [
+        "HTTP_PROXY",
+        "HTTP_X_ADMIN",
+        "REMOTE_USER",
+        "REMOTE_IDENT",
+        "AUTH_TYPE",
+        "CONTENT_TYPE",
+        "PATH_TRANSLATED",
+        "SERVER_ADMIN",
+        "REQUEST_TIME",
+    ];
+    let serving = |listener: &str, args: &[&str]| {
+        let mut command = wsplice([listener, "exec:env"]);
+        command
+            .args(args)
+            .arg("--stdout-announce-listening-ports")
+            .env("KEPT", "1")
+            .env("QUERY_STRING", "stale")
+            .envs(foreign.map(|name| (name, "stale")));
+        Serving::from_command(command)
+    };
+    let found = variables(&mut Peer::connect(serving("ws-l:127.0.0.1:0", &[]).port, "/"));
+    has(&found, &[("KEPT", "1"), ("QUERY_STRING", "")]);
+    assert!(foreign.iter().all(|name| !found.contains_key(*name)), "{found:?}");
+    let named = serving("ws-l:127.0.0.1:0", &["--passenv", "HTTP_PROXY"]);
+    has(&variables(&mut Peer::connect(named.port, "/")), &[("HTTP_PROXY", "stale")]);
+    let mut text = String::new();
+    serving("tcp-l:127.0.0.1:0", &[]).connect().read_to_string(&mut text).expect("the variables");
+    assert!(text.contains("REMOTE_USER=stale\n"), "there is no request: {text}");
+}
+
+#[test]
+fn a_program_does_not_see_the_token_that_let_its_client_in() {
+    let folder = Folder::new("token-variables");
+    let tokens = folder.path("tokens");
+    fs::write(&tokens, "letmein\n").expect("write");
+    let server = Serving::start(["ws-l:127.0.0.1:0", "exec:env", "-e", "--require-token", &tokens]);
+    let found = variables(&mut Peer::connect(server.port, "/p?a=1&access_token=letmein"));
+    has(&found, &[("QUERY_STRING", "a=1"), ("REQUEST_URI", "/p?a=1"), ("WEBSOCAT_URI", "/p?a=1")]);
+    assert!(!found.values().any(|value| value.contains("letmein")), "{found:?}");
 }
 
 #[test]
