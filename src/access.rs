@@ -185,13 +185,48 @@ fn address_of(hop: &str) -> Option<IpAddr> {
 /// RFC 6750 section 2.3. Browsers need it, since their WebSocket API cannot set headers.
 const TOKEN_PARAMETER: &str = "access_token=";
 
+/// Replaces the passwords of URLs and the access tokens in a text that is shown: a line of a log, an error, a plan.
+pub fn without_secrets(text: &str) -> String {
+    without_token(&without_passwords(text))
+}
+
+/// Replaces the passwords of URLs: `ws://user:…@host`.
+fn without_passwords(text: &str) -> String {
+    const SCHEME_END: &str = "://";
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(SCHEME_END) {
+        let (before, behind) = rest.split_at(at + SCHEME_END.len());
+        shown.push_str(before);
+        rest = behind;
+        let is_outside = |letter: char| letter.is_whitespace() || "\"<>`".contains(letter);
+        let word = rest.split(is_outside).next().unwrap_or_default();
+        let authority = word.split(['/', '?', '#']).next().unwrap_or_default();
+        // A password may contain a slash that is not encoded. Then what seems to be a port is not a number.
+        let is_port = |port: &str| port.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
+        let end = match authority.rsplit_once(':') {
+            Some((_, port)) if !authority.contains('@') && !is_port(port) => word.rfind('@'),
+            _ => authority.rfind('@'),
+        };
+        if let Some((login, host)) = end.and_then(|end| rest.split_at_checked(end))
+            && let Some((user, _)) = login.split_once(':')
+        {
+            shown.extend([user, ":…"]);
+            rest = host;
+        }
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// Replaces access tokens in a text that may contain request targets, so that it can be logged.
 pub fn without_token(text: &str) -> String {
     let mut parts = text.split(TOKEN_PARAMETER);
     let mut shown = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         // A token ends at the end of the parameter or of the URL.
-        let end = part.find(['&', '#', ' ', '"', '\'', '<', '>', ',', ';']).unwrap_or(part.len());
+        let ends = |letter: char| letter.is_whitespace() || "&#\"'<>,;".contains(letter);
+        let end = part.find(ends).unwrap_or(part.len());
         shown.push_str(TOKEN_PARAMETER);
         shown.push_str("(hidden)");
         shown.push_str(&part[end..]);
@@ -280,6 +315,23 @@ mod tests {
             ("/a?b=1", "/a?b=1"),
         ] {
             assert_eq!(without_token(text), shown);
+        }
+    }
+
+    #[test]
+    fn passwords_of_urls_are_hidden() {
+        for (text, shown) in [
+            ("ws://me:secret@h/", "ws://me:…@h/"),
+            ("`http://me:a@b:c@h:99999/x@y`: bad", "`http://me:…@h:99999/x@y`: bad"),
+            ("ws://me:se/cr?et@h", "ws://me:…@h"),
+            ("reuse:ws://:secret@h", "reuse:ws://:…@h"),
+            ("ws://a:80/ to wss://b:c@d?access_token=t", "ws://a:80/ to wss://b:…@d?access_token=(hidden)"),
+            ("ws://me@h:80/a:b@c", "ws://me@h:80/a:b@c"),
+            ("ws://[::1]/a@b ws://[::1]:80/a@b", "ws://[::1]/a@b ws://[::1]:80/a@b"),
+            ("://", "://"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+            assert_eq!(without_secrets(shown), shown, "a second time changes nothing");
         }
     }
 

@@ -127,7 +127,7 @@ fn execute(mut cli: Cli) -> Result<(), Error> {
     let plan = Plan::new(&first, second.as_ref(), &config)?;
     cli::check_applicable(&given, &first, second.as_ref(), &plan)?;
     if explain {
-        return print(plan);
+        return print(access::without_secrets(&plan.to_string()));
     }
     allocator::prepare();
     if plan.is_serving() {

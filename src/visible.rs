@@ -1,6 +1,6 @@
 //! Text of strangers, as logs and errors show it: a request target, a close reason, a name in a certificate.
 
-use crate::access::without_token;
+use crate::access::without_secrets;
 use std::fmt::Write;
 
 /// Bytes as a terminal shows them: control characters, format characters and what is not UTF-8 are escaped. Newlines, tabs and joiners,
@@ -70,10 +70,10 @@ fn show(text: &str, shown: &mut String) {
 }
 
 /// Escapes what steers a terminal or hides text from its reader: control characters, newlines among them, and format
-/// characters, such as those that reverse the direction of what follows. Hides access tokens.
+/// characters, such as those that reverse the direction of what follows. Hides passwords of URLs and access tokens.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for letter in without_token(text).chars() {
+    for letter in without_secrets(text).chars() {
         if is_hidden(letter) {
             shown.extend(letter.escape_default());
         } else {

@@ -2,6 +2,10 @@
 
 use crate::error::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::error::Error as _;
+
+/// The hint where clap has none.
+const HINT: &str = "wsplice --help lists the options";
 
 /// Options of other tools that wsplice does not have, and what to do instead.
 const UNSUPPORTED: &[(&[&str], &str)] = &[
@@ -41,6 +45,23 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--header-ws", "--header-http"], "use --server-header"),
 ];
 
+/// Options whose values are secrets, or may have one. Errors do not show them; what the parsers say does not contain them.
+const SECRET: &[&str] = &[
+    "--basic-auth",
+    "--client-pkcs12-passwd",
+    "--cookie",
+    "--header",
+    "--passphrase",
+    "--pkcs12-passwd",
+    "--proxy",
+    "--request-header",
+    "--request-uri",
+    "--server-header",
+    "--socks5",
+    "--socks5-user-pass",
+    "--ws-c-uri",
+];
+
 /// Converts an error of clap to one line and a hint.
 pub fn explain(error: &clap::Error) -> Error {
     if let (ErrorKind::UnknownArgument, Some(ContextValue::String(arg))) =
@@ -48,6 +69,11 @@ pub fn explain(error: &clap::Error) -> Error {
         && let Some((_, advice)) = UNSUPPORTED.iter().find(|(names, _)| names.contains(&arg.as_str()))
     {
         return Error::usage_hint(format!("the option {arg} is not available"), *advice);
+    }
+    if let (Some(ContextValue::String(arg)), Some(reason)) = (error.get(ContextKind::InvalidArg), error.source())
+        && SECRET.contains(&arg.split(' ').next().unwrap_or_default())
+    {
+        return Error::usage_hint(format!("invalid value for '{arg}': {reason}"), HINT);
     }
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n");
@@ -59,5 +85,5 @@ pub fn explain(error: &clap::Error) -> Error {
         .find_map(|part| part.trim_start().strip_prefix("tip: "))
         .filter(|tip| !tip.starts_with("to pass "))
         .map(str::to_owned);
-    Error::usage_hint(message, tip.unwrap_or_else(|| "wsplice --help lists the options".into()))
+    Error::usage_hint(message, tip.unwrap_or_else(|| HINT.into()))
 }

@@ -100,11 +100,12 @@ pub fn header_length(text: &str) -> Result<usize, String> {
     any_size(text).and_then(|bytes| if bytes >= 8 << 10 { Ok(bytes) } else { Err("must be at least 8k".into()) })
 }
 
-/// A header, `Name: value`.
+/// A header, `Name: value`. Errors do not show it: it may be a login.
 pub fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("expected `Name: value`")?;
     let (name, value) = (name.trim(), value.trim());
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not a header name"))?;
+    let parsed =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| "what is before the colon is not a header name")?;
     Ok((parsed, header_value(value)?))
 }
 

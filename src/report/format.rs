@@ -2,7 +2,7 @@
 
 use super::LOG;
 use crate::{
-    access::without_token,
+    access::without_secrets,
     visible::{visible, visible_json},
 };
 use serde_json::{Map, Value};
@@ -106,7 +106,7 @@ pub fn json(metadata: &Metadata<'_>, own: &Fields, around: &Fields) -> String {
             ("mark", _) => continue,
             field => field,
         };
-        object.insert(name.into(), without_token(value).into());
+        object.insert(name.into(), without_secrets(value).into());
     }
     format!("{}\n", visible_json(&Value::from(object).to_string()))
 }

@@ -1,6 +1,6 @@
 //! Errors in addresses: what is wrong, with a caret below the place.
 
-use crate::error::Error;
+use crate::{access::without_secrets, error::Error};
 use std::ops::Range;
 
 /// The error of a specifier that cannot be parsed.
@@ -20,9 +20,12 @@ impl SpecError {
         let before = text[..self.span.start].chars().count();
         let width = text[self.span.clone()].chars().count().max(1);
         let advice = self.advice.map(|advice| format!(" {advice}")).unwrap_or_default();
-        Error::usage_hint(
-            format!("invalid address `{text}`: {}", self.message),
-            format!("\n  {text}\n  {}{}{advice}", " ".repeat(before), "^".repeat(width)),
-        )
+        let shown = without_secrets(text);
+        let carets = match shown == text {
+            true => format!("\n  {text}\n  {}{}{advice}", " ".repeat(before), "^".repeat(width)),
+            // With the secret hidden the columns are others.
+            false => format!("\n  {shown}{advice}"),
+        };
+        Error::usage_hint(format!("invalid address `{shown}`: {}", self.message), carets)
     }
 }

@@ -47,6 +47,7 @@ mod rooms_deflate;
 mod rooms_limits;
 mod rooms_memory;
 mod rooms_slow;
+mod secrets;
 mod service_manager;
 mod serving;
 mod session_metrics;
