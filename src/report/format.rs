@@ -1,6 +1,6 @@
 //! What lines look like: with curl's marks, or as JSON.
 
-use super::LOG;
+use super::{LOG, writer::cut};
 use crate::{
     access::without_secrets,
     visible::{visible, visible_json},
@@ -79,17 +79,24 @@ pub fn text(metadata: &Metadata<'_>, own: &Fields, around: &Fields) -> String {
     for (name, value) in own.0.iter().filter(|(name, _)| !PLACED.contains(name)) {
         line.extend([" ", name, "=", value]);
     }
-    let mut line = visible(&line);
+    let mut line = shown(&line);
     match own.get("hint") {
         // A specifier with carets below it.
         Some(hint) if hint.starts_with('\n') => {
-            line.extend(hint.split('\n').skip(1).flat_map(|part| ["\n".into(), visible(part)]));
+            line.extend(hint.split('\n').skip(1).flat_map(|part| ["\n".into(), shown(part)]));
         }
-        Some(hint) => _ = write!(line, "\n  hint: {}", visible(hint)),
+        Some(hint) => _ = write!(line, "\n  hint: {}", shown(hint)),
         None => {}
     }
     line.push('\n');
     line
+}
+
+/// Text as a line shows it, without secrets and not too long.
+fn shown(text: &str) -> String {
+    let mut text = visible(text);
+    cut(&mut text);
+    text
 }
 
 /// A line for machines: time, severity and text, then the fields of the connection and those of the line.
@@ -106,7 +113,9 @@ pub fn json(metadata: &Metadata<'_>, own: &Fields, around: &Fields) -> String {
             ("mark", _) => continue,
             field => field,
         };
-        object.insert(name.into(), without_secrets(value).into());
+        let mut value = without_secrets(value);
+        cut(&mut value);
+        object.insert(name.into(), value.into());
     }
     format!("{}\n", visible_json(&Value::from(object).to_string()))
 }

@@ -17,6 +17,8 @@ use std::{
 
 /// Lines that may wait for a slow reader of standard error.
 const MOST_LINES: usize = 16 * 1024;
+/// The longest line, in bytes. Much of a line can come from outside, such as the URL in a redirect.
+const MOST_BYTES: usize = 2 * 1024;
 /// How long the end of the run waits for the last lines.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,18 @@ pub fn write(line: String) {
     };
     if writer.lines.try_send(line).is_err() {
         writer.lost.fetch_add(1, Relaxed);
+    }
+}
+
+/// Leaves out the middle of what is too long for a line, since an error has its reason at the end.
+pub fn cut(text: &mut String) {
+    const MARK: &str = "…";
+    if text.len() > MOST_BYTES {
+        let half = (MOST_BYTES - MARK.len()) / 2;
+        let is_boundary = |at: &usize| text.is_char_boundary(*at);
+        let start = (0..=half).rev().find(is_boundary).unwrap_or_default();
+        let end = (text.len() - half..text.len()).find(is_boundary).unwrap_or(text.len());
+        text.replace_range(start..end, MARK);
     }
 }
 

@@ -25,6 +25,7 @@ mod leaving_early;
 mod length_prefixed;
 mod lifetime;
 mod lines;
+mod long_log_lines;
 mod low_level;
 mod max_memory;
 mod message_overlays;
