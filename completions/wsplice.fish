@@ -5,7 +5,7 @@ complete -c wsplice -l linger -d 'After the end of standard input, close when no
 complete -c wsplice -l reply-wait -d 'After the end of standard input, wait this long for a first message if none has come since the last one was sent; 0 waits only for --linger, and -u for none' -r
 complete -c wsplice -l close-timeout -d 'Maximum silence in one direction of a WebSocket session after the other direction has ended' -r
 complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT or SIGTERM, and for child processes after their session; a second signal ends them at once' -r
-complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
+complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake, or from the request of http: to the head of its response (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
 complete -c wsplice -l separator -d 'Terminate lines with this byte, a number from 0 to 255, instead of a newline' -r
 complete -c wsplice -l separator-n -d 'Terminate lines with this number of newlines, or of the byte of -0 or --separator' -r

@@ -202,8 +202,8 @@ pub struct DirectionArgs {
     /// second signal ends them at once
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
     pub grace: Duration,
-    /// Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124);
-    /// listeners also apply it to a client's TLS handshake, and to its request
+    /// Maximum time to open a connection, from the name lookup to the end of the opening handshake, or from the
+    /// request of http: to the head of its response (exit 124); listeners also apply it to a client's TLS handshake, and to its request
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10")]
     pub connect_timeout: Duration,
     /// Maximum time for the whole run (exit 124)

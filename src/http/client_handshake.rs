@@ -1,6 +1,9 @@
 //! The opening handshake of a client (RFC 6455 section 4.1).
 
-use super::{body_start::body_start, has_token, header_names::HeaderNames, lines, list, members, show_headers};
+use super::{
+    body_start::body_start, has_token, header_names::HeaderNames, lines, list, members, response_head::ResponseHead,
+    show_headers,
+};
 use crate::{
     access::BasicAuth,
     config::Config,
@@ -45,9 +48,10 @@ pub async fn upgrade(
     show_headers('>', &name, request.headers());
 
     let failed = |reason: String, hint: Option<String>| Error::Handshake { with: name.to_string(), reason, hint };
+    let (io, _) = ResponseHead::new(HeaderNames(io));
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .title_case_headers(true)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(HeaderNames(io)))
+        .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
         .await
         .map_err(|error| explain(&name, &error))?;
     let mut connection = Driven::new(connection.without_shutdown());
@@ -70,7 +74,7 @@ pub async fn upgrade(
         return Err(failed(reason, Some("--deflate on requires it, --deflate auto does not".into())));
     }
     let parts = connection.end().await.map_err(|error| explain(&name, &error))?;
-    let end = ByteEnd { io: parts.io.into_inner().0, kind, name, on_empty_message: None };
+    let end = ByteEnd { io: parts.io.into_inner().into_inner().0, kind, name, on_empty_message: None };
     Ok((Upgraded { end, early: parts.read_buf.into(), deflate }, subprotocol))
 }
 

@@ -1,6 +1,6 @@
 //! The client of a proxy that speaks HTTP: a tunnel with CONNECT (RFC 9110 section 9.3.6).
 
-use super::{body_start::body_start, client_handshake::Driven, show_headers};
+use super::{body_start::body_start, client_handshake::Driven, response_head::ResponseHead, show_headers};
 use crate::{
     access::BasicAuth,
     error::{Error, io_message},
@@ -34,6 +34,7 @@ pub async fn connect(
     let request = request(target, login)?;
     report::handshake('>', &name, format_args!("CONNECT {target} HTTP/1.1"));
     show_headers('>', &name, request.headers());
+    let (io, arrived) = ResponseHead::new(io);
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .title_case_headers(true)
         .max_buf_size(MAX_HEAD)
@@ -42,6 +43,7 @@ pub async fn connect(
         .map_err(|error| explain(proxy, &error))?;
     let mut connection = Driven::new(connection.with_upgrades());
     let response = connection.drive(sender.send_request(request)).await.map_err(|error| explain(proxy, &error))?;
+    arrived.report();
     report::handshake('<', &name, format_args!("{:?} {}", response.version(), response.status()));
     show_headers('<', &name, response.headers());
     if !response.status().is_success() {

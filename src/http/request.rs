@@ -3,6 +3,7 @@
 use super::{
     Body,
     client_handshake::{describe_unexpected, explain},
+    response_head::ResponseHead,
     show_headers,
 };
 use crate::{
@@ -21,21 +22,26 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{
+    convert::Infallible,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex},
+    select,
+    sync::oneshot,
     task::AbortHandle,
+    time::sleep,
 };
 use tokio_util::io::{ReaderStream, StreamReader};
 
 /// How much of the body of a request may wait, in bytes.
 const BODY_QUEUE: usize = 64 * 1024;
 
-/// Sends a request over a new connection.
+/// Sends a request over a new connection. The head of the response must arrive within `limit` after the request has been sent.
 ///
 /// # Errors
 /// If the connection fails. A response that reports a failure is an error of the returned end when it is read.
@@ -44,12 +50,17 @@ pub async fn request(
     target: &PathAndQuery,
     host: &HeaderValue,
     options: &HttpRequestOptions,
+    limit: Duration,
 ) -> Result<ByteEnd, Error> {
     let ByteEnd { io, kind, name, on_empty_message } = end;
+    let (is_sending, sending) = oneshot::channel::<Infallible>();
     let (body, sent) = match options.method {
         Method::POST | Method::PUT | Method::PATCH => {
             let (ours, theirs) = duplex(BODY_QUEUE);
-            (Body::new(StreamBody::new(ReaderStream::new(theirs).map_ok(Frame::data))), Some(ours))
+            (
+                Body::new(StreamBody::new(ReaderStream::new(theirs).map_ok(Frame::data))),
+                Some(SentBody { io: ours, _is_sending: is_sending }),
+            )
         }
         _ => (Body::new(Empty::new().map_err(|never| match never {})), None),
     };
@@ -63,6 +74,7 @@ pub async fn request(
     *request.headers_mut() = headers;
     report::handshake('>', &name, format_args!("{} {target} HTTP/1.1", request.method()));
     show_headers('>', &name, request.headers());
+    let (io, arrived) = ResponseHead::new(io);
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .title_case_headers(true)
         .handshake::<_, Body>(TokioIo::new(io))
@@ -72,7 +84,20 @@ pub async fn request(
     let response = {
         let name = name.clone();
         async move {
-            let response = sender.send_request(request).await.map_err(|error| failed(&name, &error))?;
+            let too_late = async {
+                // Ends when the body has ended.
+                let _ = sending.await;
+                sleep(limit).await;
+            };
+            let response = select! {
+                biased;
+                response = sender.send_request(request) => response.map_err(|error| failed(&name, &error))?,
+                () = too_late => {
+                    let doing = format!("waiting for the response of {name}");
+                    return Err(Error::TimedOut { doing, limit, option: "--connect-timeout" });
+                }
+            };
+            arrived.report();
             check(&name, response).await
         }
     };
@@ -116,10 +141,17 @@ enum Received {
     Body(BodyReader),
 }
 
+/// The body of a request, while it is written.
+struct SentBody {
+    io: DuplexStream,
+    /// Dropped at its end.
+    _is_sending: oneshot::Sender<Infallible>,
+}
+
 struct Exchange {
     name: Arc<str>,
     /// The body of the request; `None` at its end.
-    sent: Option<DuplexStream>,
+    sent: Option<SentBody>,
     received: Received,
     connection: AbortHandle,
 }
@@ -149,7 +181,7 @@ impl AsyncRead for Exchange {
 impl AsyncWrite for Exchange {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Some(sent) = &mut self.sent else { return Poll::Ready(Ok(buf.len())) };
-        match ready!(Pin::new(sent).poll_write(cx, buf)) {
+        match ready!(Pin::new(&mut sent.io).poll_write(cx, buf)) {
             // The server has responded before it has read all. Its response says whether that is an error.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.sent = None;

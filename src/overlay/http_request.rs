@@ -17,7 +17,7 @@ pub(super) static HTTP_REQUEST: Entry = Entry {
     summary: "HTTP request",
     details: "As http:, over any transport, such as TLS. --request-uri is the URL to request.",
     example: "- http-request:tls:example.com:443 --request-uri https://example.com/",
-    flags: &[&["request-method", "request-header", "request-uri"]],
+    flags: &[&["request-method", "request-header", "request-uri", "connect-timeout"]],
     build: Build::Overlay(
         OverlayRow::new(|inner, config| {
             let layer = match &config.http_request.url {
@@ -57,7 +57,8 @@ impl Transform<ByteEnd, ByteEnd> for HttpRequest {
             if let Some(name) = &self.name {
                 inner.name = name.clone();
             }
-            http::request(inner, &self.target, &self.host, &self.config.http_request).await
+            let limit = self.config.connect_timeout;
+            http::request(inner, &self.target, &self.host, &self.config.http_request, limit).await
         })
     }
 }

@@ -10,6 +10,7 @@ mod common;
 mod deflate;
 mod devices;
 mod endings;
+mod endless_responses;
 mod fair_share;
 mod faults;
 mod generated;
