@@ -16,6 +16,11 @@ pub fn read(bytes: &[u8], password: &str) -> anyhow::Result<(Vec<CertificateDer<
             }
             Error::MacError(_) => anyhow!("wrong password"),
             Error::DerError(_) => anyhow!("not a PKCS #12 file; for PEM files use --cert and --key"),
+            // The library's limit, for the MAC and for each encryption.
+            Error::InvalidParameters => anyhow!(
+                "its key derivation is not supported: more than 1000000 iterations, or wrong parameters; \
+                 openssl pkcs12 -export -iter 2048 makes one that is"
+            ),
             other => anyhow!("{other}"),
         })?;
     let Some(key) = keys.into_iter().next() else { bail!("it has no private key") };

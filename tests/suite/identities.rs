@@ -57,6 +57,7 @@ fn a_wrong_password_or_file_is_a_clear_error() {
     }
     error(&["--pkcs12-der", &file("openssl3.p12")]).fails_with(2, "it has a password, which --pkcs12-passwd");
     archive("cert.pem", "secret").fails_with(2, "not a PKCS #12 file");
+    archive("many-iterations.p12", "secret").fails_with(2, "more than 1000000 iterations");
     archive("no-key.p12", "secret").fails_with(2, "no private key");
     archive("missing.p12", "secret").fails_with(2, "missing.p12: No such file");
     let key = |name: &str, options: &[&str]| {
