@@ -70,6 +70,7 @@ pub async fn receive_events(end: ByteEnd, config: &Arc<Config>) -> Result<Messag
     let ByteEnd { io, name, .. } = end;
     let (sender, receiver) = oneshot::channel();
     let service = Arc::new(Service { name: name.clone(), config: config.clone(), exchange: Mutex::new(Some(sender)) });
+    let requested = service.clone();
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.connect_timeout)
@@ -104,6 +105,10 @@ pub async fn receive_events(end: ByteEnd, config: &Arc<Config>) -> Result<Messag
                 let reason = format!("the data is not HTTP ({error})");
                 Err(Error::BadRequest { from: name.to_string(), reason, hint: None })
             }
+            _ if requested.take().is_none() => {
+                let reason = LEFT.into();
+                Err(Error::BadRequest { from: name.to_string(), reason, hint: None })
+            }
             _ => {
                 report::event("disconnected before a request");
                 Err(Error::NoUpgrade { from: name.to_string() })
@@ -111,6 +116,8 @@ pub async fn receive_events(end: ByteEnd, config: &Arc<Config>) -> Result<Messag
         },
     }
 }
+
+const LEFT: &str = "the client left in the middle of the body";
 
 struct Service {
     name: Arc<str>,
@@ -125,7 +132,10 @@ impl Service {
         show_headers('<', &self.name, request.headers());
         let response = match (self.refusal(&request), request.method()) {
             (Some(refusal), _) => {
-                self.take();
+                // It fails if the session has been ended.
+                if let Some(session) = self.take() {
+                    let _ = session.send(Err(Error::NoUpgrade { from: self.name.to_string() }));
+                }
                 refusal
             }
             (None, &(Method::GET | Method::POST)) if !memory::admits() => {
@@ -241,8 +251,7 @@ impl Service {
                 }
                 Ok(frame) => match frame? {
                     Some(Err(_)) => {
-                        let reason = "the client left in the middle of the body";
-                        return Err(self.invalid(StatusCode::BAD_REQUEST, "The body is not complete.", reason, None));
+                        return Err(self.invalid(StatusCode::BAD_REQUEST, "The body is not complete.", LEFT, None));
                     }
                     Some(Ok(frame)) => payload.extend(frame.into_data().unwrap_or_default()),
                     None => break,
