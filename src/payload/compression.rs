@@ -1,10 +1,10 @@
 //! Compressed payloads. They are compressed and uncompressed in steps, so that a long one does not hold up other connections.
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use flate2::bufread::{DeflateDecoder, DeflateEncoder, GzDecoder, GzEncoder, ZlibDecoder, ZlibEncoder};
 use std::{
     fmt,
-    io::{self, Read},
+    io::{self, BufRead, Read},
 };
 
 /// A format of compressed data. Each message is one stream of it.
@@ -31,6 +31,45 @@ impl fmt::Display for Compression {
 /// Bytes of output in one step.
 const STEP: usize = 64 * 1024;
 
+/// Bytes of input in one step: there may be many without output.
+const INPUT_STEP: usize = 16 * 1024;
+
+/// A payload that interrupts its reader with `WouldBlock` after each `INPUT_STEP` bytes.
+struct Input {
+    rest: Bytes,
+    /// Bytes before the next interruption.
+    left: usize,
+}
+
+impl Input {
+    fn new(payload: Bytes) -> Self {
+        Self { rest: payload, left: INPUT_STEP }
+    }
+}
+
+impl BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 && !self.rest.is_empty() {
+            self.left = INPUT_STEP;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(self.rest.get(..self.left).unwrap_or(&self.rest))
+    }
+
+    fn consume(&mut self, length: usize) {
+        let _ = self.rest.split_to(length.min(self.rest.len()));
+        self.left = self.left.saturating_sub(length);
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(buf)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
 /// A payload that is being compressed or uncompressed.
 pub struct Conversion {
     source: Box<dyn Read + Send>,
@@ -49,7 +88,7 @@ pub enum Failed {
 impl Conversion {
     /// Starts to compress a payload.
     pub fn compress(format: Compression, payload: Bytes) -> Self {
-        let (input, level) = (payload.reader(), flate2::Compression::default());
+        let (input, level) = (Input::new(payload), flate2::Compression::default());
         let source: Box<dyn Read + Send> = match format {
             Compression::Gzip => Box::new(GzEncoder::new(input, level)),
             Compression::Zlib => Box::new(ZlibEncoder::new(input, level)),
@@ -61,7 +100,7 @@ impl Conversion {
 
     /// Starts to uncompress a payload, which gives an error if it becomes longer than `limit` bytes.
     pub fn uncompress(format: Compression, payload: Bytes, limit: usize) -> Self {
-        let input = payload.reader();
+        let input = Input::new(payload);
         let source: Box<dyn Read + Send> = match format {
             Compression::Gzip => Box::new(GzDecoder::new(input)),
             Compression::Zlib => Box::new(ZlibDecoder::new(input)),
@@ -75,12 +114,15 @@ impl Conversion {
     /// # Errors
     /// If the data is invalid or becomes too long.
     pub fn step(&mut self) -> Result<Option<Bytes>, Failed> {
-        let read =
-            io::Read::take(&mut self.source, STEP as u64).read_to_end(&mut self.out).map_err(|_| Failed::Invalid)?;
+        let is_last = match io::Read::take(&mut self.source, STEP as u64).read_to_end(&mut self.out) {
+            Ok(read) => read < STEP,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(_) => return Err(Failed::Invalid),
+        };
         if self.out.len() > self.limit {
             return Err(Failed::TooLong);
         }
-        Ok((read < STEP).then(|| std::mem::take(&mut self.out).into()))
+        Ok(is_last.then(|| std::mem::take(&mut self.out).into()))
     }
 
     /// Bytes of output that are held.
@@ -128,6 +170,27 @@ mod tests {
                 let _ = all(Conversion::uncompress(format, bytes.clone().into(), 1000));
             }
         }
+    }
+
+    #[test]
+    fn input_without_output_is_taken_in_steps() {
+        // Blocks of the fixed code that are empty.
+        let blocks = [0x02, 0x08, 0x20, 0x80, 0x00].repeat(100_000);
+        let mut conversion = Conversion::uncompress(Compression::Deflate, [&blocks[..], &[3, 0]].concat().into(), 10);
+        let mut steps = 1;
+        while let Ok(None) = conversion.step() {
+            steps += 1;
+        }
+        assert!(steps > blocks.len() / INPUT_STEP, "{steps}");
+    }
+
+    #[test]
+    fn a_header_that_is_longer_than_a_step_is_read() {
+        let mut header = flate2::GzBuilder::new().filename(vec![b'x'; 40_000]).write(Vec::new(), Default::default());
+        io::Write::write_all(&mut header, b"hello").expect("written");
+        let payload = header.finish().expect("compressed");
+        let uncompressed = all(Conversion::uncompress(Compression::Gzip, payload.into(), 10));
+        assert_eq!(uncompressed.as_deref(), Some(&b"hello"[..]));
     }
 
     #[test]
