@@ -10,6 +10,7 @@ use crate::{
     message::{Close, Message},
 };
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -22,7 +23,7 @@ pub(super) static FOR_EACH_MESSAGE: Entry = Entry {
     arg: None,
     summary: "Open an address for each message",
     details: "Each message for the address behind the overlay opens it anew, is sent and ends its input, one message \
-              after the other. What the address replies is passed on until it ends, or, if it is not a program, until \
+              after the other; up to 64 KiB of messages wait meanwhile. What the address replies is passed on until it ends, or, if it is not a program, until \
               nothing has come for --linger (300 ms); with --foreachmsg-wait-read for as long as it takes. The session \
               ends with an error when the address cannot be opened or a program fails.",
     example: "-u ws://127.0.0.1:8080/ foreachmsg:writefile:/tmp/last-message",
@@ -71,6 +72,8 @@ impl Dial<MessageEnd> for DialForEach {
             request: context.request.clone(),
             limit: context.limit,
             state: State::Idle,
+            waiting: Waiting::default(),
+            done: 0,
             reply: None,
             is_finished: false,
             reader: None,
@@ -92,12 +95,44 @@ struct EachMessage {
     request: Option<Arc<UpgradeRequest>>,
     limit: Duration,
     state: State,
+    waiting: Waiting,
+    /// Connections that are over.
+    done: u64,
     /// A reply that was read and is not passed on yet.
     reply: Option<Message>,
     /// No more messages come.
     is_finished: bool,
     reader: Option<Waker>,
     observers: ControlObservers,
+}
+
+/// Messages that wait until the connections for those before them are over. While there is room, the source is read, so that its end
+/// is noticed although a connection is silent.
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Bytes beyond which no more messages are taken; a single one may be longer.
+    const MOST: usize = 64 * 1024;
+
+    fn push(&mut self, message: Message) {
+        self.bytes += Self::size(&message);
+        self.messages.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= Self::size(&message);
+        Some(message)
+    }
+
+    /// A short message counts for more, since it occupies more.
+    fn size(message: &Message) -> usize {
+        message.payload.len().max(1024)
+    }
 }
 
 enum State {
@@ -114,6 +149,8 @@ struct Connection {
     end: MessageEnd,
     /// The message, until it is sent.
     message: Option<Message>,
+    /// Its size.
+    bytes: usize,
     /// Its input has ended, or has failed.
     is_sent: bool,
     /// Why its input has failed.
@@ -129,6 +166,8 @@ impl Connection {
         if !self.is_sent {
             self.unsent = ready!(self.poll_message(cx)).err();
             self.is_sent = true;
+            // The end of the session, or the next message, may wait for that.
+            cx.waker().wake_by_ref();
         }
         Poll::Ready(())
     }
@@ -173,14 +212,50 @@ impl Connection {
 }
 
 impl EachMessage {
+    fn is_sink(&self) -> bool {
+        self.inner.about.kind == EndKind::Sink
+    }
+
+    fn has_room(&self) -> bool {
+        let under_way = match &self.state {
+            State::Dialling(_, message) => Waiting::size(message),
+            State::Live(connection) if !connection.is_sent => connection.bytes,
+            State::Idle | State::Over | State::Live(_) => 0,
+        };
+        matches!(self.state, State::Over) || self.waiting.bytes + under_way < Waiting::MOST
+    }
+
+    /// The connections for all messages are over.
+    fn is_idle(&self) -> bool {
+        match &self.state {
+            State::Over => true,
+            State::Idle => self.waiting.messages.is_empty(),
+            State::Dialling(..) | State::Live(_) => false,
+        }
+    }
+
+    /// Each message has been sent.
+    fn is_all_sent(&self) -> bool {
+        match &self.state {
+            State::Live(connection) => connection.is_sent && self.waiting.messages.is_empty(),
+            State::Idle | State::Over | State::Dialling(..) => self.is_idle(),
+        }
+    }
+
     /// Sends the message and reads the replies. Ready when there is a reply, or no connection any more.
     fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while self.reply.is_none() {
             match std::mem::replace(&mut self.state, State::Over) {
-                idle @ (State::Idle | State::Over) => {
-                    self.state = idle;
-                    break;
-                }
+                State::Over => break,
+                State::Idle => match self.waiting.pop() {
+                    Some(message) => {
+                        self.state = State::Dialling(self.inner.attempt(self.request.clone(), self.limit), message)
+                    }
+                    None => {
+                        self.state = State::Idle;
+                        break;
+                    }
+                },
                 State::Dialling(mut attempt, message) => {
                     let Poll::Ready(opened) = attempt.as_mut().poll(cx) else {
                         self.state = State::Dialling(attempt, message);
@@ -191,6 +266,7 @@ impl EachMessage {
                     let is_read = end.kind == EndKind::Sink;
                     self.state = State::Live(Connection {
                         end,
+                        bytes: Waiting::size(&message),
                         message: Some(message),
                         is_sent: false,
                         unsent: None,
@@ -212,6 +288,7 @@ impl EachMessage {
                     } else {
                         // A program that succeeds need not read its input.
                         self.state = State::Idle;
+                        self.done += 1;
                         // The other direction may wait for that.
                         cx.waker().wake_by_ref();
                     }
@@ -241,18 +318,15 @@ impl MessageStream for EachMessage {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.poll_connection(cx))?;
-        match self.state {
-            State::Idle | State::Over => Poll::Ready(Ok(())),
-            State::Dialling(..) | State::Live(_) => Poll::Pending,
-        }
+        let _ = self.poll_connection(cx)?;
+        if self.has_room() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         if matches!(self.state, State::Over) {
             return Ok(());
         }
-        self.state = State::Dialling(self.inner.attempt(self.request.clone(), self.limit), message);
+        self.waiting.push(message);
         self.reader.take().into_iter().for_each(Waker::wake);
         Ok(())
     }
@@ -260,11 +334,18 @@ impl MessageStream for EachMessage {
     fn send_control(&mut self, _: ControlFrame) {}
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.poll_ready(cx)
+        let _ = self.poll_connection(cx)?;
+        // A message that waits here is as good as one in the pipe of a program, and a ping must not keep the source from being read.
+        if self.is_sink() && !self.is_idle() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
-        ready!(self.poll_ready(cx))?;
+        let _ = self.poll_connection(cx)?;
+        // Replies may follow, for as long as the session allows. Nothing is read from a file.
+        let is_sent = if self.is_sink() { self.is_idle() } else { self.is_all_sent() };
+        if !is_sent {
+            return Poll::Pending;
+        }
         self.is_finished = true;
         self.reader.take().into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
@@ -275,10 +356,11 @@ impl MessageStream for EachMessage {
     }
 
     fn progress(&self) -> u64 {
-        match &self.state {
+        let current = match &self.state {
             State::Live(connection) => connection.end.io.progress(),
             State::Idle | State::Over | State::Dialling(..) => 0,
-        }
+        };
+        self.done.wrapping_add(current)
     }
 
     fn observe_control(&mut self, observer: ControlObserver) {
