@@ -8,6 +8,7 @@ use crate::{
     message::{Kind, Message},
 };
 use serde_json::Value;
+use std::sync::Arc;
 
 pub(super) static JSONRPC: Entry = Entry {
     names: &["jsonrpc"],
@@ -16,7 +17,7 @@ pub(super) static JSONRPC: Entry = Entry {
     details: "Each message that is read from the address behind the overlay becomes a JSON-RPC 2.0 request. The first \
               word is the method; the rest are its parameters, in [] unless it is an array or an object: `add 1,2` \
               becomes {\"jsonrpc\":\"2.0\",\"id\":1, \"method\":\"add\", \"params\":[1,2]}. Parameters that are not JSON \
-              are sent as one string. The id starts at 1. Empty messages are dropped.",
+              are sent as one string. The id starts at 1. Empty messages are dropped; one of more than 64 KiB is an error.",
     example: "jsonrpc:- ws://127.0.0.1:8080/",
     flags: &[&["jsonrpc-omit-jsonrpc"]],
     build: Build::Overlay(
@@ -27,16 +28,28 @@ pub(super) static JSONRPC: Entry = Entry {
 
 /// The name of the overlay, and the overlay. `names_version`: requests have the field `jsonrpc`.
 pub fn jsonrpc(names_version: bool) -> (&'static str, Box<dyn Transform<MessageEnd, MessageEnd>>) {
-    (JSONRPC.name(), converting(move |_| JsonRpc { names_version, last_id: 0 }))
+    (JSONRPC.name(), converting(move |name| JsonRpc { names_version, last_id: 0, name: name.clone() }))
 }
 
 struct JsonRpc {
     names_version: bool,
     last_id: u64,
+    name: Arc<str>,
 }
+
+/// The longest message that is converted, in bytes. The words are typed by hand; a request can be six times as long.
+const LONGEST: usize = 64 * 1024;
 
 impl Convert for JsonRpc {
     fn received(&mut self, message: Message) -> Result<Option<Message>, Error> {
+        if message.payload.len() > LONGEST {
+            return Err(Error::Input {
+                what: "a message".into(),
+                from: self.name.to_string(),
+                reason: format!("is longer than {LONGEST} bytes, the most that jsonrpc: takes"),
+                hint: "send longer requests as JSON, without jsonrpc:",
+            });
+        }
         let text = String::from_utf8_lossy(&message.payload);
         let text = text.trim_ascii();
         if text.is_empty() {

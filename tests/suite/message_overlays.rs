@@ -49,6 +49,17 @@ fn words_become_json_rpc_requests() {
 }
 
 #[test]
+fn words_of_more_than_64_kib_are_no_json_rpc_request() {
+    let longest = format!("say {}", "\"".repeat(65_532));
+    run(["--jsonrpc", "mirror:"], &longest).succeeds();
+    run(["--jsonrpc", "mirror:"], longest + "\"").fails_with(1, "is longer than 65536 bytes").hints("without jsonrpc:");
+    let mut server = Serving::start(["jsonrpc:ws-l:127.0.0.1:0", "mirror:"]);
+    let mut client = Peer::connect(server.port, "/");
+    client.send_text(&"\"".repeat(1 << 20));
+    server.running.error_line("is longer than 65536 bytes");
+}
+
+#[test]
 fn a_timestamp_stands_in_front_of_each_message_that_is_read() {
     let stamp = |args: &[&str]| {
         let out = run(args, "one\n").succeeds().out();
