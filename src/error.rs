@@ -183,6 +183,14 @@ pub enum Error {
         /// `reuse:`'s limit.
         limit: Duration,
     },
+    /// A shared connection took nothing while its clients waited.
+    #[error("{shared} took nothing for {} s (--slow-timeout)", .limit.as_secs_f64())]
+    StuckShared {
+        /// The shared end.
+        shared: String,
+        /// `reuse:`'s limit.
+        limit: Duration,
+    },
     /// The peer closed with a code other than 1000, 1001 or 1005.
     #[error("closed by {with}: {close}")]
     ClosedByPeer {
@@ -304,7 +312,7 @@ impl Error {
             | Self::NoProgram { .. }
             | Self::Full { .. } => 5,
             Self::Protocol { .. } | Self::TooLong { .. } => 6,
-            Self::Lost { .. } | Self::TooSlow { .. } | Self::OutOfMemory { .. } => 7,
+            Self::Lost { .. } | Self::TooSlow { .. } | Self::StuckShared { .. } | Self::OutOfMemory { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
             Self::Replies { .. } | Self::Assertion { .. } => 9,
             Self::Child { .. } => 10,

@@ -377,7 +377,7 @@ pub struct RoomArgs {
     #[arg(long, value_name = "BYTES", value_parser = values::size)]
     pub backlog: Option<usize>,
     /// With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS,
-    /// whatever it sends; also a client of reuse: or -s for which others wait. 0 sets no limit
+    /// whatever it sends; also a client of reuse: or -s for which others wait, or which waits for the shared end. 0 sets no limit
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10")]
     #[default(Duration::from_secs(10))]
     pub slow_timeout: Duration,

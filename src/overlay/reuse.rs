@@ -31,7 +31,8 @@ pub(super) static REUSE: Entry = Entry {
               sessions are sent over it; each message from it goes to all sessions. A session that does not read \
               delays the others when --backlog bytes wait for it (1 MiB; a message counts as at least 1 KiB), so that \
               no message is lost, but not for longer than --slow-timeout (10 s): if it takes nothing for so long while \
-              others wait, it is closed, a WebSocket with code 1013.",
+              others wait, it is closed, a WebSocket with code 1013. So is one that has waited for so long for the \
+              shared connection, which takes nothing.",
     example: "ws-l:127.0.0.1:8080 reuse:tcp:127.0.0.1:7",
     flags: &[&["backlog", "slow-timeout"]],
     build: Build::Overlay(OverlayRow::new(|_, config| Ok(Overlay::OnDial(reuse(config).1)))),
@@ -46,7 +47,7 @@ pub(super) static REUSE_RAW: Entry = Entry {
               --reuser-send-zero-msg-on-disconnect sends an empty message to the shared connection when a session \
               ends.",
     example: "-u ws-l:127.0.0.1:8080 reuse-raw:tcp:127.0.0.1:7",
-    flags: &[&["backlog", "reuser-send-zero-msg-on-disconnect"]],
+    flags: &[&["backlog", "slow-timeout", "reuser-send-zero-msg-on-disconnect"]],
     build: Build::Overlay(OverlayRow::new(|_, config| {
         let delivery = Delivery::ToOne { reports_leaving: config.messages.reports_leaving };
         Ok(Overlay::OnDial(Box::new(Reuse { delivery, ..Reuse::new(config) })))
@@ -194,6 +195,8 @@ struct State {
     pushed: u64,
     /// Total number of these that the shared end has written and flushed.
     flushed: u64,
+    /// When the shared end last took a message, or when the first that waits came.
+    taken_at: Instant,
     /// A member waits for a confirmation that has not been started.
     confirmation_wanted: bool,
     /// A member observes control frames.
@@ -206,6 +209,13 @@ struct State {
     input_has_ended: bool,
     /// Nothing more is written to the shared end.
     gone: bool,
+}
+
+/// What the wait of a member for the shared end depends on.
+struct SharedWait {
+    taken_at: Instant,
+    /// There is no other member.
+    is_alone: bool,
 }
 
 /// How the shared end ended.
@@ -259,6 +269,10 @@ impl State {
 
     fn member(&mut self, id: u64) -> Option<&mut Member> {
         self.members.iter_mut().find(|member| member.id == id)
+    }
+
+    fn shared_wait(&self) -> SharedWait {
+        SharedWait { taken_at: self.taken_at, is_alone: self.members.len() < 2 }
     }
 
     fn deliver_to_all(&mut self, message: &Message) {
@@ -334,6 +348,7 @@ impl Hub {
                 control: VecDeque::new(),
                 pushed: 0,
                 flushed: 0,
+                taken_at: Instant::now(),
                 confirmation_wanted: false,
                 observer_wanted: false,
                 owner: None,
@@ -394,7 +409,10 @@ impl Hub {
         drop(state);
         let name = hub.name.clone();
         let subprotocol = hub.subprotocol.clone();
-        MessageEnd { subprotocol, ..MessageEnd::new(Membership { hub: hub.clone(), id, last: 0 }, hub.kind, name) }
+        MessageEnd {
+            subprotocol,
+            ..MessageEnd::new(Membership { hub: hub.clone(), id, last: 0, timer: None }, hub.kind, name)
+        }
     }
 }
 
@@ -445,6 +463,7 @@ impl Owner {
                 self.observer_wanted = state.observer_wanted;
                 break;
             };
+            state.taken_at = Instant::now();
             if !state.inbound.is_full() {
                 state.wake_writers();
             }
@@ -456,6 +475,7 @@ impl Owner {
         let mut state = self.hub.lock();
         if state.flushed < self.taken {
             state.flushed = self.taken;
+            state.taken_at = Instant::now();
             state.wake_writers();
         }
         Poll::Ready(Ok(()))
@@ -587,9 +607,28 @@ struct Membership {
     id: u64,
     /// The number of our last message in the count of [`State::pushed`].
     last: u64,
+    /// Runs while it waits for the shared end.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Membership {
+    /// Ready with an error when the shared end has taken nothing for too long. That a client leaves is not noticed while it waits,
+    /// so without a limit those that come and go would fill memory; one alone does not. Local output may be paused for longer.
+    fn poll_stuck(&mut self, cx: &mut Context<'_>, wait: SharedWait) -> Poll<Result<(), Error>> {
+        let limit = self.hub.options.slow_timeout.filter(|_| self.hub.kind != EndKind::Shared { outlives_input: true });
+        let Some(limit) = limit else { return Poll::Pending };
+        let mut until = wait.taken_at + limit;
+        if wait.is_alone {
+            until = until.max(Instant::now() + limit);
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() != until {
+            timer.as_mut().reset(until);
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(Error::StuckShared { shared: self.hub.name.to_string(), limit }))
+    }
+
     fn too_slow(&self) -> Error {
         Error::TooSlow { shared: self.hub.name.to_string(), limit: self.hub.options.slow_timeout.unwrap_or_default() }
     }
@@ -644,13 +683,18 @@ impl MessageStream for Membership {
                 member.writer = Some(cx.waker().clone());
             }
         }
-        if must_wait { Poll::Pending } else { Poll::Ready(Ok(())) }
+        let wait = state.shared_wait();
+        drop(state);
+        if must_wait { self.poll_stuck(cx, wait) } else { Poll::Ready(Ok(())) }
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
         let mut state = self.hub.lock();
         // As without `reuse:`, messages to a WebSocket that has closed are dropped.
         if !state.gone {
+            if state.flushed == state.pushed {
+                state.taken_at = Instant::now();
+            }
             state.inbound.push(message);
             state.pushed += 1;
             self.last = state.pushed;
@@ -678,7 +722,9 @@ impl MessageStream for Membership {
         if let Some(member) = state.member(self.id) {
             member.writer = Some(cx.waker().clone());
         }
-        Poll::Pending
+        let wait = state.shared_wait();
+        drop(state);
+        self.poll_stuck(cx, wait)
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
@@ -876,6 +922,30 @@ mod tests {
         drop(reads);
         sleep(Duration::from_secs(60)).await;
         count(&mut slow, MOST_WAITING + 10).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn members_that_wait_for_a_shared_end_that_takes_nothing_are_closed_after_ten_seconds() {
+        let hub = start(Script::new(EndKind::WebSocket).takes(2).start().0);
+        let started = Instant::now();
+        let (mut fills, mut waits) = (Hub::join(&hub), Hub::join(&hub));
+        let message = || Message { kind: Kind::Text, payload: "message".into() };
+        poll_fn(|cx| fills.io.poll_ready(cx)).await.expect("room");
+        fills.io.start_send(message()).expect("taken");
+        poll_fn(|cx| fills.io.poll_flush(cx)).await.expect("written");
+        // The time begins with what waits.
+        sleep(Duration::from_secs(20)).await;
+        let error = loop {
+            if let Err(error) = poll_fn(|cx| fills.io.poll_ready(cx)).await {
+                break error;
+            }
+            fills.io.start_send(message()).expect("taken");
+        };
+        assert!(matches!(error, Error::StuckShared { .. }), "{error}");
+        assert_eq!(rounded(started.elapsed()), 30_000);
+        let error = poll_fn(|cx| waits.io.poll_ready(cx)).await.expect_err("it is closed");
+        assert!(matches!(error, Error::StuckShared { .. }), "{error}");
+        assert_eq!(rounded(started.elapsed()), 30_000);
     }
 
     #[tokio::test(start_paused = true)]

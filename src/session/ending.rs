@@ -53,7 +53,7 @@ impl Timers {
 fn close_code(error: &Error) -> u16 {
     match error {
         // "Try again later", as for slow members of a room.
-        Error::TooSlow { .. } | Error::OutOfMemory { .. } => 1013,
+        Error::TooSlow { .. } | Error::StuckShared { .. } | Error::OutOfMemory { .. } => 1013,
         _ => 1011,
     }
 }
@@ -237,7 +237,7 @@ impl Pump<'_> {
     pub(super) fn write_failed(&mut self, i: usize, error: Error) {
         let may_explain = matches!(self.ends[1 - i].kind, EndKind::WebSocket | EndKind::Peer | EndKind::Shared { .. })
             && self.directions[1 - i].stage == Stage::Moving
-            && !matches!(error, Error::TooSlow { .. } | Error::OutOfMemory { .. });
+            && !matches!(error, Error::TooSlow { .. } | Error::StuckShared { .. } | Error::OutOfMemory { .. });
         if may_explain && self.write_error.is_none() {
             self.write_error = Some(error);
             self.failed[1 - i] = true;

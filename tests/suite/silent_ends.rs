@@ -1,13 +1,15 @@
 //! Clients that leave while the other end is silent or stuck: their sessions end.
 
 use crate::{
+    http::Exchange,
     peer::{Message, Peer},
-    raw::RawPeer,
+    raw::{BINARY, RawPeer, from_client},
     support::{LIMIT, Serving, wait_for},
 };
 use std::{
-    io::Read,
+    io::{Read, Write},
     net::{Shutdown, TcpListener},
+    thread,
 };
 
 fn is_gone(pid: &str) {
@@ -63,4 +65,32 @@ fn foreachmsg_sends_all_messages_of_a_client_that_closes_at_once() {
         assert_eq!(client.receive_text(), message);
     }
     assert_eq!(client.receive_close().0, 1000);
+}
+
+#[test]
+fn clients_that_leave_while_a_shared_connection_is_stuck_are_let_go() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let shared = format!("reuse:ws://{}/", listener.local_addr().expect("address"));
+    let options = ["--slow-timeout", "1", "--close-timeout", "1", "--backlog", "64k"];
+    let server = Serving::start([&["ws-l:127.0.0.1:0", &shared], &options[..]].concat());
+    let descriptors = || {
+        let all = std::fs::read_dir(format!("/proc/{}/fd", server.running.pid())).expect("the server's descriptors");
+        all.count()
+    };
+    let before = descriptors();
+    // It answers the handshake and reads nothing.
+    let stuck = thread::spawn(move || Exchange::accept(listener.accept().expect("accept").0).switch(""));
+    let fills = RawPeer::connect(server.port, "/");
+    let _stuck = stuck.join().expect("the shared end");
+    let mut writer = fills.writer();
+    let filling = thread::spawn(move || while writer.write_all(&from_client(BINARY, vec![0; 60_000])).is_ok() {});
+    for _ in 0..20 {
+        let mut visitor = RawPeer::connect(server.port, "/");
+        visitor.send_text("message");
+        visitor.close(1000, "");
+    }
+    // One that is alone may wait.
+    wait_for("the visitors to be gone", || (descriptors() <= before + 2).then_some(()));
+    drop(server);
+    filling.join().expect("the filler");
 }
