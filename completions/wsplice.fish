@@ -5,7 +5,7 @@ complete -c wsplice -l linger -d 'After the end of standard input, close when no
 complete -c wsplice -l reply-wait -d 'After the end of standard input, wait this long for a first message if none has come since the last one was sent; 0 waits only for --linger, and -u for none' -r
 complete -c wsplice -l close-timeout -d 'Maximum silence in one direction of a WebSocket session after the other direction has ended' -r
 complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT or SIGTERM, and for child processes after their session; a second signal ends them at once' -r
-complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake, or from the request of http: to the head of its response (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
+complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
 complete -c wsplice -l separator -d 'Terminate lines with this byte, a number from 0 to 255, instead of a newline' -r
 complete -c wsplice -l separator-n -d 'Terminate lines with this number of newlines, or of the byte of -0 or --separator' -r
@@ -51,13 +51,13 @@ complete -c wsplice -l require-basic-auth -d 'Require Basic authentication, also
 complete -c wsplice -l require-token -d 'Require a token, as `Authorization: Bearer TOKEN` or ?access_token=TOKEN, also for static files; FILE lists tokens, one per line; otherwise 401' -r -F
 complete -c wsplice -l trust-proxy -d 'Trust the X-Forwarded-For header of proxies in this network; may be repeated' -r
 complete -c wsplice -s F -l static-file -d 'Serve a file in response to plain GET requests, such as /index.html:text/html:./page.html; may be repeated' -r
-complete -c wsplice -l staticdir -d 'Serve the files in a directory in response to other plain GET requests; / is its index.html. Files and directories whose names start with a dot, and what is not a regular file, are not served. Symbolic links are followed, also to files outside the directory' -r -F
+complete -c wsplice -l staticdir -d 'Serve the files in a directory in response to other plain GET requests; / is its index.html. Files and directories whose names start with a dot are not served' -r -F
 complete -c wsplice -l slow -d 'What to do with a member whose backlog is full' -r -f -a "disconnect\t'Close it with code 1013'
 drop-oldest\t'Drop the oldest messages in its backlog'
 drop-newest\t'Drop new messages'
 block\t'Pause its room until the backlog has shrunk'"
 complete -c wsplice -l backlog -d 'Maximum number of bytes that are queued for one member, or for one client of reuse: or -s. Default: 16m, for reuse: 1m' -r
-complete -c wsplice -l slow-timeout -d 'With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS, whatever it sends; also a client of reuse: or -s for which others wait. 0 sets no limit' -r
+complete -c wsplice -l slow-timeout -d 'With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS, whatever it sends; also a client of reuse: or -s for which others wait, or which waits for the shared end. 0 sets no limit' -r
 complete -c wsplice -l max-rooms -d 'Maximum number of rooms; handshakes for more get 503' -r
 complete -c wsplice -l max-per-room -d 'Maximum number of members per room; further ones get 503' -r
 complete -c wsplice -l room-prefix -d 'Serve rooms only at this path and below it; other paths get 404' -r
