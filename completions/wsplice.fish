@@ -5,7 +5,7 @@ complete -c wsplice -l linger -d 'After the end of standard input, close when no
 complete -c wsplice -l reply-wait -d 'After the end of standard input, wait this long for a first message if none has come since the last one was sent; 0 waits only for --linger, and -u for none' -r
 complete -c wsplice -l close-timeout -d 'Maximum silence in one direction of a WebSocket session after the other direction has ended' -r
 complete -c wsplice -l grace -d 'Maximum time for sessions to end after SIGINT or SIGTERM, and for child processes after their session; a second signal ends them at once' -r
-complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
+complete -c wsplice -l connect-timeout -d 'Maximum time to open a connection, from the name lookup to the end of the opening handshake, or from the request of http: to the head of its response (exit 124); listeners also apply it to a client\'s TLS handshake, and to its request' -r
 complete -c wsplice -s m -l max-time -d 'Maximum time for the whole run (exit 124)' -r
 complete -c wsplice -l separator -d 'Terminate lines with this byte, a number from 0 to 255, instead of a newline' -r
 complete -c wsplice -l separator-n -d 'Terminate lines with this number of newlines, or of the byte of -0 or --separator' -r
@@ -51,7 +51,7 @@ complete -c wsplice -l require-basic-auth -d 'Require Basic authentication, also
 complete -c wsplice -l require-token -d 'Require a token, as `Authorization: Bearer TOKEN` or ?access_token=TOKEN, also for static files; FILE lists tokens, one per line; otherwise 401' -r -F
 complete -c wsplice -l trust-proxy -d 'Trust the X-Forwarded-For header of proxies in this network; may be repeated' -r
 complete -c wsplice -s F -l static-file -d 'Serve a file in response to plain GET requests, such as /index.html:text/html:./page.html; may be repeated' -r
-complete -c wsplice -l staticdir -d 'Serve the files in a directory in response to other plain GET requests; / is its index.html. Files and directories whose names start with a dot are not served' -r -F
+complete -c wsplice -l staticdir -d 'Serve the files in a directory in response to other plain GET requests; / is its index.html. Files and directories whose names start with a dot, and what is not a regular file, are not served. Symbolic links are followed, also to files outside the directory' -r -F
 complete -c wsplice -l slow -d 'What to do with a member whose backlog is full' -r -f -a "disconnect\t'Close it with code 1013'
 drop-oldest\t'Drop the oldest messages in its backlog'
 drop-newest\t'Drop new messages'
@@ -65,7 +65,7 @@ complete -c wsplice -l metrics -d 'Serve Prometheus metrics at http://ADDR/metri
 complete -c wsplice -l healthcheck -d 'Check the health of the room server at URL, or without URL of process 1, as in a container; exit 0 if it is healthy' -r
 complete -c wsplice -l ping-interval -d 'Interval between pings; 0 disables them. Default: 0, with --broadcast 30' -r
 complete -c wsplice -l ping-timeout -d 'Close the connection if no pong arrives within SECONDS (exit 7); other data from the peer counts as well. Default with --broadcast: 60' -r
-complete -c wsplice -l close-status-code -d 'Close code to send instead of 1000: 1001, 1003, 1007 to 1014 or 3000 to 4999' -r
+complete -c wsplice -l close-status-code -d 'Close code to send: 1000 to 1003, 1007 to 1014 or 3000 to 4999. Default: 1000' -r
 complete -c wsplice -l close-reason -d 'Close reason to send, at most 123 bytes' -r
 complete -c wsplice -l max-ws-message-length -d 'Maximum length of a received message (longer: close code 1009, exit 6) and of an input line (longer: exit 1). Default: 64m, with --broadcast a quarter of --backlog' -r
 complete -c wsplice -l max-ws-frame-length -d 'Maximum length of a received frame (longer: close code 1009, exit 6). Default: 64m' -r

@@ -299,11 +299,6 @@ mod tests {
     }
 
     #[test]
-    fn the_error_for_an_http_url_suggests_the_websocket_scheme() {
-        assert!(hint("https://example.com/x").ends_with("did you mean `wss://example.com/x`?"));
-    }
-
-    #[test]
     fn the_error_for_an_overlay_alone_has_an_example() {
         assert!(hint("log:").contains("for example"));
         assert!(hint("tcp:").contains("for example"));
