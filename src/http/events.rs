@@ -30,7 +30,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -69,8 +69,13 @@ type Requested = oneshot::Sender<Result<Exchange, Error>>;
 pub async fn receive_events(end: ByteEnd, config: &Arc<Config>) -> Result<MessageEnd, Error> {
     let ByteEnd { io, name, .. } = end;
     let (sender, receiver) = oneshot::channel();
-    let service = Arc::new(Service { name: name.clone(), config: config.clone(), exchange: Mutex::new(Some(sender)) });
-    let requested = service.clone();
+    let has_requested = Arc::new(AtomicBool::new(false));
+    let service = Arc::new(Service {
+        name: name.clone(),
+        config: config.clone(),
+        exchange: Mutex::new(Some(sender)),
+        has_requested: has_requested.clone(),
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.connect_timeout)
@@ -105,7 +110,7 @@ pub async fn receive_events(end: ByteEnd, config: &Arc<Config>) -> Result<Messag
                 let reason = format!("the data is not HTTP ({error})");
                 Err(Error::BadRequest { from: name.to_string(), reason, hint: None })
             }
-            _ if requested.take().is_none() => {
+            _ if has_requested.load(Relaxed) => {
                 let reason = LEFT.into();
                 Err(Error::BadRequest { from: name.to_string(), reason, hint: None })
             }
@@ -123,6 +128,8 @@ struct Service {
     name: Arc<str>,
     config: Arc<Config>,
     exchange: Mutex<Option<Requested>>,
+    /// There was a request, whatever became of it.
+    has_requested: Arc<AtomicBool>,
 }
 
 impl Service {
@@ -168,6 +175,7 @@ impl Service {
 
     /// The channel to the session. Without it there is no session.
     fn take(&self) -> Option<Requested> {
+        self.has_requested.store(true, Relaxed);
         self.exchange.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
