@@ -105,6 +105,7 @@ complete -c wsplice -l header-to-env -d 'Set the environment variable H_NAME for
 complete -c wsplice -l passenv -d 'Pass only these environment variables of wsplice on to programs, separated by commas, and PATH; those of the request are set anyway. Default: all' -r
 complete -c wsplice -l autoreconnect-delay-millis -d 'Initial reconnect delay of autoreconnect:, at least 10; the delay doubles with each attempt' -r
 complete -c wsplice -l autoreconnect-max-delay-millis -d 'Maximum reconnect delay of autoreconnect:' -r
+complete -c wsplice -l retry -l retry-max -d 'Give up after N further attempts of autoreconnect: in a row that fail. Default: no limit' -r
 complete -c wsplice -l ts -d 'Show the time of each message' -r -f -a "off\t'None'
 time\t'The time of day in UTC'
 rel\t'Seconds since the session began'

@@ -61,6 +61,8 @@ pub struct Config {
     pub reconnect_delay: Duration,
     /// The longest one; not shorter than the initial one.
     pub max_reconnect_delay: Duration,
+    /// Attempts of `autoreconnect:` in a row that may fail after the first; `None`: any number.
+    pub max_retries: Option<u32>,
     /// Maximum time from the name lookup to the end of the opening handshake.
     pub connect_timeout: Duration,
     /// Maximum time for the whole run.

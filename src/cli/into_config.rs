@@ -246,6 +246,7 @@ impl Config {
             terminal: terminal.options(wscat.no_color),
             reuse: ReuseOptions { backlog: rooms.backlog.unwrap_or(REUSE_BACKLOG), slow_timeout },
             reconnect_delay,
+            max_retries: reconnecting.retry,
             max_reconnect_delay: Duration::from_millis(reconnecting.autoreconnect_max_delay_millis)
                 .max(reconnect_delay),
             connect_timeout: direction.connect_timeout,

@@ -510,6 +510,9 @@ pub struct ReconnectArgs {
     #[arg(long, value_name = "MS", default_value = "30000")]
     #[default(30_000)]
     pub autoreconnect_max_delay_millis: u64,
+    /// Give up after N further attempts of autoreconnect: in a row that fail. Default: no limit
+    #[arg(long, visible_alias = "retry-max", value_name = "N")]
+    pub retry: Option<u32>,
 }
 
 /// Lines on standard error.

@@ -24,7 +24,8 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--silent"], "use -q"),
     (&["--socks4", "--socks4a", "--preproxy"], "use --proxy socks5://HOST:PORT, or http://HOST:PORT"),
     (&["--compressed"], "use --deflate on"),
-    (&["--retry", "--retry-delay"], "put autoreconnect: in front of the address"),
+    (&["--tlsv1.2", "--tlsv1.3"], "TLS 1.2 and 1.3 are supported: remove it"),
+    (&["--retry-delay"], "use --autoreconnect-delay-millis MS"),
     (&["--keepalive-time"], "use --ping-interval SECONDS"),
     (&["--http1.1", "-N", "--no-buffer", "-f", "--fail"], "not needed: remove it"),
     (&["--url"], "write the URL as an address: wsplice URL"),
@@ -32,6 +33,7 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--prometheus"], "use --metrics ADDR"),
     (&["--crypto-key", "--crypto-reverse"], "crypto: does not protect against replay; use wss: or tls:"),
     (&["--tee", "--filter", "--filter-reverse"], "not supported yet: use a program in a pipe"),
+    (&["--record", "--stats", "--expect", "--expect-json", "--doctor", "--bench", "--dev-page"], "not supported yet"),
     // wscat's.
     (&["--no-check"], "use -k"),
     (&["--host"], "use -H 'Host: NAME'"),

@@ -26,9 +26,9 @@ pub(super) static AUTORECONNECT: Entry = Entry {
               connection that lasted at least 10 s. Messages wait while there is no connection. No message is sent twice; \
               those in transit when a connection ends may be lost, and wsplice reports how many it has sent without a \
               confirmation: it sends pings behind messages, and counts them as received when the pong arrives. The \
-              session ends when the other end does.",
+              session ends when the other end does, or when --retry attempts in a row have failed.",
     example: "- autoreconnect:ws://127.0.0.1:8080/",
-    flags: &[&["autoreconnect-delay-millis", "autoreconnect-max-delay-millis"]],
+    flags: &[&["autoreconnect-delay-millis", "autoreconnect-max-delay-millis", "retry"]],
     build: Build::Overlay(OverlayRow::new(|_, config| {
         Ok(Overlay::OnDial(Box::new(Autoreconnect { config: config.clone() })))
     })),
@@ -67,6 +67,9 @@ impl Dial<MessageEnd> for RedialForever {
                 inner: self.inner.clone(),
                 first_pause: self.config.reconnect_delay,
                 longest_pause: self.config.max_reconnect_delay,
+                max_retries: self.config.max_retries,
+                failed: 0,
+                given_up: None,
                 pause: self.config.reconnect_delay,
                 request: context.request.clone(),
                 limit: context.limit,
@@ -91,6 +94,12 @@ struct ReconnectingStream {
     inner: Arc<MessageEndpoint<Dialled>>,
     first_pause: Duration,
     longest_pause: Duration,
+    /// Attempts in a row that may fail after the first; `None`: any number.
+    max_retries: Option<u32>,
+    /// Attempts in a row that have failed.
+    failed: u32,
+    /// The error of the last attempt, which the reading side reports.
+    given_up: Option<Error>,
     pause: Duration,
     request: Option<Arc<UpgradeRequest>>,
     /// For connecting and the handshakes together.
@@ -181,8 +190,16 @@ impl ReconnectingStream {
                     self.opened = Instant::now();
                     report::event(format_args!("connected to {}", end.name));
                     self.state = State::Live(end);
+                    self.failed = 0;
                 }
-                Err(error) => self.reconnect(&error.to_string()),
+                Err(error) if self.max_retries.is_some_and(|most| self.failed >= most) => {
+                    self.state = State::Over;
+                    self.given_up = Some(error);
+                }
+                Err(error) => {
+                    self.failed += 1;
+                    self.reconnect(&error.to_string());
+                }
             }
         }
         match &mut self.state {
@@ -197,7 +214,7 @@ impl MessageStream for ReconnectingStream {
         loop {
             let is_finished = self.is_finished;
             let Some(end) = ready!(self.poll_live(cx)) else {
-                return Poll::Ready(Ok(Incoming::End(None)));
+                return Poll::Ready(self.given_up.take().map_or(Ok(Incoming::End(None)), Err));
             };
             let (name, next) = (end.name.clone(), end.io.poll_next(cx));
             if !matches!(next, Poll::Ready(Ok(Incoming::Message(_)))) {
@@ -232,7 +249,8 @@ impl MessageStream for ReconnectingStream {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             let Some(end) = ready!(self.poll_live(cx)) else {
-                return Poll::Ready(Ok(()));
+                // The reading side ends the session.
+                return if self.given_up.is_some() { Poll::Pending } else { Poll::Ready(Ok(())) };
             };
             match ready!(end.io.poll_ready(cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),

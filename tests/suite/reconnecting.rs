@@ -2,7 +2,7 @@
 
 use crate::{
     raw::{BINARY, CLOSE, PING, PONG, RawPeer, TEXT, from_client},
-    support::{Running, Serving, accept, wsplice},
+    support::{Running, Serving, accept, run, wsplice},
 };
 use std::{
     io::{self, Read},
@@ -140,4 +140,25 @@ fn a_delay_of_zero_does_not_spin() {
     // It doubles each time, so the tenth is well above a second where the first was not zero.
     let lines: Vec<_> = (0..8).map(|_| client.error_line("connecting again")).collect();
     assert!(lines.iter().any(|line| !line.contains("again in 0.0 s")), "{lines:?}");
+}
+
+#[test]
+fn after_the_given_number_of_retries_the_last_error_ends_the_run() {
+    let unused = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
+    let url = format!("autoreconnect:ws://{unused}/");
+    let finished = run(["-", &*url, "--retry", "2", "--autoreconnect-delay-millis", "10"], "lost\n");
+    finished.fails_with(3, "refused");
+    assert_eq!(finished.stderr.matches("connecting again").count(), 2, "{finished:?}");
+}
+
+#[test]
+fn a_connection_that_stands_begins_the_count_of_retries_anew() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let mut client = start(&listener, &["--retry", "1", "--autoreconnect-delay-millis", "10"]);
+    for _ in 0..4 {
+        drop(RawPeer::accept(accept(&listener)));
+        client.error_line("connecting again");
+    }
+    client.close_input();
+    drop(RawPeer::accept(accept(&listener)));
 }
