@@ -142,7 +142,7 @@ fn a_message_of_50_mb_from_node_is_printed_as_it_was() {
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn five_million_lines_arrive_at_node_in_order() {
     let mut server = Peer::start(node("ws_server.js", ["count"]), "port ");
-    bash(LIMIT, &format!("seq 5000000 | wsplice {}", server.url())).prints("");
+    bash(LIMIT, &format!("seq 5000000 | wsplice -u {}", server.url())).prints("");
     // The order of its two listeners for the end.
     server.says(r#"closed 1000 """#).says("counted to 5000000");
 }
