@@ -44,7 +44,7 @@ use crate::{
     report::LogFormat,
     spec::Spec,
 };
-use clap::{ArgAction, Args, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
+use clap::{ArgAction, Args, Command, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
 use http_request::HttpRequestArgs;
 use hyper::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -565,13 +565,21 @@ impl Cli {
             }
             None => None,
         };
-        let parse = || {
-            let mut options = options();
+        let parse_with = |mut options: Command| {
             let matches = options.try_get_matches_from_mut(&args)?;
             let given = applicable::given(&options, &matches);
             Ok(Self { given, ..Self::from_arg_matches(&matches)? })
         };
-        match rare::without(parse).or_else(|_: clap::Error| parse()) {
+        let common = rare::without(|| {
+            let options = options();
+            rare::defines_all(&options, &args).then(|| parse_with(options))
+        });
+        let parsed: Result<Self, clap::Error> = match common {
+            Some(Ok(cli)) => Ok(cli),
+            // It may be right with all of them.
+            Some(Err(_)) | None => parse_with(options()),
+        };
+        match parsed {
             Ok(mut cli) => {
                 cli.given.extend(exec_args.is_some().then(|| "exec-args".to_owned()));
                 cli.programs.exec_args = exec_args.unwrap_or_default();

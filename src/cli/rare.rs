@@ -4,11 +4,32 @@
 use clap::{ArgMatches, Args, Command, FromArgMatches, Id};
 use std::{
     cell::Cell,
+    ffi::OsString,
     ops::{Deref, DerefMut},
 };
 
 thread_local! {
     static LEFT_OUT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether each argument that looks like an option is one of this command. For one that is not, clap's error with its suggestions would
+/// take 5 million instructions.
+pub fn defines_all(command: &Command, args: &[OsString]) -> bool {
+    let is_defined = |arg: &OsString| match arg.as_encoded_bytes() {
+        [b'-', b'-', name @ ..] => {
+            let name = name.split(|byte| *byte == b'=').next().unwrap_or_default();
+            command.get_arguments().any(|option| {
+                let aliases = option.get_all_aliases().unwrap_or_default();
+                option.get_long().into_iter().chain(aliases).any(|long| long.as_bytes() == name)
+            })
+        }
+        [b'-', letter, ..] => command.get_arguments().any(|option| {
+            let aliases = option.get_all_short_aliases().unwrap_or_default();
+            option.get_short().into_iter().chain(aliases).any(|short| short == char::from(*letter))
+        }),
+        _ => true,
+    };
+    args.iter().skip(1).all(is_defined)
 }
 
 /// Calls `parse` with all groups of rare options left out. If it succeeds, the result is the same as with them.
