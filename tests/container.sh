@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . tests/install.sh
 unset RUST_BACKTRACE
 
-limit=8000000
+limit=10500000
 
 [ "$(id -u)" -eq 0 ] || fail "it needs root: the containers have networks and users of their own"
 need cargo rustc

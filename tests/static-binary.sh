@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 need cargo
 install_debian gcc libc6-dev
 
-limit=6500000
+limit=10000000
 target=x86_64-unknown-linux-gnu
 
 RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target"
