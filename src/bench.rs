@@ -3,7 +3,7 @@
 pub use crate::rooms::bench::Fanout;
 use crate::{
     flow::{ByteEnd, Incoming},
-    framing::{FramingOptions, LengthPrefix, LineStream, Separator},
+    framing::{FramingOptions, LengthPrefix, LineCodec, Separator},
     ws::{
         Budget, DeflateOptions, Inflater, Reader, Role, SharedDeflater, WebSocketConfig, accept_deflate, append_frame,
     },
@@ -27,7 +27,7 @@ pub fn count_lines(end: ByteEnd) -> usize {
         one_line: false,
         max_length: usize::MAX,
     };
-    let mut lines = LineStream::frame(end, framing);
+    let mut lines = LineCodec::frame(end, framing);
     let mut cx = Context::from_waker(Waker::noop());
     let mut count = 0;
     while let Poll::Ready(Ok(Incoming::Message(_))) = lines.io.poll_next(&mut cx) {

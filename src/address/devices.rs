@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Dial, Dialled, Endpoint, Entry, MessageEndpoint},
     error::Error,
-    flow::{BoxFuture, ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Kind, Message},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -143,8 +143,6 @@ impl MessageStream for Device {
         Ok(())
     }
 
-    fn send_control(&mut self, _: ControlFrame) {}
-
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -152,16 +150,6 @@ impl MessageStream for Device {
     fn poll_finish(&mut self, _: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
-
-    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn progress(&self) -> u64 {
-        0
-    }
-
-    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())

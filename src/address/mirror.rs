@@ -3,7 +3,7 @@
 use crate::{
     endpoint::{Build, ConnectContext, Dial, Entry, MessageEndpoint},
     error::Error,
-    flow::{BoxFuture, ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
 };
 use std::{
@@ -74,8 +74,6 @@ impl MessageStream for Echo {
         Ok(())
     }
 
-    fn send_control(&mut self, _: ControlFrame) {}
-
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -85,16 +83,6 @@ impl MessageStream for Echo {
         self.close = close.cloned();
         Poll::Ready(Ok(()))
     }
-
-    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn progress(&self) -> u64 {
-        0
-    }
-
-    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())

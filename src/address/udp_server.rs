@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     endpoint::{About, Accept, Bind, Build, Entry, Layers, Listens, ListensAt, MessageEndpoint, MessageStack},
     error::{Error, io_message},
-    flow::{BoxFuture, ControlFrame, ControlObserver, DatagramFraming, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{BoxFuture, DatagramFraming, EndKind, Incoming, MessageEnd, MessageStream},
     message::{Close, Message},
     net::{HostPort, Peer},
     report::{self, Drops},
@@ -325,8 +325,6 @@ impl MessageStream for Client {
         Ok(())
     }
 
-    fn send_control(&mut self, _: ControlFrame) {}
-
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_send(cx)
     }
@@ -334,16 +332,6 @@ impl MessageStream for Client {
     fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
         self.poll_send(cx)
     }
-
-    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn progress(&self) -> u64 {
-        0
-    }
-
-    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())

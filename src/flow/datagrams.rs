@@ -1,6 +1,6 @@
 //! Sockets of datagrams: each datagram is a message.
 
-use super::{ControlFrame, ControlObserver, Incoming, MessageStream};
+use super::{Incoming, MessageStream};
 use crate::{
     error::{Error, io_message},
     message::{Close, Kind, Message},
@@ -229,8 +229,6 @@ impl MessageStream for DatagramStream {
         Ok(())
     }
 
-    fn send_control(&mut self, _: ControlFrame) {}
-
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_send(cx)
     }
@@ -248,12 +246,6 @@ impl MessageStream for DatagramStream {
     fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(self.take_error())
     }
-
-    fn progress(&self) -> u64 {
-        0
-    }
-
-    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())

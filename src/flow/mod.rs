@@ -217,8 +217,8 @@ impl Reregister for ByteEnd {
 ///
 /// One task owns and polls the whole stream; it is not split into halves, so it needs no locks. A stream need not wake that task
 /// when the task itself makes `poll_next` ready, by sending or finishing: the task polls again after these. Every method may be
-/// called again after `Pending` without loss. No method has a default, which a stream on top of another could forget to
-/// override; such a stream implements [`MessageLayer`].
+/// called again after `Pending` without loss. The defaults are those of a stream without control frames; a stream on
+/// top of another implements [`MessageLayer`], whose defaults call the stream below.
 pub trait MessageStream: Send {
     /// The next message, the end, or a request to flush. A WebSocket answers pings here.
     ///
@@ -241,8 +241,8 @@ pub trait MessageStream: Send {
     /// Nothing more can be written.
     fn start_send(&mut self, message: Message) -> Result<(), Error>;
 
-    /// Takes a control frame; only after `poll_ready` was `Ready`. Streams without control frames ignore it.
-    fn send_control(&mut self, frame: ControlFrame);
+    /// Takes a control frame; only after `poll_ready` was `Ready`.
+    fn send_control(&mut self, _frame: ControlFrame) {}
 
     /// Ready when every message taken has been written.
     ///
@@ -260,20 +260,23 @@ pub trait MessageStream: Send {
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>>;
 
     /// Ready when the peer has confirmed that it received everything flushed: a WebSocket sends a ping and waits for
-    /// its pong, which `poll_next` must be called to receive. After `Ready`, the next call sends a new ping. Streams
-    /// that have no means to ask are always ready.
+    /// its pong, which `poll_next` must be called to receive. After `Ready`, the next call sends a new ping.
     ///
     /// # Errors
     ///
     /// Nothing more can be written.
-    fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
+    fn poll_confirmed(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
 
     /// Bytes received; a change resets the silence timers. It matters while a long message arrives slowly, so a stream
     /// whose messages arrive whole may return a constant.
-    fn progress(&self) -> u64;
+    fn progress(&self) -> u64 {
+        0
+    }
 
-    /// Calls `observer` for each control frame from now on. Streams without control frames ignore it.
-    fn observe_control(&mut self, observer: ControlObserver);
+    /// Calls `observer` for each control frame from now on.
+    fn observe_control(&mut self, _observer: ControlObserver) {}
 
     /// The last call: ends the connection below (TLS `close_notify`, FIN).
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;

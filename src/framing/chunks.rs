@@ -1,8 +1,9 @@
 //! Each read as a message. Two byte ends are joined this way too.
 
+use super::Unfit;
 use crate::{
     error::Error,
-    flow::{ByteEnd, ControlFrame, ControlObserver, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, Incoming, MessageEnd, MessageStream},
     message::{Close, Kind, Message},
 };
 use bytes::{Bytes, BytesMut};
@@ -36,12 +37,7 @@ impl ChunkStream {
                 Ok(text) => text.len(),
                 Err(error) if error.error_len().is_none() && !self.ended => error.valid_up_to(),
                 Err(_) => {
-                    return Err(Error::Input {
-                        what: "data".into(),
-                        from: self.end.input_name().to_owned(),
-                        reason: "is not valid UTF-8, which a text message must be".into(),
-                        hint: "-b sends binary messages",
-                    });
+                    return Err(Unfit::not_text("data".into()).from(self.end.input_name().to_owned()));
                 }
             },
         };
@@ -77,8 +73,6 @@ impl MessageStream for ChunkStream {
         Ok(())
     }
 
-    fn send_control(&mut self, _: ControlFrame) {}
-
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_ready(cx))?;
         self.end.poll_flush(cx)
@@ -88,16 +82,6 @@ impl MessageStream for ChunkStream {
         ready!(self.poll_flush(cx))?;
         self.end.poll_shutdown(cx)
     }
-
-    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn progress(&self) -> u64 {
-        0
-    }
-
-    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.end.poll_shutdown(cx).map(|_| ())

@@ -1,10 +1,10 @@
 //! What lines and chunks make of bytes, whatever these are and however they are cut.
 
-use super::{chunks::ChunkStream, lines::LineStream};
+use super::{chunks::ChunkStream, lines::LineCodec};
 use crate::{
     error::Error,
     flow::{ByteEnd, Incoming, MessageEnd},
-    framing::{FramingOptions, LengthPrefix, LengthPrefixedStream, Separator},
+    framing::{FramingOptions, LengthPrefix, LengthPrefixCodec, Separator},
     message::{Kind, Message},
 };
 use bytes::Bytes;
@@ -109,7 +109,7 @@ proptest! {
         }
         let fits = |line: &&[u8]| line.len() <= LIMIT && (kind == Kind::Binary || std::str::from_utf8(line).is_ok());
         let expected: Vec<&[u8]> = lines.iter().copied().take_while(fits).collect();
-        let (heard, error) = messages(LineStream::frame(arriving(&bytes, &cuts), framing(separator, kind)));
+        let (heard, error) = messages(LineCodec::frame(arriving(&bytes, &cuts), framing(separator, kind)));
         prop_assert_eq!(&heard, &expected);
         prop_assert_eq!(error.is_some(), expected.len() < lines.len());
     }
@@ -121,14 +121,14 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let heard = runtime.block_on(async {
             let (near, far) = tokio::io::duplex(1000);
-            let mut writer = LineStream::frame(ByteEnd::peer(near, "a test"), framing(separator, Kind::Text));
+            let mut writer = LineCodec::frame(ByteEnd::peer(near, "a test"), framing(separator, Kind::Text));
             for payload in &payloads {
                 poll_fn(|cx| writer.io.poll_ready(cx)).await.expect("room");
                 let message = Message { kind: Kind::Text, payload: payload.clone().into() };
                 writer.io.start_send(message).expect("taken");
             }
             poll_fn(|cx| writer.io.poll_finish(cx, None)).await.expect("written");
-            messages(LineStream::frame(ByteEnd::peer(far, "a test"), framing(separator, Kind::Text))).0
+            messages(LineCodec::frame(ByteEnd::peer(far, "a test"), framing(separator, Kind::Text))).0
         });
         let expected: Vec<String> =
             payloads.iter().map(|payload| payload.replace(char::from(separator), " ")).collect();
@@ -149,7 +149,7 @@ proptest! {
         if expected.last().is_some_and(|rest| rest.is_empty()) {
             expected.pop();
         }
-        let (heard, error) = messages(LineStream::frame(arriving(text.as_bytes(), &cuts), framing));
+        let (heard, error) = messages(LineCodec::frame(arriving(text.as_bytes(), &cuts), framing));
         prop_assert!(error.is_none());
         prop_assert_eq!(heard, expected);
     }
@@ -169,7 +169,7 @@ proptest! {
             bytes.extend_from_slice(payload);
         }
         let framing = FramingOptions { length_prefix: prefix, ..framing(b'\n', Kind::Binary) };
-        let (heard, error) = messages(LengthPrefixedStream::frame(arriving(&bytes, &cuts), framing));
+        let (heard, error) = messages(LengthPrefixCodec::frame(arriving(&bytes, &cuts), framing));
         prop_assert!(error.is_none());
         prop_assert_eq!(heard, payloads.into_iter().map(|(payload, _)| payload).collect::<Vec<_>>());
     }
@@ -179,7 +179,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..60), kind in kind(), prefix in prefix(), cuts in cuts()
     ) {
         let framing = FramingOptions { length_prefix: prefix, ..framing(b'\n', kind) };
-        let (heard, error) = messages(LengthPrefixedStream::frame(arriving(&bytes, &cuts), framing));
+        let (heard, error) = messages(LengthPrefixCodec::frame(arriving(&bytes, &cuts), framing));
         let read: usize = heard.iter().map(|payload| payload.len() + usize::from(prefix.bytes)).sum();
         prop_assert!(read <= bytes.len() && heard.iter().all(|payload| payload.len() <= LIMIT));
         prop_assert_eq!(error.is_none(), read == bytes.len());

@@ -10,7 +10,7 @@ use crate::{
     access::without_token,
     config::Config,
     error::Error,
-    flow::{ByteEnd, ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, EndKind, Incoming, MessageEnd, MessageStream},
     memory::{self, Account},
     message::{Close, Kind, Message},
     report,
@@ -475,8 +475,6 @@ impl MessageStream for EventStream {
         Ok(())
     }
 
-    fn send_control(&mut self, _: ControlFrame) {}
-
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -487,16 +485,6 @@ impl MessageStream for EventStream {
         }
         Poll::Ready(Ok(()))
     }
-
-    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn progress(&self) -> u64 {
-        0
-    }
-
-    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Poll::Ready(Err(error)) = self.poll_room(cx) {

@@ -4,7 +4,7 @@ use crate::{
     endpoint::{Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, Transform},
     error::Error,
     flow::{BoxFuture, ByteEnd, MessageEnd},
-    framing::{FramingOptions, LengthPrefixedStream},
+    framing::{FramingOptions, LengthPrefixCodec},
 };
 
 pub(super) static LENGTH_PREFIXED: Entry = Entry {
@@ -36,6 +36,6 @@ struct LengthPrefixed(FramingOptions);
 
 impl Transform<ByteEnd, MessageEnd> for LengthPrefixed {
     fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
-        Box::pin(async move { Ok(LengthPrefixedStream::frame(inner, self.0)) })
+        Box::pin(async move { Ok(LengthPrefixCodec::frame(inner, self.0)) })
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     endpoint::{Build, ConnectContext, Entry, Framing, Layer, Overlay, OverlayRow, Transform},
     error::Error,
     flow::{BoxFuture, ByteEnd, MessageEnd},
-    framing::{FramingOptions, LineStream},
+    framing::{FramingOptions, LineCodec},
 };
 
 pub(super) static LINES: Entry = Entry {
@@ -29,6 +29,6 @@ struct Lines(FramingOptions);
 
 impl Transform<ByteEnd, MessageEnd> for Lines {
     fn apply<'a>(&'a self, inner: ByteEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
-        Box::pin(async move { Ok(LineStream::frame(inner, self.0)) })
+        Box::pin(async move { Ok(LineCodec::frame(inner, self.0)) })
     }
 }

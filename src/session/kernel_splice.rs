@@ -5,7 +5,7 @@
 
 use crate::{
     error::Error,
-    flow::{ByteEnd, ByteStream, ControlFrame, ControlObserver, Incoming, MessageEnd, MessageStream},
+    flow::{ByteEnd, ByteStream, Incoming, MessageEnd, MessageStream},
     framing::ChunkStream,
     message::{Close, Kind, Message},
 };
@@ -171,8 +171,6 @@ impl MessageStream for Spliced {
         Ok(())
     }
 
-    fn send_control(&mut self, _: ControlFrame) {}
-
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.poll_drain(cx)
     }
@@ -181,16 +179,6 @@ impl MessageStream for Spliced {
         ready!(self.poll_drain(cx))?;
         self.end.poll_shutdown(cx)
     }
-
-    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn progress(&self) -> u64 {
-        0
-    }
-
-    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.end.poll_shutdown(cx).map(|_| ())

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    flow::{ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream, Transfer},
+    flow::{ControlFrame, EndKind, Incoming, MessageEnd, MessageStream, Transfer},
     message::{Close, Message},
     report,
 };
@@ -116,8 +116,6 @@ impl MessageStream for TerminalStream {
         Ok(())
     }
 
-    fn send_control(&mut self, _: ControlFrame) {}
-
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
@@ -125,16 +123,6 @@ impl MessageStream for TerminalStream {
     fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
         self.link.poll_shown(cx).map(Ok)
     }
-
-    fn poll_confirmed(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn progress(&self) -> u64 {
-        0
-    }
-
-    fn observe_control(&mut self, _: ControlObserver) {}
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         report::redirect(None);
