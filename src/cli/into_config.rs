@@ -59,7 +59,6 @@ impl Config {
             websocket: Rare(websocket),
             pings: Rare(pings),
             tls: Rare(tls),
-            identities: Rare(identities),
             reconnecting: Rare(reconnecting),
             programs: Rare(programs),
             udp: Rare(udp),
@@ -84,7 +83,7 @@ impl Config {
         let given = client.headers.into_iter().flat_map(|headers| headers.0).chain(cookies).collect();
         let max_message = max_message_length(&rooms, &websocket);
         let [identity, client_identity] =
-            identities.identities(tls.cert.zip(tls.key), tls.client_cert.zip(tls.client_key))?;
+            tls.identities.identities(tls.cert.zip(tls.key), tls.client_cert.zip(tls.client_key))?;
         let close = Close {
             code: websocket.close_status_code.unwrap_or(1000),
             reason: websocket.close_reason.unwrap_or_default(),

@@ -128,9 +128,6 @@ pub struct Cli {
     /// TLS.
     #[command(flatten)]
     pub tls: Rare<TlsArgs>,
-    /// PKCS #12 archives, and encrypted keys.
-    #[command(flatten)]
-    pub identities: Rare<IdentityArgs>,
     /// HTTP requests.
     #[command(flatten)]
     pub http_request: Rare<HttpRequestArgs>,
@@ -496,6 +493,9 @@ pub struct TlsArgs {
     /// Generate a server certificate for localhost, 127.0.0.1 and ::1 at start, and print its fingerprint
     #[arg(long, conflicts_with = "cert")]
     pub self_signed: bool,
+    /// PKCS #12 archives, and encrypted keys.
+    #[command(flatten)]
+    pub identities: IdentityArgs,
 }
 
 /// Reconnecting.
@@ -570,15 +570,16 @@ impl Cli {
             let given = applicable::given(&options, &matches);
             Ok(Self { given, ..Self::from_arg_matches(&matches)? })
         };
-        let common = rare::without(|| {
+        let common = rare::defining(Vec::new(), || {
             let options = options();
-            rare::defines_all(&options, &args).then(|| parse_with(options))
+            match rare::unknown(&options, &args) {
+                unknown if unknown.is_empty() => Ok(parse_with(options)),
+                unknown => Err(unknown),
+            }
         });
-        let parsed: Result<Self, clap::Error> = match common {
-            Some(Ok(cli)) => Ok(cli),
-            // It may be right with all of them.
-            Some(Err(_)) | None => parse_with(options()),
-        };
+        let named = common.unwrap_or_else(|unknown| rare::defining(unknown, || parse_with(options())));
+        // With all of them, it may be right, and the error may name a similar option.
+        let parsed: Result<Self, clap::Error> = named.or_else(|_| parse_with(options()));
         match parsed {
             Ok(mut cli) => {
                 cli.given.extend(exec_args.is_some().then(|| "exec-args".to_owned()));
@@ -636,7 +637,7 @@ impl Cli {
     }
 
     fn has_server_certificate(&self) -> bool {
-        self.tls.cert.is_some() || self.tls.self_signed || self.identities.pkcs12_der.is_some()
+        self.tls.cert.is_some() || self.tls.self_signed || self.tls.identities.pkcs12_der.is_some()
     }
 
     /// Makes the configuration of the run.
@@ -672,6 +673,6 @@ mod tests {
 
     #[test]
     fn groups_that_are_left_out_have_the_defaults_of_the_help() {
-        assert_eq!(rare::without(defaults), defaults());
+        assert_eq!(rare::defining(Vec::new(), defaults), defaults());
     }
 }
