@@ -1,7 +1,18 @@
 //! The threads that serve the connections of a listener.
 
 use crate::error::Error;
-use std::{any::Any, convert::Infallible, io, num::NonZeroUsize, sync::Arc, thread};
+use std::{
+    any::Any,
+    convert::Infallible,
+    io, iter,
+    num::NonZeroUsize,
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::oneshot,
@@ -26,6 +37,7 @@ pub struct Workers {
     /// The thread that has started the others.
     first: Worker,
     others: Vec<Worker>,
+    placed: AtomicUsize,
 }
 
 struct Worker {
@@ -55,21 +67,31 @@ impl Workers {
         let first = Worker { runtime: first.clone(), connections: Arc::default(), _end: None };
         let others = (1..count.get()).map(|_| Worker::start()).collect::<io::Result<_>>();
         let others = others.map_err(|source| Error::io("cannot start a thread", source))?;
-        Ok(Self { first, others })
+        Ok(Self { first, others, placed: AtomicUsize::new(0) })
     }
 
     /// A place on the thread with the fewest connections.
     pub fn place(&self) -> Place {
-        let count = |worker: &Worker| Arc::strong_count(&worker.connections);
-        let least = self.others.iter().min_by_key(|worker| count(worker));
-        let other = least.filter(|worker| count(worker) < count(&self.first));
-        let worker = other.unwrap_or(&self.first);
-        Place { runtime: worker.runtime.clone(), accepts: other.is_none(), _connection: worker.connections.clone() }
+        // Among equals, the first in an order that begins elsewhere each time, and without a period: if it always began with the same
+        // thread, the first members of rooms of ten, who may be the ones that speak, would all share that thread.
+        let placed = self.placed.fetch_add(1, Relaxed);
+        let start = placed.count_ones() as usize;
+        let threads = self.threads().cycle().skip(start).take(1 + self.others.len());
+        let worker = threads.min_by_key(|worker| Arc::strong_count(&worker.connections)).unwrap_or(&self.first);
+        Place {
+            runtime: worker.runtime.clone(),
+            accepts: ptr::eq(worker, &self.first),
+            _connection: worker.connections.clone(),
+        }
+    }
+
+    fn threads(&self) -> impl Iterator<Item = &Worker> + Clone {
+        iter::once(&self.first).chain(&self.others)
     }
 
     /// The runtimes of all threads.
     pub fn runtimes(&self) -> impl Iterator<Item = &Handle> {
-        std::iter::once(&self.first).chain(&self.others).map(|worker| &worker.runtime)
+        self.threads().map(|worker| &worker.runtime)
     }
 }
 
