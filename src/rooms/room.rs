@@ -299,7 +299,7 @@ impl Room {
 fn append(out: &mut BytesMut, kind: Kind, is_deflated: bool, payload: &[u8]) {
     // RFC 7692 section 6: the first reserved bit marks a compressed message.
     let header = FrameHeader { rsv1: is_deflated, opcode: OpCode::Data(kind.into()), ..FrameHeader::default() };
-    encode_frame(out, header, false, payload);
+    encode_frame(out, &header, false, payload);
 }
 
 /// Takes the content of a buffer into memory of about its length: stuck members hold batches, and backlogs count length.

@@ -5,14 +5,9 @@
 use super::{Event, Role, encoder::apply_mask, error::FrameError};
 use crate::message::{Close, MAX_CONTROL_PAYLOAD};
 use bytes::{Buf, Bytes, BytesMut};
-use std::io::Cursor;
 use tokio_tungstenite::tungstenite::{
-    self,
     error::ProtocolError,
-    protocol::frame::{
-        FrameHeader,
-        coding::{Control, Data, OpCode},
-    },
+    protocol::frame::coding::{Control, Data, OpCode},
 };
 
 /// Decodes the frames that the peer of one connection sends.
@@ -40,6 +35,51 @@ pub struct Frame {
     unmasked: usize,
 }
 
+/// Bits of the first byte of a header.
+const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
+const RSV2: u8 = 0x20;
+const RSV3: u8 = 0x10;
+const OPCODE: u8 = 0x0f;
+/// Bits of the second byte.
+const MASK: u8 = 0x80;
+const LENGTH: u8 = 0x7f;
+
+/// A header as it was sent. tungstenite's parser, which reads from any `io::Read`, took twice the instructions.
+struct Header {
+    first: u8,
+    length: u64,
+    mask: Option<[u8; 4]>,
+    /// Its own size in bytes.
+    size: usize,
+}
+
+impl Header {
+    /// The header at the start of `input`, if all of it has arrived.
+    #[inline]
+    fn parse(input: &[u8]) -> Option<Self> {
+        let (&[first, second], rest) = input.split_first_chunk()?;
+        let (length, rest) = match second & LENGTH {
+            126 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u16::from_be_bytes(*length).into(), rest)
+            }
+            127 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u64::from_be_bytes(*length), rest)
+            }
+            length => (length.into(), rest),
+        };
+        let (mask, rest) = if second & MASK == 0 {
+            (None, rest)
+        } else {
+            let (mask, rest) = rest.split_first_chunk()?;
+            (Some(*mask), rest)
+        };
+        Some(Self { first, length, mask, size: input.len() - rest.len() })
+    }
+}
+
 impl FrameDecoder {
     /// A decoder for frames that are sent to `role`. `allows_compression`: permessage-deflate was negotiated, so the first
     /// reserved bit may mark a compressed message (RFC 7692 section 6).
@@ -54,18 +94,15 @@ impl FrameDecoder {
     /// The frame breaks the protocol, or its payload is longer than the limit. Both are found before the payload has come.
     #[inline]
     pub fn header(&self, input: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        let mut cursor = Cursor::new(&input[..]);
-        let (header, length) = match FrameHeader::parse(&mut cursor) {
-            Ok(Some(parsed)) => parsed,
-            Err(tungstenite::Error::Protocol(error)) => return Err(error.into()),
-            // Reading from memory gives no other error.
-            Ok(None) | Err(_) => return Ok(None),
-        };
-        let size = usize::try_from(cursor.position()).unwrap_or(usize::MAX);
+        let Some(Header { first, length, mask, size }) = Header::parse(input) else { return Ok(None) };
         input.advance(size);
-        let FrameHeader { is_final, rsv1, rsv2, rsv3, opcode, mask } = header;
+        let opcode = OpCode::from(first & OPCODE);
+        if let OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_)) = opcode {
+            return Err(ProtocolError::InvalidOpcode(first & OPCODE).into());
+        }
+        let (is_final, is_compressed) = (first & FIN != 0, first & RSV1 != 0);
         let may_be_compressed = self.allows_compression && matches!(opcode, OpCode::Data(Data::Text | Data::Binary));
-        if rsv1 && !may_be_compressed || rsv2 || rsv3 {
+        if is_compressed && !may_be_compressed || first & (RSV2 | RSV3) != 0 {
             return Err(ProtocolError::NonZeroReservedBits.into());
         }
         match self.role {
@@ -83,7 +120,7 @@ impl FrameDecoder {
         };
         match usize::try_from(length) {
             Ok(remaining) if remaining <= max_length => {
-                Ok(Some(Frame { opcode, is_final, is_compressed: rsv1, remaining, mask, unmasked: 0 }))
+                Ok(Some(Frame { opcode, is_final, is_compressed, remaining, mask, unmasked: 0 }))
             }
             _ => Err(FrameError::too_long(length, max_length)),
         }

@@ -57,8 +57,8 @@ pub struct WebSocket {
     needs_drain: bool,
     /// The peer sent something that is refused. The answers to its earlier messages may still be sent: they are there at once
     /// or too late.
-    refused: Option<(Close, Error)>,
-    failing: Option<Failing>,
+    refused: Option<Box<(Close, Error)>>,
+    failing: Option<Box<Failing>>,
     confirmation: Confirmation,
     /// Bytes received up to the last look at the heartbeat.
     received_at_last_beat: u64,
@@ -145,7 +145,7 @@ impl WebSocket {
         if let Some(log) = &self.wire.log {
             log.sent(&header, payload);
         }
-        encoder::encode(self.wire.output(), header, masked, payload);
+        encoder::encode(self.wire.output(), &header, masked, payload);
     }
 
     /// Counts a ping or pong that was received: a header of two bytes, the masking key of a client, and the payload.
@@ -259,11 +259,12 @@ impl WebSocket {
         // Nothing follows the close frame.
         self.sending = None;
         self.append_close(close);
-        self.failing = Some(Failing { error, deadline: Box::pin(sleep(CLOSE_READ_TIMEOUT)), is_output_done: false });
+        let deadline = Box::pin(sleep(CLOSE_READ_TIMEOUT));
+        self.failing = Some(Box::new(Failing { error, deadline, is_output_done: false }));
     }
 
     /// Writes the close frame, then reads to the end or for [`CLOSE_READ_TIMEOUT`], then gives the error.
-    fn poll_failing(&mut self, cx: &mut Context<'_>, mut failing: Failing) -> Poll<Error> {
+    fn poll_failing(&mut self, cx: &mut Context<'_>, mut failing: Box<Failing>) -> Poll<Error> {
         let wire = &mut self.wire;
         if !failing.is_output_done && wire.poll_drain(cx).is_ready() && wire.end.poll_shutdown(cx).is_ready() {
             failing.is_output_done = true;
@@ -288,7 +289,8 @@ impl WebSocket {
 
 impl MessageStream for WebSocket {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
-        if let Some((close, error)) = self.refused.take() {
+        if let Some(refused) = self.refused.take() {
+            let (close, error) = *refused;
             self.fail(&close, error);
         }
         if let Some(payload) = self.unanswered_ping.take() {
@@ -350,7 +352,7 @@ impl MessageStream for WebSocket {
                     ReadEnd::Lost(error) => return Poll::Ready(Err(error)),
                     ReadEnd::Failed(error) => return Poll::Ready(Err(self.wire.end.read_error(error))),
                     ReadEnd::Refused { close, error } => {
-                        self.refused = Some((close, error));
+                        self.refused = Some(Box::new((close, error)));
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
@@ -400,6 +402,11 @@ impl MessageStream for WebSocket {
                 std::str::from_utf8(&message.payload).ok().and_then(|line| slash::parse(line, &self.options.close))
         {
             self.send_control(frame);
+            return Ok(());
+        }
+        if message.payload.len() <= FRAGMENT && self.deflater.is_none() {
+            let opcode = OpCode::Data(message.kind.into());
+            self.append_frame(FrameHeader { opcode, ..FrameHeader::default() }, &message.payload);
             return Ok(());
         }
         self.sending = Some(Rest { kind: message.kind, payload: message.payload, is_first: true });

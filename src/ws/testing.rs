@@ -245,7 +245,7 @@ pub fn encode_all(role: Role, options: &DeflateOptions, sent: &[Sent], fragment:
                     };
                     let rsv1 = is_first && deflated.is_some();
                     let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
-                    encode_frame(&mut wire, header, masked, deflated.as_deref().unwrap_or(piece));
+                    encode_frame(&mut wire, &header, masked, deflated.as_deref().unwrap_or(piece));
                     if is_final {
                         break;
                     }

@@ -194,7 +194,7 @@ fn a_message_is_refused_when_it_grows_beyond_the_limit() {
     let bomb = deflate_message(&vec![7; LIMIT + 1]).expect("shorter");
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
-    encode(&mut wire, header, false, &bomb);
+    encode(&mut wire, &header, false, &bomb);
     let (received, error) = client_reads(&wire);
     assert!(received.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1009), "{error:?}");
 }
@@ -213,7 +213,7 @@ fn a_message_as_long_as_the_limit_is_read_though_it_was_longer_compressed() {
     for (at, fragment) in fragments.enumerate() {
         let opcode = OpCode::Data(if at == 0 { Data::Binary } else { Data::Continue });
         let header = FrameHeader { is_final: fragment.is_empty(), rsv1: at == 0, opcode, ..FrameHeader::default() };
-        encode(&mut wire, header, false, fragment);
+        encode(&mut wire, &header, false, fragment);
     }
     let agreed = agreed(&options(false, 15, 6));
     let (received, error) = read(Arriving::cut(&wire, &[5000]), b"", &agreed, Role::Client);
@@ -227,7 +227,7 @@ fn invalid_text_is_reported_before_the_limit_that_comes_after_it() {
     let wrong = deflate_message(&text).expect("shorter");
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
-    encode(&mut wire, header, false, &wrong);
+    encode(&mut wire, &header, false, &wrong);
     let (received, error) = client_reads(&wire);
     assert!(received.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1007), "{error:?}");
 }
@@ -248,7 +248,7 @@ fn invalid_text_in_a_compressed_message_is_refused() {
     let wrong = deflate_message(&[0xff; 100]).expect("shorter");
     let mut wire = BytesMut::new();
     let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
-    encode(&mut wire, header, false, &wrong);
+    encode(&mut wire, &header, false, &wrong);
     let (received, error) = client_reads(&wire);
     assert!(received.is_empty() && error.as_ref().is_some_and(|(code, _)| *code == 1007), "{error:?}");
 }
@@ -381,7 +381,7 @@ proptest! {
         // As the payload of compressed messages, and as frames.
         let mut wire = BytesMut::new();
         let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
-        encode(&mut wire, header, false, &bytes);
+        encode(&mut wire, &header, false, &bytes);
         wire.extend_from_slice(&bytes);
         let agreed = agreed(&options(false, 15, 6));
         let whole = read(Arriving::cut(&wire, &[wire.len()]), b"", &agreed, Role::Client);
@@ -405,7 +405,7 @@ proptest! {
             // zlib does not flush twice in a row.
             let deflated = if out.is_empty() { &[0] } else { out.strip_suffix(&TAIL).expect("flushed") };
             let header = FrameHeader { rsv1: true, opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
-            encode(&mut wire, header, false, deflated);
+            encode(&mut wire, &header, false, deflated);
         }
         let (offers, _) = Offers::ours(&options(false, 15, 6));
         let answer = format!("permessage-deflate; server_max_window_bits={bits}");
