@@ -70,6 +70,8 @@ pub enum Error {
         reason: String,
         /// What to try instead.
         hint: Option<String>,
+        /// The lines of a response with another status than 101, with more of its body.
+        response: Vec<String>,
     },
     /// The server redirects to another URL.
     #[error("WebSocket handshake with {with} failed: expected 101, got {status}")]

@@ -167,7 +167,7 @@ impl HealthCheck {
 async fn send(check: &HealthCheck) -> Result<(), Error> {
     let name = check.name();
     let mut socket: ByteStream = match &check.target {
-        Target::Tcp(at) => net::connect(at).await?.into(),
+        Target::Tcp(at) => net::connect(at, net::resolve(at).await?).await?.into(),
         Target::Unix(path) => {
             let connected = UnixStream::connect(net::unix_path(path)).await;
             connected.map_err(|source| Error::Connect { to: path.clone(), source })?.into()
@@ -199,8 +199,8 @@ async fn send(check: &HealthCheck) -> Result<(), Error> {
             hint: Some(format!("a WebSocket listener replied, but only a room server (--broadcast) has {HEALTH_PATH}")),
         }),
         _ => {
-            let (reason, hint) = connection.drive(describe_unexpected(StatusCode::OK, response)).await;
-            Err(Error::Unhealthy { url: name, reason, hint })
+            let unexpected = connection.drive(describe_unexpected(StatusCode::OK, response)).await;
+            Err(Error::Unhealthy { url: name, reason: unexpected.reason, hint: unexpected.hint })
         }
     }
 }

@@ -9,9 +9,13 @@ use crate::{
     error::Error,
     flow::{BoxFuture, ByteEnd, EndKind},
     net::{self, HostPort, Peer, ProxyScheme},
-    overlay, report,
+    overlay,
+    report::{self, millis},
 };
-use std::net::SocketAddr;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// Options of connections through a proxy.
@@ -91,12 +95,21 @@ impl Dial<ByteEnd> for Connect {
     fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async move {
             context.stage = format!("connecting to {}", self.name);
-            let socket = net::connect(&self.at).await.map_err(|error| match error {
+            let host = &self.at.host;
+            let started = Instant::now();
+            let addresses = net::resolve(&self.at).await?;
+            if report::shows_handshakes() && host.parse::<IpAddr>().is_err() {
+                let found = addresses.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ");
+                report::handshake('*', host, format_args!("resolved {host}: {found} ({})", millis(started.elapsed())));
+            }
+            let started = Instant::now();
+            let socket = net::connect(&self.at, addresses).await.map_err(|error| match error {
                 Error::Connect { source, .. } => Error::Connect { to: self.name.clone(), source },
                 other => other,
             })?;
             if let Ok(address) = socket.peer_addr() {
-                report::handshake('*', &self.at.host, format_args!("connected to {} ({address})", self.at.host));
+                let took = millis(started.elapsed());
+                report::handshake('*', host, format_args!("connected to {host} ({address}, {took})"));
             }
             Ok(ByteEnd::socket(socket, self.at.to_string()))
         })

@@ -186,6 +186,7 @@ impl Dial<MessageEnd> for Follow {
                     with,
                     reason: format!("it is behind more than {most} redirects"),
                     hint: Some("--max-redirects N sets the maximum".into()),
+                    response: Vec::new(),
                 },
                 other => other,
             })

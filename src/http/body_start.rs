@@ -6,11 +6,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// How much of a body is shown, in bytes.
-const MAX_SHOWN: usize = 300;
+const MAX_SHOWN: usize = 4 << 10;
+/// How much of that is shown in one line, in bytes.
+const MAX_IN_LINE: usize = 300;
 /// Maximum wait for it.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// The start of the body, in one line.
+/// The start of the body.
 pub async fn body_start(mut body: Incoming) -> String {
     let mut start = Vec::new();
     let _ = timeout(MAX_WAIT, async {
@@ -23,5 +25,11 @@ pub async fn body_start(mut body: Incoming) -> String {
     })
     .await;
     start.truncate(MAX_SHOWN);
-    String::from_utf8_lossy(&start).split_whitespace().collect::<Vec<_>>().join(" ")
+    String::from_utf8_lossy(&start).into_owned()
+}
+
+/// The start of a text, in one line.
+pub fn in_one_line(text: &str) -> String {
+    let end = (0..=MAX_IN_LINE.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    text.get(..end).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }

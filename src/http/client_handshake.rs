@@ -1,8 +1,12 @@
 //! The opening handshake of a client (RFC 6455 section 4.1).
 
 use super::{
-    body_start::body_start, has_token, header_names::HeaderNames, lines, list, members, response_head::ResponseHead,
-    show_headers,
+    body_start::{body_start, in_one_line},
+    has_token,
+    header_names::HeaderNames,
+    lines, list, members,
+    response_head::ResponseHead,
+    show_headers, shown_headers,
 };
 use crate::{
     access::BasicAuth,
@@ -11,7 +15,7 @@ use crate::{
     error::Error,
     flow::ByteEnd,
     net::WebSocketUrl,
-    report,
+    report::{self, millis},
     ws::{Agreed, Offers, Upgraded, derive_accept_key, generate_key},
 };
 use http_body_util::Empty;
@@ -26,6 +30,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     task::Poll,
+    time::Instant,
 };
 
 /// Headers that identify the user, and `Host`, which belongs to one URL.
@@ -47,7 +52,13 @@ pub async fn upgrade(
     report::handshake('>', &name, format_args!("GET {} HTTP/1.1", request.uri()));
     show_headers('>', &name, request.headers());
 
-    let failed = |reason: String, hint: Option<String>| Error::Handshake { with: name.to_string(), reason, hint };
+    let failed = |reason: String, hint: Option<String>| Error::Handshake {
+        with: name.to_string(),
+        reason,
+        hint,
+        response: Vec::new(),
+    };
+    let started = Instant::now();
     let (io, _) = ResponseHead::new(HeaderNames(io));
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .title_case_headers(true)
@@ -58,13 +69,15 @@ pub async fn upgrade(
     let response = connection.drive(sender.send_request(request)).await.map_err(|error| explain(&name, &error))?;
     report::handshake('<', &name, format_args!("{:?} {}", response.version(), response.status()));
     show_headers('<', &name, response.headers());
+    report::handshake('*', &name, format_args!("handshake answered ({})", millis(started.elapsed())));
     if let Some(to) = redirection(&response, url) {
         let status = response.status().to_string();
         return Err(Error::Redirected { with: name.to_string(), status, location: to.0, shown: to.1 });
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let (reason, hint) = connection.drive(describe_unexpected(StatusCode::SWITCHING_PROTOCOLS, response)).await;
-        return Err(failed(reason, hint));
+        let Unexpected { reason, hint, response } =
+            connection.drive(describe_unexpected(StatusCode::SWITCHING_PROTOCOLS, response)).await;
+        return Err(Error::Handshake { with: name.to_string(), reason, hint, response });
     }
     let (subprotocol, deflate) =
         check(response.headers(), &handshake.key, &handshake.subprotocols, &handshake.extensions)
@@ -249,11 +262,31 @@ pub(crate) fn check(
     }
 }
 
-/// The reason of an error for a response with another status than the expected one, with the start of its body, and a hint.
-pub async fn describe_unexpected(expected: StatusCode, response: Response<Incoming>) -> (String, Option<String>) {
+/// A response with another status than the expected one.
+pub struct Unexpected {
+    /// The status, and the start of the body in one line.
+    pub reason: String,
+    /// What to try instead.
+    pub hint: Option<String>,
+    /// The lines of the response.
+    pub response: Vec<String>,
+}
+
+/// The longest line of a body that is shown in one, in characters.
+const MAX_BODY_LINE: usize = 1000;
+
+/// Describes a response with another status than the expected one.
+pub async fn describe_unexpected(expected: StatusCode, response: Response<Incoming>) -> Unexpected {
     let status = response.status();
     let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let text = body_start(response.into_body()).await;
+    let mut shown = vec![format!("{:?} {status}", response.version())];
+    shown.extend(shown_headers(response.headers()));
+    let body = body_start(response.into_body()).await;
+    if !body.is_empty() {
+        shown.push(String::new());
+        shown.extend(body.lines().flat_map(pieces));
+    }
+    let text = in_one_line(&body);
     let body = if text.is_empty() { String::new() } else { format!(": {text}") };
     let hint = match (status.as_u16(), location) {
         (300..=399, Some(location)) => Some(format!("redirected to {location}: use that address with ws:// or wss://")),
@@ -267,7 +300,16 @@ pub async fn describe_unexpected(expected: StatusCode, response: Response<Incomi
         }
         _ => None,
     };
-    (format!("expected {}, got {status}{body}", expected.as_u16()), hint)
+    Unexpected { reason: format!("expected {}, got {status}{body}", expected.as_u16()), hint, response: shown }
+}
+
+/// A line in pieces that are not too long for the log.
+fn pieces(line: &str) -> Vec<String> {
+    let letters: Vec<char> = line.chars().collect();
+    match letters.is_empty() {
+        true => vec![String::new()],
+        false => letters.chunks(MAX_BODY_LINE).map(|piece| piece.iter().collect()).collect(),
+    }
 }
 
 /// Converts an error of hyper.
@@ -276,7 +318,7 @@ pub fn explain(name: &str, error: &hyper::Error) -> Error {
     if error.is_parse() {
         let reason = "the response is not HTTP".to_owned();
         let hint = "if the server speaks TLS, use wss://; otherwise it is not a WebSocket server".to_owned();
-        return Error::Handshake { with: name.to_owned(), reason, hint: Some(hint) };
+        return Error::Handshake { with: name.to_owned(), reason, hint: Some(hint), response: Vec::new() };
     }
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         return lost("the server closed it before it sent a response");

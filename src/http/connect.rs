@@ -1,6 +1,11 @@
 //! The client of a proxy that speaks HTTP: a tunnel with CONNECT (RFC 9110 section 9.3.6).
 
-use super::{body_start::body_start, client_handshake::Driven, response_head::ResponseHead, show_headers};
+use super::{
+    body_start::{body_start, in_one_line},
+    client_handshake::Driven,
+    response_head::ResponseHead,
+    show_headers,
+};
 use crate::{
     access::BasicAuth,
     error::{Error, io_message},
@@ -72,7 +77,7 @@ fn request(target: &HostPort, login: Option<&ProxyLogin>) -> Result<Request<Empt
 /// The error for a response that is not a success.
 async fn refused(response: Response<Incoming>, target: &HostPort, proxy: &str, has_login: bool) -> Error {
     let status = response.status();
-    let text = body_start(response.into_body()).await;
+    let text = in_one_line(&body_start(response.into_body()).await);
     // Error pages are HTML, of which nothing can be read in one line.
     let text = if text.is_empty() || text.starts_with('<') { String::new() } else { format!(": {text}") };
     let hint = match status {

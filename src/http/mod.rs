@@ -57,9 +57,16 @@ fn show_headers(mark: char, end: &str, headers: &HeaderMap) {
     if !report::shows_handshakes() {
         return;
     }
-    for (name, value) in headers {
+    for line in shown_headers(headers) {
+        report::handshake(mark, end, line);
+    }
+}
+
+/// Headers as lines, without secrets.
+fn shown_headers(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    headers.iter().map(|(name, value)| {
         let is_secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE].contains(name);
         let value = if is_secret { "(hidden)".into() } else { String::from_utf8_lossy(value.as_bytes()) };
-        report::handshake(mark, end, format_args!("{}: {value}", header_names::capitalised(name.as_str())));
-    }
+        format!("{}: {value}", header_names::capitalised(name.as_str()))
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Body,
-    client_handshake::{describe_unexpected, explain},
+    client_handshake::{Unexpected, describe_unexpected, explain},
     response_head::ResponseHead,
     show_headers,
 };
@@ -127,7 +127,7 @@ async fn check(name: &str, response: Response<Incoming>) -> Result<Response<Inco
         (status, Some(location)) if status.is_redirection() => Some(format!("redirected to {location}")),
         _ => None,
     };
-    let (reason, _) = describe_unexpected(StatusCode::OK, response).await;
+    let Unexpected { reason, .. } = describe_unexpected(StatusCode::OK, response).await;
     Err(Error::HttpRequest { with: name.to_owned(), reason, hint })
 }
 

@@ -2,7 +2,7 @@
 //! apart, and the first that succeeds is used. So `localhost` works with a server that listens on one IP version only, and a
 //! broken IPv6 route costs a quarter of a second instead of minutes.
 
-use super::{HostPort, resolve};
+use super::HostPort;
 use crate::error::Error;
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
@@ -10,13 +10,13 @@ use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 /// The "Connection Attempt Delay" that RFC 8305 section 5 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to a host, and sets `TCP_NODELAY`.
+/// Connects to a host with these addresses, and sets `TCP_NODELAY`.
 ///
 /// # Errors
-/// [`Error::Resolve`] if the host has no address, [`Error::Connect`] if no address accepts the connection.
-pub async fn connect(at: &HostPort) -> Result<TcpStream, Error> {
+/// [`Error::Connect`] if no address accepts the connection.
+pub async fn connect(at: &HostPort, addresses: Vec<SocketAddr>) -> Result<TcpStream, Error> {
     let failed = |source| Error::Connect { to: at.to_string(), source };
-    let mut waiting = alternate(resolve(at).await?).into_iter();
+    let mut waiting = alternate(addresses).into_iter();
     let mut attempts = JoinSet::new();
     let mut first_failure = None;
     loop {

@@ -6,14 +6,15 @@ use crate::{
     error::Error,
     flow::{BoxFuture, ByteEnd},
     reload::Reloadable,
-    report, tls,
+    report::{self, millis},
+    tls,
 };
 use std::{
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -124,9 +125,17 @@ impl Transform<ByteEnd, ByteEnd> for Connect {
         Box::pin(async move {
             context.stage = format!("waiting for {} in the TLS handshake", inner.name);
             let (kind, name) = (inner.kind, inner.name);
+            let started = Instant::now();
             match TlsConnector::from(self.config.current()).connect(self.name.clone(), inner.io).await {
                 Ok(stream) => {
-                    report::handshake('*', &name, format_args!("TLS {}", tls::describe(stream.get_ref().1)));
+                    if report::shows_handshakes() {
+                        let (_, connection) = stream.get_ref();
+                        let took = millis(started.elapsed());
+                        report::handshake('*', &name, format_args!("TLS {} ({took})", tls::describe(connection)));
+                        if let Some(certificate) = tls::describe_certificate(connection) {
+                            report::handshake('*', &name, certificate);
+                        }
+                    }
                     Ok(ByteEnd::new(MapTlsErrors { stream, name: name.clone(), peer: tls::Peer::Server }, kind, name))
                 }
                 Err(error) => Err(tls::handshake_error(&name, tls::Peer::Server, &error)),

@@ -13,6 +13,8 @@ pub use drops::Drops;
 use std::{
     fmt::Display,
     io::{self, IsTerminal},
+    sync::OnceLock,
+    time::Duration,
 };
 use subscriber::Lines;
 use tracing::{Metadata, Span, debug, error, error_span, field::Empty, info, info_span, trace, warn};
@@ -53,6 +55,9 @@ const NOTICE: &str = "wsplice::notice";
 /// The target of joins and leaves.
 const ROOM: &str = "wsplice::room";
 
+/// The level of this process.
+static LEVEL: OnceLock<Level> = OnceLock::new();
+
 impl Level {
     fn new(verbose: u8, quiet: bool) -> Self {
         match (quiet, verbose) {
@@ -85,7 +90,8 @@ impl Level {
 /// Sets level and format for the rest of the process, from the number of `-v`, `-q` and `--log-format`. Only the first call
 /// counts; lines before it are not written.
 pub fn init(verbose: u8, quiet: bool, format: LogFormat) {
-    let _ = tracing::subscriber::set_global_default(Lines::new(Level::new(verbose, quiet), format));
+    let level = *LEVEL.get_or_init(|| Level::new(verbose, quiet));
+    let _ = tracing::subscriber::set_global_default(Lines::new(level, format));
 }
 
 /// The span of a client's connection, at every level. `peer` names the client.
@@ -174,8 +180,21 @@ pub fn leave(peer: &str, room: &str, reason: impl Display) {
     info!(target: ROOM, peer, room, %reason, "leave");
 }
 
-/// Reports the error that ends the run.
+/// A time in milliseconds, as it is shown.
+pub fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+/// Reports the error that ends the run. On a terminal, and with `-v`, the response that caused it is shown first.
 pub fn fatal(error: &Error) {
+    if let Error::Handshake { with, response, .. } = error {
+        // With -v its head was shown when it came.
+        let has_head = LEVEL.get().is_some_and(|level| *level >= Level::Handshake);
+        let skipped = response.iter().take_while(|line| has_head && !line.is_empty()).count();
+        for line in response.iter().skip(skipped) {
+            info!(mark = "<", end = with, "{line}");
+        }
+    }
     if !error.is_silent() {
         error!(target: FATAL, hint = error.hint(), "{error}");
     }

@@ -1,5 +1,6 @@
 //! TLS: rustls configurations of clients and servers, PEM files, and error messages.
 
+mod describe;
 mod errors;
 mod files;
 mod insecure;
@@ -8,6 +9,7 @@ mod pkcs12;
 mod roots;
 mod self_signed;
 
+pub use describe::{describe, describe_certificate};
 pub use errors::{Peer, handshake_error, tls_error};
 pub use options::{Identity, ServerCertificate, TlsOptions, Trust};
 
@@ -18,7 +20,7 @@ use crate::{
 };
 use std::{path::Path, sync::Arc};
 use tokio_rustls::rustls::{
-    self, ClientConfig, CommonState, ConfigBuilder, KeyLog, KeyLogFile, NoKeyLog, ServerConfig, WantsVerifier,
+    self, ClientConfig, ConfigBuilder, KeyLog, KeyLogFile, NoKeyLog, ServerConfig, WantsVerifier,
     crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer},
     server::WebPkiClientVerifier,
@@ -137,16 +139,4 @@ fn server_config(
     let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
     config.key_log = key_log();
     Ok(config)
-}
-
-/// Version and cipher suite of a finished handshake.
-pub fn describe(connection: &CommonState) -> String {
-    let version = match connection.protocol_version() {
-        Some(version) => format!("{version:?}").replace("TLSv1_", "1."),
-        None => "of unknown version".into(),
-    };
-    match connection.negotiated_cipher_suite() {
-        Some(suite) => format!("{version}, {:?}", suite.suite()),
-        None => version,
-    }
 }

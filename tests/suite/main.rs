@@ -53,6 +53,7 @@ mod secrets;
 mod service_manager;
 mod serving;
 mod session_metrics;
+mod shown_handshakes;
 mod silent_ends;
 mod slow_messages;
 mod small_errors;
