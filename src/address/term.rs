@@ -4,11 +4,12 @@ use crate::{
     config::{Color, Config, TerminalOptions},
     endpoint::{Build, ConnectContext, Dial, Dialled, Endpoint, Entry, MessageEndpoint},
     error::Error,
-    flow::{BoxFuture, EndKind, MessageEnd},
+    flow::{BoxFuture, EndKind, MessageEnd, RedialRequests},
     message::{Close, Kind},
+    report,
     term::{self, Settings, Style, View},
 };
-use std::{env, time::SystemTime};
+use std::{env, sync::Arc, time::SystemTime};
 
 pub(super) static TERM: Entry = Entry {
     names: &["term"],
@@ -17,7 +18,7 @@ pub(super) static TERM: Entry = Entry {
     details: "Each line that is typed is a message, with -b a binary one; what arrives is shown above the line. The line can be \
               edited as in a shell: arrow keys walk through it and through the history, Ctrl-R searches that, Alt-Enter begins a new \
               line in the message, and a paste stays one message. Lines that begin with a slash are commands, which /help lists; \
-              // sends one slash. Ctrl-D ends the input, Ctrl-C clears the line or, if it is empty, ends the run. JSON is \
+              // sends one slash. A connection that is dialled can be opened anew (/reconnect). Ctrl-D ends the input, Ctrl-C clears the line or, if it is empty, ends the run. JSON is \
               shown in colour, binary messages as hex dumps, and long messages are folded. It takes the place of stdio: if standard input \
               and output are a terminal and the other end carries messages, unless --no-tui is given.",
     example: "term: ws://127.0.0.1:8080/",
@@ -32,6 +33,7 @@ pub fn interactive(config: &Config) -> Option<Endpoint<Dialled>> {
 }
 
 fn terminal(config: &Config) -> Endpoint<Dialled> {
+    report::keep_handshakes();
     MessageEndpoint::dial(
         "term:",
         Terminal {
@@ -52,18 +54,21 @@ struct Terminal {
 }
 
 impl Dial<MessageEnd> for Terminal {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         let color = match self.options.color {
             Color::Auto => env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             Color::Always => true,
             Color::Never => false,
         };
+        let redial_requests = Arc::new(RedialRequests::default());
+        context.redial_requests = Some(redial_requests.clone());
         let settings = Settings {
             view: View { style: Style { color }, options: self.options.clone(), started: SystemTime::now() },
             kind: self.kind,
             longest: self.longest,
             close: self.close.clone(),
             keeps_history: !self.options.no_history,
+            redial_requests,
         };
         Box::pin(async {
             if !term::is_usable() {

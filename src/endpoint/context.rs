@@ -1,6 +1,6 @@
 //! The state while the ends of a session are opened.
 
-use crate::net::Peer;
+use crate::{flow::RedialRequests, net::Peer};
 use hyper::{HeaderMap, header::HeaderValue, http::uri::PathAndQuery};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -32,11 +32,15 @@ pub struct ConnectContext {
     pub stage: String,
     /// Maximum time for connecting and all handshakes together (`--connect-timeout`).
     pub limit: Duration,
+    /// Whether the process has this session only, so that its progress may be shown.
+    pub is_single: bool,
+    /// What the user at the left end asks of the connection at the right one; `None`: it is not a terminal.
+    pub redial_requests: Option<Arc<RedialRequests>>,
 }
 
 impl ConnectContext {
     /// The context of a session whose left end is connected to `peer`.
     pub fn new(peer: Peer, limit: Duration) -> Self {
-        Self { peer, request: None, stage: String::new(), limit }
+        Self { peer, request: None, stage: String::new(), limit, is_single: false, redial_requests: None }
     }
 }

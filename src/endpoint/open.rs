@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     flow::{BoxFuture, ByteEnd, MessageEnd},
     net::Peer,
+    report,
 };
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -156,6 +157,13 @@ impl MessageEndpoint<Dialled> {
     /// As [`ByteEndpoint::open`].
     pub async fn begin(&self, context: &mut ConnectContext) -> Result<Opening<'_>, Error> {
         context.stage = format!("opening {}", self.about.title);
+        let is_remote = match &self.stack {
+            MessageStack::Framed(origin, _) => origin.is_remote(),
+            MessageStack::Native(origin, _) => origin.is_remote(),
+        };
+        if is_remote {
+            report::handshake_starts();
+        }
         match &self.stack {
             MessageStack::Framed(origin, framed) => {
                 within_limit!(origin, context, |end| framed.open(end, context).await)

@@ -5,6 +5,7 @@ mod datagrams;
 mod descriptor;
 mod message_layer;
 mod ping_times;
+mod redial_requests;
 mod stream;
 #[cfg(test)]
 pub mod testing;
@@ -14,6 +15,7 @@ pub use datagrams::{DatagramEnd, DatagramFraming, DatagramSocket, DatagramStream
 pub use descriptor::{DescriptorReader, DescriptorWriter};
 pub use message_layer::MessageLayer;
 pub use ping_times::PingTimes;
+pub use redial_requests::{RedialRequest, RedialRequests};
 pub use stream::{ByteIo, ByteStream, Reregister};
 
 use crate::{

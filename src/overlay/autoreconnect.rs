@@ -1,4 +1,4 @@
-//! `autoreconnect:`: reconnects whenever the connection ends.
+//! `autoreconnect:`: reconnects whenever the connection ends. With the terminal, every connection is opened anew on request.
 
 use crate::{
     config::Config,
@@ -6,16 +6,20 @@ use crate::{
         Build, ConnectContext, Dial, Dialled, Entry, MessageEndpoint, Overlay, OverlayRow, Redial, UpgradeRequest,
     },
     error::Error,
-    flow::{BoxFuture, ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream},
+    flow::{
+        BoxFuture, ControlFrame, ControlObserver, ControlObservers, EndKind, Incoming, MessageEnd, MessageStream,
+        RedialRequest, RedialRequests,
+    },
     message::{Close, Message},
     report,
 };
 use std::{
+    future::poll_fn,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 pub(super) static AUTORECONNECT: Entry = Entry {
     names: &["autoreconnect"],
@@ -30,15 +34,32 @@ pub(super) static AUTORECONNECT: Entry = Entry {
     example: "- autoreconnect:ws://127.0.0.1:8080/",
     flags: &[&["autoreconnect-delay-millis", "autoreconnect-max-delay-millis", "retry"]],
     build: Build::Overlay(OverlayRow::new(|_, config| {
-        Ok(Overlay::OnDial(Box::new(Autoreconnect { config: config.clone() })))
+        Ok(Overlay::OnDial(Box::new(Autoreconnect { config: config.clone(), policy: Policy::Always })))
     })),
 };
 
+/// A layer that opens a connection anew when the user at the terminal asks for it (`/reconnect`).
+pub fn reconnect_on_request(config: &Arc<Config>) -> (&'static str, Box<dyn Redial>) {
+    ("reconnect", Box::new(Autoreconnect { config: config.clone(), policy: Policy::OnRequest }))
+}
+
+/// When a connection is opened anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Policy {
+    /// Whenever it ends, and on request.
+    Always,
+    /// On request.
+    OnRequest,
+}
+
 /// After a connection that lasted this long the delay starts again at its initial value.
 const LASTED: Duration = Duration::from_secs(10);
+/// How long a connection that is replaced may take to close.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 struct Autoreconnect {
     config: Arc<Config>,
+    policy: Policy,
 }
 
 impl Redial for Autoreconnect {
@@ -47,24 +68,29 @@ impl Redial for Autoreconnect {
     }
 
     fn connects_lazily(&self) -> bool {
-        true
+        self.policy == Policy::Always
     }
 
     fn wrap(self: Box<Self>, inner: MessageEndpoint<Dialled>) -> Box<dyn Dial<MessageEnd>> {
-        Box::new(RedialForever { inner: Arc::new(inner), config: self.config })
+        Box::new(Reconnecting { inner: Arc::new(inner), config: self.config, policy: self.policy })
     }
 }
 
-struct RedialForever {
+struct Reconnecting {
     inner: Arc<MessageEndpoint<Dialled>>,
     config: Arc<Config>,
+    policy: Policy,
 }
 
-impl Dial<MessageEnd> for RedialForever {
+impl Dial<MessageEnd> for Reconnecting {
     fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         Box::pin(async move {
             let mut line = ReconnectingStream {
                 inner: self.inner.clone(),
+                policy: self.policy,
+                requests: context.redial_requests.clone(),
+                is_left: false,
+                last_failure: String::new(),
                 first_pause: self.config.reconnect_delay,
                 longest_pause: self.config.max_reconnect_delay,
                 max_retries: self.config.max_retries,
@@ -79,8 +105,16 @@ impl Dial<MessageEnd> for RedialForever {
                 delivery: Delivery::default(),
                 observers: ControlObservers::default(),
             };
-            line.state = State::Dialling(line.attempt(Duration::ZERO));
-            Ok(MessageEnd::new(line, self.kind(), self.inner.about.title.as_str()))
+            let mut subprotocol = None;
+            line.state = match self.policy {
+                Policy::Always => State::Dialling(line.attempt(Duration::ZERO)),
+                Policy::OnRequest => {
+                    let mut first = self.inner.open(context).await?;
+                    subprotocol = first.subprotocol.take();
+                    State::Live(first)
+                }
+            };
+            Ok(MessageEnd { subprotocol, ..MessageEnd::new(line, self.kind(), self.inner.about.title.as_str()) })
         })
     }
 
@@ -92,6 +126,13 @@ impl Dial<MessageEnd> for RedialForever {
 /// A message stream that reconnects.
 struct ReconnectingStream {
     inner: Arc<MessageEndpoint<Dialled>>,
+    policy: Policy,
+    /// What the user at the terminal asks for.
+    requests: Option<Arc<RedialRequests>>,
+    /// The user does not want another connection.
+    is_left: bool,
+    /// The error of the last attempt.
+    last_failure: String,
     first_pause: Duration,
     longest_pause: Duration,
     /// Attempts in a row that may fail after the first; `None`: any number.
@@ -166,9 +207,51 @@ impl ReconnectingStream {
         }
         // Jitter, so that the clients of a restarted server do not reconnect all at once.
         let pause = self.pause.mul_f64(rand::random_range(0.75..1.25));
-        report::warn(format_args!("{why}{lost}; connecting again in {:.1} s", pause.as_secs_f64()));
+        let told = format!("{why}{lost}; connecting again in {:.1} s", pause.as_secs_f64());
+        // A user sees changes only, unless -v asks for more.
+        match &self.requests {
+            Some(_) if lost.is_empty() && why == self.last_failure => {
+                report::handshake('*', &self.inner.about.title, told);
+            }
+            _ => report::warn(told),
+        }
+        why.clone_into(&mut self.last_failure);
         self.pause = (self.pause * 2).min(self.longest_pause);
         self.state = State::Dialling(self.attempt(pause));
+    }
+
+    /// Does what the user asks for.
+    fn poll_requests(&mut self, cx: &Context<'_>) {
+        while let Some(requests) = &self.requests
+            && let Poll::Ready(request) = requests.poll(cx)
+        {
+            match (request, &self.state) {
+                (RedialRequest::Leave, _) => self.is_left = true,
+                (RedialRequest::Reconnect, State::Live(_) | State::Dialling(_)) if !self.is_finished => {
+                    report::event(format_args!("connecting again to {}", self.inner.about.title));
+                    (self.pause, self.delivery) = (self.first_pause, Delivery::default());
+                    let dialling = State::Dialling(self.attempt(Duration::ZERO));
+                    if let State::Live(end) = std::mem::replace(&mut self.state, dialling) {
+                        tokio::spawn(timeout(CLOSE_WAIT, close(end)));
+                    }
+                }
+                (RedialRequest::Reconnect, _) => {}
+            }
+        }
+        if self.is_left && matches!(self.state, State::Dialling(_)) {
+            self.state = State::Over;
+        }
+    }
+
+    /// The end of a connection that fails: it is opened anew, or the session fails.
+    fn lost(&mut self, error: Error) -> Result<(), Error> {
+        match self.policy {
+            Policy::Always => {
+                self.reconnect(&error.to_string());
+                Ok(())
+            }
+            Policy::OnRequest => Err(error),
+        }
     }
 
     /// Asks for a confirmation of what has been written. A connection that fails says so when it is read.
@@ -176,6 +259,7 @@ impl ReconnectingStream {
         // Nothing may follow our close frame.
         if let State::Live(end) = &mut self.state
             && !self.is_finished
+            && self.policy == Policy::Always
         {
             let _ = self.delivery.poll(&mut *end.io, cx);
         }
@@ -183,6 +267,7 @@ impl ReconnectingStream {
 
     /// Ready with the live connection, or with `None` when there will be no further one.
     fn poll_live(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut MessageEnd>> {
+        self.poll_requests(cx);
         while let State::Dialling(attempt) = &mut self.state {
             match ready!(attempt.as_mut().poll(cx)) {
                 Ok(mut end) => {
@@ -191,8 +276,11 @@ impl ReconnectingStream {
                     report::event(format_args!("connected to {}", end.name));
                     self.state = State::Live(end);
                     self.failed = 0;
+                    self.last_failure.clear();
                 }
-                Err(error) if self.max_retries.is_some_and(|most| self.failed >= most) => {
+                Err(error)
+                    if self.policy == Policy::OnRequest || self.max_retries.is_some_and(|most| self.failed >= most) =>
+                {
                     self.state = State::Over;
                     self.given_up = Some(error);
                 }
@@ -212,7 +300,7 @@ impl ReconnectingStream {
 impl MessageStream for ReconnectingStream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
         loop {
-            let is_finished = self.is_finished;
+            let (is_finished, policy) = (self.is_finished, self.policy);
             let Some(end) = ready!(self.poll_live(cx)) else {
                 return Poll::Ready(self.given_up.take().map_or(Ok(Incoming::End(None)), Err));
             };
@@ -222,6 +310,8 @@ impl MessageStream for ReconnectingStream {
                 self.poll_delivery(cx);
             }
             match ready!(next) {
+                // The end is still there, to answer the close.
+                next if policy == Policy::OnRequest => return Poll::Ready(next),
                 Ok(next @ (Incoming::Message(_) | Incoming::FlushRequest | Incoming::ControlRequest(_))) => {
                     return Poll::Ready(Ok(next));
                 }
@@ -250,11 +340,11 @@ impl MessageStream for ReconnectingStream {
         loop {
             let Some(end) = ready!(self.poll_live(cx)) else {
                 // The reading side ends the session.
-                return if self.given_up.is_some() { Poll::Pending } else { Poll::Ready(Ok(())) };
+                return if self.given_up.is_some() || self.is_left { Poll::Pending } else { Poll::Ready(Ok(())) };
             };
             match ready!(end.io.poll_ready(cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
-                Err(error) => self.reconnect(&error.to_string()),
+                Err(error) => self.lost(error)?,
             }
         }
     }
@@ -284,7 +374,7 @@ impl MessageStream for ReconnectingStream {
                     Poll::Ready(Ok(()))
                 }
                 Err(error) => {
-                    self.reconnect(&error.to_string());
+                    self.lost(error)?;
                     cx.waker().wake_by_ref();
                     Poll::Pending
                 }
@@ -307,8 +397,10 @@ impl MessageStream for ReconnectingStream {
     fn poll_confirmed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match &mut self.state {
             State::Live(end) => {
-                // One that is awaited already may not cover the last messages.
-                ready!(self.delivery.poll(&mut *end.io, cx))?;
+                if self.policy == Policy::Always {
+                    // One that is awaited already may not cover the last messages.
+                    ready!(self.delivery.poll(&mut *end.io, cx))?;
+                }
                 end.io.poll_confirmed(cx)
             }
             State::Dialling(_) | State::Over => Poll::Ready(Ok(())),
@@ -335,4 +427,14 @@ impl MessageStream for ReconnectingStream {
             State::Dialling(_) | State::Over => Poll::Ready(()),
         }
     }
+}
+
+/// Closes a connection that another one replaces.
+async fn close(mut end: MessageEnd) {
+    if poll_fn(|cx| end.io.poll_finish(cx, None)).await.is_ok() {
+        while let Ok(Incoming::Message(_) | Incoming::FlushRequest | Incoming::ControlRequest(_)) =
+            poll_fn(|cx| end.io.poll_next(cx)).await
+        {}
+    }
+    poll_fn(|cx| end.io.poll_shutdown(cx)).await;
 }

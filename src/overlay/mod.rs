@@ -24,6 +24,8 @@ mod unsupported;
 mod wait_for_data;
 mod websocket;
 
+#[cfg(feature = "term")]
+pub use autoreconnect::reconnect_on_request;
 pub use chunks::chunks;
 pub use http_connect::http_connect;
 pub use http_request::http_request;

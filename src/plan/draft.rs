@@ -137,6 +137,29 @@ impl Draft {
         }
     }
 
+    /// Whether it is the interactive terminal.
+    #[cfg(feature = "term")]
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Self::Dialled(Endpoint::Messages(endpoint), _) => {
+                let about = &endpoint.about;
+                about.kind == crate::flow::EndKind::Console { terminal: true } && about.layers.is_empty()
+            }
+            _ => false,
+        }
+    }
+
+    /// Lets the user at the terminal open the connection anew, unless an overlay decides when that is done.
+    #[cfg(feature = "term")]
+    pub fn add_reconnecting(&mut self, config: &Arc<Config>) {
+        if let Self::Dialled(_, outer) = self
+            && !outer.iter().any(|(_, overlay)| matches!(overlay, OnMessages::Redial(_)))
+        {
+            let (name, redial) = crate::overlay::reconnect_on_request(config);
+            outer.push((LayerNote::inserted(name, "/reconnect of the terminal"), OnMessages::Redial(redial)));
+        }
+    }
+
     /// Adds an outermost layer.
     pub fn add_layer(&mut self, note: LayerNote, layer: MessageLayer) {
         match self {

@@ -162,6 +162,10 @@ impl Splice {
         };
         #[cfg(feature = "term")]
         use_terminal(&mut left, &mut right, config);
+        #[cfg(feature = "term")]
+        if left.is_terminal() {
+            right.add_reconnecting(config);
+        }
         add_message_options(&mut left, &mut right, config);
         let unchanged = [&left, &right].iter().all(|end| end.flow() == Flow::Bytes && !end.is_per_message());
         let framings = Framings { options: &config.framing, unchanged };

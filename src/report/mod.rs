@@ -5,11 +5,15 @@
 
 mod drops;
 mod format;
+#[cfg(feature = "term")]
+mod last_handshake;
 mod subscriber;
 mod writer;
 
 use crate::error::Error;
 pub use drops::Drops;
+#[cfg(feature = "term")]
+pub(crate) use last_handshake::{keep_handshakes, last_handshake};
 use std::{
     fmt::Display,
     io::{self, IsTerminal},
@@ -150,7 +154,22 @@ pub fn handshake(mark: char, end: &str, text: impl Display) {
     debug!(%mark, end, "{text}");
 }
 
-/// Whether opening handshakes are shown.
+/// Reports that a connection is about to be opened, with all its handshakes.
+pub fn handshake_starts() {
+    #[cfg(feature = "term")]
+    last_handshake::forget();
+}
+
+/// Whether standard error is a terminal, and is to be used for more than the error that ends the run.
+pub fn is_on_terminal() -> bool {
+    match LEVEL.get() {
+        None | Some(Level::Quiet | Level::Errors) => false,
+        Some(Level::Events) => true,
+        Some(Level::Handshake | Level::Frames) => io::stderr().is_terminal(),
+    }
+}
+
+/// Whether the lines of opening handshakes are shown or kept.
 pub fn shows_handshakes() -> bool {
     tracing::enabled!(tracing::Level::DEBUG)
 }

@@ -21,6 +21,8 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("/last", "show the last message that was received, whole"),
     ("/find TEXT", "show the messages that contain TEXT"),
     ("/stats", "show totals, rates and ping round trips"),
+    ("/headers", "show the opening handshake"),
+    ("/reconnect", "close the connection and open it again, or open it at once"),
     ("/quit", "close the connection and exit"),
 ];
 
@@ -37,6 +39,10 @@ pub enum Command {
     Find(String),
     /// Totals.
     Stats,
+    /// The opening handshake.
+    Headers,
+    /// Another connection.
+    Reconnect,
     /// The list of commands.
     Help,
     /// The end.
@@ -52,6 +58,16 @@ pub enum Request {
     Control(ControlFrame),
     /// To end as after the end of standard input.
     End,
+}
+
+impl Request {
+    /// What it takes while it waits, in bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Message(message) => message.payload.len(),
+            Self::Control(_) | Self::End => 0,
+        }
+    }
 }
 
 /// What a line means. `kind` is that of a message that is typed, `longest` the length of the longest message, in bytes, and `close`
@@ -77,6 +93,8 @@ pub fn parse(line: String, kind: Kind, longest: usize, close: &Close) -> Result<
         "help" => nothing(Command::Help),
         "last" => nothing(Command::Last),
         "stats" => nothing(Command::Stats),
+        "headers" => nothing(Command::Headers),
+        "reconnect" => nothing(Command::Reconnect),
         "quit" | "exit" => nothing(Command::Quit),
         "find" if argument.is_empty() => Err("/find TEXT: the text is missing".into()),
         "find" => Ok(Command::Find(argument.to_owned())),
@@ -134,17 +152,6 @@ fn hex(text: &str) -> Result<Vec<u8>, String> {
     pairs.collect::<Option<Vec<u8>>>().ok_or_else(|| "not hexadecimal: /bin 01 02 ff, or /bin @FILE".into())
 }
 
-/// The command that the start of a line can only become, or else the ones that it may become.
-pub fn complete(line: &str) -> Result<String, Vec<&'static str>> {
-    let name = |entry: &'static (&str, &str)| entry.0.split(' ').next().unwrap_or_default();
-    let fitting: Vec<_> = COMMANDS.iter().filter(|entry| name(entry).starts_with(line)).collect();
-    match *fitting {
-        [only] if !line.is_empty() => Ok(format!("{}{}", name(only), if only.0.contains(' ') { " " } else { "" })),
-        _ if !line.starts_with('/') => Err(Vec::new()),
-        _ => Err(fitting.into_iter().map(|entry| entry.0).collect()),
-    }
-}
-
 /// The list of commands.
 pub fn help() -> String {
     let mut text = String::new();
@@ -200,14 +207,5 @@ mod tests {
             let error = parsed(line).expect_err(line);
             assert!(error.contains(told), "{error}");
         }
-    }
-
-    #[test]
-    fn commands_are_completed() {
-        assert_eq!(complete("/cl"), Ok("/close ".into()));
-        assert_eq!(complete("/q"), Ok("/quit".into()));
-        assert_eq!(complete("/s"), Err(vec!["/send @FILE", "/stats"]));
-        assert_eq!(complete("x"), Err(Vec::new()));
-        assert_eq!(complete(""), Err(Vec::new()));
     }
 }

@@ -1,7 +1,10 @@
 //! What the session and the thread of the terminal have in common. The session never waits for it.
 
-use super::view::Record;
-use crate::flow::{ControlFrame, PingTimes, Transfer};
+use super::{command::Request, view::Record};
+use crate::{
+    flow::{ControlFrame, PingTimes, Transfer},
+    report::millis,
+};
 use rustix::event::{EventfdFlags, eventfd};
 use std::{
     collections::VecDeque,
@@ -16,6 +19,10 @@ use std::{
 const MAX_EVENTS: usize = 20_000;
 /// The same in bytes.
 const MAX_BYTES: usize = 16 << 20;
+/// Requests that wait for the session, which may be connecting again.
+const MAX_REQUESTS: usize = 1000;
+/// The same in bytes, unless it is one only.
+const MAX_REQUEST_BYTES: usize = 64 << 20;
 /// What an event takes besides its text, in bytes.
 const OVERHEAD: usize = 100;
 
@@ -66,6 +73,9 @@ struct State {
     is_stale: bool,
     is_continued: bool,
     waker: Option<Waker>,
+    requests: VecDeque<Request>,
+    request_bytes: usize,
+    request_waker: Option<Waker>,
     pings: PingTimes,
     /// Pings that the user has asked for.
     asked: usize,
@@ -207,6 +217,7 @@ impl Link {
         state.is_done = true;
         state.events.clear();
         state.waker.take().into_iter().for_each(Waker::wake);
+        state.request_waker.take().into_iter().for_each(Waker::wake);
         self.done.notify_all();
     }
 
@@ -237,6 +248,41 @@ impl Link {
         mem::take(&mut self.lock().is_continued)
     }
 
+    /// Whether the session takes another request.
+    pub fn takes_requests(&self) -> bool {
+        let state = self.lock();
+        state.requests.len() < MAX_REQUESTS && state.request_bytes < MAX_REQUEST_BYTES
+    }
+
+    /// Asks the session for something.
+    pub fn request(&self, request: Request) {
+        let mut state = self.lock();
+        state.request_bytes += request.size();
+        state.requests.push_back(request);
+        state.request_waker.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// The next request; `None` when the thread has ended.
+    pub fn poll_request(&self, cx: &Context<'_>) -> Poll<Option<Request>> {
+        let mut state = self.lock();
+        match state.requests.pop_front() {
+            Some(request) => {
+                state.request_bytes -= request.size();
+                Poll::Ready(Some(request))
+            }
+            None if state.is_done => Poll::Ready(None),
+            None => {
+                state.request_waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Messages that the session has not taken.
+    pub fn unsent(&self) -> usize {
+        self.lock().requests.iter().filter(|request| matches!(request, Request::Message(_))).count()
+    }
+
     /// The user has asked for a ping.
     pub fn ping_asked(&self) {
         self.lock().asked += 1;
@@ -263,11 +309,6 @@ impl Link {
         let state = self.lock();
         (state.received, state.round_trips)
     }
-}
-
-/// A time in milliseconds.
-pub fn millis(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A thread of its own reads the keys and writes to the terminal. The session hands it what arrives and never waits for it.
 
 mod command;
+mod complete;
 mod editor;
 mod history;
 mod json;

@@ -2,17 +2,19 @@
 
 use super::{
     command::{self, Command, Request},
+    complete::complete,
     editor::{Action, Editor},
     history::History,
     keys::Decoder,
-    link::{Event, Link, Work, millis},
+    link::{Event, Link, Work},
     mode,
-    view::{Record, View, grouped},
+    view::{Record, Style, View, grouped},
 };
 use crate::{
     error::io_message,
-    flow::{ControlFrame, Transfer},
+    flow::{ControlFrame, RedialRequest, RedialRequests, Transfer},
     message::{Close, Kind, Message},
+    report::{self, millis},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -28,7 +30,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::sync::mpsc::{Sender, error::TrySendError};
 use unicode_width::UnicodeWidthStr;
 
 /// The time between two writes of messages: more than 30 a second are not seen, and keys have their turn in between.
@@ -39,10 +40,10 @@ const MAX_SHOWN: usize = 2000;
 const MAX_SHOWN_BYTES: usize = 256 * 1024;
 /// How long the rest of an escape sequence may take.
 const ESCAPE_WAIT: Duration = Duration::from_millis(50);
-/// The time between two attempts to hand a line to a session that is busy.
-const RETRY: Duration = Duration::from_millis(20);
 /// How long the thread waits for the process to be stopped and continued. An orphaned process is not stopped.
 const STOP_WAIT: Duration = Duration::from_millis(500);
+/// Too many messages wait.
+const BUSY: &str = "not sent: the connection does not take what has been typed before";
 /// Messages that `/find` looks at.
 const MAX_RECENT: usize = 5000;
 /// The same, in bytes.
@@ -60,20 +61,19 @@ pub struct Settings {
     pub close: Close,
     /// Whether the history is kept across runs.
     pub keeps_history: bool,
+    /// Asks for another connection.
+    pub redial_requests: Arc<RedialRequests>,
 }
 
 /// The thread.
 pub struct Screen {
     link: Arc<Link>,
-    requests: Sender<Request>,
     settings: Settings,
     decoder: Decoder,
     editor: Editor,
     history: Option<History>,
     /// Nothing more is typed.
     has_ended: bool,
-    /// A request that the session has not taken yet.
-    waiting: Option<Request>,
     /// The line as it was drawn.
     drawn: Option<Drawn>,
     /// What is to be written with the line.
@@ -92,16 +92,14 @@ struct Drawn {
 
 impl Screen {
     /// The thread as it starts.
-    pub fn new(link: Arc<Link>, requests: Sender<Request>, settings: Settings) -> Self {
+    pub fn new(link: Arc<Link>, settings: Settings) -> Self {
         Self {
             link,
-            requests,
             decoder: Decoder::new(settings.longest),
             settings,
             editor: Editor::default(),
             history: None,
             has_ended: false,
-            waiting: None,
             drawn: None,
             out: String::new(),
             recent: VecDeque::new(),
@@ -145,9 +143,8 @@ impl Screen {
             let timeouts = [
                 is_pending.then_some(if is_hurried { Duration::ZERO } else { next_frame }),
                 self.decoder.is_waiting().then_some(ESCAPE_WAIT),
-                self.waiting.is_some().then_some(RETRY),
             ];
-            let has_key = self.wait(timeouts.into_iter().flatten().min(), self.waiting.is_none())?;
+            let has_key = self.wait(timeouts.into_iter().flatten().min(), true)?;
             if has_key {
                 self.read_keys()?;
             } else if self.decoder.is_waiting()
@@ -155,9 +152,6 @@ impl Screen {
             {
                 self.editor.press(key);
                 self.draw()?;
-            }
-            if let Some(request) = self.waiting.take() {
-                self.request(request);
             }
             if self.link.take_continued() {
                 mode::enter()?;
@@ -233,9 +227,9 @@ impl Screen {
             Action::Submit(line) => self.submit(line),
             Action::End => {
                 self.has_ended = true;
-                self.request(Request::End);
+                self.link.request(Request::End);
             }
-            Action::Complete => match command::complete(self.editor.text()) {
+            Action::Complete => match complete(self.editor.text()) {
                 Ok(line) => self.editor.set_text(line),
                 Err(fitting) if fitting.is_empty() && !self.editor.text().starts_with('/') => {
                     self.editor.press(super::keys::Key::Char('\t'));
@@ -251,6 +245,11 @@ impl Screen {
     }
 
     fn submit(&mut self, line: String) {
+        let is_command = line.starts_with('/') && !line.starts_with("//");
+        if !is_command && !self.link.takes_requests() {
+            self.remark(BUSY);
+            return self.editor.set_text(line);
+        }
         if self.editor.remember(&line)
             && let Some(history) = &self.history
             && let Err(error) = history.append(&line)
@@ -259,14 +258,34 @@ impl Screen {
         }
         match command::parse(line, self.settings.kind, self.settings.longest, &self.settings.close) {
             Err(error) => self.remark(&error),
+            Ok(Command::Send(_) | Command::Control(_)) if !self.link.takes_requests() => self.remark(BUSY),
             Ok(Command::Send(message)) => self.send(message),
             Ok(Command::Control(frame)) => {
-                if matches!(frame, ControlFrame::Ping(_)) {
-                    self.link.ping_asked();
+                match frame {
+                    ControlFrame::Ping(_) => self.link.ping_asked(),
+                    ControlFrame::Pong(_) => {}
+                    ControlFrame::Close(_) => _ = self.settings.redial_requests.ask(RedialRequest::Leave),
                 }
-                self.request(Request::Control(frame));
+                self.link.request(Request::Control(frame));
             }
-            Ok(Command::Quit) => self.request(Request::Control(ControlFrame::Close(self.settings.close.clone()))),
+            Ok(Command::Quit) => {
+                self.settings.redial_requests.ask(RedialRequest::Leave);
+                self.link.request(Request::Control(ControlFrame::Close(self.settings.close.clone())));
+            }
+            Ok(Command::Reconnect) => {
+                if !self.settings.redial_requests.ask(RedialRequest::Reconnect) {
+                    self.remark("only a connection that wsplice opens after the terminal can be opened again");
+                }
+            }
+            Ok(Command::Headers) => {
+                let lines = report::last_handshake();
+                if lines.is_empty() {
+                    self.remark("there was no handshake");
+                }
+                // Their marks are those of messages.
+                let style = self.settings.view.style;
+                lines.iter().for_each(|line| style.push(&mut self.out, Style::DIM, line));
+            }
             Ok(Command::Help) => self.out.push_str(&command::help()),
             Ok(Command::Stats) => self.stats(),
             Ok(Command::Last) => {
@@ -290,15 +309,7 @@ impl Screen {
         let record = Record { transfer: Transfer::Sent, message: message.clone(), at: SystemTime::now() };
         self.settings.view.message(&record, self.columns(), false, &mut self.out);
         self.keep(record);
-        self.request(Request::Message(message));
-    }
-
-    /// Hands a request to the session. While it takes none, no keys are read.
-    fn request(&mut self, request: Request) {
-        match self.requests.try_send(request) {
-            Ok(()) | Err(TrySendError::Closed(_)) => {}
-            Err(TrySendError::Full(request)) => self.waiting = Some(request),
-        }
+        self.link.request(Request::Message(message));
     }
 
     /// Keeps a message for `/last` and `/find`.
@@ -451,6 +462,11 @@ impl Screen {
 
     fn close(&mut self) -> io::Result<()> {
         self.erase();
+        let unsent = self.link.unsent();
+        if unsent > 0 {
+            let unit = if unsent == 1 { "message was" } else { "messages were" };
+            self.remark(&format!("{} {unit} not sent", grouped(unsent)));
+        }
         if !self.editor.text().is_empty() {
             let text = format!("not sent: {}", self.editor.text());
             self.remark(&text);

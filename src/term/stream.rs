@@ -21,13 +21,8 @@ use std::{
     thread,
     time::{Duration, SystemTime},
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Lines that wait for the session, which may be connecting again.
-const MAX_REQUESTS: usize = 64;
 /// How long the end of a session that is given up waits for the terminal.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -38,7 +33,6 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 pub fn open(settings: Settings) -> Result<MessageEnd, Error> {
     let failed = |source| Error::io("cannot use the terminal", source);
     let link = Arc::new(Link::new().map_err(failed)?);
-    let (sender, requests) = mpsc::channel(MAX_REQUESTS);
     watch_signals(&link).map_err(failed)?;
     report::flush();
     if io::stderr().is_terminal() {
@@ -46,9 +40,9 @@ pub fn open(settings: Settings) -> Result<MessageEnd, Error> {
         report::redirect(Some(Box::new(move |line| lines.show(Event::Line(line)))));
     }
     // From now on the end of the stream restores the terminal.
-    let stream = TerminalStream { link: link.clone(), requests };
+    let stream = TerminalStream { link: link.clone() };
     mode::enter().map_err(failed)?;
-    let screen = Screen::new(link.clone(), sender, settings);
+    let screen = Screen::new(link.clone(), settings);
     let thread = thread::Builder::new().name("terminal".into());
     thread.spawn(move || screen.run()).map_err(failed)?;
     let mut end = MessageEnd::new(stream, EndKind::Console { terminal: true }, "term");
@@ -79,7 +73,6 @@ fn watch_signals(link: &Arc<Link>) -> io::Result<()> {
 
 struct TerminalStream {
     link: Arc<Link>,
-    requests: mpsc::Receiver<Request>,
 }
 
 impl Drop for TerminalStream {
@@ -93,7 +86,7 @@ impl Drop for TerminalStream {
 
 impl MessageStream for TerminalStream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
-        self.requests.poll_recv(cx).map(|request| {
+        self.link.poll_request(cx).map(|request| {
             Ok(match request {
                 Some(Request::Message(message)) => Incoming::Message(message),
                 Some(Request::Control(ControlFrame::Close(close))) => Incoming::End(Some(close)),

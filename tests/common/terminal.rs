@@ -9,7 +9,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{Read, Write},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
 };
 
@@ -21,6 +21,8 @@ pub struct InTerminal {
     /// The side of the run, which keeps the terminal open.
     line: File,
     printed: Arc<Mutex<Vec<u8>>>,
+    /// Held while the terminal is not read.
+    stall: Arc<Mutex<()>>,
 }
 
 impl InTerminal {
@@ -51,13 +53,16 @@ impl InTerminal {
         let child = leader.stdin(side()).stdout(side()).stderr(side()).spawn().expect("the binary starts");
         let printed = Arc::new(Mutex::new(Vec::new()));
         let (mut reader, all) = (screen.try_clone().expect("clone"), printed.clone());
+        let stall = Arc::new(Mutex::new(()));
+        let stalled = stall.clone();
         thread::spawn(move || {
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
                 all.lock().expect("no panic").extend_from_slice(&buffer[..length]);
+                drop(stalled.lock().expect("no panic"));
             }
         });
-        Self { child, screen, line, printed }
+        Self { child, screen, line, printed, stall }
     }
 
     pub fn pid(&self) -> u32 {
@@ -67,6 +72,16 @@ impl InTerminal {
     /// Presses these keys.
     pub fn press(&mut self, keys: impl AsRef<[u8]>) {
         self.screen.write_all(keys.as_ref()).expect("the terminal takes keys");
+    }
+
+    /// A second handle for keys.
+    pub fn keys(&self) -> impl Write + use<> {
+        self.screen.try_clone().expect("clone")
+    }
+
+    /// The terminal takes nothing more, beyond what fits into its buffer, until the guard is dropped.
+    pub fn stops_reading(&self) -> MutexGuard<'_, ()> {
+        self.stall.lock().expect("no panic")
     }
 
     pub fn resize(&self, columns: u16, rows: u16) {

@@ -26,6 +26,7 @@ mod rooms_soak;
 mod side_by_side;
 mod socat;
 mod socket_activation;
+mod terminal_scenes;
 mod tmux;
 mod zsh;
 

@@ -12,14 +12,14 @@ use std::{
 };
 
 /// A terminal with a shell that controls jobs. It is closed when the test drops it.
-struct Tmux {
+pub struct Tmux {
     server: String,
     /// For the history, and what is pasted.
-    folder: Folder,
+    pub folder: Folder,
 }
 
 impl Tmux {
-    fn start(name: &str, columns: u16, rows: u16) -> Self {
+    pub fn start(name: &str, columns: u16, rows: u16) -> Self {
         let folder = Folder::new(&format!("tmux_{name}"));
         let tmux = Self { server: format!("wsplice-{name}-{columns}-{}", std::process::id()), folder };
         let size = [columns.to_string(), rows.to_string()];
@@ -43,7 +43,7 @@ impl Tmux {
         tmux
     }
 
-    fn run(&self, args: &[&str]) -> String {
+    pub fn run(&self, args: &[&str]) -> String {
         let output = Command::new("tmux").args(["-L", &self.server]).args(args).env_remove("TMUX").output();
         let output = output.expect("tmux runs");
         assert!(output.status.success(), "{args:?}: {output:?}");
@@ -51,29 +51,29 @@ impl Tmux {
     }
 
     /// Starts wsplice.
-    fn connect(&self, args: &str) {
+    pub fn connect(&self, args: &str) {
         self.types(&format!("clear; {} {args}", env!("CARGO_BIN_EXE_wsplice")));
         self.keys(&["Enter"]);
         self.shows("* connected");
     }
 
-    fn types(&self, text: &str) {
+    pub fn types(&self, text: &str) {
         self.run(&["send-keys", "-l", text]);
     }
 
-    fn keys(&self, names: &[&str]) {
+    pub fn keys(&self, names: &[&str]) {
         self.run(&[&["send-keys"], names].concat());
     }
 
     /// The rows of the screen that are not empty.
-    fn screen(&self) -> Vec<String> {
+    pub fn screen(&self) -> Vec<String> {
         let shown = self.run(&["capture-pane", "-p"]);
         shown.lines().map(str::to_owned).filter(|row| !row.is_empty()).collect()
     }
 
     /// Waits until the screen is so.
     #[track_caller]
-    fn until(&self, what: &str, is_so: impl Fn(&[String]) -> bool) {
+    pub fn until(&self, what: &str, is_so: impl Fn(&[String]) -> bool) {
         let end = Instant::now() + LIMIT;
         loop {
             let screen = self.screen();
@@ -87,13 +87,13 @@ impl Tmux {
 
     /// Waits for a row that contains this.
     #[track_caller]
-    fn shows(&self, text: &str) {
+    pub fn shows(&self, text: &str) {
         self.until(text, |screen| screen.iter().any(|row| row.contains(text)));
     }
 
     /// Waits until the last row is this, with the cursor in this column.
     #[track_caller]
-    fn ends_with(&self, row: &str, column: usize) {
+    pub fn ends_with(&self, row: &str, column: usize) {
         self.until(row, |screen| {
             screen.last().is_some_and(|last| last == row)
                 && self.run(&["display-message", "-p", "#{cursor_x}"]).trim() == column.to_string()
@@ -107,7 +107,7 @@ impl Drop for Tmux {
     }
 }
 
-const SIZES: [(u16, u16); 2] = [(80, 24), (200, 50)];
+pub const SIZES: [(u16, u16); 2] = [(80, 24), (200, 50)];
 
 #[test]
 #[ignore = "needs installed peers: tests/with-peers.sh"]

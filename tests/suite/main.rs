@@ -62,6 +62,7 @@ mod standard_streams;
 mod static_directory;
 mod strangers;
 mod term;
+mod term_connections;
 mod terminal_output;
 mod threads;
 mod tls;
