@@ -1,9 +1,10 @@
 //! `readfile:`, `writefile:` and `appendfile:`.
 
+use super::progress;
 use crate::{
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::Error,
-    flow::{BoxFuture, ByteEnd, EndKind},
+    flow::{BoxFuture, ByteEnd, ByteStream, EndKind},
 };
 use std::{
     io,
@@ -62,7 +63,7 @@ struct Open {
 }
 
 impl Dial<ByteEnd> for Open {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let mut options = OpenOptions::new();
             match self.mode {
@@ -72,10 +73,21 @@ impl Dial<ByteEnd> for Open {
             };
             let failed = |source: io::Error| Error::unusable_file(&self.path, &source);
             let file = options.open(&self.path).await.map_err(failed)?;
-            if self.mode == Mode::Read && file.metadata().await.map_err(failed)?.is_dir() {
-                return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+            let mut length = None;
+            if self.mode == Mode::Read {
+                let metadata = file.metadata().await.map_err(failed)?;
+                if metadata.is_dir() {
+                    return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+                }
+                length = metadata.is_file().then_some(metadata.len());
             }
-            Ok(ByteEnd::new(OneWay { file, mode: self.mode }, self.kind(), self.path.as_str()))
+            let io = OneWay { file, mode: self.mode };
+            let io = match self.mode {
+                _ if !progress::is_shown(context) => ByteStream::other(io),
+                Mode::Read => progress::reading(io, length),
+                Mode::Write | Mode::Append => progress::writing(io),
+            };
+            Ok(ByteEnd { io, kind: self.kind(), name: self.path.as_str().into(), on_empty_message: None })
         })
     }
 

@@ -11,6 +11,7 @@ mod literal;
 mod mirror;
 mod open;
 mod process;
+mod progress;
 mod pty;
 mod seqpacket;
 mod socket_activation;

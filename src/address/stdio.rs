@@ -1,6 +1,6 @@
 //! `-`, `stdio:`: standard input and output of this process.
 
-use super::terminal_output::TerminalOutput;
+use super::{progress, terminal_output::TerminalOutput};
 use crate::{
     config::Config,
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
@@ -61,12 +61,12 @@ struct Execute {
 }
 
 impl Dial<ByteEnd> for Stdio {
-    fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
+    fn dial<'a>(&'a self, context: &'a mut ConnectContext) -> BoxFuture<'a, Result<ByteEnd, Error>> {
         Box::pin(async {
             let output = DescriptorWriter::new(io::stdout()).map_err(|error| failed("output", error))?;
             let io = match self.escapes && output.is_terminal() {
-                true => self.stream(TerminalOutput::new(output)),
-                false => self.stream(output),
+                true => self.stream(TerminalOutput::new(output), context),
+                false => self.stream(output, context),
             };
             Ok(ByteEnd { io: io?, kind: self.kind(), name: "stdio".into(), on_empty_message: None })
         })
@@ -80,10 +80,22 @@ impl Dial<ByteEnd> for Stdio {
 
 impl Stdio {
     /// The input, with this output.
-    fn stream(&self, output: impl AsyncWrite + Send + Unpin + 'static) -> Result<ByteStream, Error> {
+    fn stream(
+        &self,
+        output: impl AsyncWrite + Send + Unpin + 'static,
+        context: &ConnectContext,
+    ) -> Result<ByteStream, Error> {
         let input = || DescriptorReader::new(io::stdin()).map_err(|error| failed("input", error));
         Ok(match &self.execute {
-            None => ByteStream::other(tokio::io::join(input()?, output)),
+            None => {
+                let input = input()?;
+                let rest = if progress::is_shown(context) { input.file_rest() } else { None };
+                let both = tokio::io::join(input, output);
+                match rest {
+                    None => ByteStream::other(both),
+                    rest => progress::reading(both, rest),
+                }
+            }
             Some(Execute { input: first, then_input: true, .. }) => {
                 ByteStream::other(tokio::io::join(Cursor::new(first.clone()).chain(input()?), output))
             }

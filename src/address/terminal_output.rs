@@ -1,4 +1,5 @@
-//! Standard output that is a terminal: control characters are shown as escapes.
+//! Standard output that is a terminal: control characters are shown as escapes, and a line of progress is cleared before anything is
+//! written.
 
 use crate::visible::TerminalText;
 use bytes::{Buf, Bytes};
@@ -41,6 +42,10 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for TerminalOutput<W> {
         ready!(self.poll_drain(cx))?;
         let taken = buf.get(..MAX_TAKEN).unwrap_or(buf);
         let mut shown = String::with_capacity(taken.len());
+        #[cfg(feature = "term")]
+        if crate::term::shows_progress() {
+            shown.push_str("\r\x1b[K");
+        }
         self.text.push(taken, &mut shown);
         self.shown = shown.into();
         // The caller flushes what is not written now.

@@ -4,7 +4,7 @@
 //! it: their reads and writes would fail. Each kind of file has a way without that flag, and only a terminal needs a thread.
 
 use rustix::{
-    fs::{OFlags, fcntl_getfl},
+    fs::{OFlags, fcntl_getfl, tell},
     io::{Errno, read, retry_on_intr, write},
     net::{RecvFlags, SendFlags, SocketType, recv, send, sockopt::socket_type},
 };
@@ -127,6 +127,15 @@ impl DescriptorReader {
     /// The descriptor is closed, or there are not enough of them.
     pub fn new(descriptor: impl AsFd) -> io::Result<Self> {
         Access::of(descriptor).map(Self)
+    }
+}
+
+impl DescriptorReader {
+    /// What is left to read of a regular file, in bytes.
+    pub fn file_rest(&self) -> Option<u64> {
+        let Access::File(file) = &self.0 else { return None };
+        let length = file.metadata().ok().filter(|metadata| metadata.is_file())?.len();
+        Some(length.saturating_sub(tell(file).ok()?))
     }
 }
 

@@ -78,6 +78,12 @@ pub fn redirect(to: Option<Sink>) {
     *sink() = to;
 }
 
+/// Whether lines are given to something else than standard error.
+#[cfg(feature = "term")]
+pub fn is_redirected() -> bool {
+    sink().is_some()
+}
+
 /// Waits until all lines are written, for a second at most.
 pub fn flush() {
     if let Some(Writer { lines, done, .. }) = lock().take() {

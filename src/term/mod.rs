@@ -10,11 +10,13 @@ mod json;
 mod keys;
 mod link;
 mod mode;
+mod progress;
 mod screen;
 mod stream;
 mod view;
 
 pub use mode::restore;
+pub use progress::{Counts, Tracked, is_visible as shows_progress};
 pub use screen::Settings;
 pub use stream::open;
 pub use view::{Style, View};

@@ -37,6 +37,7 @@ mod pings;
 mod program_options;
 mod programs;
 mod programs_by_url;
+mod progress;
 mod proxies;
 mod readme;
 mod reconnecting;
