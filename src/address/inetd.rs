@@ -5,6 +5,7 @@ use crate::{
     error::Error,
     flow::{BoxFuture, ByteEnd, ByteStream, DescriptorReader, DescriptorWriter, EndKind},
     net::{self, Peer},
+    overlay,
 };
 use rustix::{
     fs::{Mode, OFlags, fstat},
@@ -26,8 +27,18 @@ pub(super) static INETD: Entry = Entry {
     build: Build::Dial(|_, _| Ok(inetd().into())),
 };
 
+pub(super) static WS: Entry = Entry {
+    names: &["inetd-ws", "ws-inetd"],
+    arg: None,
+    summary: "A WebSocket connection that inetd(8) or systemd passes",
+    details: "Same as ws-u:inetd:.",
+    example: "inetd-ws: tcp:127.0.0.1:22",
+    flags: &[overlay::SERVER, overlay::PAYLOADS, overlay::PINGS, overlay::FRAMES],
+    build: Build::Dial(|_, config| Ok(inetd().frame("ws-upgrade", overlay::ws_upgrade(config)).into())),
+};
+
 /// The connection on standard input.
-pub(super) fn inetd() -> ByteEndpoint<Dialled> {
+fn inetd() -> ByteEndpoint<Dialled> {
     silence();
     let mut endpoint = ByteEndpoint::dial("inetd:", Inetd);
     endpoint.about.exists_once = true;

@@ -1,5 +1,6 @@
 //! All addresses. Each family is a file; each address is a line in [`TABLE`].
 
+mod abstract_names;
 mod assert;
 mod cgi;
 mod devices;
@@ -27,6 +28,7 @@ mod unix;
 mod unix_datagram;
 mod unsupported;
 mod websocket;
+mod websocket_unix;
 
 pub use process::{end_all as end_children, kill_all as kill_children};
 pub use stdio::stdio;
@@ -41,12 +43,12 @@ use crate::endpoint::Entry;
 pub static TABLE: &[&Entry] = &[
     &websocket::WS,
     &websocket::WSS,
-    &websocket::WS_UNIX,
+    &websocket_unix::CONNECT,
     &websocket::WS_LISTEN,
     &websocket::WSS_LISTEN,
-    &websocket::WS_LISTEN_UNIX,
-    &websocket::WS_LISTEN_ABSTRACT,
-    &websocket::WS_INETD,
+    &websocket_unix::LISTEN,
+    &abstract_names::WS_LISTEN,
+    &inetd::WS,
     &stdio::STDIO,
     #[cfg(feature = "term")]
     &term::TERM,
@@ -60,8 +62,8 @@ pub static TABLE: &[&Entry] = &[
     &udp_server::SERVER,
     &unix::CONNECT,
     &unix::LISTEN,
-    &unix::ABSTRACT_CONNECT,
-    &unix::ABSTRACT_LISTEN,
+    &abstract_names::CONNECT,
+    &abstract_names::LISTEN,
     &unix_datagram::UNIX,
     &unix_datagram::ABSTRACT,
     &seqpacket::CONNECT,

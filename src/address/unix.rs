@@ -46,29 +46,6 @@ pub(super) static LISTEN: Entry = Entry {
     build: Build::Listen(|arg, config| Ok(listen(arg, config).into()), PLAIN),
 };
 
-pub(super) static ABSTRACT_CONNECT: Entry = Entry {
-    names: &["abstract", "abstract-connect", "connect-abstract", "abstract-c", "c-abstract"],
-    arg: Some("NAME"),
-    summary: "Connect to a unix socket in the abstract namespace of Linux",
-    details: "As unix:@NAME.",
-    example: "- abstract:server",
-    flags: &[],
-    build: Build::Dial(|arg, _| Ok(connect(&format!("@{arg}")).into())),
-};
-
-pub(super) static ABSTRACT_LISTEN: Entry = Entry {
-    names: &["abstract-listen", "listen-abstract", "abstract-l", "l-abstract"],
-    arg: Some("NAME"),
-    summary: "Accept connections on a unix socket in the abstract namespace of Linux",
-    details: "As unix-listen:@NAME.",
-    example: "ws-u:abstract-l:server mirror:",
-    flags: &[&["oneshot", "conncap", "stdout-announce-listening-ports"]],
-    build: Build::Listen(
-        |arg, config| Ok(listen(&format!("@{arg}"), config).into()),
-        Listens { at: ListensAt::AbstractName, tls: false, http: false },
-    ),
-};
-
 /// A connection to a unix socket.
 pub(super) fn connect(path: &str) -> ByteEndpoint<Dialled> {
     ByteEndpoint::dial(format_args!("unix:{path}"), Connect { path: path.into() })

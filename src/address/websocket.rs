@@ -1,6 +1,6 @@
 //! `ws://`, `wss://` and the WebSocket listeners. Each is a transport with the overlay `ws-c:` or `ws-u:`.
 
-use super::{inetd, tcp, tls, unix};
+use super::{tcp, tls};
 use crate::{
     config::Config,
     endpoint::{
@@ -47,24 +47,6 @@ pub(super) static WSS: Entry = Entry {
     build: Build::Dial(|arg, config| client("wss", arg, config)),
 };
 
-pub(super) static WS_UNIX: Entry = Entry {
-    names: &["ws+unix"],
-    arg: Some("PATH[:/URI]"),
-    summary: "Connect to a WebSocket server on a unix socket",
-    details: "PATH is the path of the socket, URI the path to request. Same as ws-c:unix:PATH --ws-c-uri \
-              ws://localhost/URI.",
-    example: "ws+unix:/tmp/server.sock:/chat",
-    flags: &[overlay::CLIENT, overlay::PAYLOADS, overlay::PINGS, overlay::FRAMES],
-    build: Build::Dial(|arg, config| {
-        let (path, uri) = match arg.rsplit_once(":/") {
-            Some((path, uri)) => (path, format!("/{uri}")),
-            None => (arg, String::new()),
-        };
-        let url = WebSocketUrl::parse(&format!("ws://localhost{uri}")).map_err(Error::usage)?;
-        Ok(client_over(unix::connect(path), url.shown_as(format!("ws+unix:{arg}")), config).into())
-    }),
-};
-
 pub(super) static WS_LISTEN: Entry = Entry {
     names: &["ws-listen", "ws-l", "l-ws", "listen-ws"],
     arg: Some("[ADDR:]PORT"),
@@ -96,48 +78,12 @@ pub(super) static WSS_LISTEN: Entry = Entry {
     ),
 };
 
-pub(super) static WS_LISTEN_UNIX: Entry = Entry {
-    names: &["l-ws-unix"],
-    arg: Some("PATH"),
-    summary: "Accept WebSocket connections on a unix socket",
-    details: "Same as ws-u:unix-l:PATH, for a reverse proxy on the same machine.",
-    example: "l-ws-unix:/tmp/server.sock mirror:",
-    flags: &[&["unlink", "chmod", "accept-from-fd"]],
-    build: Build::Listen(
-        |arg, config| Ok(server_over(unix::listen(arg, config), config)),
-        Listens { at: ListensAt::Path, tls: false, http: true },
-    ),
-};
-
-pub(super) static WS_LISTEN_ABSTRACT: Entry = Entry {
-    names: &["l-ws-abstract"],
-    arg: Some("NAME"),
-    summary: "Accept WebSocket connections on a unix socket in the abstract namespace of Linux",
-    details: "Same as ws-u:abstract-l:NAME.",
-    example: "l-ws-abstract:server mirror:",
-    flags: &[],
-    build: Build::Listen(
-        |arg, config| Ok(server_over(unix::listen(&format!("@{arg}"), config), config)),
-        Listens { at: ListensAt::AbstractName, tls: false, http: true },
-    ),
-};
-
-pub(super) static WS_INETD: Entry = Entry {
-    names: &["inetd-ws", "ws-inetd"],
-    arg: None,
-    summary: "A WebSocket connection that inetd(8) or systemd passes",
-    details: "Same as ws-u:inetd:.",
-    example: "inetd-ws: tcp:127.0.0.1:22",
-    flags: &[overlay::SERVER, overlay::PAYLOADS, overlay::PINGS, overlay::FRAMES],
-    build: Build::Dial(|_, config| Ok(inetd::inetd().frame("ws-upgrade", overlay::ws_upgrade(config)).into())),
-};
-
 /// A WebSocket listener on a TCP port.
 pub fn listener(at: &HostPort, config: &Arc<Config>) -> Endpoint<Listening> {
     server_over(tcp::listen(at), config).titled(format_args!("ws-listen:{at}"))
 }
 
-fn server_over(transport: ByteEndpoint<Listening>, config: &Arc<Config>) -> Endpoint<Listening> {
+pub(super) fn server_over(transport: ByteEndpoint<Listening>, config: &Arc<Config>) -> Endpoint<Listening> {
     transport.frame("ws-upgrade", overlay::ws_upgrade(config)).into()
 }
 
@@ -202,7 +148,7 @@ impl Dial<MessageEnd> for Follow {
     }
 }
 
-fn client_over(transport: ByteEndpoint<Dialled>, url: WebSocketUrl, config: &Arc<Config>) -> MessageEndpoint<Dialled> {
+pub(super) fn client_over(transport: ByteEndpoint<Dialled>, url: WebSocketUrl, config: &Arc<Config>) -> MessageEndpoint<Dialled> {
     let title = url.to_string();
     let mut endpoint = transport.frame("ws-connect", overlay::ws_connect(url, config));
     endpoint.about.title = title;
