@@ -9,7 +9,7 @@ use crate::{
         HEALTH_PATH,
         client_handshake::{Driven, describe_unexpected, explain},
     },
-    net::{self, HostPort},
+    net::{self, HostPort, UnixStream},
     plan::FirstAddress,
     tls::{self, TlsOptions, Trust},
 };
@@ -20,12 +20,11 @@ use std::{
     ffi::OsString,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::unix::ffi::OsStringExt,
     path::Path,
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::UnixStream, time::timeout};
+use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use url::Url;
 
@@ -85,7 +84,7 @@ fn from_url(url: &str) -> Result<HealthCheck, String> {
 /// From the arguments of process 1, each terminated by a zero byte. If that is not wsplice, the default server.
 fn from_process(cmdline: &[u8]) -> Option<HealthCheck> {
     let words = cmdline.strip_suffix(b"\0").unwrap_or(cmdline).split(|byte| *byte == 0);
-    let mut words: Vec<_> = words.map(|word| OsString::from_vec(word.to_vec())).collect();
+    let mut words: Vec<_> = words.map(|word| OsString::from(String::from_utf8_lossy(word).into_owned())).collect();
     // The init process of Docker or podman: its command line is followed by that of the server.
     if words.get(1).is_some_and(|word| word == "--") {
         words.drain(..2);

@@ -60,7 +60,7 @@ mod ws;
 
 pub mod config;
 
-#[cfg(feature = "term")]
+#[cfg(all(feature = "term", unix))]
 mod term;
 
 pub mod endpoint;

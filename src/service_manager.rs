@@ -1,57 +1,21 @@
 //! Messages to the service manager that started us, as systemd understands them (sd_notify(3)). Without one, nothing is sent.
 
+#[cfg_attr(windows, path = "service_manager/notify_socket_windows.rs")]
+mod notify_socket;
+
 use crate::visible::visible;
-use rustix::time::{ClockId, clock_gettime};
-use std::{
-    convert::Infallible,
-    env,
-    fmt::Display,
-    future::pending,
-    os::unix::net::{SocketAddr, UnixDatagram},
-    process,
-    sync::LazyLock,
-    time::Duration,
-};
+use notify_socket::NotifySocket;
+use std::{convert::Infallible, env, fmt::Display, future::pending, process, sync::LazyLock, time::Duration};
 use tokio::{runtime::Handle, time::interval};
 
 /// The variables that are for this process alone, not for its children.
 pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
-static MANAGER: LazyLock<Option<Manager>> = LazyLock::new(Manager::from_env);
-
-struct Manager {
-    socket: UnixDatagram,
-    address: SocketAddr,
-}
-
-impl Manager {
-    fn from_env() -> Option<Self> {
-        let address = env::var("NOTIFY_SOCKET").ok().and_then(|name| address(&name))?;
-        let socket = UnixDatagram::unbound().ok()?;
-        // A service manager that does not read must not hold us up.
-        socket.set_nonblocking(true).ok()?;
-        Some(Self { socket, address })
-    }
-}
-
-/// The address of the service manager: a path, or `@NAME` in the abstract namespace of Linux.
-fn address(name: &str) -> Option<SocketAddr> {
-    match name.strip_prefix('@') {
-        #[cfg(target_os = "linux")]
-        Some(name) => {
-            use std::os::linux::net::SocketAddrExt;
-            SocketAddr::from_abstract_name(name).ok()
-        }
-        #[cfg(not(target_os = "linux"))]
-        Some(_) => None,
-        None => name.starts_with('/').then(|| SocketAddr::from_pathname(name).ok())?,
-    }
-}
+static MANAGER: LazyLock<Option<NotifySocket>> = LazyLock::new(NotifySocket::from_env);
 
 fn send(lines: impl Display) {
-    if let Some(Manager { socket, address }) = &*MANAGER {
-        // One that does not listen any more is no failure of ours.
-        let _ = socket.send_to_addr(lines.to_string().as_bytes(), address);
+    if let Some(manager) = &*MANAGER {
+        manager.send(lines.to_string().as_bytes());
     }
 }
 
@@ -68,9 +32,7 @@ pub fn ready(text: impl Display) {
 /// We read our files again; [`ready`] follows.
 pub fn reloading() {
     // systemd tells by the time whether this answers its own request.
-    let now = clock_gettime(ClockId::Monotonic);
-    let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
-    send(format_args!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    send(format_args!("RELOADING=1\nMONOTONIC_USEC={}", notify_socket::now()));
 }
 
 /// We shut down. `text` is for people.

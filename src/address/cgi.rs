@@ -1,5 +1,6 @@
 //! The environment of a program: the request of the client that it serves, as CGI has it (RFC 3875 section 4.1).
 
+use super::children::os_string;
 use crate::{
     config::{HeaderVariable, ProgramOptions},
     endpoint::{ConnectContext, UpgradeRequest},
@@ -14,7 +15,6 @@ use percent_encoding::percent_decode_str;
 use std::{
     ffi::{OsStr, OsString},
     net::{IpAddr, SocketAddr},
-    os::unix::ffi::{OsStrExt, OsStringExt},
 };
 
 /// The port of `ws:` URLs (RFC 6455 section 3).
@@ -70,7 +70,7 @@ pub fn variables(
         ] {
             set(variable, value.as_ref());
         }
-        set("PATH_INFO", OsStr::from_bytes(&script.rest));
+        set("PATH_INFO", &os_string(script.rest));
         for name in request.headers.keys() {
             if let Some(variable) = header_variable(name) {
                 set(&variable, &joined(&request.headers, name));
@@ -99,7 +99,8 @@ pub fn is_of_request(name: &OsStr) -> bool {
     const PREFIXES: [&[u8]; 5] = [b"HTTP_", b"REMOTE_", b"CONTENT_", b"REQUEST_", b"SERVER_"];
     const NAMES: [&str; 6] =
         ["AUTH_TYPE", "GATEWAY_INTERFACE", "PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING", "SCRIPT_NAME"];
-    NAMES.iter().any(|reserved| name == *reserved) || PREFIXES.iter().any(|prefix| name.as_bytes().starts_with(prefix))
+    NAMES.iter().any(|reserved| name == *reserved)
+        || PREFIXES.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix))
 }
 
 /// The address of the client, as far as it is known.
@@ -156,5 +157,5 @@ fn header_variable(name: &HeaderName) -> Option<String> {
 fn joined(headers: &HeaderMap, name: &HeaderName) -> OsString {
     let separator: &[u8] = if name == header::COOKIE { b"; " } else { b", " };
     let values: Vec<_> = headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
-    OsString::from_vec(values.join(separator))
+    os_string(values.join(separator))
 }

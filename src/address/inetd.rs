@@ -9,7 +9,7 @@ use crate::{
 };
 use rustix::{
     fs::{Mode, OFlags, fstat},
-    net::{AddressFamily, SocketType, sockopt},
+    net::{AddressFamily, SocketType, getsockname, sockopt},
     stdio::dup2_stderr,
 };
 use std::{io, os::fd::OwnedFd};
@@ -92,7 +92,7 @@ fn socket(descriptor: OwnedFd) -> io::Result<Option<ByteStream>> {
         return Ok(None);
     }
     rustix::io::ioctl_fionbio(&descriptor, true)?;
-    Ok(match sockopt::socket_domain(&descriptor)? {
+    Ok(match getsockname(&descriptor)?.address_family() {
         AddressFamily::INET | AddressFamily::INET6 => Some(TcpStream::from_std(descriptor.into())?.into()),
         AddressFamily::UNIX => Some(UnixStream::from_std(descriptor.into())?.into()),
         _ => None,

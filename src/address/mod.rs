@@ -1,34 +1,54 @@
 //! All addresses. Each family is a file; each address is a line in [`TABLE`].
 
+#[cfg(any(test, not(target_os = "linux")))]
+mod absent;
+#[cfg(target_os = "linux")]
 mod abstract_names;
 mod assert;
 mod cgi;
+#[cfg_attr(windows, path = "children_windows.rs")]
+mod children;
 mod devices;
 mod exec_dir;
 mod file;
 mod http;
+#[cfg(unix)]
 mod inetd;
 mod literal;
 mod mirror;
+#[cfg(unix)]
 mod open;
 mod process;
 mod progress;
+#[cfg(unix)]
 mod pty;
+#[cfg(target_os = "linux")]
 mod seqpacket;
+#[cfg(unix)]
 mod socket_activation;
 mod stdio;
 mod tcp;
-#[cfg(feature = "term")]
+#[cfg(all(feature = "term", unix))]
 mod term;
 mod terminal_output;
 mod tls;
 mod udp;
 mod udp_server;
+#[cfg(unix)]
 mod unix;
+#[cfg(target_os = "linux")]
 mod unix_datagram;
 mod unsupported;
 mod websocket;
+#[cfg(unix)]
 mod websocket_unix;
+
+#[cfg(all(feature = "term", not(unix)))]
+use absent::term;
+#[cfg(not(target_os = "linux"))]
+use absent::{abstract_names, seqpacket, unix_datagram};
+#[cfg(not(unix))]
+use absent::{inetd, open, socket_activation, unix, websocket_unix};
 
 pub use process::{end_all as end_children, kill_all as kill_children};
 pub use stdio::stdio;

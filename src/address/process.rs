@@ -1,16 +1,16 @@
 //! `exec:`, `cmd:` and `sh-c:`: child processes.
 
-use super::{cgi, exec_dir, pty};
+use super::{
+    cgi,
+    children::{self, Group, Input, Output, Signal, is_hung_up},
+    exec_dir,
+};
 use crate::{
     config::Config,
     endpoint::{Build, ByteEndpoint, ConnectContext, Dial, Dialled, Endpoint, Entry},
     error::{Error, io_message},
-    flow::{BoxFuture, ByteEnd, DescriptorReader, DescriptorWriter, EndKind},
-    net, service_manager,
-};
-use rustix::{
-    io::Errno,
-    process::{Pid, Resource, Signal, kill_process_group},
+    flow::{BoxFuture, ByteEnd, EndKind},
+    service_manager,
 };
 use std::{
     collections::HashSet,
@@ -20,17 +20,16 @@ use std::{
     fmt::Display,
     future::Future,
     io,
-    os::fd::OwnedFd,
     path::PathBuf,
     pin::Pin,
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     sync::{Arc, LazyLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    process::{Child, Command},
     sync::{Notify, oneshot, watch},
     time::timeout,
 };
@@ -72,19 +71,18 @@ pub(super) static SHELL: Entry = Entry {
     names: &["sh-c", "cmd"],
     arg: Some("COMMAND"),
     summary: "Run a shell command line",
-    details: "As exec:, with sh -c COMMAND.",
+    details: children::SHELL,
     example: "ws-l:127.0.0.1:8080 sh-c:sort",
     flags: &[PROGRAMS],
-    build: Build::Dial(|arg, config| {
-        let program = Program::Named("sh".into(), vec!["-c".into(), arg.into()]);
-        Ok(endpoint(format_args!("sh-c:{arg}"), arg, program, config))
-    }),
+    build: Build::Dial(|arg, config| Ok(endpoint(format_args!("sh-c:{arg}"), arg, Program::Shell(arg.into()), config))),
 };
 
 /// Which program is run.
 pub(super) enum Program {
     /// This one, with these arguments.
     Named(OsString, Vec<OsString>),
+    /// The shell, with this command line.
+    Shell(String),
     /// The one below this directory that the client requests.
     InDirectory(PathBuf),
 }
@@ -113,6 +111,7 @@ impl Spawn {
                 command.args(arguments);
                 (command, None)
             }
+            Program::Shell(line) => (children::shell(line), None),
             Program::InDirectory(directory) => {
                 let request = context.request.as_ref().ok_or_else(|| {
                     Error::usage_hint(
@@ -132,37 +131,12 @@ impl Spawn {
         }
         if let Some(passed) = &options.passed_variables {
             command.env_clear();
-            let passed = passed.iter().map(String::as_str).chain(["PATH"]);
+            let passed = passed.iter().map(String::as_str).chain(children::NEEDED_VARIABLES);
             command.envs(passed.filter_map(|name| Some((name, env::var_os(name)?))));
         }
         command.envs(cgi::variables(context, script.as_ref(), options));
-        let (ours, theirs) = match options.terminal {
-            true => {
-                let (ours, theirs) = pty::open().map_err(cannot_start)?;
-                let stdio = || theirs.try_clone().map(Stdio::from).map_err(cannot_start);
-                command.stdin(stdio()?).stdout(stdio()?).stderr(stdio()?);
-                (Some(ours), Some(theirs))
-            }
-            false => {
-                command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-                (None, None)
-            }
-        };
-        prepare_child(&mut command, theirs);
-        let mut child = command.spawn().map_err(cannot_start)?;
-        let (stdin, stdout) = match ours {
-            Some(terminal) => {
-                let writer = DescriptorWriter::new(&terminal).map_err(cannot_start)?;
-                (Either::Right(writer), Either::Right(DescriptorReader::new(&terminal).map_err(cannot_start)?))
-            }
-            None => {
-                let pipes = child.stdin.take().zip(child.stdout.take());
-                let (stdin, stdout) = pipes.ok_or_else(|| failed("has no pipes"))?;
-                (Either::Left(stdin), Either::Left(stdout))
-            }
-        };
-        let group = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        let group = group.ok_or_else(|| failed("has no process ID"))?;
+        let (child, stdin, stdout) = children::spawn(&mut command, options).map_err(cannot_start)?;
+        let group = Group::of(&child).ok_or_else(|| failed("has no process ID"))?;
         GROUPS.send_modify(|groups| _ = groups.insert(group));
         let (ended, status) = oneshot::channel();
         let (session, session_ended) = oneshot::channel();
@@ -196,50 +170,20 @@ impl Dial<ByteEnd> for Spawn {
     }
 }
 
-/// Has the system kill the child when we die without a chance to do it, restores the limit on descriptors, and makes `terminal` the
-/// one that controls the child.
-#[expect(unsafe_code, reason = "only the child itself can do this, between fork and exec")]
-fn prepare_child(command: &mut Command, terminal: Option<OwnedFd>) {
-    #[cfg(target_os = "linux")]
-    let parent = rustix::process::getpid();
-    let descriptors = net::original_descriptor_limit();
-    let prepare = move || {
-        #[cfg(target_os = "linux")]
-        {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-            // We died before the child could ask.
-            if rustix::process::getppid() != Some(parent) {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-        }
-        if let Some(limit) = &descriptors {
-            rustix::process::setrlimit(Resource::Nofile, *limit)?;
-        }
-        if let Some(terminal) = &terminal {
-            rustix::process::setsid()?;
-            rustix::process::ioctl_tiocsctty(terminal)?;
-        }
-        Ok(())
-    };
-    // SAFETY: between fork and exec only async-signal-safe functions may be called. `prepare` makes system calls and neither
-    // allocates nor locks.
-    unsafe { command.pre_exec(prepare) };
-}
-
 /// The process groups of all children that run, each named by its child.
-static GROUPS: LazyLock<watch::Sender<HashSet<Pid>>> = LazyLock::new(watch::Sender::default);
+static GROUPS: LazyLock<watch::Sender<HashSet<Group>>> = LazyLock::new(watch::Sender::default);
 
 /// Waits for a child, so that it is reaped as soon as it has ended, and ends it when its session is over. Sends it SIGHUP whenever
 /// `hang_up` is notified.
 async fn supervise(
     mut child: Child,
-    group: Pid,
+    group: Group,
     grace: Duration,
     ended: oneshot::Sender<io::Result<ExitStatus>>,
     mut session: oneshot::Receiver<Infallible>,
     hang_up: Arc<Notify>,
 ) {
-    let signal = |signal| _ = kill_process_group(group, signal);
+    let signal = |signal| group.signal(signal);
     loop {
         tokio::select! {
             status = child.wait() => {
@@ -290,14 +234,14 @@ pub fn kill_all() {
 
 fn signal_all(signal: Signal) {
     for group in &*GROUPS.borrow() {
-        let _ = kill_process_group(*group, signal);
+        group.signal(signal);
     }
 }
 
 /// A child's input and output. It has ended when its output has ended and its status is known.
 struct Process {
-    stdin: Option<Either<ChildStdin, DescriptorWriter>>,
-    stdout: Either<ChildStdout, DescriptorReader>,
+    stdin: Option<Input>,
+    stdout: Output,
     /// What was written to a terminal ends with a line.
     is_at_line_start: bool,
     /// `None` once it has been told.
@@ -347,11 +291,6 @@ impl AsyncRead for Process {
         this.status = None;
         if status.success() { Poll::Ready(Ok(())) } else { Poll::Ready(Err(Error::child(&this.shown, status).into())) }
     }
-}
-
-/// Whether a terminal has no process any more.
-fn is_hung_up(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 impl AsyncWrite for Process {

@@ -2,7 +2,7 @@
 
 use rustix::{
     io::ioctl_fionbio,
-    pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
+    pty::{OpenptFlags, grantpt, openpt, unlockpt},
     termios::{Winsize, tcsetwinsize},
 };
 use std::{io, os::fd::OwnedFd};
@@ -15,12 +15,41 @@ const SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel:
 /// # Errors
 /// If there are no more of them.
 pub fn open() -> io::Result<(OwnedFd, OwnedFd)> {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let ours = openpt(flags)?;
+    let ours = openpt(system::FLAGS)?;
     grantpt(&ours)?;
     unlockpt(&ours)?;
     tcsetwinsize(&ours, SIZE)?;
-    let theirs = ioctl_tiocgptpeer(&ours, flags)?;
+    let theirs = system::other_side(&ours)?;
     ioctl_fionbio(&ours, true)?;
     Ok((ours, theirs))
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use super::{OpenptFlags, OwnedFd, io};
+    use rustix::pty::ioctl_tiocgptpeer;
+
+    pub const FLAGS: OpenptFlags = OpenptFlags::RDWR.union(OpenptFlags::NOCTTY).union(OpenptFlags::CLOEXEC);
+
+    pub fn other_side(ours: &OwnedFd) -> io::Result<OwnedFd> {
+        Ok(ioctl_tiocgptpeer(ours, FLAGS)?)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use super::{OpenptFlags, OwnedFd, io};
+    use rustix::{
+        fs::{Mode, OFlags, open},
+        io::{FdFlags, fcntl_setfd},
+        pty::ptsname,
+    };
+
+    pub const FLAGS: OpenptFlags = OpenptFlags::RDWR.union(OpenptFlags::NOCTTY);
+
+    pub fn other_side(ours: &OwnedFd) -> io::Result<OwnedFd> {
+        fcntl_setfd(ours, FdFlags::CLOEXEC)?;
+        let name = ptsname(ours, Vec::new())?;
+        Ok(open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     udp::framing,
-    unix::{self, SocketFile},
+    unix::{SocketFile, bind},
+    unix_datagram::address,
 };
 use crate::{
     config::Config,
@@ -15,6 +16,7 @@ use crate::{
     net::{self, Peer},
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
+use socket2::Type;
 use std::{io, os::fd::OwnedFd, sync::Arc};
 use tokio::{
     net::{UnixDatagram, UnixListener},
@@ -69,7 +71,7 @@ impl Dial<MessageEnd> for Connect {
         Box::pin(async move {
             context.stage = format!("connecting to {}", self.path);
             let failed = |source| Error::Connect { to: self.path.clone(), source };
-            let address = unix::address(&self.path).map_err(failed)?;
+            let address = address(&self.path).map_err(failed)?;
             // It waits while the queue of the listener is full, of which epoll(7) tells nothing.
             let connecting = spawn_blocking(move || {
                 let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
@@ -99,7 +101,7 @@ struct Listen {
 impl Bind<MessageEnd> for Listen {
     fn bind(&self) -> BoxFuture<'_, Result<Box<dyn Accept<MessageEnd>>, Error>> {
         Box::pin(async {
-            let (socket, file) = unix::bind(&self.path, SocketType::SEQPACKET, &self.config.server)?;
+            let (socket, file) = bind(&self.path, Type::SEQPACKET, &self.config.server)?;
             let failed = |source| Error::Listen { on: self.path.clone(), source, hint: None };
             let listener = UnixListener::from_std(socket.into()).map_err(failed)?;
             Ok(Box::new(Socket { listener, file, framing: framing(&self.config) }) as Box<dyn Accept<MessageEnd>>)

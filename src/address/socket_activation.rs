@@ -6,9 +6,9 @@ use crate::{
     endpoint::{Accept, Bind, Build, ByteEndpoint, Endpoint, Entry, Listening, Listens, ListensAt},
     error::{Error, io_message},
     flow::{BoxFuture, ByteEnd},
+    net,
 };
 use listenfd::ListenFd;
-use rustix::net::sockopt::socket_acceptconn;
 use std::{
     env, io,
     os::fd::AsFd,
@@ -154,7 +154,7 @@ fn to_listener<L: AsFd>(
     })?;
     let socket = socket
         .ok_or_else(|| Unavailable { reason: "already in use".into(), hint: "each socket can be used only once" })?;
-    if !socket_acceptconn(&socket).unwrap_or(false) {
+    if !net::is_listening(&socket) {
         return Err(Unavailable {
             reason: "not a listening socket".into(),
             hint: "the socket unit must have Accept=no",

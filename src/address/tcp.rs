@@ -166,8 +166,8 @@ impl Bind<ByteEnd> for Listen {
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
-    // Lets a restarted server listen while old connections are in TIME_WAIT.
-    socket.set_reuseaddr(true)?;
+    // Lets a restarted server listen while old connections are in TIME_WAIT. On Windows it would let two servers share a port.
+    socket.set_reuseaddr(cfg!(unix))?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -176,6 +176,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 ///
 /// # Errors
 /// If the socket cannot be registered with the runtime.
+#[cfg(unix)]
 pub(super) fn from_listening(listener: std::net::TcpListener) -> std::io::Result<Box<dyn Accept<ByteEnd>>> {
     listener.set_nonblocking(true)?;
     let local = listener.local_addr()?;

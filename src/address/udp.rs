@@ -81,7 +81,7 @@ impl Dial<MessageEnd> for Connect {
             let (socket, address) = config.udp.connect(at).await?;
             report::handshake('*', &at.host, format_args!("sending to {} ({address})", at.host));
             let is_for_many = config.udp.is_for_many(address);
-            let to = if is_for_many { Destination::Fixed(address.into()) } else { Destination::Connected };
+            let to = if is_for_many { Destination::fixed(address) } else { Destination::Connected };
             let name = format!("udp:{at}");
             let socket = DatagramSocket::Udp(socket);
             let stream = DatagramStream::new(socket, to, DatagramEnd::Never, framing(config), name.as_str());

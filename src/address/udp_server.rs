@@ -150,6 +150,11 @@ fn lock(clients: &Clients) -> MutexGuard<'_, HashMap<SocketAddr, mpsc::Sender<Qu
     clients.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether an ICMP message about a client caused this error. Windows reports it as a reset.
+fn is_of_client(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
+}
+
 /// Receives the datagrams of all clients.
 struct Receiver {
     socket: Arc<UdpSocket>,
@@ -173,7 +178,7 @@ impl Receiver {
             let (length, from) = match self.socket.recv_from(&mut buffer).await {
                 Ok(received) => received,
                 // An ICMP message about a client that is gone is not about the socket.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+                Err(error) if is_of_client(&error) => continue,
                 Err(error) => return report::warn(format_args!("{}: {}", self.local, io_message(&error))),
             };
             let Some(datagram) = buffer.get(..length) else { continue };
@@ -278,7 +283,7 @@ impl Client {
                     self.writable = Some(Box::pin(async move { socket.writable().await }));
                 }
                 // It is about a datagram that was sent before.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(error) if is_of_client(&error) => {}
                 Err(error) => {
                     let at = format_args!("cannot send a message of {} bytes to {}", out.len(), self.entry.address);
                     return Poll::Ready(Err(Error::io(at, error)));

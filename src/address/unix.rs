@@ -9,17 +9,11 @@ use crate::{
     flow::{BoxFuture, ByteEnd, EndKind},
     net::{self, Peer},
 };
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, listen as listen_on, socket_with,
-    sockopt::socket_acceptconn,
-};
+use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use std::{
     fs::Permissions,
     io,
-    os::{
-        fd::OwnedFd,
-        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    },
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     sync::Arc,
 };
 use tokio::net::{UnixListener, UnixStream};
@@ -96,7 +90,7 @@ impl Bind<ByteEnd> for Listen {
             if self.config.server.accept_from_fd {
                 return inherited_listener(&self.path);
             }
-            let (socket, file) = bind(&self.path, SocketType::STREAM, &self.config.server)?;
+            let (socket, file) = bind(&self.path, Type::STREAM, &self.config.server)?;
             let listener = UnixListener::from_std(socket.into()).map_err(failed)?;
             Ok(Box::new(Socket { listener, path: self.path.clone(), _file: Some(file) }) as Box<dyn Accept<ByteEnd>>)
         })
@@ -112,21 +106,10 @@ fn inherited_listener(number: &str) -> Result<Box<dyn Accept<ByteEnd>>, Error> {
     };
     let parsed = number.parse().map_err(|_| failed(io::Error::other("not a number")))?;
     let socket = net::inherited(parsed).map_err(failed)?;
-    if !socket_acceptconn(&socket).unwrap_or(false) {
+    if !net::is_listening(&socket) {
         return Err(failed(io::Error::other("not a listening socket")));
     }
     from_listening(socket.into()).map_err(failed)
-}
-
-/// The address of a socket for the system calls.
-///
-/// # Errors
-/// If the path is too long.
-pub(super) fn address(path: &str) -> io::Result<SocketAddrUnix> {
-    Ok(match path.strip_prefix('@') {
-        Some(name) => SocketAddrUnix::new_abstract_name(name.as_bytes())?,
-        None => SocketAddrUnix::new(path)?,
-    })
 }
 
 /// Length of the listen backlog. The kernel limits it to `net.core.somaxconn`.
@@ -136,7 +119,7 @@ const BACKLOG: i32 = 4096;
 ///
 /// # Errors
 /// [`Error::Listen`].
-pub(super) fn bind(path: &str, kind: SocketType, options: &ServerOptions) -> Result<(OwnedFd, SocketFile), Error> {
+pub(super) fn bind(path: &str, kind: Type, options: &ServerOptions) -> Result<(RawSocket, SocketFile), Error> {
     let failed = |source: io::Error, hint: Option<String>| Error::Listen { on: path.to_owned(), source, hint };
     let plainly = |error: io::Error| failed(error, None);
     let is_abstract = path.starts_with('@');
@@ -151,9 +134,10 @@ pub(super) fn bind(path: &str, kind: SocketType, options: &ServerOptions) -> Res
             Err(_) => {}
         }
     }
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, kind, flags, None).map_err(io::Error::from).map_err(plainly)?;
-    rustix::net::bind(&socket, &address(path).map_err(plainly)?).map_err(io::Error::from).map_err(|error| {
+    let socket = RawSocket::new(Domain::UNIX, kind, None).map_err(plainly)?;
+    socket.set_nonblocking(true).map_err(plainly)?;
+    let address = SockAddr::unix(net::unix_path(path)).map_err(plainly)?;
+    socket.bind(&address).map_err(|error| {
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse if is_abstract => Some("another program listens there".into()),
             io::ErrorKind::AddrInUse => Some(format!("if no program listens there, --unlink removes {path} first")),
@@ -166,8 +150,8 @@ pub(super) fn bind(path: &str, kind: SocketType, options: &ServerOptions) -> Res
     if let (Some(mode), false) = (options.unix_mode, is_abstract) {
         std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(plainly)?;
     }
-    if kind != SocketType::DGRAM {
-        listen_on(&socket, BACKLOG).map_err(io::Error::from).map_err(plainly)?;
+    if kind != Type::DGRAM {
+        socket.listen(BACKLOG).map_err(plainly)?;
     }
     Ok((socket, file))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     udp::framing,
-    unix::{self, SocketFile},
+    unix::{SocketFile, bind},
 };
 use crate::{
     config::Config,
@@ -13,8 +13,9 @@ use crate::{
         MessageStream,
     },
 };
-use rustix::net::{SocketType, addr::SocketAddrArg};
-use std::sync::Arc;
+use rustix::net::{SocketAddrUnix, addr::SocketAddrArg};
+use socket2::Type;
+use std::{io, sync::Arc};
 use tokio::net::UnixDatagram;
 
 pub(super) static UNIX: Entry = Entry {
@@ -49,6 +50,17 @@ fn endpoint(name: &str, prefix: &str, arg: &str, config: &Arc<Config>) -> Result
     Ok(MessageEndpoint::dial(format_args!("{name}:{arg}"), Open { own, other, config: config.clone() }).into())
 }
 
+/// The address of a socket for the system calls.
+///
+/// # Errors
+/// If the path is too long.
+pub(super) fn address(path: &str) -> io::Result<SocketAddrUnix> {
+    Ok(match path.strip_prefix('@') {
+        Some(name) => SocketAddrUnix::new_abstract_name(name.as_bytes())?,
+        None => SocketAddrUnix::new(path)?,
+    })
+}
+
 struct Open {
     own: String,
     other: String,
@@ -59,9 +71,9 @@ impl Dial<MessageEnd> for Open {
     fn dial<'a>(&'a self, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
         Box::pin(async {
             let Self { own, other, config } = self;
-            let address = unix::address(other);
+            let address = address(other);
             let address = address.map_err(|source| Error::Connect { to: other.clone(), source })?.as_any();
-            let (socket, file) = unix::bind(own, SocketType::DGRAM, &config.server)?;
+            let (socket, file) = bind(own, Type::DGRAM, &config.server)?;
             let socket = UnixDatagram::from_std(socket.into());
             let socket = socket.map_err(|source| Error::Listen { on: own.clone(), source, hint: None })?;
             let stream = DatagramStream::new(

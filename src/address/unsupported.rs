@@ -11,7 +11,7 @@ pub(super) static HTTPS: Entry = Entry::unsupported(
 pub(super) static VSOCK: Entry =
     Entry::unsupported(false, &["vsock", "vsock-listen"], "VM sockets (vsock)", "not supported yet");
 pub(super) static NAMED_PIPE: Entry =
-    Entry::unsupported(false, &["namedpipe"], "Windows named pipes", "wsplice does not run on Windows");
+    Entry::unsupported(false, &["namedpipe"], "Windows named pipes", "not supported yet");
 pub(super) static INTERNAL: Entry = Entry::unsupported(
     false,
     &["registry-stream-listen", "registry-stream-connect", "mock_stream_socket", "dummy"],

@@ -148,7 +148,11 @@ impl Dial<MessageEnd> for Follow {
     }
 }
 
-pub(super) fn client_over(transport: ByteEndpoint<Dialled>, url: WebSocketUrl, config: &Arc<Config>) -> MessageEndpoint<Dialled> {
+pub(super) fn client_over(
+    transport: ByteEndpoint<Dialled>,
+    url: WebSocketUrl,
+    config: &Arc<Config>,
+) -> MessageEndpoint<Dialled> {
     let title = url.to_string();
     let mut endpoint = transport.frame("ws-connect", overlay::ws_connect(url, config));
     endpoint.about.title = title;

@@ -1,67 +1,19 @@
 //! Sockets of datagrams: each datagram is a message.
 
-use super::{Incoming, MessageStream};
+use super::{
+    Incoming, MessageStream,
+    datagram_socket::{Datagram, DatagramAddress, DatagramSocket},
+};
 use crate::{
     error::{Error, io_message},
     message::{Close, Kind, Message},
 };
 use bytes::Bytes;
-use rustix::{
-    io::Errno,
-    net::{RecvFlags, SendFlags, Shutdown, SocketAddrAny, recv, recvfrom, send, sendto, shutdown},
-};
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
-use tokio::{
-    io::Interest,
-    net::{UdpSocket, UnixDatagram},
-};
-
-/// A socket of datagrams.
-pub enum DatagramSocket {
-    /// UDP.
-    Udp(UdpSocket),
-    /// A unix socket of datagrams, or of packets (`SOCK_SEQPACKET`).
-    Unix(UnixDatagram),
-}
-
-impl DatagramSocket {
-    fn poll_ready(&self, cx: &mut Context<'_>, interest: Interest) -> Poll<io::Result<()>> {
-        match (self, interest.is_readable()) {
-            (Self::Udp(socket), true) => socket.poll_recv_ready(cx),
-            (Self::Udp(socket), false) => socket.poll_send_ready(cx),
-            (Self::Unix(socket), true) => socket.poll_recv_ready(cx),
-            (Self::Unix(socket), false) => socket.poll_send_ready(cx),
-        }
-    }
-
-    fn try_io<T>(&self, interest: Interest, mut call: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>) -> io::Result<T> {
-        match self {
-            Self::Udp(socket) => socket.try_io(interest, || Ok(call(socket.as_fd())?)),
-            Self::Unix(socket) => socket.try_io(interest, || Ok(call(socket.as_fd())?)),
-        }
-    }
-
-    /// Makes a system call as soon as the socket is ready for it.
-    fn poll_io<T>(
-        &self,
-        cx: &mut Context<'_>,
-        interest: Interest,
-        mut call: impl FnMut(BorrowedFd<'_>) -> Result<T, Errno>,
-    ) -> Poll<io::Result<T>> {
-        loop {
-            ready!(self.poll_ready(cx, interest))?;
-            match self.try_io(interest, &mut call) {
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                done => return Poll::Ready(done),
-            }
-        }
-    }
-}
 
 /// Where datagrams are sent.
 #[derive(Debug)]
@@ -69,14 +21,21 @@ pub enum Destination {
     /// The socket is connected.
     Connected,
     /// This address, whoever replies.
-    Fixed(SocketAddrAny),
+    Fixed(DatagramAddress),
     /// Whoever sent the last datagram. Until there is one, messages wait.
     LastSender {
         /// Its address.
-        address: Option<SocketAddrAny>,
+        address: Option<DatagramAddress>,
         /// Send it one datagram only, and wait for the next sender.
         once: bool,
     },
+}
+
+impl Destination {
+    /// This address, whoever replies.
+    pub fn fixed(address: impl Into<DatagramAddress>) -> Self {
+        Self::Fixed(address.into())
+    }
 }
 
 /// The end of the datagrams of a socket.
@@ -131,52 +90,37 @@ impl DatagramStream {
 
     /// Receives one datagram; `None` at the end.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
-        let failed = |error| io_error("read", &self.name, error);
-        // A datagram that does not fit into a buffer is cut, so its length is asked for first.
-        let length = |socket: BorrowedFd<'_>| {
-            Ok(recv(socket, &mut [0_u8; 0][..], RecvFlags::PEEK | RecvFlags::TRUNC | RecvFlags::DONTWAIT)?.1)
-        };
-        let length = ready!(self.socket.poll_io(cx, Interest::READABLE, length)).map_err(failed)?;
+        let limit = self.framing.max_length;
+        let received = ready!(self.socket.poll_receive(cx, limit));
+        let Datagram { length, bytes, from } = received.map_err(|error| io_error("read", &self.name, error))?;
         if length == 0 && self.end == DatagramEnd::HalfClose {
             return Poll::Ready(Ok(None));
         }
-        let is_too_long = length > self.framing.max_length;
-        let mut buffer = vec![0; if is_too_long { 0 } else { length }];
-        let receive = |socket: BorrowedFd<'_>| {
-            let (_, length, from) = recvfrom(socket, &mut buffer[..], RecvFlags::TRUNC | RecvFlags::DONTWAIT)?;
-            Ok((length, from))
-        };
-        let (length, from) = ready!(self.socket.poll_io(cx, Interest::READABLE, receive)).map_err(failed)?;
-        if is_too_long {
-            let limit = self.framing.max_length;
+        if length > limit {
             return Poll::Ready(Err(Error::TooLong { with: self.name.to_string(), limit }));
         }
-        buffer.truncate(length);
         if let Destination::LastSender { address, .. } = &mut self.destination {
             *address = from;
             self.writer.take().into_iter().for_each(Waker::wake);
         }
-        Poll::Ready(Ok(Some(buffer.into())))
+        Poll::Ready(Ok(Some(bytes.into())))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(out) = &self.out else { return Poll::Ready(Ok(())) };
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let sent = match &self.destination {
-            Destination::Connected => self.socket.poll_io(cx, Interest::WRITABLE, |socket| send(socket, out, flags)),
-            Destination::Fixed(address) | Destination::LastSender { address: Some(address), .. } => {
-                self.socket.poll_io(cx, Interest::WRITABLE, |socket| sendto(socket, out, flags, address))
-            }
+        let to = match &self.destination {
+            Destination::Connected => None,
+            Destination::Fixed(address) | Destination::LastSender { address: Some(address), .. } => Some(address),
             Destination::LastSender { address: None, .. } => {
                 self.writer = Some(cx.waker().clone());
                 return Poll::Pending;
             }
         };
         let length = out.len();
-        if let Err(error) = ready!(sent) {
-            let doing = match error.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(Errno::MSGSIZE) => format!("send a message of {length} bytes to"),
-                _ => "write".into(),
+        if let Err(error) = ready!(self.socket.poll_send(cx, out, to)) {
+            let doing = match DatagramSocket::is_too_long(&error, length) {
+                true => format!("send a message of {length} bytes to"),
+                false => "write".into(),
             };
             return Poll::Ready(Err(io_error(&doing, &self.name, error)));
         }
@@ -189,11 +133,7 @@ impl DatagramStream {
 
     /// ICMP errors arrive later, and do not make the socket readable.
     fn take_error(&self) -> Result<(), Error> {
-        let failed = match &self.socket {
-            DatagramSocket::Udp(socket) => socket.take_error(),
-            DatagramSocket::Unix(socket) => socket.take_error(),
-        };
-        match failed {
+        match self.socket.take_error() {
             Ok(None) => Ok(()),
             Ok(Some(error)) | Err(error) => Err(io_error("write", &self.name, error)),
         }
@@ -236,9 +176,8 @@ impl MessageStream for DatagramStream {
     fn poll_finish(&mut self, cx: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
         ready!(self.poll_send(cx))?;
         self.take_error()?;
-        if let (DatagramEnd::HalfClose, DatagramSocket::Unix(socket)) = (self.end, &self.socket) {
-            // It fails only if the peer has ended the connection already.
-            let _ = shutdown(socket, Shutdown::Write);
+        if self.end == DatagramEnd::HalfClose {
+            self.socket.end_direction();
         }
         Poll::Ready(Ok(()))
     }

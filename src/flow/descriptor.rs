@@ -196,8 +196,8 @@ impl AsyncWrite for DescriptorWriter {
             Access::Pipe(pipe) => Pin::new(pipe).poll_write(cx, buf),
             Access::Socket(socket) => loop {
                 let mut ready = ready!(socket.poll_write_ready(cx))?;
-                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                if let Ok(sent) = ready.try_io(|socket| Ok(retry_on_intr(|| send(socket, buf, flags))?)) {
+                // Rust ignores SIGPIPE.
+                if let Ok(sent) = ready.try_io(|socket| Ok(retry_on_intr(|| send(socket, buf, SendFlags::DONTWAIT))?)) {
                     return Poll::Ready(sent);
                 }
             },

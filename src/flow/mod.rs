@@ -1,7 +1,10 @@
 //! Ends: live byte streams and message streams, and what the session asks of each.
 
 mod control_observer;
+#[cfg_attr(not(target_os = "linux"), path = "datagram_socket_portable.rs")]
+mod datagram_socket;
 mod datagrams;
+#[cfg_attr(windows, path = "descriptor_windows.rs")]
 mod descriptor;
 mod message_layer;
 mod ping_times;
@@ -11,7 +14,8 @@ mod stream;
 pub mod testing;
 
 pub use control_observer::{ControlFrame, ControlObserver, ControlObservers, Transfer};
-pub use datagrams::{DatagramEnd, DatagramFraming, DatagramSocket, DatagramStream, Destination};
+pub use datagram_socket::DatagramSocket;
+pub use datagrams::{DatagramEnd, DatagramFraming, DatagramStream, Destination};
 pub use descriptor::{DescriptorReader, DescriptorWriter};
 pub use message_layer::MessageLayer;
 pub use ping_times::PingTimes;

@@ -1,5 +1,7 @@
 //! Byte streams.
 
+use crate::net::UnixStream;
+use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -7,7 +9,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 
 /// Anything that bytes flow through both ways.
@@ -28,6 +30,18 @@ impl ByteStream {
     /// A stream that is not a plain socket.
     pub fn other(io: impl ByteIo + 'static) -> Self {
         Self::Other(Box::new(io))
+    }
+
+    /// Writes whether or not the socket was reported as writable.
+    ///
+    /// # Errors
+    /// Writing failed or would wait, or the stream is not a plain socket.
+    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => SockRef::from(socket).send(bytes),
+            Self::Unix(socket) => SockRef::from(socket).send(bytes),
+            Self::Other(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Static files (`-F`, `--staticdir`).
 
-use super::Body;
+use super::{Body, file_options};
 use crate::{config::StaticFile, net::path_segments};
 use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -9,7 +9,6 @@ use hyper::{
     body::{Bytes, Frame},
     header::{self, HeaderValue},
 };
-use rustix::fs::OFlags;
 use std::{io, path::Path};
 use tokio::{fs::File, io::AsyncReadExt};
 
@@ -74,8 +73,7 @@ async fn open_regular(path: &Path) -> Result<(File, u64), StatusCode> {
     if !tokio::fs::metadata(path).await.map_err(status)?.is_file() {
         return Err(StatusCode::NOT_FOUND);
     }
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let opened = File::options().read(true).custom_flags(flags).open(path).await.map_err(status)?;
+    let opened = file_options::reading().open(path).await.map_err(status)?;
     let metadata = opened.metadata().await.map_err(status)?;
     if metadata.is_file() { Ok((opened, metadata.len())) } else { Err(StatusCode::NOT_FOUND) }
 }

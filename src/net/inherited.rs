@@ -3,7 +3,6 @@
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
-    process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open},
 };
 use std::{
     io,
@@ -21,17 +20,40 @@ pub fn inherited(number: i32) -> io::Result<OwnedFd> {
         2 => return io::stderr().as_fd().try_clone_to_owned(),
         _ => {}
     }
-    // A number says nothing about who owns the descriptor, so this asks the kernel, as if for one of another process.
-    let copied = pidfd_open(getpid(), PidfdFlags::empty())
-        .and_then(|process| pidfd_getfd(process, number, PidfdGetfdFlags::empty()));
-    match copied {
+    match copy(number) {
         // Before Linux 5.6, or where a sandbox forbids it: opening it anew serves files, pipes and terminals.
         Err(Errno::NOSYS | Errno::PERM) => {
-            let path = format!("/proc/self/fd/{number}");
+            let path = format!("{DESCRIPTORS}/{number}");
             let open = |flags| rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty());
             let opened = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY)).or_else(|_| open(OFlags::WRONLY));
             Ok(opened?)
         }
         copied => Ok(copied?),
     }
+}
+
+/// Where the descriptors of this process can be opened. On macOS and BSD that is the same as dup(2), also for sockets.
+const DESCRIPTORS: &str = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+
+/// A number says nothing about who owns the descriptor, so this asks the kernel, as if for one of another process.
+#[cfg(target_os = "linux")]
+fn copy(number: i32) -> Result<OwnedFd, Errno> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    pidfd_open(getpid(), PidfdFlags::empty()).and_then(|process| pidfd_getfd(process, number, PidfdGetfdFlags::empty()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn copy(_: i32) -> Result<OwnedFd, Errno> {
+    Err(Errno::NOSYS)
+}
+
+/// Whether a socket listens. macOS does not tell; there accepting fails.
+#[cfg(not(target_os = "macos"))]
+pub fn is_listening(socket: impl AsFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false)
+}
+
+#[cfg(target_os = "macos")]
+pub fn is_listening(_: impl AsFd) -> bool {
+    true
 }

@@ -2,18 +2,10 @@
 
 use super::{HostPort, resolve};
 use crate::error::Error;
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, connect, socket_with,
-    sockopt::{
-        set_ip_add_membership, set_ip_multicast_if, set_ip_multicast_loop, set_ip_multicast_ttl, set_ip_ttl,
-        set_ipv6_add_membership, set_ipv6_multicast_hops, set_ipv6_multicast_if, set_ipv6_multicast_loop,
-        set_ipv6_unicast_hops, set_socket_broadcast, set_socket_reuseaddr,
-    },
-};
+use socket2::{Domain, Socket, Type};
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::OwnedFd,
     time::Duration,
 };
 use tokio::net::UdpSocket;
@@ -90,57 +82,59 @@ impl UdpOptions {
         address.ip().is_multicast() || self.broadcast
     }
 
-    fn open(&self, address: SocketAddr, purpose: Use) -> io::Result<OwnedFd> {
+    fn open(&self, address: SocketAddr, purpose: Use) -> io::Result<Socket> {
         let is_v4 = address.is_ipv4();
-        let family = if is_v4 { AddressFamily::INET } else { AddressFamily::INET6 };
-        let socket = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+        socket.set_nonblocking(true)?;
         if self.reuse_address {
-            set_socket_reuseaddr(&socket, true)?;
+            socket.set_reuse_address(true)?;
         }
-        set_socket_broadcast(&socket, self.broadcast)?;
+        socket.set_broadcast(self.broadcast)?;
         if is_v4 {
             self.set_v4(&socket)?;
         } else {
             self.set_v6(&socket)?;
         }
         match purpose {
-            Use::Bind => bind(&socket, &address)?,
-            Use::Connect => connect(&socket, &address)?,
-            Use::Send => {}
+            Use::Bind => socket.bind(&address.into())?,
+            Use::Connect => socket.connect(&address.into())?,
+            // As sending does; Windows receives nothing before.
+            Use::Send if is_v4 => socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())?,
+            Use::Send => socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?,
         }
         Ok(socket)
     }
 
-    fn set_v4(&self, socket: &OwnedFd) -> io::Result<()> {
+    fn set_v4(&self, socket: &Socket) -> io::Result<()> {
         if let Some(ttl) = self.ttl {
-            set_ip_ttl(socket, ttl.into())?;
-            set_ip_multicast_ttl(socket, ttl.into())?;
+            socket.set_ttl_v4(ttl.into())?;
+            socket.set_multicast_ttl_v4(ttl.into())?;
         }
         if let Some(interface) = &self.interface_v4 {
-            set_ip_multicast_if(socket, interface)?;
+            socket.set_multicast_if_v4(interface)?;
         }
         if self.multicast_loop {
-            set_ip_multicast_loop(socket, true)?;
+            socket.set_multicast_loop_v4(true)?;
         }
         for (group, interface) in &self.groups_v4 {
-            set_ip_add_membership(socket, group, interface)?;
+            socket.join_multicast_v4(group, interface)?;
         }
         Ok(())
     }
 
-    fn set_v6(&self, socket: &OwnedFd) -> io::Result<()> {
+    fn set_v6(&self, socket: &Socket) -> io::Result<()> {
         if let Some(ttl) = self.ttl {
-            set_ipv6_unicast_hops(socket, Some(ttl))?;
-            set_ipv6_multicast_hops(socket, ttl.into())?;
+            socket.set_unicast_hops_v6(ttl.into())?;
+            socket.set_multicast_hops_v6(ttl.into())?;
         }
         if let Some(interface) = self.interface_v6 {
-            set_ipv6_multicast_if(socket, interface)?;
+            socket.set_multicast_if_v6(interface)?;
         }
         if self.multicast_loop {
-            set_ipv6_multicast_loop(socket, true)?;
+            socket.set_multicast_loop_v6(true)?;
         }
         for (group, interface) in &self.groups_v6 {
-            set_ipv6_add_membership(socket, group, *interface)?;
+            socket.join_multicast_v6(group, *interface)?;
         }
         Ok(())
     }
@@ -154,6 +148,6 @@ enum Use {
     Send,
 }
 
-fn registered(socket: OwnedFd) -> io::Result<UdpSocket> {
+fn registered(socket: Socket) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }

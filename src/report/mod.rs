@@ -24,7 +24,9 @@ use subscriber::Lines;
 use tracing::{Metadata, Span, debug, error, error_span, field::Empty, info, info_span, trace, warn};
 pub(crate) use writer::flush;
 #[cfg(feature = "term")]
-pub(crate) use writer::{is_redirected, redirect};
+pub(crate) use writer::is_redirected;
+#[cfg(all(feature = "term", unix))]
+pub(crate) use writer::redirect;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -27,7 +27,7 @@ pub fn write(line: String) {
     if cfg!(fuzzing) {
         return;
     }
-    #[cfg(feature = "term")]
+    #[cfg(all(feature = "term", unix))]
     if let Some(sink) = &*sink() {
         return sink(line);
     }
@@ -61,19 +61,19 @@ pub fn cut(text: &mut String) {
 }
 
 /// Takes lines in place of standard error.
-#[cfg(feature = "term")]
+#[cfg(all(feature = "term", unix))]
 pub type Sink = Box<dyn Fn(String) + Send>;
 
-#[cfg(feature = "term")]
+#[cfg(all(feature = "term", unix))]
 static SINK: Mutex<Option<Sink>> = Mutex::new(None);
 
-#[cfg(feature = "term")]
+#[cfg(all(feature = "term", unix))]
 fn sink() -> MutexGuard<'static, Option<Sink>> {
     SINK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives lines to `to` from now on, or to standard error again. It must not log anything itself.
-#[cfg(feature = "term")]
+#[cfg(all(feature = "term", unix))]
 pub fn redirect(to: Option<Sink>) {
     *sink() = to;
 }

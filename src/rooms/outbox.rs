@@ -4,13 +4,12 @@ use super::frame_queue::{Backlog, Block, Frames};
 use crate::{
     config::SlowPolicy,
     error::Error,
-    flow::{ByteEnd, ByteStream},
+    flow::ByteEnd,
     memory::Account,
     message::Close,
     ws::{ControlState, Heartbeat, ReadEnd, ReadError, append_frame},
 };
 use bytes::{Bytes, BytesMut};
-use rustix::net::{SendFlags, send};
 use std::{
     io,
     pin::Pin,
@@ -255,13 +254,7 @@ impl Outbox {
     /// which takes a member with a slow connection a while. Returns whether something was written.
     pub fn write_now(&mut self) -> bool {
         let Some(front) = self.backlog.front() else { return false };
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let written = match &self.end.io {
-            ByteStream::Tcp(socket) => send(socket, front, flags),
-            ByteStream::Unix(socket) => send(socket, front, flags),
-            ByteStream::Other(_) => return false,
-        };
-        match written {
+        match self.end.io.write_now(front) {
             // What failed, the next write of the member's task tells.
             Ok(0) | Err(_) => false,
             Ok(written) => {

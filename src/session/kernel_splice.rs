@@ -3,10 +3,10 @@
 //! Bytes moved into the pipe appear to the pump as a message without a payload, so this session counts and ends like
 //! any other. It takes half to two thirds of the CPU time of reading and writing.
 
+use super::pump::copied;
 use crate::{
     error::Error,
     flow::{ByteEnd, ByteStream, Incoming, MessageEnd, MessageStream},
-    framing::ChunkStream,
     message::{Close, Kind, Message},
 };
 use bytes::Bytes;
@@ -60,11 +60,6 @@ pub fn join(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
         MessageEnd::new(Spliced { end, from: from.clone(), to: to.clone() }, kind, name)
     };
     (spliced(left, &there, &back), spliced(right, &back, &there))
-}
-
-/// Two ends whose bytes pass through this process.
-pub fn copied(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
-    (ChunkStream::frame(left, Kind::Binary), ChunkStream::frame(right, Kind::Binary))
 }
 
 impl Pipe {

@@ -2,11 +2,14 @@
 
 mod address_limit;
 mod ending;
+#[cfg_attr(not(target_os = "linux"), path = "no_kernel_splice.rs")]
 mod kernel_splice;
 mod metrics_server;
 mod pump;
 mod serve;
 mod shutdown;
+#[cfg_attr(windows, path = "signals_windows.rs")]
+mod signals;
 #[cfg(test)]
 mod tests;
 mod workers;

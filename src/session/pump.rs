@@ -9,7 +9,8 @@ use crate::{
     config::{Directions, SessionOptions},
     error::Error,
     flow::{ByteEnd, EndKind, Incoming, MessageEnd},
-    message::Close,
+    framing::ChunkStream,
+    message::{Close, Kind},
 };
 use std::{
     future::{Future, poll_fn},
@@ -54,7 +55,7 @@ impl Session {
     ) -> Result<Summary, Error> {
         let (mut left, mut right) = match self {
             // Bytes that the kernel copies are not counted.
-            Self::Bytes(left, right) if rules.metrics.is_some() => kernel_splice::copied(left, right),
+            Self::Bytes(left, right) if rules.metrics.is_some() => copied(left, right),
             Self::Bytes(left, right) => kernel_splice::join(left, right),
             Self::Messages(left, right) => (left, right),
         };
@@ -77,6 +78,11 @@ impl Session {
         rules.metrics.iter().for_each(|metrics| metrics.ended(result.is_err()));
         result
     }
+}
+
+/// Two ends of bytes as ends of messages, whose bytes pass through this process.
+pub fn copied(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
+    (ChunkStream::frame(left, Kind::Binary), ChunkStream::frame(right, Kind::Binary))
 }
 
 /// Messages copied in one direction before the other direction gets a turn.

@@ -1,17 +1,11 @@
-//! SIGINT, SIGTERM and SIGHUP.
+//! Shutting down, and reading files again, on signals.
 
-#[cfg(feature = "term")]
+use super::signals::{self, Hangups};
+#[cfg(all(feature = "term", unix))]
 use crate::term;
 use crate::{address, config::Config, error::Error, message::Close, report, service_manager};
-use std::{
-    fs::{self, File},
-    future::Future,
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, thread, time::Duration};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
@@ -34,26 +28,14 @@ impl Shutdown {
     /// which reads its files again on SIGHUP unless that comes because its terminal is closed.
     pub fn on_signals(serves: Option<Arc<Config>>) -> std::io::Result<Self> {
         let (sender, receiver) = watch::channel(None);
-        for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-            let mut signals = signal(kind)?;
-            let sender = sender.clone();
+        let requests = sender.clone();
+        signals::watch(move |number| request(&requests, number))?;
+        if let Some(mut hangups) = Hangups::watch(serves.is_some())? {
             tokio::spawn(async move {
-                while signals.recv().await.is_some() {
-                    request(&sender, kind);
-                }
-            });
-        }
-        let hangup = SignalKind::hangup();
-        // As by nohup(1): the terminal may be closed.
-        let is_ignored = is_ignored(hangup);
-        if serves.is_some() || !is_ignored {
-            let has_terminal_to_lose = serves.is_some() && !is_ignored && has_terminal();
-            let mut signals = signal(hangup)?;
-            tokio::spawn(async move {
-                while signals.recv().await.is_some() {
+                while let Some(number) = hangups.next().await {
                     match &serves {
-                        Some(config) if !has_terminal_to_lose || has_terminal() => reload(config).await,
-                        _ => request(&sender, hangup),
+                        Some(config) if hangups.asks_to_reload() => reload(config).await,
+                        _ => request(&sender, number),
                     }
                 }
             });
@@ -115,11 +97,10 @@ impl Shutdown {
 }
 
 /// Asks for a shutdown. If that was done before, ends the process.
-fn request(shutdown: &watch::Sender<Option<i32>>, kind: SignalKind) {
-    let number = kind.as_raw_value();
+fn request(shutdown: &watch::Sender<Option<i32>>, number: i32) {
     if shutdown.send_replace(Some(number)).is_some() {
         address::kill_children();
-        #[cfg(feature = "term")]
+        #[cfg(all(feature = "term", unix))]
         term::restore();
         std::process::exit(128 + number);
     }
@@ -158,18 +139,6 @@ async fn reload(config: &Arc<Config>) {
         status.get_or_insert(done);
     }
     service_manager::ready(status.unwrap_or_default());
-}
-
-/// Whether this process has a terminal that controls it. One that was closed does not any more.
-fn has_terminal() -> bool {
-    File::open("/dev/tty").is_ok()
-}
-
-/// Whether this process was started with the signal ignored.
-fn is_ignored(kind: SignalKind) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
-    ignored.is_some_and(|ignored| ignored >> (kind.as_raw_value() - 1) & 1 == 1)
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! What the session and the thread of the terminal have in common. The session never waits for it.
 
-use super::{command::Request, view::Record};
+use super::{command::Request, view::Record, wake::Wake};
 use crate::{
     flow::{ControlFrame, PingTimes, Transfer},
     report::millis,
 };
-use rustix::event::{EventfdFlags, eventfd};
 use std::{
     collections::VecDeque,
     io, mem,
-    os::fd::OwnedFd,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -88,7 +86,7 @@ pub struct Link {
     state: Mutex<State>,
     done: Condvar,
     /// Readable when the thread has something to do.
-    wake: OwnedFd,
+    wake: Wake,
 }
 
 /// What there is to do for the thread.
@@ -103,8 +101,7 @@ impl Link {
     /// # Errors
     /// There are not enough descriptors.
     pub fn new() -> io::Result<Self> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { state: Mutex::default(), done: Condvar::new(), wake })
+        Ok(Self { state: Mutex::default(), done: Condvar::new(), wake: Wake::new()? })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,12 +109,11 @@ impl Link {
     }
 
     fn wake(&self) {
-        // It fails only if the thread has been woken very often already.
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        self.wake.wake();
     }
 
     /// What to poll for something to do.
-    pub fn wake_descriptor(&self) -> &OwnedFd {
+    pub fn wake_descriptor(&self) -> &Wake {
         &self.wake
     }
 

@@ -14,6 +14,8 @@ mod progress;
 mod screen;
 mod stream;
 mod view;
+#[cfg_attr(not(target_os = "linux"), path = "wake_portable.rs")]
+mod wake;
 
 pub use mode::restore;
 pub use progress::{Counts, Tracked, is_visible as shows_progress};

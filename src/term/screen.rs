@@ -186,8 +186,7 @@ impl Screen {
             Err(Errno::INTR) => return Ok(false),
             polled => polled?,
         };
-        // Empties it; if it is empty, that is an error.
-        let _ = read(self.link.wake_descriptor(), &mut [0; 8]);
+        self.link.wake_descriptor().clear();
         let [_, keys] = descriptors;
         Ok(!keys.revents().is_empty())
     }
