@@ -39,6 +39,7 @@ pub(super) static AUTORECONNECT: Entry = Entry {
 };
 
 /// A layer that opens a connection anew when the user at the terminal asks for it (`/reconnect`).
+#[cfg(feature = "term")]
 pub fn reconnect_on_request(config: &Arc<Config>) -> (&'static str, Box<dyn Redial>) {
     ("reconnect", Box::new(Autoreconnect { config: config.clone(), policy: Policy::OnRequest }))
 }
