@@ -69,6 +69,23 @@ fn show(text: &str, shown: &mut String) {
     }
 }
 
+/// The first `most` bytes of a payload, in quotes and escaped so that they can be read back: `\n`, and in text `\u{1}` for a character,
+/// in other data `\xff` for a byte. `…` says that there are more.
+pub fn excerpt(payload: &[u8], most: usize) -> String {
+    let start = payload.get(..most).unwrap_or(payload);
+    let is_cut = start.len() < payload.len();
+    let mut shown = match std::str::from_utf8(start) {
+        Ok(text) => format!("{text:?}"),
+        // The cut is within a character.
+        Err(error) if is_cut && error.error_len().is_none() => {
+            format!("{:?}", String::from_utf8_lossy(start.get(..error.valid_up_to()).unwrap_or_default()))
+        }
+        Err(_) => format!("\"{}\"", start.escape_ascii()),
+    };
+    shown.extend(is_cut.then_some('…'));
+    shown
+}
+
 /// Escapes what steers a terminal or hides text from its reader: control characters, newlines among them, and format
 /// characters, such as those that reverse the direction of what follows. Hides passwords of URLs and access tokens.
 pub fn visible(text: &str) -> String {

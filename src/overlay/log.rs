@@ -8,6 +8,7 @@ use crate::{
     },
     message::{Close, Message},
     report,
+    visible::excerpt,
 };
 use std::{
     fmt::Display,
@@ -75,23 +76,7 @@ impl Transform<MessageEnd, MessageEnd> for Log {
 }
 
 fn show(mark: char, name: &str, what: impl Display, payload: &[u8]) {
-    let cut = if payload.len() > SHOWN { "…" } else { "" };
-    report::traffic(mark, name, format_args!("{what} {} B {}{cut}", payload.len(), quoted(payload)));
-}
-
-/// The start of a payload, in quotes and escaped so that it can be read back: `\n`, and in text `\u{1}` for a character, in other
-/// data `\xff` for a byte.
-fn quoted(payload: &[u8]) -> String {
-    let start = payload.get(..SHOWN).unwrap_or(payload);
-    let is_cut = start.len() < payload.len();
-    match std::str::from_utf8(start) {
-        Ok(text) => format!("{text:?}"),
-        // The cut is within a character.
-        Err(error) if is_cut && error.error_len().is_none() => {
-            format!("{:?}", String::from_utf8_lossy(start.get(..error.valid_up_to()).unwrap_or_default()))
-        }
-        Err(_) => format!("\"{}\"", start.escape_ascii()),
-    }
+    report::traffic(mark, name, format_args!("{what} {} B {}", payload.len(), excerpt(payload, SHOWN)));
 }
 
 struct LoggedMessages {
