@@ -22,6 +22,7 @@ pub fn count_lines(end: ByteEnd) -> usize {
     let framing = FramingOptions {
         kind: None,
         separator: Separator::NEWLINE,
+        json: false,
         by_lines: false,
         length_prefix: LengthPrefix::DEFAULT,
         one_line: false,

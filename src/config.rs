@@ -2,10 +2,12 @@
 
 mod http_request;
 mod programs;
+mod scripting;
 mod terminal;
 
 pub use http_request::HttpRequestOptions;
 pub use programs::{HeaderVariable, ProgramOptions};
+pub use scripting::{ExpectOptions, Expectation, ReplayOptions, ScriptingOptions};
 pub use terminal::{Color, TerminalOptions, Timestamps};
 
 use crate::{
@@ -29,6 +31,8 @@ pub struct Config {
     pub framing: FramingOptions,
     /// Overlays on messages.
     pub messages: MessageOptions,
+    /// What is sent, expected, printed and recorded.
+    pub scripting: ScriptingOptions,
     /// What is done to the payloads of WebSocket messages.
     pub payload: PayloadOptions,
     /// The opening handshake that clients send.

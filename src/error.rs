@@ -1,7 +1,7 @@
 //! Errors, by stage. Each has an exit code and, where one is known, a hint.
 
 use crate::message::Close;
-use std::{fmt, io, process::ExitStatus, time::Duration};
+use std::{fmt, io, ops::Range, process::ExitStatus, time::Duration};
 
 /// The error of a run or a session. `Display` is one line that names the stage, the address and the reason.
 #[derive(Debug, thiserror::Error)]
@@ -211,6 +211,20 @@ pub enum Error {
         /// The limit of `--within`, if it was reached.
         within: Option<Duration>,
     },
+    /// A message that must come (`--expect`, `--expect-json`) did not.
+    #[error("no message from {from} matches {expected} {reason}")]
+    Expectation {
+        /// The peer.
+        from: String,
+        /// The option and its value.
+        expected: String,
+        /// Such as `within 5 s`.
+        reason: String,
+        /// The number of messages that came.
+        received: u64,
+        /// The last of those that were not expected, as they are shown.
+        others: Vec<String>,
+    },
     /// `assert:` received something else than its text.
     #[error("assert: expected {expected:?}, received {received:?}")]
     Assertion {
@@ -316,7 +330,7 @@ impl Error {
             Self::Protocol { .. } | Self::TooLong { .. } => 6,
             Self::Lost { .. } | Self::TooSlow { .. } | Self::StuckShared { .. } | Self::OutOfMemory { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
-            Self::Replies { .. } | Self::Assertion { .. } => 9,
+            Self::Replies { .. } | Self::Expectation { .. } | Self::Assertion { .. } => 9,
             Self::Child { .. } => 10,
             Self::TimedOut { .. } => 124,
             Self::Signal(number) => 128u8.saturating_add(u8::try_from(*number).unwrap_or(127)),
@@ -341,6 +355,7 @@ impl Error {
                 Some("nothing listens there; is the server running, and is this its address?".into())
             }
             Self::Replies { within: Some(_), .. } => Some("--within SECONDS sets this limit".into()),
+            Self::Expectation { received, others, .. } => Some(received_instead(*received, others)),
             Self::Argument { example, .. } => Some(format!("for example `{example}`")),
             Self::Resolve { .. } => Some("check the spelling, or give an IP address".into()),
             // The message names it already.
@@ -390,6 +405,28 @@ pub fn io_message(error: &io::Error) -> String {
         Some(at) => text[..at].to_owned(),
         None => text,
     }
+}
+
+/// What came in place of a message that was expected: a list, which begins on a line of its own.
+fn received_instead(received: u64, others: &[String]) -> String {
+    let first = match others.len() as u64 {
+        0 if received == 0 => return "\n  nothing was received".into(),
+        shown if shown == received => "received instead:".to_owned(),
+        shown => format!("the last {shown} of {received} that were received:"),
+    };
+    others.iter().fold(format!("\n  {first}"), |list, other| list + "\n    " + other)
+}
+
+/// A text, and a line with carets below `span` of it. It begins on a line of its own. Of several lines only the one with the start of
+/// `span` is shown.
+pub fn carets(text: &str, span: Range<usize>) -> String {
+    let start = text.get(..span.start).map_or(0, |before| before.rfind('\n').map_or(0, |at| at + 1));
+    let line = text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
+    let span = span.start - start..(span.end - start).min(line.len());
+    // Characters are counted, not bytes, so that the caret is in the right column after letters of several bytes.
+    let before = line.get(..span.start).unwrap_or(line).chars().count();
+    let width = line.get(span).unwrap_or_default().chars().count().max(1);
+    format!("\n  {line}\n  {}{}", " ".repeat(before), "^".repeat(width))
 }
 
 /// Why the replies of `--replies` are missing.

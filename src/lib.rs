@@ -50,6 +50,12 @@ pub mod report;
 
 mod service_manager;
 
+mod json;
+
+mod filter;
+
+mod recording;
+
 pub mod framing;
 
 mod payload;

@@ -23,6 +23,7 @@ mod progress;
 #[cfg(unix)]
 mod pty;
 #[cfg(target_os = "linux")]
+mod replay;
 mod seqpacket;
 #[cfg(unix)]
 mod socket_activation;
@@ -96,6 +97,7 @@ pub static TABLE: &[&Entry] = &[
     &file::READ,
     &file::WRITE,
     &file::APPEND,
+    &replay::REPLAY,
     &open::PATH,
     &open::DESCRIPTOR,
     &mirror::MIRROR,

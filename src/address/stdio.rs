@@ -31,7 +31,7 @@ pub(super) static STDIO: Entry = Entry {
               has arrived for --linger. All clients of a listener share it. On a terminal, control characters \
               are shown as escapes unless --raw is given.",
     example: "- ws://127.0.0.1:8080/",
-    flags: &[&["linger", "reply-wait", "execute", "wait", "no-tui"], PROMPT],
+    flags: &[&["linger", "reply-wait", "execute", "wait", "no-tui", "jsonl"], PROMPT],
     build: Build::Dial(|_, config| Ok(stdio(config))),
 };
 

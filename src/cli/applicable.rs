@@ -34,6 +34,12 @@ const OF_SESSIONS: &[&str] = &[
     "max-messages",
     "max-messages-rev",
     "jsonrpc",
+    "send",
+    "expect",
+    "expect-json",
+    "filter-json",
+    "stats",
+    "record",
 ];
 
 /// Options of WebSockets that a room server does not have.

@@ -56,8 +56,8 @@ pub const EXIT_CODES: &[(&str, &str)] = &[
     ("8", "The peer sent a close code other than 1000 or 1001."),
     (
         "9",
-        "The session ended before N messages arrived (--replies N), or no message came for --within (-1, --replies), or \
-         assert: received something else than its text.",
+        "The session ended before N messages arrived (--replies N), no message came for --within (-1, --replies), none matched \
+         (--expect), or assert: received something else than its text.",
     ),
     ("10", "A child process could not start, or did not exit with status 0."),
     ("124", "A time limit was reached."),

@@ -49,6 +49,7 @@ impl Config {
             framing,
             length_prefixed: Rare(length_prefixed),
             messages: Rare(messages),
+            scripting: Rare(scripting),
             payload: Rare(payload),
             client,
             request: Rare(request),
@@ -73,9 +74,10 @@ impl Config {
                 "for example --ping-interval 30 --ping-timeout 60",
             ));
         }
-        if direction.within.is_some() && direction.replies.is_none() && !direction.one_message {
+        let expects = scripting.expects();
+        if direction.within.is_some() && direction.replies.is_none() && !direction.one_message && !expects {
             return Err(Error::usage_hint(
-                "-1 or --replies is required with --within",
+                "-1, --replies or --expect is required with --within",
                 "--max-time SECONDS limits the whole run",
             ));
         }
@@ -91,6 +93,13 @@ impl Config {
         let slow_timeout = Some(rooms.slow_timeout).filter(|timeout| !timeout.is_zero());
         let reconnect_delay = Duration::from_millis(reconnecting.autoreconnect_delay_millis).max(MIN_RECONNECT_DELAY);
         let reloads = Reloads::default();
+        let kind = match (framing.text, framing.binary) {
+            (true, _) => Some(Kind::Text),
+            (_, true) => Some(Kind::Binary),
+            _ => None,
+        };
+        let within = Some(direction.within.unwrap_or(REPLIES_WITHIN)).filter(|limit| !limit.is_zero());
+        let (is_scripted, json) = (scripting.is_scripted(), scripting.json_in);
         let secrets = |path: PathBuf| reloads.read(vec![path.clone()], move || Secrets::read(&path));
         Ok(Self {
             session: SessionOptions {
@@ -115,7 +124,7 @@ impl Config {
                     None if direction.one_message => Replies::One,
                     None => Replies::Any,
                 },
-                within: Some(direction.within.unwrap_or(REPLIES_WITHIN)).filter(|limit| !limit.is_zero()),
+                within,
                 linger: if wscat.limits_wait() { Duration::ZERO } else { direction.linger },
                 reply_wait: if wscat.limits_wait() { Duration::ZERO } else { direction.reply_wait },
                 close_timeout: direction.close_timeout,
@@ -123,21 +132,19 @@ impl Config {
                 grace: direction.grace,
             },
             framing: FramingOptions {
-                kind: match (framing.text, framing.binary) {
-                    (true, _) => Some(Kind::Text),
-                    (_, true) => Some(Kind::Binary),
-                    _ => None,
-                },
+                kind,
                 separator: Separator {
                     byte: if framing.null_terminated { 0 } else { framing.separator.unwrap_or(b'\n') },
                     count: framing.separator_n,
                 },
-                by_lines: payload.base64 || payload.base64_text,
+                by_lines: json || payload.base64 || payload.base64_text,
+                json,
                 length_prefix: length_prefixed.options(),
                 one_line: framing.one_line,
                 max_length: max_message,
             },
             messages: messages.options(),
+            scripting: scripting.options(kind, within, max_message)?,
             payload: payload.options(max_message),
             client: ClientOptions {
                 headers: client_headers(given, client.origin, client.ua, client.websocket_version),
@@ -242,7 +249,7 @@ impl Config {
             http_request: http_request.into(),
             udp: udp.try_into()?,
             programs: programs.into(),
-            terminal: terminal.options(wscat.no_color),
+            terminal: terminal.options(wscat.no_color, is_scripted),
             reuse: ReuseOptions { backlog: rooms.backlog.unwrap_or(REUSE_BACKLOG), slow_timeout },
             reconnect_delay,
             max_retries: reconnecting.retry,

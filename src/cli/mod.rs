@@ -17,6 +17,7 @@ mod proxy;
 mod rare;
 mod request;
 mod resolve;
+mod scripting;
 mod terminal;
 mod topics;
 mod udp;
@@ -53,6 +54,7 @@ use proxy::ProxyArgs;
 use rare::Rare;
 use request::RequestArgs;
 use resolve::ResolveArgs;
+use scripting::ScriptingArgs;
 use smart_default::SmartDefault;
 use std::{
     ffi::OsString,
@@ -98,6 +100,9 @@ pub struct Cli {
     /// Messages.
     #[command(flatten)]
     pub messages: Rare<MessageArgs>,
+    /// Scripting.
+    #[command(flatten)]
+    pub scripting: Rare<ScriptingArgs>,
     /// Payloads of WebSocket messages.
     #[command(flatten)]
     pub payload: Rare<PayloadArgs>,
@@ -182,7 +187,8 @@ pub struct DirectionArgs {
     /// End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["no_close", "forward_only"])]
     pub replies: Option<u64>,
-    /// With -1 and --replies, the maximum silence after the last message was sent (exit 9); 0 sets no limit. Default: 30
+    /// With -1 and --replies, the maximum silence after the last message was sent, and with --expect the maximum wait after it (exit 9);
+    /// 0 sets no limit. Default: 30
     #[arg(long, value_name = "SECONDS", value_parser = duration)]
     pub within: Option<Duration>,
     /// After the end of standard input, close when nothing has arrived for this long
@@ -660,6 +666,7 @@ mod tests {
         vec![
             format!("{:?}", cli.length_prefixed),
             format!("{:?}", cli.messages),
+            format!("{:?}", cli.scripting),
             format!("{:?}", cli.request),
             format!("{:?}", cli.serving),
             format!("{:?}", cli.rooms),

@@ -33,7 +33,7 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--prometheus"], "use --metrics ADDR"),
     (&["--crypto-key", "--crypto-reverse"], "crypto: does not protect against replay; use wss: or tls:"),
     (&["--tee", "--filter", "--filter-reverse"], "not supported yet: use a program in a pipe"),
-    (&["--record", "--stats", "--expect", "--expect-json", "--doctor", "--bench", "--dev-page"], "not supported yet"),
+    (&["--doctor", "--bench", "--dev-page"], "not supported yet"),
     // wscat's.
     (&["--no-check"], "use -k"),
     (&["--host"], "use -H 'Host: NAME'"),

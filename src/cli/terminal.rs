@@ -28,10 +28,10 @@ pub struct TerminalArgs {
 }
 
 impl TerminalArgs {
-    /// What the options mean. `no_color` is wscat's.
-    pub fn options(self, no_color: bool) -> TerminalOptions {
+    /// What the options mean. `no_color` is wscat's; `is_scripted`: a prompt would be in the way.
+    pub fn options(self, no_color: bool, is_scripted: bool) -> TerminalOptions {
         TerminalOptions {
-            no_tui: self.no_tui,
+            no_tui: self.no_tui || is_scripted,
             no_history: self.no_history,
             timestamps: self.timestamps,
             pretty: self.pretty,

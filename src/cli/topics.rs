@@ -43,8 +43,8 @@ as ws-l, an option such as --proxy, or a group: addresses, overlays, direction,
 ";
 
 /// The groups of options, as they are asked for: a word of their headings.
-const GROUPS: &str = "text, messages, payloads, client, proxies, listeners, rooms, tls, http, udp,
-programs, terminal, wscat, exit-codes.
+const GROUPS: &str = "text, messages, scripting, payloads, client, proxies, listeners, rooms, tls,
+http, udp, programs, terminal, wscat, exit-codes.
 ";
 
 /// The text that `-h` or `--help` asks for. `topic` is the argument after it.

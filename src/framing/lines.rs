@@ -12,22 +12,28 @@ const TOO_LONG: &str =
 
 /// Each line is a message.
 pub struct LineCodec {
-    framing: FramingOptions,
+    pub(super) framing: FramingOptions,
     /// Length of the start of what was read that holds no separator, so that a long line that arrives in pieces is searched
     /// only once.
-    searched: usize,
+    pub(super) searched: usize,
+    /// What errors call a line.
+    noun: &'static str,
     /// The number of the last line read, for errors.
-    line: u64,
+    number: u64,
 }
 
 impl LineCodec {
     /// Turns a byte end into a message end.
     pub fn frame(inner: ByteEnd, framing: FramingOptions) -> MessageEnd {
-        Framed::frame(Self { framing, searched: 0, line: 0 }, inner)
+        Framed::frame(Self::new(framing, "line"), inner)
+    }
+
+    pub(super) fn new(framing: FramingOptions, noun: &'static str) -> Self {
+        Self { framing, searched: 0, noun, number: 0 }
     }
 
     fn name(&self) -> String {
-        format!("line {}", self.line)
+        format!("{} {}", self.noun, self.number)
     }
 
     fn too_long(&self) -> Unfit {
@@ -35,9 +41,20 @@ impl LineCodec {
         Unfit { what: self.name(), reason, hint: TOO_LONG }
     }
 
-    fn message(&mut self, payload: BytesMut) -> Result<Message, Unfit> {
+    /// # Errors
+    /// The line that is not complete is too long already.
+    pub(super) fn check_unfinished(&mut self, read: &[u8]) -> Result<(), Unfit> {
+        if read.len() > self.framing.max_length {
+            self.number += 1;
+            return Err(self.too_long());
+        }
+        Ok(())
+    }
+
+    /// A line is complete.
+    pub(super) fn message(&mut self, payload: BytesMut) -> Result<Message, Unfit> {
         self.searched = 0;
-        self.line += 1;
+        self.number += 1;
         // `decode` checks incomplete lines only; one read can bring a whole line.
         if payload.len() > self.framing.max_length {
             return Err(self.too_long());
@@ -63,10 +80,7 @@ impl Codec for LineCodec {
         }
         // The last bytes may be the start of a separator.
         self.searched = (read.len() + 1).saturating_sub(separator.length());
-        if read.len() > self.framing.max_length {
-            self.line += 1;
-            return Err(self.too_long());
-        }
+        self.check_unfinished(read)?;
         Ok(None)
     }
 

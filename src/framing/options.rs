@@ -12,6 +12,8 @@ pub struct FramingOptions {
     pub separator: Separator,
     /// Bytes are split into lines even if they become binary messages: each line is base64.
     pub by_lines: bool,
+    /// Bytes are split into JSON values in place of lines (`--json-in`).
+    pub json: bool,
     /// How `lengthprefixed:` writes lengths.
     pub length_prefix: LengthPrefix,
     /// `--one-line`.

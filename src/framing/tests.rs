@@ -28,6 +28,7 @@ fn framing(separator: u8, kind: Kind) -> FramingOptions {
     FramingOptions {
         kind: Some(kind),
         separator,
+        json: false,
         by_lines: false,
         length_prefix: LengthPrefix::DEFAULT,
         one_line: true,

@@ -8,7 +8,7 @@ use crate::{
         AnyEndpoint, Build, Dialled, Endpoint, Inner, Layer, LayerNote, Listening, Origin, Overlay, Redial, Transform,
     },
     error::Error,
-    flow::{Flow, MessageEnd},
+    flow::{EndKind, Flow, MessageEnd},
     registry,
     spec::{BuildAddress, Spec},
 };
@@ -111,6 +111,17 @@ impl Draft {
         })
     }
 
+    /// Whether it is standard input and output, or a terminal.
+    pub fn is_console(&self) -> bool {
+        matches!(self, Self::Dialled(endpoint, _) if matches!(endpoint.about().kind, EndKind::Console { .. }))
+    }
+
+    /// Whether its end means only that there is no more input.
+    pub fn is_input(&self) -> bool {
+        let is_input = |kind| matches!(kind, EndKind::Console { .. } | EndKind::Source);
+        matches!(self, Self::Dialled(endpoint, _) if is_input(endpoint.about().kind))
+    }
+
     /// Whether an overlay depends on where messages begin and end.
     pub fn is_per_message(&self) -> bool {
         let is_per_message = |note: &LayerNote| {
@@ -129,8 +140,7 @@ impl Draft {
         match self {
             Self::Dialled(endpoint @ Endpoint::Bytes(_), _) => {
                 let about = endpoint.about();
-                let is_terminal =
-                    about.kind == crate::flow::EndKind::Console { terminal: true } && about.layers.is_empty();
+                let is_terminal = about.kind == EndKind::Console { terminal: true } && about.layers.is_empty();
                 is_terminal.then_some(endpoint)
             }
             _ => None,

@@ -167,6 +167,7 @@ impl Splice {
             right.add_reconnecting(config);
         }
         add_message_options(&mut left, &mut right, config);
+        add_scripting(&mut left, &mut right, config)?;
         let unchanged = [&left, &right].iter().all(|end| end.flow() == Flow::Bytes && !end.is_per_message());
         let framings = Framings { options: &config.framing, unchanged };
         // If the right end is a listener, each session accepts one connection from it.
@@ -209,6 +210,42 @@ fn add_message_options(left: &mut Draft, right: &mut Draft, config: &Config) {
             end.add_inner_layer(LayerNote::inserted("preamble", "--preamble"), overlay::preamble(texts, kind));
         }
     }
+}
+
+/// Adds the layers of the options for scripts. The peer is the right end, unless that is standard input and output.
+fn add_scripting(left: &mut Draft, right: &mut Draft, config: &Config) -> Result<(), Error> {
+    let options = &config.scripting;
+    let is_swapped = right.is_console() && !left.is_console();
+    if is_swapped && (options.expect.is_some() || !options.first.is_empty()) {
+        return Err(Error::usage_hint(
+            "--send and --expect need a second address, to which messages are sent",
+            "`wsplice - ws-l:…` serves one client; -P TEXT sends a message to each client of a listener",
+        ));
+    }
+    let (console, peer) = if is_swapped { (right, left) } else { (left, right) };
+    for (note, layer) in overlay::taps(options) {
+        peer.add_layer(note, layer);
+    }
+    if !options.first.is_empty() {
+        console.add_layer(LayerNote::inserted("send", "--send"), overlay::first_messages(&options.first));
+    }
+    if let Some(expect) = &options.expect {
+        let decision = Arc::default();
+        peer.add_layer(LayerNote::inserted("expect", "--expect"), overlay::expect(expect, &decision));
+        if console.is_input() {
+            console.add_layer(LayerNote::inserted("expect", "--expect"), overlay::input_until(&decision));
+        }
+    }
+    #[cfg(feature = "jq")]
+    if let Some(program) = &options.filter {
+        peer.add_layer(LayerNote::inserted("filter", "--filter-json"), overlay::filter_json(program));
+    }
+    if options.json_lines {
+        let ends_no_lines = config.framing.kind == Some(Kind::Binary) && !config.framing.by_lines;
+        let layer = overlay::json_lines(config.websocket.shows_pings, ends_no_lines);
+        console.add_layer(LayerNote::inserted("jsonl", "--jsonl"), layer);
+    }
+    Ok(())
 }
 
 /// The pair for one session.
@@ -260,8 +297,11 @@ impl Framings<'_> {
                         format_args!("{title}: each read is a binary message; -t sends text"),
                     );
                 }
-                let (name, framing) =
-                    if as_lines { overlay::lines(self.options) } else { overlay::chunks(self.options) };
+                let (name, framing) = match as_lines {
+                    true if self.options.json => overlay::json_values(self.options),
+                    true => overlay::lines(self.options),
+                    false => overlay::chunks(self.options),
+                };
                 endpoint.frame(LayerNote::inserted(name, because), framing)
             }
         }

@@ -1,0 +1,420 @@
+//! Programs in the language of jq, run by jaq.
+//!
+//! A program may never end, and nothing stops jaq. So it is asked for its look-up table in each step, which is the place where a
+//! budget of time and stack is checked; a program that is beyond it is unwound.
+
+use super::{Malformed, Pattern};
+use crate::json;
+use jaq_core::{
+    Compiler, Ctx, DataT, Exn, Lut, Vars,
+    data::HasLut,
+    load::{self, Arena, File, Loader, parse::Def},
+    native::{Filter as Native, Fun, bome, run, v},
+};
+use jaq_json::{Val, ValR, ValX, read};
+use jaq_std::ValT as _;
+use std::{
+    any::Any,
+    cell::Cell,
+    cmp::Ordering,
+    iter,
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    ptr,
+    time::{Duration, Instant},
+};
+
+/// The longest time that a program may take for a message.
+const MAX_TIME: Duration = Duration::from_secs(1);
+/// The most results that it may have for one.
+const MAX_RESULTS: usize = 10_000;
+/// The same in bytes.
+const MAX_BYTES: usize = 64 << 20;
+/// The most stack that it may take: half of what a thread has.
+const MAX_STACK: usize = 1 << 20;
+/// Steps between two looks at the clock.
+const STEPS: u32 = 64;
+/// Messages that are nested deeper are not JSON for a program: jaq reads them recursively.
+const MAX_DEPTH: usize = 256;
+
+/// A program. It runs on any thread.
+pub struct Jq {
+    filter: jaq_core::Filter<Machine>,
+    text: String,
+}
+
+/// Why a program has no results for a message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum JqError {
+    /// The message is not JSON, or nested deeper than 256 levels.
+    NotJson,
+    /// The program failed, for example because it looked for a name in a number.
+    Failed(String),
+    /// It took too long, or had too many results.
+    Endless,
+}
+
+impl Jq {
+    /// Compiles a program.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let malformed = |(found, reason): (&str, String)| {
+            let span = place(text, found);
+            Malformed { text: text.to_owned(), span, reason }
+        };
+        let defs = jaq_core::defs().chain(jaq_std::defs().filter(is_available)).chain(jaq_json::defs());
+        let arena = Arena::default();
+        let modules = Loader::new(defs)
+            .load(&arena, File { code: text, path: () })
+            .map_err(|errors| malformed(errors.into_iter().find_map(|(_, error)| first(error)).unwrap_or(BAD)))?;
+        let filter = Compiler::default().with_funs(functions()).compile(modules).map_err(|errors| {
+            let undefined = errors.into_iter().flat_map(|(_, errors)| errors).next();
+            malformed(undefined.map_or(BAD, |(name, what)| (name, format!("there is no {} {name}", what.as_str()))))
+        })?;
+        Ok(Self { filter, text: text.to_owned() })
+    }
+
+    /// The program.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The results for a message, each a JSON text. It may take a second.
+    ///
+    /// # Errors
+    /// See [`JqError`].
+    pub fn results(&self, message: &[u8]) -> Result<Vec<String>, JqError> {
+        let mut results = Vec::new();
+        let mut bytes = 0;
+        self.run(message, |value| {
+            let text = value.to_string();
+            bytes += text.len();
+            results.push(text);
+            if results.len() > MAX_RESULTS || bytes > MAX_BYTES { Err(JqError::Endless) } else { Ok(true) }
+        })?;
+        Ok(results)
+    }
+
+    /// Whether a result for a message is neither `false` nor `null`. It may take a second.
+    ///
+    /// # Errors
+    /// See [`JqError`].
+    pub fn is_match(&self, message: &[u8]) -> Result<bool, JqError> {
+        let mut is_match = false;
+        self.run(message, |value| {
+            is_match = !matches!(value, Val::Null | Val::Bool(false));
+            Ok(!is_match)
+        })?;
+        Ok(is_match)
+    }
+
+    /// Gives each result to `take`, until that wants no more.
+    fn run(&self, message: &[u8], mut take: impl FnMut(Val) -> Result<bool, JqError>) -> Result<(), JqError> {
+        if !json::is_value(message, MAX_DEPTH) {
+            return Err(JqError::NotJson);
+        }
+        let input = read::parse_single(message).map_err(|_| JqError::NotJson)?;
+        let budget = Budget::new();
+        let machine = Run { lut: &self.filter.lut, budget: &budget };
+        let run = || {
+            let context = Ctx::<Machine>::new(machine, Vars::new([]));
+            for result in self.filter.id.run((context, input)) {
+                let goes_on = match result.map_err(Exn::get_err) {
+                    Ok(value) => take(value)?,
+                    Err(Ok(error)) => return Err(JqError::Failed(error.to_string())),
+                    // The program asks to end.
+                    Err(Err(_)) => false,
+                };
+                if !goes_on {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(result) => result,
+            Err(stopped) if stopped.is::<Stopped>() => Err(JqError::Endless),
+            Err(panicked) => Err(JqError::Failed(reason(&*panicked))),
+        }
+    }
+}
+
+fn reason(panicked: &(dyn Any + Send)) -> String {
+    panicked.downcast_ref::<String>().cloned().unwrap_or_else(|| "it cannot be calculated".into())
+}
+
+/// What a program works with.
+struct Machine;
+
+impl DataT for Machine {
+    type V<'a> = Val;
+    type Data<'a> = Run<'a>;
+}
+
+/// A run of a program.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    lut: &'a Lut<Machine>,
+    budget: &'a Budget,
+}
+
+impl<'a> HasLut<'a, Machine> for Run<'a> {
+    fn lut(&self) -> &'a Lut<Machine> {
+        self.budget.step();
+        self.lut
+    }
+}
+
+/// The payload with which a program is unwound.
+struct Stopped;
+
+struct Budget {
+    end: Instant,
+    steps: Cell<u32>,
+    /// Where the stack was at the start.
+    stack: usize,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { end: Instant::now() + MAX_TIME, steps: Cell::new(0), stack: stack_pointer() }
+    }
+
+    /// Unwinds the program if it is beyond the budget.
+    fn step(&self) {
+        let steps = self.steps.get().wrapping_add(1);
+        self.steps.set(steps);
+        let is_late = || steps.is_multiple_of(STEPS) && Instant::now() >= self.end;
+        if self.stack.abs_diff(stack_pointer()) > MAX_STACK || is_late() {
+            resume_unwind(Box::new(Stopped));
+        }
+    }
+}
+
+/// About where the stack is.
+#[inline(never)]
+fn stack_pointer() -> usize {
+    let here = 0_u8;
+    ptr::from_ref(&here).addr()
+}
+
+/// Definitions of jaq's library that need functions which are left out: of mathematics, dates and formats. Of those for regular
+/// expressions only `test` is here, with our own engine.
+const LEFT_OUT: &[(&str, usize)] = &[
+    ("stderr", 0),
+    ("debug", 0),
+    ("debug", 1),
+    ("halt_error", 0),
+    ("halt_error", 1),
+    ("logb", 0),
+    ("significand", 0),
+    ("pow10", 0),
+    ("drem", 2),
+    ("nexttoward", 2),
+    ("scalb", 2),
+    ("gamma", 0),
+    ("test", 1),
+    ("test", 2),
+    ("scan_", 2),
+    ("scan", 1),
+    ("scan", 2),
+    ("match", 1),
+    ("match", 2),
+    ("capture", 1),
+    ("capture", 2),
+    ("split", 2),
+    ("splits", 1),
+    ("splits", 2),
+    ("sub", 2),
+    ("sub", 3),
+    ("gsub", 2),
+    ("gsub", 3),
+    ("todate", 0),
+    ("fromdate", 0),
+    ("@html", 0),
+    ("@htmld", 0),
+    ("@uri", 0),
+    ("@urid", 0),
+    ("@base64", 0),
+    ("@base64d", 0),
+];
+
+fn is_available(def: &Def) -> bool {
+    !LEFT_OUT.contains(&(def.name, def.args.len()))
+}
+
+fn functions() -> impl Iterator<Item = Fun<Machine>> {
+    // jaq's own runs through an endless range in one step.
+    let core = jaq_core::funs().filter(|(name, ..)| *name != "range");
+    let own: [Native<jaq_core::RunPtr<Machine>>; 3] = [
+        ("range", v(3), |mut cv| {
+            let run = *cv.0.data();
+            let (by, to, from) = (cv.0.pop_var(), cv.0.pop_var(), cv.0.pop_var());
+            Box::new(range(run, from, to, by))
+        }),
+        ("test", v(1), |mut cv| {
+            let pattern = cv.0.pop_var();
+            bome(test(&cv.1, &pattern, &Val::from(String::new())))
+        }),
+        ("test", v(2), |mut cv| {
+            let (flags, pattern) = (cv.0.pop_var(), cv.0.pop_var());
+            bome(test(&cv.1, &pattern, &flags))
+        }),
+    ];
+    core.chain(jaq_std::base_funs()).chain(jaq_json::funs()).chain(own.map(run::<Machine>))
+}
+
+fn range<'a>(run: Run<'a>, from: Val, to: Val, by: Val) -> impl Iterator<Item = ValX<'a>> + 'a {
+    let order = by.partial_cmp(&Val::from(0_isize)).unwrap_or(Ordering::Equal);
+    let mut next = Some(Ok(from));
+    iter::from_fn(move || {
+        run.budget.step();
+        let value: Val = match next.take()? {
+            Ok(value) => value,
+            Err(error) => return Some(Err(error)),
+        };
+        let goes_on = match order {
+            Ordering::Greater => value < to,
+            Ordering::Less => value > to,
+            Ordering::Equal => value != to,
+        };
+        if !goes_on {
+            return None;
+        }
+        next = Some((value.clone() + by.clone()).map_err(Exn::from));
+        Some(Ok(value))
+    })
+}
+
+/// `test(PATTERN; FLAGS)`.
+fn test(text: &Val, pattern: &Val, flags: &Val) -> ValR {
+    let string = |value: &Val| value.as_utf8_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let (Some(text), Some(pattern), Some(flags)) = (string(text), string(pattern), string(flags)) else {
+        return Err(jaq_json::Error::str("test needs a string and a regular expression"));
+    };
+    // Whether it is found does not depend on `g` and `n`.
+    let flags: String = flags.chars().filter(|flag| !"gn".contains(*flag)).collect();
+    let pattern = if flags.is_empty() { pattern } else { format!("(?{flags}){pattern}") };
+    match Pattern::parse(&pattern) {
+        Ok(pattern) => Ok(Val::from(pattern.is_match(text.as_bytes()))),
+        Err(malformed) => Err(jaq_json::Error::str(malformed.reason)),
+    }
+}
+
+const BAD: (&str, String) = ("", String::new());
+
+/// The first error of a module, and where it is.
+fn first(error: load::Error<&str>) -> Option<(&str, String)> {
+    match error {
+        load::Error::Io(errors) => errors.into_iter().next(),
+        load::Error::Lex(errors) => {
+            errors.into_iter().next().map(|(expected, found)| (found, format!("expected {}", expected.as_str())))
+        }
+        load::Error::Parse(errors) => {
+            errors.into_iter().next().map(|(expected, found)| (found, format!("expected {}", expected.as_str())))
+        }
+    }
+}
+
+/// The place of `part`, of which only the first word counts, in `text`. At its end, if it is no part of it.
+fn place(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
+    if start >= text.len() {
+        return text.len()..text.len();
+    }
+    let is_word = |letter: &char| letter.is_alphanumeric() || matches!(letter, '_' | '$' | '@');
+    let word: usize = part.chars().take_while(is_word).map(char::len_utf8).sum();
+    let width = if word > 0 { word } else { part.chars().next().map_or(0, char::len_utf8) };
+    start..start + width
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn results(program: &str, message: &str) -> Result<Vec<String>, JqError> {
+        Jq::parse(program).expect("a program").results(message.as_bytes())
+    }
+
+    #[test]
+    fn programs_have_the_results_that_jq_has() {
+        for (program, message, expected) in [
+            (".", "{\"b\":1.0,\"a\":[1e2,\"\\u00e9\"]}", &["{\"b\":1.0,\"a\":[1e2,\"é\"]}"][..]),
+            (".a", "{\"a\":\"x\"}", &["\"x\""]),
+            (".[] | select(. > 1)", "[1,2,3]", &["2", "3"]),
+            ("select(.type == \"welcome\") | .id", "{\"type\":\"other\"}", &[]),
+            ("map(.+1) | add", "[1,2]", &["5"]),
+            ("[range(0;10;3)], [range(3)]", "null", &["[0,3,6,9]", "[0,1,2]"]),
+            (".name | test(\"^a.*z$\"), test(\"^AB\"; \"i\")", "{\"name\":\"abz\"}", &["true", "true"]),
+            ("to_entries | map(.key) | join(\",\")", "{\"a\":1,\"b\":2}", &["\"a,b\""]),
+            ("has(\"a\"), length, (.a // \"none\")", "{\"b\":1}", &["false", "1", "\"none\""]),
+            ("halt", "1", &[]),
+        ] {
+            assert_eq!(results(program, message).expect(program), expected, "{program}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_never_ends_is_stopped() {
+        for program in [
+            "repeat(.)",
+            "range(infinite)",
+            "[range(infinite)]",
+            "[repeat(.)]",
+            "last(range(infinite))",
+            "def f: f; f",
+            "def f: 1 + f; f",
+            "def f: [f]; f",
+            "reduce range(infinite) as $i (0; . + $i)",
+            "until(false; .)",
+            "range(infinite) | empty",
+        ] {
+            let started = Instant::now();
+            assert_eq!(results(program, "1"), Err(JqError::Endless), "{program}");
+            assert!(started.elapsed() < 10 * MAX_TIME, "{program}");
+        }
+        assert_eq!(Jq::parse("repeat(.)").expect("a program").is_match(b"1"), Ok(true), "the first result is enough");
+    }
+
+    #[test]
+    fn what_is_not_json_or_does_not_fit_is_told() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        for message in ["", "hello", "{", "[1] [2]", "NaN", &deep] {
+            assert_eq!(results(".", message), Err(JqError::NotJson), "{message:.20}");
+        }
+        for program in [".a", "error(\"x\")", "test(\"(\")", "\"x\" | test(\"(\")"] {
+            assert!(matches!(results(program, "1"), Err(JqError::Failed(_))), "{program}");
+        }
+    }
+
+    #[test]
+    fn the_place_of_an_error_is_found() {
+        for (text, at, reason) in [
+            (".a | foo(1)", 5, "no filter foo"),
+            ("$x", 0, "no variable $x"),
+            (".a | (", 6, "closing parenthesis"),
+            ("", 0, "expected term"),
+            (".a |", 4, "expected term"),
+            ("if . then 1", 11, "else or end"),
+            (".a & .b", 3, "token"),
+            ("now", 0, "no filter now"),
+            ("include \"x\"; .", 9, "not supported"),
+        ] {
+            let malformed = Jq::parse(text).err().unwrap_or_else(|| panic!("{text} is a program"));
+            assert_eq!(malformed.span.start, at, "{malformed:?}");
+            assert!(malformed.reason.contains(reason), "{malformed:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_program_or_an_error(text in "[.a-c\\[\\](){}|,:;$@\"\\\\0-9 =+é-]{0,14}") {
+            if let Err(malformed) = Jq::parse(&text) {
+                prop_assert!(text.get(malformed.span.clone()).is_some(), "{:?}", malformed);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Judges the messages of an end on a thread for blocking work: a regular expression or a program may take long for a long message, and
+//! must not hold up other sessions meanwhile.
+
+use crate::{
+    error::Error,
+    flow::{Incoming, MessageStream},
+    message::Message,
+};
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// Messages that are judged together, so that a burst costs few changes of thread.
+const BATCH: usize = 64;
+/// The same in bytes.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// What is made of a message. It runs on another thread.
+pub type Judge<T> = Arc<dyn Fn(Message) -> Result<T, Error> + Send + Sync>;
+
+/// What an end gives.
+pub enum Judged<T> {
+    /// What was made of a message.
+    Message(T),
+    /// Anything else.
+    Other(Incoming),
+}
+
+/// A stream with a judge.
+pub struct Judging<T> {
+    /// The stream.
+    pub io: Box<dyn MessageStream>,
+    judge: Judge<T>,
+    job: Option<JoinHandle<VecDeque<Result<T, Error>>>>,
+    judged: VecDeque<Result<T, Error>>,
+    /// What came behind the messages of the job.
+    behind: Option<Result<Incoming, Error>>,
+    /// How often it was asked for progress during a job.
+    asked: Cell<u64>,
+}
+
+impl<T: Send + 'static> Judging<T> {
+    pub fn new(io: Box<dyn MessageStream>, judge: Judge<T>) -> Self {
+        Self { io, judge, job: None, judged: VecDeque::new(), behind: None, asked: Cell::new(0) }
+    }
+
+    /// See [`MessageStream::poll_next`].
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Judged<T>, Error>> {
+        loop {
+            if let Some(judged) = self.judged.pop_front() {
+                return Poll::Ready(judged.map(Judged::Message));
+            }
+            if let Some(job) = &mut self.job {
+                let done = ready!(Pin::new(job).poll(cx));
+                self.job = None;
+                self.judged = done.map_err(|error| Error::io("cannot judge a message", error.into()))?;
+                continue;
+            }
+            if let Some(behind) = self.behind.take() {
+                return Poll::Ready(behind.map(Judged::Other));
+            }
+            let (mut messages, mut bytes) = (Vec::new(), 0);
+            while messages.len() < BATCH && bytes < BATCH_BYTES {
+                match self.io.poll_next(cx) {
+                    Poll::Ready(Ok(Incoming::Message(message))) => {
+                        bytes += message.payload.len();
+                        messages.push(message);
+                    }
+                    Poll::Ready(other) => {
+                        self.behind = Some(other);
+                        break;
+                    }
+                    Poll::Pending if messages.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                }
+            }
+            if !messages.is_empty() {
+                let judge = self.judge.clone();
+                self.job = Some(spawn_blocking(move || messages.into_iter().map(|message| judge(message)).collect()));
+            }
+        }
+    }
+
+    /// See [`MessageStream::progress`]. A judge that works is no silence.
+    pub fn progress(&self) -> u64 {
+        if self.job.is_some() {
+            self.asked.set(self.asked.get().wrapping_add(1));
+        }
+        self.io.progress().wrapping_add(self.asked.get())
+    }
+}
