@@ -58,8 +58,7 @@ pub struct ScriptingArgs {
 }
 
 /// Options with which a session ends for another reason than what is expected.
-const EXPECT_CONFLICTS: [&str; 6] =
-    ["one_message", "replies", "no_close", "exit_on_eof", "forward_only", "max_messages"];
+const EXPECT_CONFLICTS: [&str; 5] = ["one_message", "replies", "no_close", "exit_on_eof", "forward_only"];
 
 /// The value of `--replay-speed`.
 #[derive(Clone, Copy, Debug)]
