@@ -166,6 +166,7 @@ pub(super) struct SocketFile {
 
 impl SocketFile {
     /// The path, as it was typed.
+    #[cfg(target_os = "linux")]
     pub(super) fn path(&self) -> &str {
         &self.path
     }

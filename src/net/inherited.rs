@@ -47,12 +47,13 @@ fn copy(_: i32) -> Result<OwnedFd, Errno> {
     Err(Errno::NOSYS)
 }
 
-/// Whether a socket listens. macOS does not tell; there accepting fails.
+/// Whether a socket listens.
 #[cfg(not(target_os = "macos"))]
 pub fn is_listening(socket: impl AsFd) -> bool {
     rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false)
 }
 
+/// macOS does not tell whether a socket listens: accepting fails.
 #[cfg(target_os = "macos")]
 pub fn is_listening(_: impl AsFd) -> bool {
     true
