@@ -20,6 +20,9 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("/send @FILE", "send a file: as text if it is UTF-8, otherwise as binary"),
     ("/last", "show the last message that was received, whole"),
     ("/find TEXT", "show the messages that contain TEXT"),
+    #[cfg(feature = "jq")]
+    ("/filter [JQ]", "show only what a jq program makes of the messages; without JQ, show all again"),
+    ("/record [FILE]", "write what passes to a file, which replay: plays; without FILE, stop that"),
     ("/stats", "show totals, rates and ping round trips"),
     ("/headers", "show the opening handshake"),
     ("/reconnect", "close the connection and open it again, or open it at once"),
@@ -39,6 +42,11 @@ pub enum Command {
     Find(String),
     /// Totals.
     Stats,
+    /// Show what this program makes of the messages; `None`: show all.
+    #[cfg(feature = "jq")]
+    Filter(Option<String>),
+    /// Write what passes to this file; `None`: to none.
+    Record(Option<String>),
     /// The opening handshake.
     Headers,
     /// Another connection.
@@ -93,6 +101,9 @@ pub fn parse(line: String, kind: Kind, longest: usize, close: &Close) -> Result<
         "help" => nothing(Command::Help),
         "last" => nothing(Command::Last),
         "stats" => nothing(Command::Stats),
+        #[cfg(feature = "jq")]
+        "filter" => Ok(Command::Filter(Some(argument.to_owned()).filter(|program| !program.is_empty()))),
+        "record" => Ok(Command::Record(Some(argument.to_owned()).filter(|path| !path.is_empty()))),
         "headers" => nothing(Command::Headers),
         "reconnect" => nothing(Command::Reconnect),
         "quit" | "exit" => nothing(Command::Quit),
@@ -202,6 +213,7 @@ mod tests {
             ("/send @/dev/zero", "not a regular file"),
             (&format!("/pong {}", "x".repeat(126)), "the maximum is 125"),
             ("/stats x", "takes nothing"),
+            ("/headers x", "takes nothing"),
             ("/find", "text is missing"),
         ] {
             let error = parsed(line).expect_err(line);

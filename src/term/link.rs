@@ -3,12 +3,13 @@
 use super::{command::Request, view::Record, wake::Wake};
 use crate::{
     flow::{ControlFrame, PingTimes, Transfer},
+    recording::{Recorder, Seen},
     report::millis,
 };
 use std::{
     collections::VecDeque,
     io, mem,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -79,6 +80,7 @@ struct State {
     asked: usize,
     round_trips: RoundTrips,
     received: (u64, u64),
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// The queue between the session and the terminal thread.
@@ -244,6 +246,24 @@ impl Link {
         mem::take(&mut self.lock().is_continued)
     }
 
+    /// Writes what passes to this file from now on, or to none. Returns whether there was one before.
+    pub fn record_to(&self, recorder: Option<Recorder>) -> bool {
+        let before = mem::replace(&mut self.lock().recorder, recorder.map(Arc::new));
+        before.is_some()
+    }
+
+    /// Records a frame, if that is wanted.
+    pub fn record(&self, transfer: Transfer, seen: Seen<'_>) {
+        let recorder = self.lock().recorder.clone();
+        recorder.into_iter().for_each(|recorder| recorder.record(transfer, seen));
+    }
+
+    /// Nothing more passes for now.
+    pub fn flush_recording(&self) {
+        let recorder = self.lock().recorder.clone();
+        recorder.into_iter().for_each(|recorder| recorder.flush());
+    }
+
     /// Whether the session takes another request.
     pub fn takes_requests(&self) -> bool {
         let state = self.lock();
@@ -286,6 +306,7 @@ impl Link {
 
     /// Observes the control frames of the peer.
     pub fn observe(&self, transfer: Transfer, frame: &ControlFrame) {
+        self.record(transfer, Seen::Control(frame));
         let mut state = self.lock();
         let Some(took) = state.pings.observe(transfer, frame) else { return };
         let trips = &mut state.round_trips;

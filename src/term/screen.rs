@@ -10,10 +10,17 @@ use super::{
     mode,
     view::{Record, Style, View, grouped},
 };
+#[cfg(feature = "jq")]
+use crate::{
+    error::carets,
+    filter::{Jq, JqError},
+    term::view::escaped,
+};
 use crate::{
     error::io_message,
     flow::{ControlFrame, RedialRequest, RedialRequests, Transfer},
     message::{Close, Kind, Message},
+    recording::Recorder,
     report::{self, millis},
 };
 use rustix::{
@@ -27,6 +34,7 @@ use std::{
     collections::VecDeque,
     fmt::Write,
     io,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -78,6 +86,8 @@ pub struct Screen {
     drawn: Option<Drawn>,
     /// What is to be written with the line.
     out: String,
+    #[cfg(feature = "jq")]
+    filter: Option<Filter>,
     recent: VecDeque<Record>,
     recent_bytes: usize,
     sent: (u64, u64),
@@ -102,6 +112,8 @@ impl Screen {
             has_ended: false,
             drawn: None,
             out: String::new(),
+            #[cfg(feature = "jq")]
+            filter: None,
             recent: VecDeque::new(),
             recent_bytes: 0,
             sent: (0, 0),
@@ -276,6 +288,9 @@ impl Screen {
                     self.remark("only a connection that wsplice opens after the terminal can be opened again");
                 }
             }
+            #[cfg(feature = "jq")]
+            Ok(Command::Filter(program)) => self.filter(program),
+            Ok(Command::Record(path)) => self.record(path),
             Ok(Command::Headers) => {
                 let lines = report::last_handshake();
                 if lines.is_empty() {
@@ -298,6 +313,24 @@ impl Screen {
                 self.show_again(&found, false);
                 let count = format!("{} of {} messages", found.len(), self.recent.len());
                 self.remark(&count);
+            }
+        }
+    }
+
+    fn record(&mut self, path: Option<String>) {
+        let Some(path) = path else {
+            let had_one = self.link.record_to(None);
+            return self.remark(if had_one { "the recording ends" } else { "nothing is recorded" });
+        };
+        // A name is easily completed to that of another file.
+        if Path::new(&path).exists() {
+            return self.remark(&format!("{path} exists already"));
+        }
+        match Recorder::create(Path::new(&path)) {
+            Err(error) => self.remark(&error.to_string()),
+            Ok(recorder) => {
+                self.link.record_to(Some(recorder));
+                self.remark(&format!("what passes is written to {path}; /record ends that"));
             }
         }
     }
@@ -362,6 +395,14 @@ impl Screen {
         self.settings.view.remark(text, &mut self.out);
     }
 
+    fn received(&mut self, record: &Record, columns: usize) {
+        #[cfg(feature = "jq")]
+        if self.filter.is_some() {
+            return self.filtered(record, columns);
+        }
+        self.settings.view.message(record, columns, false, &mut self.out);
+    }
+
     fn show(&mut self, work: Work) {
         if work.skipped > 0 {
             let text = format!("{} messages are not shown: the terminal is too slow", grouped(work.skipped));
@@ -371,7 +412,7 @@ impl Screen {
         for event in work.events {
             match event {
                 Event::Received(record) => {
-                    self.settings.view.message(&record, columns, false, &mut self.out);
+                    self.received(&record, columns);
                     self.keep(record);
                 }
                 Event::Line(line) => self.out.push_str(&line),
@@ -471,6 +512,67 @@ impl Screen {
             self.remark(&text);
         }
         self.flush()
+    }
+}
+
+/// `/filter`.
+#[cfg(feature = "jq")]
+struct Filter {
+    program: Jq,
+    /// Messages without a result.
+    hidden: usize,
+}
+
+#[cfg(feature = "jq")]
+impl Screen {
+    /// Shows what a program makes of the messages from now on, or all of them again.
+    fn filter(&mut self, program: Option<String>) {
+        let program = match program.as_deref().map(Jq::parse).transpose() {
+            Ok(program) => program,
+            Err(malformed) => {
+                self.remark(&malformed.reason);
+                let place = carets(&malformed.text, malformed.span);
+                place
+                    .lines()
+                    .filter(|line| !line.is_empty())
+                    .for_each(|line| _ = writeln!(self.out, "{}", escaped(line)));
+                return;
+            }
+        };
+        let is_on = program.is_some();
+        match self.filter.take() {
+            Some(Filter { hidden, .. }) if hidden > 0 => {
+                self.remark(&format!("messages that were not shown: {}; /find finds them", grouped(hidden)));
+            }
+            None if !is_on => self.remark("there is no filter"),
+            _ => {}
+        }
+        if let Some(program) = &program {
+            let text = format!("messages are shown as {} makes them; /filter ends that", program.as_str());
+            self.remark(&text);
+        }
+        self.filter = program.map(|program| Filter { program, hidden: 0 });
+    }
+
+    /// Shows what the program makes of a message.
+    fn filtered(&mut self, record: &Record, columns: usize) {
+        let Some(filter) = &mut self.filter else { return };
+        match filter.program.results(&record.message.payload) {
+            Ok(results) if !results.is_empty() => {
+                for text in results {
+                    let message = Message { kind: Kind::Text, payload: text.into() };
+                    let record = Record { message, ..*record };
+                    self.settings.view.message(&record, columns, false, &mut self.out);
+                }
+            }
+            Ok(_) | Err(JqError::NotJson | JqError::Failed(_)) => filter.hidden += 1,
+            // It would hold up the keys with each message.
+            Err(JqError::Endless) => {
+                self.filter = None;
+                self.settings.view.message(record, columns, false, &mut self.out);
+                self.remark("there is no filter any more: it took more than a second, or had more than 10,000 results");
+            }
+        }
     }
 }
 

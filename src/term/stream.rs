@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     flow::{ControlFrame, EndKind, Incoming, MessageEnd, MessageStream, Transfer},
     message::{Close, Message},
+    recording::Seen,
     report,
 };
 use bytes::Bytes;
@@ -78,6 +79,7 @@ struct TerminalStream {
 impl Drop for TerminalStream {
     fn drop(&mut self) {
         report::redirect(None);
+        self.link.record_to(None);
         self.link.close();
         self.link.wait_done(LAST_WAIT);
         mode::restore();
@@ -86,9 +88,16 @@ impl Drop for TerminalStream {
 
 impl MessageStream for TerminalStream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
-        self.link.poll_request(cx).map(|request| {
+        let polled = self.link.poll_request(cx);
+        if polled.is_pending() {
+            self.link.flush_recording();
+        }
+        polled.map(|request| {
             Ok(match request {
-                Some(Request::Message(message)) => Incoming::Message(message),
+                Some(Request::Message(message)) => {
+                    self.link.record(Transfer::Sent, Seen::Message(&message));
+                    Incoming::Message(message)
+                }
                 Some(Request::Control(ControlFrame::Close(close))) => Incoming::End(Some(close)),
                 Some(Request::Control(frame)) => Incoming::ControlRequest(frame),
                 Some(Request::End) | None => Incoming::End(None),
@@ -105,11 +114,13 @@ impl MessageStream for TerminalStream {
         // A copy: it may be a part of a read buffer, which would be kept with it.
         let payload = Bytes::copy_from_slice(&message.payload);
         let message = Message { payload, ..message };
+        self.link.record(Transfer::Received, Seen::Message(&message));
         self.link.show(Event::Received(Record { transfer: Transfer::Received, message, at: SystemTime::now() }));
         Ok(())
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.link.flush_recording();
         Poll::Ready(Ok(()))
     }
 

@@ -66,6 +66,7 @@ mod static_directory;
 mod strangers;
 mod term;
 mod term_connections;
+mod term_recordings;
 mod terminal_output;
 mod threads;
 mod tls;
