@@ -41,6 +41,16 @@ pub enum Error {
         /// The error of the first attempt that failed.
         source: io::Error,
     },
+    /// The engine of a cluster cannot be used (`--cluster`).
+    #[error("cannot use {engine}: {reason}")]
+    Engine {
+        /// Its URL, without credentials.
+        engine: String,
+        /// Why, such as the engine's answer.
+        reason: String,
+        /// What to try instead.
+        hint: Option<String>,
+    },
     /// Listening failed.
     #[error("cannot listen on {on}: {}", io_message(.source))]
     Listen {
@@ -316,7 +326,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 141,
             Self::Io { .. } | Self::Input { .. } => 1,
             Self::Usage { .. } | Self::Argument { .. } | Self::Setup(_) => 2,
-            Self::Resolve { .. } | Self::Connect { .. } | Self::Listen { .. } => 3,
+            Self::Resolve { .. } | Self::Connect { .. } | Self::Engine { .. } | Self::Listen { .. } => 3,
             Self::Tls { .. } => 4,
             Self::Handshake { .. }
             | Self::Redirected { .. }
@@ -341,6 +351,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. }
+            | Self::Engine { hint, .. }
             | Self::Listen { hint, .. }
             | Self::Tls { hint, .. }
             | Self::Handshake { hint, .. }

@@ -64,6 +64,8 @@ mod tls;
 
 mod ws;
 
+pub mod cluster;
+
 pub mod config;
 
 #[cfg(all(feature = "term", unix))]

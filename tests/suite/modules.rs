@@ -27,6 +27,7 @@ const ORDER: &[&str] = &[
     "payload",
     "tls",
     "ws",
+    "cluster",
     "config",
     "term",
     "endpoint",
