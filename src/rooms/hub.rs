@@ -1,6 +1,7 @@
 //! All rooms, by request target.
 
 use super::{
+    broker::Broker,
     drop_log::{self, Missed},
     member::Member,
     metrics::Metrics,
@@ -45,6 +46,8 @@ pub struct Delivery {
     pub slow_timeout: Option<Duration>,
     /// Compresses for the members that negotiated it.
     pub deflater: Option<SharedDeflater>,
+    /// Where batches are published.
+    pub broker: Broker,
     /// The counters.
     pub metrics: Metrics,
     /// Logs the messages that slow members miss.
@@ -118,6 +121,7 @@ impl Hub {
                 matches!(options.slow, SlowPolicy::Disconnect | SlowPolicy::Block)
             }),
             deflater: SharedDeflater::new(&websocket.deflate),
+            broker: Broker::Memory,
             metrics: Metrics::default(),
             drops: drop_log::log(),
         };
@@ -173,6 +177,7 @@ impl Hub {
                 let target: Arc<str> = target.into();
                 let room = Arc::new(Room::new(target.clone()));
                 rooms.insert(target, room.clone());
+                self.delivery.broker.subscribe(&room);
                 room
             }
         };
@@ -203,6 +208,7 @@ impl Hub {
         let mut rooms = self.rooms.lock(&*room.target);
         if room.leave(member) == 0 {
             rooms.remove(&room.target);
+            self.delivery.broker.unsubscribe(room);
             self.room_count.fetch_sub(1, Relaxed);
             address_counts::shrink(&mut rooms);
         }

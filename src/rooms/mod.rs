@@ -6,6 +6,7 @@
 //! order for all members, a single message is sent at once, and under load many messages share a system call.
 
 pub mod bench;
+mod broker;
 mod drop_log;
 mod frame_queue;
 #[cfg(fuzzing)]

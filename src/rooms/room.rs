@@ -69,6 +69,7 @@ struct State {
     messages: u64,
     /// When the first of them was published.
     since: Option<Instant>,
+    /// A batch is being published or delivered.
     is_flushing: bool,
     /// Messages published so far, and how many of them have been delivered to all members.
     published: u64,
@@ -259,8 +260,8 @@ impl Room {
         Poll::Ready(state.published)
     }
 
-    /// Delivers the pending batch to all members, and further ones that are published meanwhile. Does nothing if another task is
-    /// flushing.
+    /// Publishes the pending batch, and in memory further ones that are added meanwhile. Does nothing while a batch of this room is on
+    /// its way.
     pub fn flush(self: &Arc<Self>, delivery: &Arc<Delivery>) {
         for _ in 0..MAX_ROUNDS {
             let mut state = self.lock();
@@ -268,30 +269,47 @@ impl Room {
                 return;
             }
             state.is_flushing = true;
-            let batch = Batch::take(&mut state, self.takes_deflated());
-            let mut flushing = Flushing { room: self, messages: batch.messages(), slow: 0, tails: state.tails.take() };
-            let members = state.members.clone();
+            let batch = Batch::take(&mut state);
             // Some of them may wait for this. The others will wait again.
             state.held_up.drain(..).for_each(Waker::wake);
-            drop(state);
-            batch.begin(&mut flushing.tails);
-            let mut messages = 0;
-            let mut bytes = 0;
-            let mut is_queued = false;
-            for member in members.iter() {
-                let delivery = batch.deliver(member, flushing.tails.as_deref(), delivery);
-                flushing.slow += isize::from(delivery.is_holding_up);
-                is_queued |= delivery.is_queued;
-                messages += delivery.taken;
-                bytes += delivery.taken_bytes as u64;
-            }
-            batch.end(&mut flushing.tails, is_queued);
-            delivery.metrics.sent.fetch_add(messages, Relaxed);
-            delivery.metrics.sent_bytes.fetch_add(bytes, Relaxed);
-            delivery.metrics.observe(messages, batch.since.elapsed());
+            delivery.broker.publish(Locked { room: self, state }, batch, delivery);
         }
         let (room, delivery) = (self.clone(), delivery.clone());
         tokio::spawn(unconstrained(async move { room.flush(&delivery) }));
+    }
+}
+
+/// A room whose lock is held.
+pub struct Locked<'a> {
+    room: &'a Arc<Room>,
+    state: MutexGuard<'a, State>,
+}
+
+impl Locked<'_> {
+    /// Writes a batch to all members. Batches of one room are delivered one after the other. `is_own`: it was taken from the pending
+    /// batch of this room, of which the next may be published afterwards.
+    pub fn deliver(self, batch: Batch, is_own: bool, delivery: &Arc<Delivery>) {
+        let Self { room, mut state } = self;
+        let own_messages = if is_own { batch.messages } else { 0 };
+        let batch = batch.place(&mut state.sent, room.takes_deflated());
+        let mut delivering = Delivering { room, is_own, own_messages, slow: 0, tails: state.tails.take() };
+        let members = state.members.clone();
+        drop(state);
+        batch.begin(&mut delivering.tails);
+        let mut messages = 0;
+        let mut bytes = 0;
+        let mut is_queued = false;
+        for member in members.iter() {
+            let delivered = batch.deliver(member, delivering.tails.as_deref(), delivery);
+            delivering.slow += isize::from(delivered.is_holding_up);
+            is_queued |= delivered.is_queued;
+            messages += delivered.taken;
+            bytes += delivered.taken_bytes as u64;
+        }
+        batch.end(&mut delivering.tails, is_queued);
+        delivery.metrics.sent.fetch_add(messages, Relaxed);
+        delivery.metrics.sent_bytes.fetch_add(bytes, Relaxed);
+        delivery.metrics.observe(messages, batch.since.elapsed());
     }
 }
 
@@ -321,22 +339,24 @@ fn take_exactly(buffer: &mut BytesMut) -> Bytes {
 }
 
 /// A batch being delivered. However that ends, even by a panic, the room does not wait for it any longer.
-struct Flushing<'a> {
+struct Delivering<'a> {
     room: &'a Room,
-    messages: u64,
+    is_own: bool,
+    /// The messages in it that members of this room have published here.
+    own_messages: u64,
     slow: isize,
     tails: Option<Box<[Tail; 2]>>,
 }
 
-impl Drop for Flushing<'_> {
+impl Drop for Delivering<'_> {
     fn drop(&mut self) {
         let mut state = self.room.lock();
         state.slow += self.slow;
         self.room.is_held_up.store(state.slow > 0, Relaxed);
-        state.delivered += self.messages;
+        state.delivered += self.own_messages;
         state.tails = self.tails.take();
         state.awaiting_delivery.drain(..).for_each(Waker::wake);
-        state.is_flushing = false;
+        state.is_flushing &= !self.is_own;
         if std::thread::panicking() {
             // Nobody else takes the pending batch for those that wait for that.
             state.held_up.drain(..).for_each(Waker::wake);
@@ -344,8 +364,53 @@ impl Drop for Flushing<'_> {
     }
 }
 
+/// Messages that are published together.
+pub struct Batch {
+    /// Their frames.
+    plain: Bytes,
+    /// Their frames for members that take compressed messages, if they differ.
+    deflated: Option<Bytes>,
+    /// The number of messages.
+    messages: u64,
+    spans: Vec<Span>,
+    /// When the first of them was published, or when they were received.
+    since: Instant,
+}
+
+impl Batch {
+    /// Takes the pending batch of a room.
+    fn take(state: &mut State) -> Self {
+        state.previous_size = state.pending.len();
+        Self {
+            plain: take_exactly(&mut state.pending),
+            deflated: state.pending_deflated.take().map(|mut pending| take_exactly(&mut pending)),
+            messages: std::mem::take(&mut state.messages),
+            spans: std::mem::take(&mut state.spans),
+            since: state.since.take().unwrap_or_else(Instant::now),
+        }
+    }
+
+    /// Gives it its place in the room's streams of frames.
+    fn place(self, sent: &mut [u64; 2], is_deflating: bool) -> PlacedBatch {
+        let Self { plain, deflated, messages, spans, since } = self;
+        let deflated = deflated.or_else(|| is_deflating.then(|| plain.clone()));
+        let [plain_sent, deflated_sent] = sent;
+        let at = |sent: &mut u64, bytes: Bytes, form| {
+            let at = *sent | form;
+            *sent += bytes.len() as u64;
+            Frames::new(bytes, messages, Some(at))
+        };
+        PlacedBatch {
+            plain: at(plain_sent, plain, 0),
+            deflated: deflated.map(|bytes| at(deflated_sent, bytes, DEFLATED)),
+            spans,
+            since,
+        }
+    }
+}
+
 /// Messages that are written to each member with one write.
-struct Batch {
+struct PlacedBatch {
     plain: Frames,
     /// The batch for members that take compressed messages, if there are any.
     deflated: Option<Frames>,
@@ -353,32 +418,7 @@ struct Batch {
     since: Instant,
 }
 
-impl Batch {
-    /// Takes the pending batch of a room.
-    fn take(state: &mut State, is_deflating: bool) -> Self {
-        state.previous_size = state.pending.len();
-        let messages = std::mem::take(&mut state.messages);
-        let bytes = take_exactly(&mut state.pending);
-        let deflated = state.pending_deflated.take().map(|mut pending| take_exactly(&mut pending));
-        let deflated = deflated.or_else(|| is_deflating.then(|| bytes.clone()));
-        let [plain_sent, deflated_sent] = &mut state.sent;
-        let at = |sent: &mut u64, bytes: Bytes, form| {
-            let at = *sent | form;
-            *sent += bytes.len() as u64;
-            Frames::new(bytes, messages, Some(at))
-        };
-        Self {
-            plain: at(plain_sent, bytes, 0),
-            deflated: deflated.map(|bytes| at(deflated_sent, bytes, DEFLATED)),
-            spans: std::mem::take(&mut state.spans),
-            since: state.since.take().unwrap_or_else(Instant::now),
-        }
-    }
-
-    fn messages(&self) -> u64 {
-        self.plain.messages
-    }
-
+impl PlacedBatch {
     /// Before its delivery.
     fn begin(&self, tails: &mut Option<Box<[Tail; 2]>>) {
         if let Some([plain, deflated]) = tails.as_deref_mut() {
