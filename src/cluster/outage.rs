@@ -1,0 +1,123 @@
+//! How long the engine has been away.
+
+use std::time::{Duration, Instant};
+
+/// What failed, or works again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The connection.
+    Connection,
+    /// Publishing.
+    Publishing,
+    /// Any other request.
+    Requests,
+}
+
+/// What has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The engine has been away for too long, for this reason.
+    Away(String),
+    /// It is back.
+    Back,
+}
+
+/// After the engine was away for too long it counts as back when it is connected and nothing has failed for this long.
+const TRIAL: Duration = Duration::from_secs(1);
+
+/// Decides when the engine counts as away: when it is not connected, or when requests of one kind have failed without a success in
+/// between, for longer than `wait`.
+#[derive(Debug)]
+pub struct Outage {
+    wait: Duration,
+    /// Since when each part fails, and why.
+    failing: [Option<(Instant, String)>; 3],
+    last_failure: Option<Instant>,
+    is_away: bool,
+}
+
+impl Outage {
+    /// The engine is connected.
+    pub fn new(wait: Duration) -> Self {
+        Self { wait, failing: [const { None }; 3], last_failure: None, is_away: false }
+    }
+
+    /// Something failed that was tried at `since`.
+    pub fn failed(&mut self, part: Part, since: Instant, now: Instant, reason: &str) {
+        self.last_failure = Some(now);
+        if let Some(failing) = self.failing.get_mut(part as usize) {
+            failing.get_or_insert_with(|| (since, reason.to_owned()));
+        }
+    }
+
+    /// Something works.
+    pub fn works(&mut self, part: Part) {
+        if let Some(failing) = self.failing.get_mut(part as usize) {
+            *failing = None;
+        }
+    }
+
+    /// Whether something fails.
+    pub fn is_failing(&self) -> bool {
+        self.is_away || self.failing.iter().any(Option::is_some)
+    }
+
+    /// Whether the connection is lost.
+    pub fn is_disconnected(&self) -> bool {
+        self.failing.first().is_some_and(Option::is_some)
+    }
+
+    /// Whether the engine counts as away.
+    pub fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// What has changed since the last call.
+    pub fn poll(&mut self, now: Instant) -> Option<Change> {
+        if self.is_away {
+            let is_quiet = self.last_failure.is_none_or(|last| now.saturating_duration_since(last) >= TRIAL);
+            if self.is_disconnected() || (self.is_failing_requests() && !is_quiet) {
+                return None;
+            }
+            (self.failing, self.is_away) = ([const { None }; 3], false);
+            return Some(Change::Back);
+        }
+        let longest = self.failing.iter().flatten().min_by_key(|(since, _)| *since)?;
+        if now.saturating_duration_since(longest.0) < self.wait {
+            return None;
+        }
+        self.is_away = true;
+        Some(Change::Away(longest.1.clone()))
+    }
+
+    fn is_failing_requests(&self) -> bool {
+        self.failing.iter().skip(1).any(Option::is_some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_away_when_a_part_of_it_has_failed_for_too_long() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut outage = Outage::new(Duration::from_secs(5));
+        outage.failed(Part::Connection, at(0), at(0), "lost");
+        assert_eq!((outage.poll(at(4)), outage.is_failing()), (None, true));
+        outage.works(Part::Connection);
+        assert_eq!((outage.poll(at(6)), outage.is_failing()), (None, false));
+        outage.failed(Part::Publishing, at(10), at(12), "out of memory");
+        outage.failed(Part::Publishing, at(12), at(14), "another reason");
+        outage.works(Part::Requests);
+        assert_eq!(outage.poll(at(15)), Some(Change::Away("out of memory".into())));
+        assert_eq!(outage.poll(at(15)), Some(Change::Back), "it is tried again");
+        assert!(!outage.is_failing());
+        outage.failed(Part::Connection, at(20), at(20), "lost");
+        assert_eq!(outage.poll(at(25)), Some(Change::Away("lost".into())));
+        assert_eq!(outage.poll(at(99)), None);
+        outage.works(Part::Connection);
+        assert_eq!(outage.poll(at(99)), Some(Change::Back));
+    }
+}
