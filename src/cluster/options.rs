@@ -149,9 +149,15 @@ mod tests {
         let url = EngineUrl::parse("tls://token@nats.example").expect("a URL");
         assert_eq!((url.tls, url.to_string()), (true, "tls://nats.example:4222".into()));
         assert_eq!(url.credentials, Some(Credentials { user: None, password: "token".into() }));
-        for wrong in
-            ["redis", "http://host", "redis://", "redis://host/name", "nats://host/1", "redis://host:99999", "redis://h?x"]
-        {
+        for wrong in [
+            "redis",
+            "http://host",
+            "redis://",
+            "redis://host/name",
+            "nats://host/1",
+            "redis://host:99999",
+            "redis://h?x",
+        ] {
             assert!(EngineUrl::parse(wrong).is_err(), "{wrong}");
         }
     }

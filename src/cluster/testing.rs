@@ -1,0 +1,341 @@
+//! What the tests of the engines share: real servers behind a forwarder that can be held up, and the promises of [`Engine`].
+
+use super::{BatchId, ClusterOptions, Engine, EngineUrl, Event, Events, Position, Publication, WhenDown};
+use crate::net::HostPort;
+use bytes::Bytes;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::watch,
+    time::timeout,
+};
+
+/// For anything that has to happen in a test.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder that is removed at the end of the test.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("wsplice-engine-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).expect("a folder");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server's process, which is killed at the end of the test.
+pub struct Process(Child);
+
+impl Process {
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self(child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
+    }
+
+    /// Sends SIGSTOP.
+    pub fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    /// Sends SIGCONT.
+    pub fn resume(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    /// Sends SIGKILL, and waits for the end.
+    pub fn kill(mut self) {
+        self.0.kill().expect("a process to kill");
+        self.0.wait().expect("its end");
+    }
+
+    fn signal(&self, signal: i32) {
+        let process = rustix::process::Pid::from_child(&self.0);
+        let signal = rustix::process::Signal::from_named_raw(signal).expect("a signal");
+        rustix::process::kill_process(process, signal).expect("a running process");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Forwards connections to a server's Unix socket, from a port that the system chooses. Can be held up.
+pub struct Forwarder {
+    pub port: u16,
+    held: watch::Sender<bool>,
+}
+
+impl Forwarder {
+    pub async fn start(to: PathBuf) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let held = watch::Sender::new(false);
+        let watch = held.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(forward(client, to.clone(), watch.subscribe()));
+            }
+        });
+        Self { port, held }
+    }
+
+    /// From now on nothing of what the server sends is read.
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// Ends [`hold`](Self::hold).
+    pub fn release(&self) {
+        self.held.send_replace(false);
+    }
+}
+
+async fn forward(mut client: TcpStream, to: PathBuf, mut held: watch::Receiver<bool>) {
+    let Ok(mut server) = UnixStream::connect(to).await else { return };
+    let (mut server_read, mut server_write) = server.split();
+    let (mut client_read, mut client_write) = client.split();
+    let back = async {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            held.wait_for(|held| !held).await.ok()?;
+            match server_read.read(&mut buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(length) => client_write.write_all(&buffer[..length]).await.ok()?,
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::io::copy(&mut client_read, &mut server_write) => (),
+        None::<()> = back => (),
+    }
+}
+
+/// Options of a node in the cluster `name`.
+pub fn options(url: &str, name: &str) -> ClusterOptions {
+    ClusterOptions {
+        engine: EngineUrl::parse(url).expect("a URL"),
+        name: name.to_owned(),
+        ca: None,
+        wait: Duration::from_secs(5),
+        when_down: WhenDown::Close,
+    }
+}
+
+/// A server that listens on a free port, says `greeting` and answers whatever comes with `answer`.
+pub async fn stub(greeting: &'static str, answer: &'static str) -> HostPort {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = listener.local_addr().expect("an address").into();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                let _ = client.write_all(greeting.as_bytes()).await;
+                while client.read(&mut buffer).await.is_ok_and(|length| length > 0) {
+                    let _ = client.write_all(answer.as_bytes()).await;
+                }
+            });
+        }
+    });
+    at
+}
+
+/// A node: a handle to the engine with its events, and the number of its next batch.
+pub struct Node<E> {
+    pub engine: E,
+    pub events: Events,
+    pub id: u64,
+    pub number: AtomicU64,
+}
+
+impl<E: Engine> Node<E> {
+    pub fn new((engine, events): (E, Events)) -> Self {
+        Self { engine, events, id: rand::random(), number: AtomicU64::new(1) }
+    }
+
+    pub fn next_id(&self) -> BatchId {
+        BatchId { node: self.id, number: self.number.fetch_add(1, Relaxed) }
+    }
+
+    pub async fn subscribe(&self, room: &[u8]) -> Position {
+        timeout(PATIENCE, self.engine.subscribe(room)).await.expect("an answer").expect("a subscription")
+    }
+
+    pub async fn publish(&self, room: &[u8], text: &str) -> Position {
+        self.publish_as(room, self.next_id(), text.to_owned().into()).await
+    }
+
+    /// Publishes, again and again while the engine is away.
+    pub async fn publish_as(&self, room: &[u8], id: BatchId, payload: Bytes) -> Position {
+        let attempts = async {
+            loop {
+                match self.engine.publish(room, id, payload.clone()).await {
+                    Ok(position) => return position,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        timeout(PATIENCE, attempts).await.expect("a stored batch")
+    }
+
+    /// What is kept after a place.
+    pub async fn since(&self, room: &[u8], after: Position) -> Option<Vec<Publication>> {
+        timeout(PATIENCE, self.engine.since(room, after, 1000)).await.expect("an answer").expect("no error")
+    }
+
+    pub async fn event(&mut self) -> Event {
+        timeout(PATIENCE, self.events.next()).await.expect("an event").expect("a connection")
+    }
+
+    /// The next publication; there must be no other event before it.
+    pub async fn publication(&mut self) -> (Bytes, Publication) {
+        match self.event().await {
+            Event::Publication { room, publication } => (room, publication),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The reason of the next loss of the connection; what comes before is dropped.
+    pub async fn down(&mut self) -> String {
+        loop {
+            if let Event::Down { reason } = self.event().await {
+                return reason;
+            }
+        }
+    }
+
+    /// Waits until the connection is restored; what comes before is dropped.
+    pub async fn up(&mut self) {
+        while self.event().await != Event::Up {}
+    }
+}
+
+/// Texts of publications, for comparisons.
+pub fn texts(publications: &[Publication]) -> Vec<String> {
+    publications.iter().map(|publication| String::from_utf8_lossy(&publication.payload).into_owned()).collect()
+}
+
+/// Whether each publication names the one before it, and the first one `after`.
+pub fn is_chain(after: Position, publications: &[Publication]) -> bool {
+    let mut last = after.sequence;
+    publications.iter().all(|publication| {
+        let is_next = publication.previous == last && publication.position.epoch == after.epoch;
+        last = publication.position.sequence;
+        is_next
+    })
+}
+
+/// Names of rooms with everything that a name may have.
+pub const ROOMS: [&[u8]; 6] = [
+    b"/",
+    b"/a b*>.?x=1",
+    b"/\0\r\n\xff",
+    b"/\xc3\xa4\xe2\x82\xac",
+    b"",
+    b"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+];
+
+/// Two nodes that publish at the same time in several rooms see one order in each, which is that of the positions.
+pub async fn one_order<E: Engine>(mut first: Node<E>, mut second: Node<E>) {
+    const EACH: usize = 50;
+    let mut starts = Vec::new();
+    for room in ROOMS {
+        starts.push(first.subscribe(room).await);
+        second.subscribe(room).await;
+    }
+    let publish = async |node: &Node<E>, name: &str| {
+        let rooms = ROOMS.map(async |room| {
+            for number in 0..EACH {
+                node.publish(room, &format!("{name} {number}")).await;
+            }
+        });
+        futures_util::future::join_all(rooms).await;
+    };
+    tokio::join!(publish(&first, "first"), publish(&second, "second"));
+    let mut seen = Vec::new();
+    for node in [&mut first, &mut second] {
+        let mut of_rooms = ROOMS.map(|_| Vec::new());
+        for _ in 0..ROOMS.len() * EACH * 2 {
+            let (room, publication) = node.publication().await;
+            let room = ROOMS.iter().position(|name| *name == room).expect("one of the rooms");
+            of_rooms[room].push(publication);
+        }
+        seen.push(of_rooms);
+    }
+    assert_eq!(seen[0], seen[1]);
+    for (start, room) in starts.iter().zip(&seen[0]) {
+        assert_eq!(room.len(), 2 * EACH);
+        assert!(is_chain(*start, room), "{room:?}");
+        let of_first = texts(room).into_iter().filter(|text| text.starts_with("first")).collect::<Vec<_>>();
+        assert_eq!(of_first, (0..EACH).map(|number| format!("first {number}")).collect::<Vec<_>>());
+    }
+}
+
+/// A batch that is sent twice is stored and delivered once.
+pub async fn doubles_are_refused<E: Engine>(mut node: Node<E>) {
+    let start = node.subscribe(b"/").await;
+    let id = node.next_id();
+    let first = node.publish_as(b"/", id, "once".into()).await;
+    assert_eq!(node.publish_as(b"/", id, "once".into()).await, first);
+    // In another room the number is free.
+    node.subscribe(b"/other").await;
+    node.publish_as(b"/other", id, "other".into()).await;
+    node.publish(b"/", "next").await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let (room, publication) = node.publication().await;
+        if room == "/" {
+            seen.push(publication);
+        }
+    }
+    assert_eq!(texts(&seen), ["once", "next"]);
+    assert!(is_chain(start, &seen));
+    assert_eq!(seen[0].position, first);
+    assert_eq!(node.since(b"/", start).await, Some(seen));
+}
+
+/// `since` gives what is after a place, at most so many, and nothing for a place that the engine does not know.
+pub async fn places_are_known<E: Engine>(node: Node<E>) {
+    let start = node.subscribe(b"/").await;
+    assert_eq!(node.since(b"/", start).await, Some(vec![]));
+    let mut places = vec![start];
+    for number in 0..5 {
+        places.push(node.publish(b"/", &number.to_string()).await);
+        node.publish(b"/other", "other").await;
+    }
+    let all = node.since(b"/", start).await.expect("nothing lost");
+    assert_eq!(texts(&all), ["0", "1", "2", "3", "4"]);
+    assert!(is_chain(start, &all));
+    assert_eq!(all.iter().map(|publication| publication.position).collect::<Vec<_>>(), places[1..]);
+    assert_eq!(node.since(b"/", places[3]).await, Some(all[3..].to_vec()));
+    assert_eq!(node.since(b"/", places[5]).await, Some(vec![]));
+    let two = node.engine.since(b"/", start, 2).await.expect("no error");
+    assert_eq!(two.as_deref(), Some(&all[..2]));
+    assert_eq!(node.subscribe(b"/").await, places[5]);
+    let other_epoch = Position { epoch: places[5].epoch ^ 1, ..places[5] };
+    assert_eq!(node.since(b"/", other_epoch).await, None);
+    let future = Position { sequence: places[5].sequence + 1000, ..places[5] };
+    assert_eq!(node.since(b"/", future).await, None);
+}
