@@ -12,10 +12,12 @@ pub use terminal::{Color, TerminalOptions, Timestamps};
 
 use crate::{
     access::{AccessOptions, BasicAuth},
+    cluster::ClusterOptions,
     framing::FramingOptions,
     metrics::SessionMetrics,
     net::{HostPort, ProxyOptions, UdpOptions, WebSocketUrl},
     payload::PayloadOptions,
+    readiness::Readiness,
     reload::Reloads,
     tls::TlsOptions,
     ws::WebSocketOptions,
@@ -243,8 +245,8 @@ pub struct ServerOptions {
     pub access: AccessOptions,
     /// The path at or below which rooms are served.
     pub room_prefix: Option<RequestPath>,
-    /// Whether to serve the health check at `/healthz`.
-    pub healthz: bool,
+    /// What the health check at `/healthz` answers, if there is one.
+    pub healthz: Option<Arc<Readiness>>,
 }
 
 /// `-F`: a file served at a path.
@@ -286,6 +288,8 @@ pub struct RoomOptions {
     pub max_per_address: Option<u32>,
     /// The address where metrics are served.
     pub metrics: Option<HostPort>,
+    /// The other nodes; `None`: there are none.
+    pub cluster: Option<ClusterOptions>,
 }
 
 impl Default for RoomOptions {
@@ -300,6 +304,7 @@ impl Default for RoomOptions {
             max_per_room: None,
             max_per_address: None,
             metrics: None,
+            cluster: None,
         }
     }
 }

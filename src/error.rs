@@ -155,6 +155,12 @@ pub enum Error {
         /// The limit.
         reason: String,
     },
+    /// A client cannot join a room, because the engine of the cluster is away (`--cluster`).
+    #[error("cannot join room {target}: the engine of the cluster is away")]
+    EngineAway {
+        /// The room.
+        target: String,
+    },
     /// The peer violated RFC 6455; it has been sent a close frame with the reason.
     #[error("protocol violation from {with}: {reason}")]
     Protocol {
@@ -336,7 +342,8 @@ impl Error {
             | Self::BadRequest { .. }
             | Self::NoUpgrade { .. }
             | Self::NoProgram { .. }
-            | Self::Full { .. } => 5,
+            | Self::Full { .. }
+            | Self::EngineAway { .. } => 5,
             Self::Protocol { .. } | Self::TooLong { .. } => 6,
             Self::Lost { .. } | Self::TooSlow { .. } | Self::StuckShared { .. } | Self::OutOfMemory { .. } => 7,
             Self::ClosedByPeer { .. } => 8,

@@ -36,6 +36,8 @@ mod memory;
 
 pub mod metrics;
 
+pub mod readiness;
+
 mod access;
 
 pub mod net;

@@ -4,6 +4,7 @@ use crate::memory;
 use std::{
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
 };
 
 /// The content type of the text format.
@@ -18,6 +19,43 @@ impl Page {
     pub fn add(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         let Self(text) = self;
         let _ = writeln!(text, "# HELP wsplice_{name} {help}\n# TYPE wsplice_{name} {kind}\nwsplice_{name} {value}");
+    }
+}
+
+/// The upper bounds of histograms, in seconds: a local write takes some microseconds, and what takes a second is slow.
+const BOUNDS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
+
+/// How long something took, from 100 microseconds to a second.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    nanos: AtomicU64,
+}
+
+impl Histogram {
+    /// It took so long, so many times.
+    pub fn observe(&self, times: u64, took: Duration) {
+        let at = BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(bucket) = self.counts.get(at) {
+            bucket.fetch_add(times, Relaxed);
+        }
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos.saturating_mul(times), Relaxed);
+    }
+
+    /// Adds it to a page.
+    pub fn render(&self, Page(text): &mut Page, name: &str, help: &str) {
+        let get = |counter: &AtomicU64| counter.load(Relaxed);
+        let _ = writeln!(text, "# HELP wsplice_{name} {help}\n# TYPE wsplice_{name} histogram");
+        let mut below = 0;
+        for (count, bound) in self.counts.iter().zip(BOUNDS) {
+            below += get(count);
+            let _ = writeln!(text, "wsplice_{name}_bucket{{le=\"{bound}\"}} {below}");
+        }
+        below += self.counts.last().map_or(0, get);
+        let _ = writeln!(text, "wsplice_{name}_bucket{{le=\"+Inf\"}} {below}");
+        let _ = writeln!(text, "wsplice_{name}_sum {}", get(&self.nanos) as f64 / 1e9);
+        let _ = writeln!(text, "wsplice_{name}_count {below}");
     }
 }
 

@@ -57,6 +57,7 @@ impl Config {
             proxy: Rare(proxy),
             serving: Rare(serving),
             rooms: Rare(rooms),
+            cluster: Rare(cluster),
             websocket: Rare(websocket),
             pings: Rare(pings),
             tls: Rare(tls),
@@ -90,6 +91,7 @@ impl Config {
             code: websocket.close_status_code.unwrap_or(1000),
             reason: websocket.close_reason.unwrap_or_default(),
         };
+        let cluster = cluster.options(rooms.broadcast)?;
         let slow_timeout = Some(rooms.slow_timeout).filter(|timeout| !timeout.is_zero());
         let reconnect_delay = Duration::from_millis(reconnecting.autoreconnect_delay_millis).max(MIN_RECONNECT_DELAY);
         let reloads = Reloads::default();
@@ -183,7 +185,7 @@ impl Config {
                     trusted_proxies: serving.trusted_proxies,
                 },
                 room_prefix: rooms.room_prefix,
-                healthz: rooms.broadcast,
+                healthz: rooms.broadcast.then(Arc::default),
             },
             rooms: rooms.broadcast.then_some(RoomOptions {
                 echo: !rooms.no_echo,
@@ -194,6 +196,7 @@ impl Config {
                 max_per_room: rooms.max_per_room,
                 max_per_address: serving.max_per_address,
                 metrics: rooms.metrics,
+                cluster,
             }),
             websocket: WebSocketOptions {
                 ping_interval: websocket

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod applicable;
+mod cluster;
 mod help;
 mod http_request;
 mod identity;
@@ -26,6 +27,7 @@ mod wscat;
 
 use accepted::AcceptedArgs;
 pub use applicable::check_applicable;
+use cluster::ClusterArgs;
 use help::options;
 pub use help::{EXIT_CODES, command};
 use identity::IdentityArgs;
@@ -124,6 +126,9 @@ pub struct Cli {
     /// Rooms.
     #[command(flatten)]
     pub rooms: Rare<RoomArgs>,
+    /// Rooms over several machines.
+    #[command(flatten)]
+    pub cluster: Rare<ClusterArgs>,
     /// Both WebSocket sides.
     #[command(flatten)]
     pub websocket: Rare<WebSocketArgs>,

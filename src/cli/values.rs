@@ -79,6 +79,16 @@ pub fn any_size(text: &str) -> Result<usize, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "is too large".into())
 }
 
+/// The name of a cluster, which becomes a part of names in Redis and NATS.
+pub fn cluster_name(text: &str) -> Result<String, String> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 64 letters, digits, - or _".into())
+    }
+}
+
 /// A byte as a number, `10` or `0x0a`.
 pub fn byte(text: &str) -> Result<u8, String> {
     let parsed = match text.strip_prefix("0x") {

@@ -51,7 +51,7 @@ pub fn route<'a>(head: Parts, peer: &Peer, options: &'a ServerOptions) -> Route<
     if !has_token(headers, header::UPGRADE, "websocket") {
         let is_get = matches!(head.method, Method::GET | Method::HEAD);
         let file = options.files.iter().find(|file| is_get && file.uri.matches(path)).map(Route::File);
-        let is_health_check = options.healthz && path == HEALTH_PATH;
+        let is_health_check = options.healthz.is_some() && path == HEALTH_PATH;
         let route = match (file, &options.static_directory) {
             (Some(file), _) => Some(file),
             (None, Some(directory)) if is_get && !is_health_check => {
@@ -196,7 +196,7 @@ mod tests {
             static_directory: None,
             access: AccessOptions::default(),
             room_prefix: None,
-            healthz: true,
+            healthz: Some(Arc::default()),
             files: vec![StaticFile {
                 uri: RequestPath::parse("/").expect("a path"),
                 content_type: HeaderValue::from_static("text/html"),

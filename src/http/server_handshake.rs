@@ -17,6 +17,7 @@ use crate::{
     flow::{ByteEnd, EndKind},
     memory,
     net::Peer,
+    readiness::Readiness,
     report,
     ws::{Upgraded, accept_deflate, derive_accept_key},
 };
@@ -156,6 +157,7 @@ impl PendingUpgrade {
             Error::Full { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "A limit on rooms, members or connections is reached.")
             }
+            Error::EngineAway { .. } => (StatusCode::SERVICE_UNAVAILABLE, "The engine of the cluster is away."),
             Error::NoProgram { .. } => (StatusCode::NOT_FOUND, "There is no program at this path."),
             _ => (StatusCode::BAD_GATEWAY, "The other end cannot be reached."),
         };
@@ -214,7 +216,7 @@ impl Service {
             Route::Directory(directory, target) => files::serve_from(directory, &target)
                 .await
                 .unwrap_or_else(|status| text_response(status, "There is no file at this path.")),
-            Route::HealthCheck => text_response(StatusCode::OK, HEALTHY),
+            Route::HealthCheck => health(options.healthz.as_deref()),
             Route::Deny(denied) => deny(&denied),
             Route::Upgrade { .. } if !memory::admits() => {
                 text_response(StatusCode::SERVICE_UNAVAILABLE, "The server is short of memory.")
@@ -252,6 +254,14 @@ impl Service {
     }
 }
 
+/// The response to a health check.
+fn health(readiness: Option<&Readiness>) -> Response<Body> {
+    match readiness.and_then(Readiness::problem) {
+        None => text_response(StatusCode::OK, HEALTHY),
+        Some(problem) => text_response(StatusCode::SERVICE_UNAVAILABLE, &problem),
+    }
+}
+
 /// The response to a client that is not accepted.
 pub(super) fn deny(denied: &AccessDenied) -> Response<Body> {
     match denied {
@@ -270,6 +280,7 @@ pub async fn serve_text(
     path: &'static str,
     content_type: &'static str,
     text: impl Fn() -> String + Send + Sync + 'static,
+    readiness: Option<Arc<Readiness>>,
 ) {
     let text = Arc::new(text);
     loop {
@@ -278,13 +289,13 @@ pub async fn serve_text(
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let text = text.clone();
+        let (text, readiness) = (text.clone(), readiness.clone());
         tokio::spawn(async move {
             let answer = |request: Request<Incoming>| {
                 let requested = request.uri().path();
                 let mut response = match requested {
                     // Works also while the main listener has its maximum number of connections.
-                    HEALTH_PATH => text_response(StatusCode::OK, HEALTHY),
+                    HEALTH_PATH => health(readiness.as_deref()),
                     _ if requested == path => text_response(StatusCode::OK, text().trim_end()),
                     _ => text_response(StatusCode::NOT_FOUND, &format!("There are only {path} and {HEALTH_PATH}.")),
                 };

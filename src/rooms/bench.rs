@@ -1,6 +1,9 @@
 //! A room for the benches, whose members take every message at once.
 
-use super::hub::{Hub, Membership};
+use super::{
+    broker::Broker,
+    hub::{Hub, Membership},
+};
 use crate::{
     config::RoomOptions,
     error::Error,
@@ -28,7 +31,7 @@ impl Fanout {
     ///
     /// A limit on members is reached, which does not happen here.
     pub fn new(members: usize, size: usize) -> Result<Self, Error> {
-        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default()));
+        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default(), Broker::Memory));
         let join = |_| {
             let membership = hub.join("/", "member", None)?;
             membership.member.connect(ByteEnd::peer(join(empty(), sink()), "member"), None);

@@ -2,7 +2,8 @@
 
 use super::{
     hub::Delivery,
-    room::{Batch, Locked, Room},
+    node::Node,
+    room::{Batch, Locked, Room, Subscription},
 };
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use std::sync::Arc;
 pub enum Broker {
     /// There is one node: a batch is delivered at once.
     Memory,
+    /// A batch goes to the engine, and is delivered when it comes back.
+    Cluster(Node),
 }
 
 impl Broker {
@@ -17,21 +20,28 @@ impl Broker {
     pub fn publish(&self, room: Locked<'_>, batch: Batch, delivery: &Arc<Delivery>) {
         match self {
             Self::Memory => room.deliver(batch, true, delivery),
+            Self::Cluster(node) => node.publish(room.unlock(), batch),
         }
     }
 
     /// A room was created. Called under the lock of the rooms, as is [`unsubscribe`](Self::unsubscribe): so the order of the calls for one
     /// target is that of its rooms.
-    pub fn subscribe(&self, _room: &Arc<Room>) {
-        match self {
-            Self::Memory => {}
+    pub fn subscribe(&self, room: &Arc<Room>) {
+        if let Self::Cluster(node) = self {
+            room.set_subscription(Subscription::Pending);
+            node.open(room.clone());
         }
     }
 
     /// A room has lost its last member.
-    pub fn unsubscribe(&self, _room: &Room) {
-        match self {
-            Self::Memory => {}
+    pub fn unsubscribe(&self, room: &Room) {
+        if let Self::Cluster(node) = self {
+            node.close(room.target.clone());
         }
+    }
+
+    /// Whether new members are refused.
+    pub fn refuses(&self) -> bool {
+        matches!(self, Self::Cluster(node) if node.refuses())
     }
 }

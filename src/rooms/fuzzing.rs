@@ -1,6 +1,7 @@
 //! The fuzz target of the rooms: members that join, send, stall, read and leave, over connections in memory.
 
 use super::{
+    broker::Broker,
     hub::{Hub, Membership},
     member::{Member, MemberTask},
 };
@@ -198,7 +199,7 @@ impl Test {
         let deflate = options(true, 9 + deflate % 7, deflate >> 3 & 7);
         let websocket = WebSocketOptions { limits: limits(LONGEST, LONGEST), deflate, ..WebSocketOptions::default() };
         let (policy, echo, backlog) = (rooms.slow, rooms.echo, rooms.backlog);
-        let hub = Arc::new(Hub::new(rooms, websocket.clone()));
+        let hub = Arc::new(Hub::new(rooms, websocket.clone(), Broker::Memory));
         let witnesses = ["/0", "/1"].map(|room| {
             let connection = Connection::default();
             connection.lock().window = usize::MAX;

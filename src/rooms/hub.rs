@@ -18,6 +18,7 @@ use crate::{
 use std::{
     borrow::Borrow,
     collections::HashMap,
+    future::poll_fn,
     hash::{BuildHasher, Hash, RandomState},
     net::IpAddr,
     sync::{
@@ -28,7 +29,7 @@ use std::{
 };
 
 /// The largest pending batch of a room, unless one message is longer: much more is not written with one write.
-const MAX_PENDING: usize = 1 << 20;
+pub const MAX_PENDING: usize = 1 << 20;
 /// And this part of a backlog, so that a backlog that is empty takes a batch.
 const PENDING_PART: usize = 2;
 
@@ -110,7 +111,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    pub fn new(options: RoomOptions, websocket: WebSocketOptions) -> Self {
+    /// A hub without rooms.
+    pub fn new(options: RoomOptions, websocket: WebSocketOptions, broker: Broker) -> Self {
         let delivery = Delivery {
             echo: options.echo,
             backlog: options.backlog,
@@ -121,7 +123,7 @@ impl Hub {
                 matches!(options.slow, SlowPolicy::Disconnect | SlowPolicy::Block)
             }),
             deflater: SharedDeflater::new(&websocket.deflate),
-            broker: Broker::Memory,
+            broker,
             metrics: Metrics::default(),
             drops: drop_log::log(),
         };
@@ -140,7 +142,11 @@ impl Hub {
     /// The metrics in Prometheus's text format.
     pub fn metrics(&self) -> String {
         let rooms = self.rooms.values();
-        self.delivery.metrics.render(rooms.len(), rooms.iter().map(|room| room.backlog()).sum())
+        let mut page = self.delivery.metrics.render(rooms.len(), rooms.iter().map(|room| room.backlog()).sum());
+        if let Broker::Cluster(node) = &self.delivery.broker {
+            node.render(&mut page);
+        }
+        page.0
     }
 
     /// Adds a member to the room of this target, and creates the room for the first. The limits are checked under the locks
@@ -148,8 +154,11 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] if a limit on rooms, members or connections is reached.
+    /// [`Error::Full`] if a limit on rooms, members or connections is reached, [`Error::EngineAway`] if the engine of the cluster is away.
     pub fn join(self: &Arc<Self>, target: &str, name: &str, client: Option<IpAddr>) -> Result<Membership, Error> {
+        if self.delivery.broker.refuses() {
+            return Err(Error::EngineAway { target: target.to_owned() });
+        }
         let full = |reason: String| Error::Full { target: target.to_owned(), reason };
         let mut rooms = self.rooms.lock(target);
         let room = rooms.get(target).cloned();
@@ -230,6 +239,17 @@ pub struct Membership {
 }
 
 impl Membership {
+    /// Waits until the member receives what is published on other nodes.
+    ///
+    /// # Errors
+    /// [`Error::EngineAway`].
+    pub async fn subscribed(&self) -> Result<(), Error> {
+        match self.hub.delivery.broker {
+            Broker::Memory => Ok(()),
+            Broker::Cluster(_) => poll_fn(|cx| self.room.poll_subscribed(cx)).await,
+        }
+    }
+
     /// Leaves the room, which is freed if it is empty now.
     pub fn leave(&mut self) {
         if std::mem::take(&mut self.is_current) {
@@ -260,7 +280,7 @@ mod tests {
             max_per_address: Some(4),
             ..RoomOptions::default()
         };
-        let hub = Arc::new(Hub::new(options, WebSocketOptions::default()));
+        let hub = Arc::new(Hub::new(options, WebSocketOptions::default(), Broker::Memory));
         let [rooms, first, address] = std::array::from_fn(|_| AtomicUsize::new(0));
         thread::scope(|scope| {
             for number in 0..8_u8 {

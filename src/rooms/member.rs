@@ -3,7 +3,7 @@
 use super::{
     frame_queue::{Block, Frames},
     hub::{Delivery, Membership},
-    outbox::{Delivered, Outbox, too_slow},
+    outbox::{Delivered, Dismissal, Outbox},
     room::Room,
     sync::{
         Mutex, MutexGuard,
@@ -111,6 +111,11 @@ impl Member {
     /// Bytes in its backlog.
     pub fn backlog(&self) -> usize {
         self.outbox().backlog_bytes()
+    }
+
+    /// Closes the member behind what waits for it.
+    pub fn dismiss(&self, dismissal: Dismissal) {
+        self.outbox().dismiss(dismissal);
     }
 
     /// Closes the member, and counts the messages that it misses.
@@ -282,14 +287,15 @@ impl MemberTask {
             return Poll::Ready(Err(error));
         }
         if self.closing.is_none() && self.member.outbox().close_sent() {
-            // The flusher found the member too slow.
-            self.close(&too_slow(), CLOSE_READ_TIMEOUT, None);
+            // The flusher found the member too slow, or the room has dismissed its members.
+            let dismissal = self.member.outbox().dismissal();
+            self.close(&dismissal.close(), CLOSE_READ_TIMEOUT, None);
         }
         if self.closing.is_none() && self.poll_slow(cx).is_ready() {
             let delivery = &self.membership.hub.delivery;
             delivery.metrics.slow.fetch_add(1, Relaxed);
-            self.member.give_up(&too_slow(), delivery);
-            self.close(&too_slow(), CLOSE_READ_TIMEOUT, None);
+            self.member.give_up(&Dismissal::TooSlow.close(), delivery);
+            self.close(&Dismissal::TooSlow.close(), CLOSE_READ_TIMEOUT, None);
         }
         if self.closing.is_some() {
             self.flush_rest(cx);
@@ -604,7 +610,7 @@ mod tests {
     use crate::{
         config::RoomOptions,
         message::Kind,
-        rooms::hub::Hub,
+        rooms::{broker::Broker, hub::Hub},
         ws::{DeflateOptions, WebSocketOptions},
     };
     use bytes::Bytes;
@@ -636,7 +642,7 @@ mod tests {
 
     #[test]
     fn a_delivery_that_panics_does_not_silence_its_room() {
-        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default()));
+        let hub = Arc::new(Hub::new(RoomOptions::default(), WebSocketOptions::default(), Broker::Memory));
         let membership = hub.join("/", "broken", None).expect("a membership");
         membership.member.connect(ByteEnd::peer(Panics, "broken"), None);
         let hello = Message { kind: Kind::Text, payload: Bytes::from_static(b"hello") };
@@ -657,7 +663,7 @@ mod tests {
     #[test]
     fn a_full_batch_is_taken_before_more_is_added() {
         let options = RoomOptions { backlog: 1000, ..RoomOptions::default() };
-        let hub = Arc::new(Hub::new(options, WebSocketOptions::default()));
+        let hub = Arc::new(Hub::new(options, WebSocketOptions::default(), Broker::Memory));
         let membership = hub.join("/", "sender", None).expect("a membership");
         let cx = Context::from_waker(std::task::Waker::noop());
         let message = |length| Message { kind: Kind::Binary, payload: vec![0; length].into() };
@@ -681,7 +687,7 @@ mod tests {
     #[test]
     fn a_sender_that_waits_for_the_batch_is_woken_although_a_member_is_behind() {
         let options = RoomOptions { backlog: 1001, ..RoomOptions::default() };
-        let hub = Arc::new(Hub::new(options, WebSocketOptions::default()));
+        let hub = Arc::new(Hub::new(options, WebSocketOptions::default(), Broker::Memory));
         let stuck = hub.join("/", "stuck", None).expect("a membership");
         let woken = Arc::new(Woken(AtomicBool::new(false)));
         let waker = woken.clone().into();
@@ -704,7 +710,7 @@ mod tests {
     fn deflating(texts: &[&str]) -> (Membership, MemberTask) {
         let deflate = DeflateOptions { accepts: true, level: 3, window_bits: 15, ..DeflateOptions::default() };
         let websocket = WebSocketOptions { deflate, ..WebSocketOptions::default() };
-        let hub = Arc::new(Hub::new(RoomOptions::default(), websocket));
+        let hub = Arc::new(Hub::new(RoomOptions::default(), websocket, Broker::Memory));
         let reader = hub.join("/", "reader", None).expect("a membership");
         reader.room.deflate_for(&reader.member);
         let mut frames = bytes::BytesMut::new();
@@ -760,7 +766,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.expect("a runtime").block_on(async {
             let options = RoomOptions { backlog: 1_000_000, echo: false, ..RoomOptions::default() };
-            let hub = Arc::new(Hub::new(options, WebSocketOptions::default()));
+            let hub = Arc::new(Hub::new(options, WebSocketOptions::default(), Broker::Memory));
             let stuck = hub.join("/", "stuck", None).expect("a membership");
             let (near, _far) = tokio::io::duplex(1);
             stuck.member.connect(ByteEnd::peer(near, "stuck"), None);

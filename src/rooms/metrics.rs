@@ -3,16 +3,11 @@
 //! Not by prometheus-client 0.26: its histogram takes a lock for each delivery, 206 ns for a batch to 10 members where this
 //! takes 9; and its gauge `connections` and counter `connections_total` are one name, which promtool refuses (90 KiB, too).
 
-use crate::{memory, metrics::Page};
-use std::{
-    fmt::Write,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
+use crate::{
+    memory,
+    metrics::{Histogram, Page},
 };
-
-/// The upper bounds of the delivery histogram, in seconds: a local write takes some microseconds, a member that is a
-/// second behind is slow.
-const BOUNDS: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counters of one server. All only grow.
 #[derive(Default)]
@@ -35,23 +30,13 @@ pub struct Metrics {
     pub slow: AtomicU64,
     /// Members that were closed to free memory.
     pub out_of_memory: AtomicU64,
-    delivered: [AtomicU64; BOUNDS.len() + 1],
-    delivery_nanos: AtomicU64,
+    /// From the end of their reading to the end of their writing.
+    pub deliveries: Histogram,
 }
 
 impl Metrics {
-    /// So many deliveries took so long, from the end of their reading to the end of their writing.
-    pub fn observe(&self, deliveries: u64, took: Duration) {
-        let at = BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound).unwrap_or(BOUNDS.len());
-        if let Some(bucket) = self.delivered.get(at) {
-            bucket.fetch_add(deliveries, Relaxed);
-        }
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.delivery_nanos.fetch_add(nanos.saturating_mul(deliveries), Relaxed);
-    }
-
-    /// The text format, version 0.0.4.
-    pub fn render(&self, rooms: usize, backlog: usize) -> String {
+    /// A page in the text format.
+    pub fn render(&self, rooms: usize, backlog: usize) -> Page {
         let mut page = Page::default();
         let get = |counter: &AtomicU64| counter.load(Relaxed);
         page.add("connections", "gauge", "Members at present.", get(&self.joined).saturating_sub(get(&self.left)));
@@ -86,34 +71,24 @@ impl Metrics {
             memory::held() as u64,
         );
         page.add("backlog_bytes", "gauge", "Bytes that wait for slow members.", backlog as u64);
-        let Page(mut text) = page;
-        let name = "wsplice_delivery_duration_seconds";
-        let _ = writeln!(
-            text,
-            "# HELP {name} Time from reading a message to having written it to a member or queued it for a slow one."
+        self.deliveries.render(
+            &mut page,
+            "delivery_duration_seconds",
+            "Time from reading a message to having written it to a member or queued it for a slow one.",
         );
-        let _ = writeln!(text, "# TYPE {name} histogram");
-        let mut below = 0;
-        for (count, bound) in self.delivered.iter().zip(BOUNDS) {
-            below += get(count);
-            let _ = writeln!(text, "{name}_bucket{{le=\"{bound}\"}} {below}");
-        }
-        below += self.delivered.last().map_or(0, get);
-        let _ = writeln!(text, "{name}_bucket{{le=\"+Inf\"}} {below}");
-        let _ = writeln!(text, "{name}_sum {}", get(&self.delivery_nanos) as f64 / 1e9);
-        let _ = writeln!(text, "{name}_count {below}");
-        text
+        page
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn the_manual_names_every_metric() {
         let manual = include_str!("../../man/wsplice.1.in");
-        let text = Metrics::default().render(0, 0);
+        let Page(text) = Metrics::default().render(0, 0);
         for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE wsplice_")) {
             let name = name.split(' ').next().unwrap_or_default();
             let is_named = manual.lines().any(|line| line.split_whitespace().nth(1) == Some(name));
@@ -124,10 +99,10 @@ mod tests {
     #[test]
     fn buckets_add_up() {
         let metrics = Metrics::default();
-        metrics.observe(3, Duration::from_micros(50));
-        metrics.observe(2, Duration::from_millis(7));
-        metrics.observe(1, Duration::from_secs(9));
-        let text = metrics.render(1, 0);
+        metrics.deliveries.observe(3, Duration::from_micros(50));
+        metrics.deliveries.observe(2, Duration::from_millis(7));
+        metrics.deliveries.observe(1, Duration::from_secs(9));
+        let Page(text) = metrics.render(1, 0);
         for line in ["_bucket{le=\"0.0001\"} 3", "_bucket{le=\"0.01\"} 5", "_bucket{le=\"+Inf\"} 6", "_count 6"] {
             assert!(text.contains(line), "{line} in {text}");
         }

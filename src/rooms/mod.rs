@@ -17,24 +17,37 @@ mod members;
 mod metrics;
 #[cfg(all(test, wsplice_loom))]
 mod models;
+mod node;
 mod outbox;
 mod room;
 mod sync;
 mod trim;
 
+#[cfg(feature = "redis")]
+use crate::cluster::Redis;
 use crate::{
-    config::Config,
+    cluster::{ClusterOptions, EngineKind},
+    config::{Config, RoomOptions},
     endpoint::{ConnectContext, Layers, listen},
     error::Error,
     flow::ByteEnd,
     http,
     net::{Peer, counted_address},
     plan::RoomServer,
+    readiness::Readiness,
     report,
     session::{Handle, MetricsServer, Shutdown, Workers, accept_all},
 };
+use broker::Broker;
 use hub::Hub;
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use node::Node;
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::time::timeout;
 use tracing::Span;
 
 /// Serves rooms on a WebSocket listener until a signal comes.
@@ -45,20 +58,63 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown, wo
     let RoomServer { about, origin, layers, options } = server;
     // First, so that everything is there when the listener is announced.
     let metrics = MetricsServer::bind(options.metrics.as_ref()).await?;
-    let hub = Arc::new(Hub::new(options, config.websocket.clone()));
+    let readiness = config.server.healthz.clone();
+    let spread = options.cluster.as_ref().map_or(Duration::ZERO, |_| config.session.grace.mul_f64(SPREAD));
+    let hub = match options.cluster.clone() {
+        None => Arc::new(Hub::new(options, config.websocket.clone(), Broker::Memory)),
+        Some(cluster) => join_cluster(cluster, options, config).await?,
+    };
     let listener = listen(&*origin, &about.title, config).await?;
     if let Some(server) = metrics {
         let hub = hub.clone();
-        server.start(move || hub.metrics());
+        server.start(move || hub.metrics(), readiness.clone());
     }
-    let drops = hub.delivery.drops.clone();
-    let handler = RoomHandler { layers, hub: hub.clone(), config: config.clone(), stop: stop.clone() };
+    let handler =
+        RoomHandler { layers, hub: hub.clone(), config: config.clone(), stop: stop.clone().spread_over(spread) };
     let ended = tokio::select! {
         ended = accept_all(listener, Arc::new(handler), config, stop, workers) => ended,
         never = trim::give_back(&hub, workers) => match never {},
+        never = stop_serving(readiness.as_deref(), stop) => match never {},
     };
-    drops.flush();
+    if let Broker::Cluster(node) = &hub.delivery.broker {
+        // What members have published before they were closed.
+        let _ = timeout(config.session.grace, node.flush()).await;
+    }
+    hub.delivery.drops.flush();
     ended
+}
+
+/// Members are closed within this part of `--grace`; the rest is for their answers.
+const SPREAD: f64 = 0.8;
+
+/// Connects to the engine of a cluster, and starts the node.
+///
+/// # Errors
+/// The engine cannot be used.
+async fn join_cluster(cluster: ClusterOptions, options: RoomOptions, config: &Arc<Config>) -> Result<Arc<Hub>, Error> {
+    let (node, commands) = Node::new();
+    // Both forms of the longest batch: the last message may go beyond the limit of a batch.
+    let longest = config.websocket.limits.max_message_size.unwrap_or(usize::MAX / 4);
+    let max_batch = 2 * (longest + hub::MAX_PENDING);
+    let readiness = config.server.healthz.clone();
+    match cluster.engine.kind {
+        #[cfg(feature = "redis")]
+        EngineKind::Redis => {
+            let (engine, events) = Redis::connect(cluster.clone()).await?;
+            let hub = Arc::new(Hub::new(options, config.websocket.clone(), Broker::Cluster(node)));
+            tokio::spawn(node::run(engine, events, commands, cluster, max_batch, hub.delivery.clone(), readiness));
+            Ok(hub)
+        }
+        #[allow(unreachable_patterns, reason = "which engines there are depends on the features of the build")]
+        _ => Err(Error::usage(format!("--cluster: this build has no client for {}", cluster.engine))),
+    }
+}
+
+/// After a signal the health check fails, so that no further clients are sent here.
+async fn stop_serving(readiness: Option<&Readiness>, stop: &Shutdown) -> Infallible {
+    stop.requested().await;
+    readiness.into_iter().for_each(|readiness| readiness.set(Some("The server is shutting down.")));
+    pending().await
 }
 
 /// Makes members of the clients of a listener.
@@ -83,12 +139,21 @@ impl Handle<ByteEnd> for RoomHandler {
         let opening = Box::pin(async {
             let mut context = ConnectContext::new(peer.clone(), self.config.connect_timeout);
             let end = self.layers.apply(*end, &mut context).await?;
-            let pending = http::receive(end, &context.peer, &self.config).await?;
+            let mut pending = http::receive(end, &context.peer, &self.config).await?;
             let request = pending.request().clone();
             peer.name.clone_from(&request.peer);
             let client = request.client.map(counted_address);
             match self.hub.join(request.target.as_str(), &request.peer, client) {
                 Ok(membership) => {
+                    let subscribed = tokio::select! {
+                        biased;
+                        subscribed = membership.subscribed() => subscribed,
+                        left = pending.left() => return Err(left),
+                    };
+                    if let Err(error) = subscribed {
+                        pending.refuse(&error).await;
+                        return Err(error);
+                    }
                     report::set_room(request.target.as_str());
                     let protocol = http::choose_protocol(&request, None, &self.config.server);
                     Ok((membership, pending.accept(protocol).await?))

@@ -2,6 +2,7 @@
 //! take turns, and fails if one waits for ever. `tests/loom.sh` runs them.
 
 use super::{
+    broker::Broker,
     hub::{Hub, Membership},
     member::MemberTask,
     sync::Mutex,
@@ -107,7 +108,7 @@ fn model(preemptions: usize, run: fn()) {
 
 fn hub(slow: SlowPolicy, backlog: usize) -> Arc<Hub> {
     let options = RoomOptions { slow, backlog, slow_timeout: None, ..RoomOptions::default() };
-    Arc::new(Hub::new(options, WebSocketOptions::default()))
+    Arc::new(Hub::new(options, WebSocketOptions::default(), Broker::Memory))
 }
 
 fn join(hub: &Arc<Hub>, connection: &Connection) -> Membership {

@@ -59,6 +59,8 @@ pub struct Outbox {
     has_received: bool,
     /// The member has left its room; a flusher that has not noticed may still deliver.
     has_left: bool,
+    /// Why our close frame was sent, if the room has sent it.
+    dismissal: Dismissal,
     failed: Option<io::Error>,
     /// Wakes the member's task.
     task: Option<Waker>,
@@ -75,9 +77,30 @@ fn held_up_above(limit: usize, policy: SlowPolicy) -> usize {
     }
 }
 
-/// The close frame of a member that does not take messages fast enough.
-pub fn too_slow() -> Close {
-    Close::new(CloseCode::Again.into(), "too slow")
+/// Why the room closes a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dismissal {
+    /// It does not take messages fast enough.
+    #[default]
+    TooSlow,
+    /// It misses messages of other nodes.
+    Lost,
+    /// The engine of the cluster is away.
+    EngineAway,
+    /// The engine is back after the node has served its members alone.
+    EngineBack,
+}
+
+impl Dismissal {
+    /// The close frame.
+    pub fn close(self) -> Close {
+        match self {
+            Self::TooSlow => Close::new(CloseCode::Again.into(), "too slow"),
+            Self::Lost => Close::new(CloseCode::Restart.into(), "messages were lost"),
+            Self::EngineAway => Close::new(CloseCode::Again.into(), "the engine of the cluster is away"),
+            Self::EngineBack => Close::new(CloseCode::Restart.into(), "the engine of the cluster is back"),
+        }
+    }
 }
 
 impl Outbox {
@@ -93,6 +116,7 @@ impl Outbox {
             control: ControlState::default(),
             has_received: false,
             has_left: false,
+            dismissal: Dismissal::default(),
             failed: None,
             task: None,
             account: Account::of_room(room),
@@ -272,7 +296,20 @@ impl Outbox {
 
     /// Closes the member for being too slow. Returns the number of messages that it misses.
     pub fn give_up(&mut self) -> u64 {
-        self.give_up_with(&too_slow())
+        self.give_up_with(&Dismissal::TooSlow.close())
+    }
+
+    /// Closes the member behind what waits for it.
+    pub fn dismiss(&mut self, dismissal: Dismissal) {
+        if !self.close_sent() {
+            self.dismissal = dismissal;
+            self.close(&dismissal.close());
+        }
+    }
+
+    /// Why the room has closed the member.
+    pub fn dismissal(&self) -> Dismissal {
+        self.dismissal
     }
 
     /// Drops what waits for the member and closes it. Returns the number of messages that it misses.

@@ -5,13 +5,15 @@ use super::{
     hub::Delivery,
     member::Member,
     members::Members,
-    outbox::Delivered,
+    outbox::{Delivered, Dismissal},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 use crate::{
+    cluster::Body,
+    error::Error,
     memory,
     message::{Kind, Message},
     ws::encode_frame,
@@ -74,8 +76,12 @@ struct State {
     /// Messages published so far, and how many of them have been delivered to all members.
     published: u64,
     delivered: u64,
-    /// Tasks that wait for more of them to be delivered.
+    /// Tasks that wait for more of them to be delivered, or for a change of the subscription.
     awaiting_delivery: Vec<Waker>,
+    /// Whether what is published comes here.
+    subscription: Subscription,
+    /// Grows when the members are dismissed: what was on its way then is dropped.
+    generation: u32,
     /// The number of members that hold senders up (`--slow block` and `disconnect`). It is negative for the moment in which a member has caught
     /// up before the flusher that found it slow has counted it.
     slow: isize,
@@ -85,6 +91,18 @@ struct State {
     sent: [u64; 2],
     /// The last batches in both forms, while members are behind. The flusher has them while it writes.
     tails: Option<Box<[Tail; 2]>>,
+}
+
+/// Whether a room receives what is published on other nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Subscription {
+    /// It does, or there are none.
+    #[default]
+    Stands,
+    /// It will.
+    Pending,
+    /// The engine of the cluster is away.
+    Refused,
 }
 
 /// The last batches of a room, which are to be joined into a block.
@@ -212,6 +230,53 @@ impl Room {
         Poll::Pending
     }
 
+    /// Ready when the room receives what is published on other nodes.
+    ///
+    /// # Errors
+    /// The engine of the cluster is away.
+    pub fn poll_subscribed(&self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        let mut state = self.lock();
+        match state.subscription {
+            Subscription::Stands => Poll::Ready(Ok(())),
+            Subscription::Refused => Poll::Ready(Err(Error::EngineAway { target: self.target.to_string() })),
+            Subscription::Pending => {
+                state.awaiting_delivery.push(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// What is published comes here from now on, or not.
+    pub fn set_subscription(&self, subscription: Subscription) {
+        let mut state = self.lock();
+        state.subscription = subscription;
+        state.awaiting_delivery.drain(..).for_each(Waker::wake);
+    }
+
+    /// Closes all members behind what waits for them, and drops what they have published and did not come back.
+    pub fn dismiss(&self, why: Dismissal) {
+        let mut state = self.lock();
+        let members = state.members.clone();
+        state.generation = state.generation.wrapping_add(1);
+        drop(Batch::take(&mut state));
+        state.is_flushing = false;
+        state.delivered = state.published;
+        state.awaiting_delivery.drain(..).for_each(Waker::wake);
+        state.held_up.drain(..).for_each(Waker::wake);
+        drop(state);
+        members.iter().for_each(|member| member.dismiss(why));
+    }
+
+    /// Whether a batch of this room may still be delivered: its members have not been dismissed since it was taken.
+    pub fn is_current(&self, batch: &Batch) -> bool {
+        self.lock().generation == batch.generation
+    }
+
+    /// Writes a batch to all members.
+    pub fn deliver(self: &Arc<Self>, batch: Batch, is_own: bool, delivery: &Arc<Delivery>) {
+        Locked { room: self, state: self.lock() }.deliver(batch, is_own, delivery);
+    }
+
     /// Whether there are members that take compressed messages.
     pub fn takes_deflated(&self) -> bool {
         self.deflating.load(Relaxed) > 0
@@ -286,6 +351,11 @@ pub struct Locked<'a> {
 }
 
 impl Locked<'_> {
+    /// The room, whose lock is released.
+    pub fn unlock(self) -> Arc<Room> {
+        self.room.clone()
+    }
+
     /// Writes a batch to all members. Batches of one room are delivered one after the other. `is_own`: it was taken from the pending
     /// batch of this room, of which the next may be published afterwards.
     pub fn deliver(self, batch: Batch, is_own: bool, delivery: &Arc<Delivery>) {
@@ -309,7 +379,7 @@ impl Locked<'_> {
         batch.end(&mut delivering.tails, is_queued);
         delivery.metrics.sent.fetch_add(messages, Relaxed);
         delivery.metrics.sent_bytes.fetch_add(bytes, Relaxed);
-        delivery.metrics.observe(messages, batch.since.elapsed());
+        delivery.metrics.deliveries.observe(messages, batch.since.elapsed());
     }
 }
 
@@ -375,9 +445,26 @@ pub struct Batch {
     spans: Vec<Span>,
     /// When the first of them was published, or when they were received.
     since: Instant,
+    generation: u32,
 }
 
 impl Batch {
+    /// Messages of another node.
+    pub fn received(body: Body, messages: u64) -> Self {
+        let Body { plain, deflated } = body;
+        Self { plain, deflated, messages, spans: Vec::new(), since: Instant::now(), generation: 0 }
+    }
+
+    /// The same for a room whose members have not published any of it.
+    pub fn of_others(&self) -> Self {
+        Self::received(self.body(), self.messages)
+    }
+
+    /// Its frames, for other nodes.
+    pub fn body(&self) -> Body {
+        Body { plain: self.plain.clone(), deflated: self.deflated.clone() }
+    }
+
     /// Takes the pending batch of a room.
     fn take(state: &mut State) -> Self {
         state.previous_size = state.pending.len();
@@ -387,12 +474,13 @@ impl Batch {
             messages: std::mem::take(&mut state.messages),
             spans: std::mem::take(&mut state.spans),
             since: state.since.take().unwrap_or_else(Instant::now),
+            generation: state.generation,
         }
     }
 
     /// Gives it its place in the room's streams of frames.
     fn place(self, sent: &mut [u64; 2], is_deflating: bool) -> PlacedBatch {
-        let Self { plain, deflated, messages, spans, since } = self;
+        let Self { plain, deflated, messages, spans, since, .. } = self;
         let deflated = deflated.or_else(|| is_deflating.then(|| plain.clone()));
         let [plain_sent, deflated_sent] = sent;
         let at = |sent: &mut u64, bytes: Bytes, form| {

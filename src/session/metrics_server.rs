@@ -1,8 +1,10 @@
 //! `--metrics`: a listener for Prometheus.
 
 use crate::{
-    address, endpoint::Accept, error::Error, flow::ByteEnd, http, metrics::CONTENT_TYPE, net::HostPort, report,
+    address, endpoint::Accept, error::Error, flow::ByteEnd, http, metrics::CONTENT_TYPE, net::HostPort,
+    readiness::Readiness, report,
 };
+use std::sync::Arc;
 
 /// A listener that serves metrics once it is started.
 pub struct MetricsServer(Box<dyn Accept<ByteEnd>>);
@@ -19,9 +21,9 @@ impl MetricsServer {
         })
     }
 
-    /// Serves what `render` gives, and logs where.
-    pub fn start(self, render: impl Fn() -> String + Send + Sync + 'static) {
+    /// Serves what `render` gives, and the health check, and logs where.
+    pub fn start(self, render: impl Fn() -> String + Send + Sync + 'static, readiness: Option<Arc<Readiness>>) {
         report::notice(format_args!("metrics: http://{}/metrics", self.0.local()));
-        tokio::spawn(http::serve_text(self.0, "/metrics", CONTENT_TYPE, render));
+        tokio::spawn(http::serve_text(self.0, "/metrics", CONTENT_TYPE, render, readiness));
     }
 }

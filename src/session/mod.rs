@@ -39,7 +39,7 @@ pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Shutdown, workers:
     if let (Some(server), Some(metrics)) =
         (MetricsServer::bind(config.server.metrics.as_ref()).await?, config.session.metrics.clone())
     {
-        server.start(move || metrics.render());
+        server.start(move || metrics.render(), None);
     }
     match splice.pair {
         Pair::Bytes(left, right) => {

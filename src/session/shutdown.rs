@@ -7,7 +7,7 @@ use crate::{address, config::Config, error::Error, message::Close, report, servi
 use std::{future::Future, sync::Arc, thread, time::Duration};
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -21,6 +21,8 @@ pub struct Shutdown {
     signal: watch::Receiver<Option<i32>>,
     /// The end of a connection with a maximum lifetime.
     expires: Option<Instant>,
+    /// Connections are closed at a random moment within this time after a signal.
+    spread: Duration,
 }
 
 impl Shutdown {
@@ -40,13 +42,19 @@ impl Shutdown {
                 }
             });
         }
-        Ok(Self { signal: receiver, expires: None })
+        Ok(Self { signal: receiver, expires: None, spread: Duration::ZERO })
     }
 
     /// The same for a connection that begins now and may last for `max_lifetime` at most.
     pub fn with_lifetime(&self, max_lifetime: Option<Duration>) -> Self {
         let lifetime = max_lifetime.map(|most| most - (most / LIFETIME_PARTS).mul_f64(rand::random()));
-        Self { signal: self.signal.clone(), expires: lifetime.map(|lifetime| Instant::now() + lifetime) }
+        Self { expires: lifetime.map(|lifetime| Instant::now() + lifetime), ..self.clone() }
+    }
+
+    /// The same where connections are closed at random moments within a time after a signal, so that their clients do not come back
+    /// together.
+    pub fn spread_over(self, spread: Duration) -> Self {
+        Self { spread, ..self }
     }
 
     /// The signal, if one came.
@@ -78,6 +86,9 @@ impl Shutdown {
                 Err(_) => "maximum lifetime reached",
             },
         };
+        if !self.spread.is_zero() && reason.is_empty() {
+            Box::pin(sleep(self.spread.mul_f64(rand::random()))).await;
+        }
         Close::new(CloseCode::Away.into(), reason)
     }
 
@@ -148,7 +159,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lifetime_is_never_exceeded_and_its_last_tenth_is_random() {
         let (_sender, signal) = watch::channel(None);
-        let stop = Shutdown { signal, expires: None };
+        let stop = Shutdown { signal, expires: None, spread: Duration::ZERO };
         let most = Duration::from_secs(100);
         let ends = (0..1000).filter_map(|_| stop.with_lifetime(Some(most)).expires);
         let lifetimes: Vec<_> = ends.map(|end| end - Instant::now()).collect();

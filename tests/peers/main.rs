@@ -3,6 +3,7 @@
 mod bash;
 mod browser;
 mod clock;
+mod cluster;
 #[allow(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/mod.rs"]
 mod common;

@@ -148,6 +148,7 @@ pub fn given(option: &Arg, file: &str) -> Vec<String> {
         "/",
         "127.0.0.1",
         "224.0.0.1",
+        "redis://localhost",
     ];
     let possible = option.get_possible_values();
     let candidates = possible.iter().map(|value| value.get_name()).chain([file]).chain(values);
@@ -161,7 +162,9 @@ pub fn given(option: &Arg, file: &str) -> Vec<String> {
     };
     if let Some((ErrorKind::MissingRequiredArgument, missing)) = error_of(&args) {
         let names = missing.iter().filter_map(|usage| usage.strip_prefix("--")?.split(' ').next());
-        args.extend(names.flat_map(|name| [format!("--{name}"), file.to_owned()]));
+        let command = wsplice::cli::command();
+        let named = |name: &str| command.get_arguments().find(|arg| arg.get_long() == Some(name));
+        args.extend(names.filter_map(named).flat_map(|required| given(required, file)));
     }
     match long {
         "ping-timeout" | "print-ping-rtts" | "max-sent-pings" => {

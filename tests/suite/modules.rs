@@ -13,6 +13,7 @@ const ORDER: &[&str] = &[
     "reload",
     "memory",
     "metrics",
+    "readiness",
     "access",
     "net",
     "flow",

@@ -1,0 +1,638 @@
+//! A node of a cluster: takes the batches of rooms to the engine, and what comes back to the rooms.
+//!
+//! One task does this for all rooms. Members' tasks and the locks of rooms never wait for it: they send it commands, of which a room has few at
+//! a time, since its next batch follows when the last one has come back.
+
+use super::{
+    hub::Delivery,
+    outbox::Dismissal,
+    room::{Batch, Room, Subscription},
+};
+use crate::{
+    cluster::{
+        Action, Change, Channel, ClusterOptions, Engine, EngineError, Event, Events, NodeLimits, Outage, Part,
+        Position, Publication, WhenDown,
+    },
+    metrics::{Histogram, Page},
+    readiness::Readiness,
+    report::{self, Drops},
+};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{unconstrained, yield_now},
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+/// Maximum wait for the engine's answer to a request, after which it is sent again.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Between two looks at what has failed or has not come back.
+const TICK: Duration = Duration::from_millis(250);
+/// Steps before other tasks run.
+const STEPS: usize = 64;
+
+/// The rooms' side of a node.
+pub struct Node {
+    commands: mpsc::UnboundedSender<Command>,
+    status: Arc<Status>,
+}
+
+enum Command {
+    Open(Arc<Room>),
+    Close(Arc<str>),
+    Publish(Arc<Room>, Batch),
+    /// Answer when everything that was published is stored.
+    Flush(oneshot::Sender<()>),
+}
+
+/// The commands for a [node](Node) that does not run yet.
+pub struct Commands {
+    receiver: mpsc::UnboundedReceiver<Command>,
+    status: Arc<Status>,
+}
+
+impl Node {
+    /// A node, and what [`run`] needs of it.
+    pub fn new() -> (Self, Commands) {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let status = Arc::new(Status::default());
+        (Self { commands, status: status.clone() }, Commands { receiver, status })
+    }
+
+    fn send(&self, command: Command) {
+        // It fails only when the process ends.
+        let _ = self.commands.send(command);
+    }
+
+    /// A room was created.
+    pub fn open(&self, room: Arc<Room>) {
+        self.send(Command::Open(room));
+    }
+
+    /// The room with this target is no more.
+    pub fn close(&self, target: Arc<str>) {
+        self.send(Command::Close(target));
+    }
+
+    /// Publishes a batch of a room. The next one follows when it has been delivered.
+    pub fn publish(&self, room: Arc<Room>, batch: Batch) {
+        self.send(Command::Publish(room, batch));
+    }
+
+    /// Whether new members are refused, since the engine is away.
+    pub fn refuses(&self) -> bool {
+        self.status.refuses.load(Relaxed)
+    }
+
+    /// Waits until the engine has everything that was published.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        self.send(Command::Flush(done));
+        let _ = flushed.await;
+    }
+
+    /// Adds its metrics to a page.
+    pub fn render(&self, page: &mut Page) {
+        self.status.render(page);
+    }
+}
+
+/// What a node counts.
+#[derive(Default)]
+struct Status {
+    is_up: AtomicBool,
+    refuses: AtomicBool,
+    reconnects: AtomicU64,
+    published: AtomicU64,
+    received: AtomicU64,
+    in_flight: AtomicUsize,
+    repaired: AtomicU64,
+    lost: AtomicU64,
+    ignored: AtomicU64,
+    rooms: AtomicUsize,
+    round_trips: Histogram,
+}
+
+impl Status {
+    fn render(&self, page: &mut Page) {
+        let get = |counter: &AtomicU64| counter.load(Relaxed);
+        let mut add =
+            |name: &str, kind: &str, help: &str, value: u64| page.add(&format!("cluster_{name}"), kind, help, value);
+        add("up", "gauge", "Whether the engine is connected.", u64::from(self.is_up.load(Relaxed)));
+        add("reconnects_total", "counter", "Connections to the engine that were restored.", get(&self.reconnects));
+        add("rooms", "gauge", "Rooms that are subscribed to at the engine.", self.rooms.load(Relaxed) as u64);
+        add("batches_published_total", "counter", "Batches of this node that came back.", get(&self.published));
+        add("batches_received_total", "counter", "Batches of other nodes.", get(&self.received));
+        let in_flight = self.in_flight.load(Relaxed) as u64;
+        add("in_flight_bytes", "gauge", "Bytes of batches that have not come back yet.", in_flight);
+        add(
+            "repaired_total",
+            "counter",
+            "Batches that did not come by themselves and were fetched.",
+            get(&self.repaired),
+        );
+        add("lost_total", "counter", "Rooms whose members were closed since messages were lost.", get(&self.lost));
+        add("ignored_total", "counter", "Publications of no node, or of another version.", get(&self.ignored));
+        self.round_trips.render(
+            page,
+            "cluster_round_trip_seconds",
+            "Time from publishing a batch at the engine to receiving it.",
+        );
+    }
+}
+
+/// A batch of this node that has not come back.
+struct Own {
+    room: Arc<Room>,
+    batch: Batch,
+    sent: Instant,
+    _counted: InFlight,
+}
+
+/// Bytes that are in flight until this is dropped.
+struct InFlight(Arc<Status>, usize);
+
+impl InFlight {
+    fn new(status: &Arc<Status>, bytes: usize) -> Self {
+        status.in_flight.fetch_add(bytes, Relaxed);
+        Self(status.clone(), bytes)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(self.1, Relaxed);
+    }
+}
+
+/// A room at this node. It stays until nothing of it is left at the engine.
+struct Entry {
+    /// `None` when its last member has left.
+    room: Option<Arc<Room>>,
+    channel: Channel<Own>,
+}
+
+/// The outcome of a request to the engine.
+struct Done {
+    target: Arc<str>,
+    began: Instant,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Subscribed(Result<Position, EngineError>),
+    Unsubscribed(Result<(), EngineError>),
+    Stored(crate::cluster::BatchId, Result<Position, EngineError>),
+    Fetched(Result<Option<Vec<Publication>>, EngineError>),
+}
+
+impl Outcome {
+    /// The part of the engine that it tells of, and why that failed.
+    fn verdict(&self) -> (Part, Option<&EngineError>) {
+        match self {
+            Self::Stored(_, result) => (Part::Publishing, result.as_ref().err()),
+            Self::Subscribed(result) => (Part::Requests, result.as_ref().err()),
+            Self::Unsubscribed(result) => (Part::Requests, result.as_ref().err()),
+            Self::Fetched(result) => (Part::Requests, result.as_ref().err()),
+        }
+    }
+}
+
+/// What went wrong in rooms.
+#[derive(Default)]
+struct Troubles {
+    repaired: usize,
+    repaired_rooms: HashSet<Arc<str>>,
+    lost: HashSet<Arc<str>>,
+}
+
+fn report_troubles(Troubles { repaired, repaired_rooms, lost }: Troubles) {
+    let rooms = |rooms: &HashSet<Arc<str>>| match (rooms.len(), rooms.iter().next()) {
+        (1, Some(room)) => format!("room {room}"),
+        (count, _) => format!("{count} rooms"),
+    };
+    if repaired > 0 {
+        report::notice(format_args!(
+            "cluster: fetched {repaired} batches of {} that were missing",
+            rooms(&repaired_rooms)
+        ));
+    }
+    if !lost.is_empty() {
+        report::warn(format_args!("cluster: messages of {} were lost; its members are closed", rooms(&lost)));
+    }
+}
+
+/// What happens when the engine has been away for too long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// It is not.
+    Together,
+    /// Members are closed and refused.
+    Refusing,
+    /// Members are served without the engine.
+    Alone,
+}
+
+struct Driver<E> {
+    engine: E,
+    options: ClusterOptions,
+    delivery: Arc<Delivery>,
+    readiness: Option<Arc<Readiness>>,
+    status: Arc<Status>,
+    limits: NodeLimits,
+    last_number: u64,
+    rooms: HashMap<Arc<str>, Entry>,
+    requests: FuturesUnordered<BoxFuture<'static, Done>>,
+    outage: Outage,
+    mode: Mode,
+    ticks: bool,
+    troubles: Arc<Drops<Troubles>>,
+    told_of_strangers: bool,
+}
+
+/// Serves the rooms of `delivery` until the process ends. `max_batch`: see [`NodeLimits`].
+pub fn run<E: Engine>(
+    engine: E,
+    mut events: Events,
+    commands: Commands,
+    options: ClusterOptions,
+    max_batch: usize,
+    delivery: Arc<Delivery>,
+    readiness: Option<Arc<Readiness>>,
+) -> impl Future<Output = ()> + Send {
+    let Commands { receiver: mut commands, status } = commands;
+    status.is_up.store(true, Relaxed);
+    let limits = NodeLimits { node: rand::random(), max_payload: engine.max_payload(), max_batch };
+    let mut driver = Driver {
+        engine,
+        outage: Outage::new(options.wait),
+        options,
+        delivery,
+        readiness,
+        status,
+        limits,
+        last_number: 0,
+        rooms: HashMap::new(),
+        requests: FuturesUnordered::new(),
+        mode: Mode::Together,
+        ticks: false,
+        troubles: Drops::new(report_troubles),
+        told_of_strangers: false,
+    };
+    // Deliveries write to many sockets, more than tokio allows a task in one turn.
+    unconstrained(async move {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut flushes: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut steps = 0;
+        loop {
+            tokio::select! {
+                Some(command) = commands.recv() => match command {
+                    Command::Flush(done) => flushes.push(done),
+                    command => driver.command(command),
+                },
+                event = events.next() => match event {
+                    Some(event) => driver.event(event),
+                    // The engine's client has ended, which is a bug: nothing works without it.
+                    None => return driver.client_ended(),
+                },
+                Some(done) = driver.requests.next(), if !driver.requests.is_empty() => driver.done(done),
+                _ = ticks.tick(), if driver.ticks || driver.outage.is_failing() => driver.tick(),
+            }
+            driver.follow_outage();
+            if !flushes.is_empty()
+                && commands.is_empty()
+                && !driver.rooms.values().any(|entry| entry.channel.is_publishing())
+            {
+                flushes.drain(..).for_each(|done| _ = done.send(()));
+            }
+            steps += 1;
+            if steps >= STEPS {
+                steps = 0;
+                yield_now().await;
+            }
+        }
+    })
+}
+
+impl<E: Engine> Driver<E> {
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Open(room) => {
+                let target = room.target.clone();
+                match self.mode {
+                    Mode::Together => {}
+                    Mode::Refusing => room.set_subscription(Subscription::Refused),
+                    Mode::Alone => room.set_subscription(Subscription::Stands),
+                }
+                self.entry(&target).room = Some(room);
+                self.call(&target, |channel, out| channel.open(out));
+            }
+            Command::Close(target) => {
+                if let Some(entry) = self.rooms.get_mut(&target) {
+                    entry.room = None;
+                }
+                self.call(&target, |channel, out| channel.close(out));
+            }
+            Command::Publish(room, batch) => self.publish(room, batch),
+            Command::Flush(done) => _ = done.send(()),
+        }
+    }
+
+    fn entry(&mut self, target: &Arc<str>) -> &mut Entry {
+        let limits = self.limits;
+        let entry = self.rooms.entry(target.clone());
+        entry.or_insert_with(|| Entry { room: None, channel: Channel::new(limits, target.clone()) })
+    }
+
+    fn publish(&mut self, room: Arc<Room>, batch: Batch) {
+        if !room.is_current(&batch) {
+            return;
+        }
+        match self.mode {
+            Mode::Together => {}
+            Mode::Refusing => return room.dismiss(Dismissal::EngineAway),
+            Mode::Alone => {
+                room.deliver(batch, true, &self.delivery);
+                return room.flush(&self.delivery);
+            }
+        }
+        let body = batch.body();
+        let counted = InFlight::new(&self.status, body.size());
+        let target = room.target.clone();
+        let own = Own { room, batch, sent: Instant::now(), _counted: counted };
+        let mut last_number = self.last_number;
+        // The last member may have left in the meantime.
+        self.entry(&target);
+        self.call(&target, |channel, out| channel.publish(own, body, &mut last_number, out));
+        self.last_number = last_number;
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Publication { room, publication } => {
+                // Those that come while the engine counts as away are fetched when it is back.
+                if self.mode == Mode::Together
+                    && let Ok(room) = std::str::from_utf8(&room)
+                    && let Some((target, _)) = self.rooms.get_key_value(room)
+                {
+                    let target = target.clone();
+                    self.call(&target, |channel, out| channel.received(publication, out));
+                }
+            }
+            Event::Down { reason } => {
+                self.status.is_up.store(false, Relaxed);
+                let now = Instant::now();
+                report::warn(format_args!("cluster: {} is not connected: {reason}", self.options.engine));
+                self.outage.failed(Part::Connection, now, now, &reason);
+            }
+            Event::Up => {
+                self.status.is_up.store(true, Relaxed);
+                self.status.reconnects.fetch_add(1, Relaxed);
+                report::notice(format_args!("cluster: {} is connected again", self.options.engine));
+                self.outage.works(Part::Connection);
+                if self.mode == Mode::Together {
+                    self.resume();
+                }
+            }
+        }
+    }
+
+    /// Looks for what may have been missed.
+    fn resume(&mut self) {
+        for target in self.targets() {
+            self.call(&target, |channel, out| channel.engine_up(out));
+        }
+    }
+
+    fn targets(&self) -> Vec<Arc<str>> {
+        self.rooms.keys().cloned().collect()
+    }
+
+    fn done(&mut self, Done { target, began, outcome }: Done) {
+        match outcome.verdict() {
+            (part, None) => self.outage.works(part),
+            (part, Some(error)) => self.outage.failed(part, began, Instant::now(), &error.reason),
+        }
+        self.call(&target, |channel, out| match outcome {
+            Outcome::Subscribed(result) => channel.subscribed(result, out),
+            Outcome::Unsubscribed(result) => channel.unsubscribed(result, out),
+            Outcome::Stored(id, result) => channel.stored(id, result, out),
+            Outcome::Fetched(result) => channel.fetched(result, out),
+        });
+    }
+
+    fn tick(&mut self) {
+        self.ticks = false;
+        // Without a connection every request would fail.
+        let is_connected = !self.outage.is_disconnected();
+        for target in self.targets() {
+            let Some(entry) = self.rooms.get(&target) else { continue };
+            if entry.channel.needs_tick() {
+                self.ticks = true;
+                if is_connected && self.mode == Mode::Together {
+                    self.call(&target, |channel, out| channel.tick(out));
+                }
+            }
+        }
+    }
+
+    fn follow_outage(&mut self) {
+        match self.outage.poll(Instant::now()) {
+            None => {}
+            Some(Change::Away(reason)) => self.away(&reason),
+            Some(Change::Back) => self.back(),
+        }
+    }
+
+    /// The engine has been away for too long.
+    fn away(&mut self, reason: &str) {
+        let engine = &self.options.engine;
+        let what = match self.options.when_down {
+            WhenDown::Close => {
+                self.mode = Mode::Refusing;
+                self.status.refuses.store(true, Relaxed);
+                let problem = format!("{engine} is away: {reason}");
+                self.readiness.iter().for_each(|readiness| readiness.set(Some(&problem)));
+                "members are closed and refused"
+            }
+            WhenDown::Local => {
+                self.mode = Mode::Alone;
+                "members are served alone"
+            }
+        };
+        report::warn(format_args!("cluster: {engine} has been away for {} s: {what}", self.options.wait.as_secs_f64()));
+        for target in self.targets() {
+            let Some(entry) = self.rooms.get_mut(&target) else { continue };
+            if entry.channel.stands() {
+                self.status.rooms.fetch_sub(1, Relaxed);
+            }
+            let outgoing = entry.channel.abandon();
+            match (&entry.room, self.mode) {
+                (Some(room), Mode::Alone) => {
+                    room.set_subscription(Subscription::Stands);
+                    for Own { room: from, batch, .. } in outgoing {
+                        if Arc::ptr_eq(room, &from) {
+                            room.deliver(batch, true, &self.delivery);
+                        } else {
+                            room.deliver(batch.of_others(), false, &self.delivery);
+                        }
+                    }
+                    room.flush(&self.delivery);
+                }
+                (Some(room), _) => {
+                    room.set_subscription(Subscription::Refused);
+                    room.dismiss(Dismissal::EngineAway);
+                }
+                (None, _) => {}
+            }
+        }
+        self.ticks = true;
+    }
+
+    /// The engine is back after it was away for too long.
+    fn back(&mut self) {
+        let was_alone = self.mode == Mode::Alone;
+        self.mode = Mode::Together;
+        self.status.refuses.store(false, Relaxed);
+        self.readiness.iter().for_each(|readiness| readiness.set(None));
+        let what = if was_alone { "members are closed, so that they come back together" } else { "members are let in" };
+        report::notice(format_args!("cluster: {} is back: {what}", self.options.engine));
+        for entry in self.rooms.values() {
+            if let Some(room) = &entry.room {
+                let stands = entry.channel.stands();
+                room.set_subscription(if stands { Subscription::Stands } else { Subscription::Pending });
+                if was_alone {
+                    room.dismiss(Dismissal::EngineBack);
+                }
+            }
+        }
+        self.resume();
+    }
+
+    fn client_ended(&mut self) {
+        report::warn("cluster: the client of the engine has ended, which is a bug");
+        self.status.is_up.store(false, Relaxed);
+        self.options.when_down = WhenDown::Close;
+        self.away("its client has ended");
+    }
+
+    /// Calls the channel of a room, and does what it asks for.
+    fn call(&mut self, target: &Arc<str>, call: impl FnOnce(&mut Channel<Own>, &mut Vec<Action<Own>>)) {
+        let Some(entry) = self.rooms.get_mut(target) else { return };
+        let mut actions = Vec::new();
+        let stood = entry.channel.stands();
+        call(&mut entry.channel, &mut actions);
+        match (stood, entry.channel.stands()) {
+            (false, true) => _ = self.status.rooms.fetch_add(1, Relaxed),
+            (true, false) => _ = self.status.rooms.fetch_sub(1, Relaxed),
+            _ => {}
+        }
+        self.ticks |= entry.channel.needs_tick();
+        let room = entry.room.clone();
+        if entry.channel.is_gone() {
+            self.rooms.remove(target);
+        }
+        for action in actions {
+            self.act(target, room.as_ref(), action);
+        }
+    }
+
+    fn act(&mut self, target: &Arc<str>, room: Option<&Arc<Room>>, action: Action<Own>) {
+        let engine = self.engine.clone();
+        let name = target.clone();
+        match action {
+            Action::Subscribe => self
+                .request(target, async move { Outcome::Subscribed(answer(engine.subscribe(name.as_bytes())).await) }),
+            Action::Unsubscribe => {
+                self.request(
+                    target,
+                    async move { Outcome::Unsubscribed(answer(engine.unsubscribe(name.as_bytes())).await) },
+                )
+            }
+            Action::Publish(id, payload) => self.request(target, async move {
+                Outcome::Stored(id, answer(engine.publish(name.as_bytes(), id, payload)).await)
+            }),
+            Action::Since(after) => self.request(target, async move {
+                Outcome::Fetched(answer(engine.since(name.as_bytes(), after, crate::cluster::FETCHED)).await)
+            }),
+            Action::Opened => room.into_iter().for_each(|room| room.set_subscription(Subscription::Stands)),
+            Action::DeliverOwn(Own { room: from, batch, sent, _counted }) => {
+                self.status.published.fetch_add(1, Relaxed);
+                self.status.round_trips.observe(1, sent.elapsed());
+                if let Some(room) = room.filter(|room| !Arc::ptr_eq(room, &from)) {
+                    room.deliver(batch.of_others(), false, &self.delivery);
+                }
+                from.deliver(batch, true, &self.delivery);
+                from.flush(&self.delivery);
+            }
+            Action::Deliver(body, messages) => {
+                self.status.received.fetch_add(1, Relaxed);
+                if let Some(room) = room {
+                    room.deliver(Batch::received(body, messages), false, &self.delivery);
+                }
+            }
+            Action::Lost => {
+                self.status.lost.fetch_add(1, Relaxed);
+                self.troubles.add(|troubles| _ = troubles.lost.insert(name));
+                if let Some(room) = room {
+                    room.set_subscription(Subscription::Pending);
+                    room.dismiss(Dismissal::Lost);
+                }
+            }
+            Action::Repaired(count) => {
+                self.status.repaired.fetch_add(count as u64, Relaxed);
+                self.troubles.add(|troubles| {
+                    troubles.repaired += count;
+                    troubles.repaired_rooms.insert(name);
+                });
+            }
+            Action::Stranger => {
+                self.status.ignored.fetch_add(1, Relaxed);
+                if !std::mem::replace(&mut self.told_of_strangers, true) {
+                    report::warn(format_args!(
+                        "cluster: ignored what was published in room {target}: it is not of a node of this version. \
+                         Further ones are only counted"
+                    ));
+                }
+            }
+        }
+    }
+
+    fn request(&self, target: &Arc<str>, request: impl Future<Output = Outcome> + Send + 'static) {
+        let (target, began) = (target.clone(), Instant::now());
+        self.requests.push(Box::pin(async move { Done { target, began, outcome: request.await } }));
+    }
+}
+
+/// The answer to a request, or an error if there is none in time.
+async fn answer<T>(request: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
+    let late = || EngineError { reason: format!("no answer within {} s", ANSWER.as_secs()) };
+    timeout(ANSWER, request).await.unwrap_or_else(|_| Err(late()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_names_every_metric() {
+        let manual = include_str!("../../man/wsplice.1.in");
+        let mut page = Page::default();
+        Status::default().render(&mut page);
+        for name in page.0.lines().filter_map(|line| line.strip_prefix("# TYPE wsplice_")) {
+            let name = name.split(' ').next().unwrap_or_default();
+            let is_named = manual.lines().any(|line| line.split_whitespace().nth(1) == Some(name));
+            assert!(is_named, "the manual lacks {name}");
+        }
+    }
+}
