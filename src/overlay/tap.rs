@@ -197,7 +197,8 @@ impl Tap for Stats {
             let [shortest, median, longest] = [shortest, median, longest].map(|trip| trip.as_secs_f64() * 1000.0);
             let count = trips.len() as u64 + totals.more_round_trips;
             report::notice(format_args!(
-                "round trips of {count} pings: shortest {shortest:.1} ms, median {median:.1} ms, longest {longest:.1} ms"
+                "round trips of {}: shortest {shortest:.1} ms, median {median:.1} ms, longest {longest:.1} ms",
+                number(count, "ping")
             ));
         }
     }
@@ -211,10 +212,16 @@ impl Total {
         #[expect(clippy::cast_precision_loss, reason = "it is shown with one decimal")]
         let (per_second, bytes_per_second) = (messages as f64 / seconds, bytes as f64 / seconds);
         format!(
-            "{messages} messages, {bytes} bytes in {seconds:.1} s: {per_second:.1} messages/s, {}",
+            "{}, {} in {seconds:.1} s: {per_second:.1} messages/s, {}",
+            number(messages, "message"),
+            number(bytes, "byte"),
             rate(bytes_per_second)
         )
     }
+}
+
+fn number(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn rate(bytes: f64) -> String {

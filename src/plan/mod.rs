@@ -216,7 +216,8 @@ fn add_message_options(left: &mut Draft, right: &mut Draft, config: &Config) {
 fn add_scripting(left: &mut Draft, right: &mut Draft, config: &Config) -> Result<(), Error> {
     let options = &config.scripting;
     let is_swapped = right.is_console() && !left.is_console();
-    if is_swapped && (options.expect.is_some() || !options.first.is_empty()) {
+    let is_served = matches!(left, Draft::Listening(..));
+    if is_swapped && is_served && (options.expect.is_some() || !options.first.is_empty()) {
         return Err(Error::usage_hint(
             "--send and --expect need a second address, to which messages are sent",
             "`wsplice - ws-l:…` serves one client; -P TEXT sends a message to each client of a listener",

@@ -106,7 +106,7 @@ fn read_har(mut file: &File) -> Option<Result<Vec<Frame>, String>> {
     }
     Some(har::frames(&text)?.map(|(frames, others)| {
         if others > 0 {
-            report::warn(format_args!("the recording holds {others} more WebSockets, which are not played"));
+            report::warn(format_args!("the recording holds other WebSockets, too ({others}), which are not played"));
         }
         frames
     }))

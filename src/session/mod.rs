@@ -116,7 +116,7 @@ async fn finish(session: Session, config: &Config, stop: &Shutdown) -> Result<()
     let ended = session.run(&config.session, stop).await;
     match (ended, stop.signal()) {
         // The replies are missing because of the signal.
-        (Err(Error::Replies { .. }), Some(signal)) => Err(Error::Signal(signal)),
+        (Err(Error::Replies { .. } | Error::Expectation { .. }), Some(signal)) => Err(Error::Signal(signal)),
         (Err(error), _) => Err(error),
         (Ok(summary), signal) => {
             report_close(&summary);

@@ -143,7 +143,7 @@ fn a_har_file_of_a_browser_is_played() {
         fs::write(&path, text).expect("write");
         let (url, server) = websocket_server(|mut peer: Peer| peer.receive_all());
         let finished = run([&format!("replay:{path}"), &url], "");
-        assert!(finished.succeeds().stderr.contains("1 more WebSockets"), "{finished:?}");
+        assert!(finished.succeeds().stderr.contains("other WebSockets, too (1)"), "{finished:?}");
         let expected = [Message::text("question"), Message::binary(&b"\xff\0"[..])];
         assert_eq!(server.join().expect("the server"), expected);
         let server = Serving::start(["ws-l:127.0.0.1:0", &format!("replay:{path}")]);

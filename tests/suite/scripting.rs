@@ -225,6 +225,16 @@ fn a_server_that_never_stops_to_send_does_not_prolong_the_wait() {
 }
 
 #[test]
+fn a_signal_is_the_reason_though_a_message_is_missing() {
+    let (url, server) = server_that_sends(&["other"]);
+    let mut running = Running::start(wsplice(["--expect", "never", "-v", &url]));
+    running.error_line("101");
+    running.signal("TERM");
+    assert_eq!(running.finish().code, 143);
+    server.join().expect("the server");
+}
+
+#[test]
 fn expressions_and_programs_that_are_wrong_are_shown_with_a_caret() {
     for (args, message, hint) in [
         (["--expect", "a(b"], "invalid value for --expect", "a(b\n   ^"),
@@ -238,6 +248,10 @@ fn expressions_and_programs_that_are_wrong_are_shown_with_a_caret() {
     }
     run(["--within", "5s", "mirror:"], "").fails_with(2, "--expect is required with --within");
     run(["--expect", "x", "-s", "0"], "").fails_with(2, "need a second address");
+    // An address in front of standard input and output is not a listener's.
+    let (url, server) = server_that_sends(&["a", "b"]);
+    assert_eq!(run(["--send", "hello", "--expect", "b", &url, "-"], "").succeeds().out(), "b\n");
+    assert_eq!(server.join().expect("the server"), [Message::text("hello")]);
 }
 
 #[test]
@@ -294,7 +308,7 @@ fn a_hundred_mebibytes_and_the_smallest_messages_pass_all_of_it() {
     let args = ["-b", "--send", &send, "--stats", "--record", &recording, "--expect", "^.{100}", &url];
     let finished = run([&limit[..], &args].concat(), "");
     assert_eq!(finished.succeeds().stdout.len(), 100 << 20);
-    assert!(finished.stderr.contains("received 1 messages, 104857600 bytes"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("received 1 message, 104857600 bytes"), "{}", finished.stderr);
     let input = "7\n".repeat(50_000);
     let finished = run(["--stats", "--filter-json", ". + 1", "--replies", "50000", &url], &input);
     assert_eq!(finished.succeeds().out(), "8\n".repeat(50_000));
@@ -311,7 +325,7 @@ fn totals_rates_and_round_trips_are_told_at_the_end() {
         "* received 2 messages, 3 bytes in ",
         " messages/s",
         " B/s",
-        "* round trips of 1 pings: shortest ",
+        "* round trips of 1 ping: shortest ",
     ] {
         assert!(finished.stderr.contains(text), "no {text:?} in {finished:?}");
     }
@@ -321,5 +335,5 @@ fn totals_rates_and_round_trips_are_told_at_the_end() {
     assert_eq!(running.line(), "hello\n");
     running.signal("TERM");
     let finished = running.finish();
-    assert!(finished.code == 143 && finished.stderr.contains("* sent 1 messages, 5 bytes"), "{finished:?}");
+    assert!(finished.code == 143 && finished.stderr.contains("* sent 1 message, 5 bytes"), "{finished:?}");
 }
