@@ -17,15 +17,15 @@ pub const COMMANDS: &[(&str, &str)] = &[
     ("/close [CODE [REASON]]", "close the connection"),
     ("/text @FILE", "send a file as a text message"),
     ("/bin HEX|@FILE", "send bytes as a binary message"),
-    ("/send @FILE", "send a file: as text if it is UTF-8, otherwise as binary"),
+    ("/send @FILE", "send a file, as text if it is UTF-8"),
     ("/last", "show the last message that was received, whole"),
     ("/find TEXT", "show the messages that contain TEXT"),
     #[cfg(feature = "jq")]
-    ("/filter [JQ]", "show only what a jq program makes of the messages; without JQ, show all again"),
-    ("/record [FILE]", "write what passes to a file, which replay: plays; without FILE, stop that"),
+    ("/filter [JQ]", "show what a program makes of messages, or show all"),
+    ("/record [FILE]", "write what passes to a file for replay:, or stop"),
     ("/stats", "show totals, rates and ping round trips"),
     ("/headers", "show the opening handshake"),
-    ("/reconnect", "close the connection and open it again, or open it at once"),
+    ("/reconnect", "open the connection anew, without a pause"),
     ("/quit", "close the connection and exit"),
 ];
 
@@ -171,7 +171,9 @@ pub fn help() -> String {
         let _ = writeln!(text, "  {command:<24} {meaning}");
     }
     text + "  //TEXT                   send /TEXT\n  \
-            Alt-Enter begins a new line in a message, Ctrl-R searches what was typed, Ctrl-D ends\n"
+            Alt-Enter                begin a new line in a message\n  \
+            Ctrl-R                   search what was typed\n  \
+            Ctrl-D                   end, as at the end of a file\n"
 }
 
 #[cfg(test)]
@@ -196,6 +198,11 @@ mod tests {
         for line in ["/bin 00 ff 10", "/bin 00FF10", "/bin base64:AP8Q"] {
             assert_eq!(parsed(line), Ok(Command::Send(Message { kind: Kind::Binary, payload: bytes.clone() })));
         }
+    }
+
+    #[test]
+    fn help_fits_into_80_columns() {
+        assert!(help().lines().all(|line| line.len() < 80), "{}", help());
     }
 
     #[test]
