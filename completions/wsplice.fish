@@ -1,6 +1,6 @@
 complete -c wsplice -s s -l server-mode -l listen -d 'Listen for WebSocket connections on this port (on 127.0.0.1 if ADDR is omitted); same as ws-l: as ADDR1, or as wss-l: with --cert, --pkcs12-der or --self-signed' -r
 complete -c wsplice -l replies -d 'End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier' -r
-complete -c wsplice -l within -d 'With -1 and --replies, the maximum silence after the last message was sent (exit 9); 0 sets no limit. Default: 30' -r
+complete -c wsplice -l within -d 'With -1 and --replies, the maximum silence after the last message was sent, and with --expect the maximum wait after it (exit 9); 0 sets no limit. Default: 30' -r
 complete -c wsplice -l linger -d 'After the end of standard input, close when nothing has arrived for this long' -r
 complete -c wsplice -l reply-wait -d 'After the end of standard input, wait this long for a first message if none has come since the last one was sent; 0 waits only for --linger, and -u for none' -r
 complete -c wsplice -l close-timeout -d 'Maximum silence in one direction of a WebSocket session after the other direction has ended' -r
@@ -15,6 +15,14 @@ complete -c wsplice -s P -l preamble-reverse -d 'The same for ADDR1' -r
 complete -c wsplice -l max-messages -d 'Copy at most N messages from ADDR1 to ADDR2, as if the input ended then. A connection is read further, to the end, and what comes is dropped' -r
 complete -c wsplice -l max-messages-rev -d 'The same from ADDR2 to ADDR1. The session ends when nothing is copied in the other direction either' -r
 complete -c wsplice -l byte-to-exit-on -d 'The byte at which exit_on_specific_byte: ends the input, a number from 0 to 255. Default: 28, which is Ctrl and backslash' -r
+complete -c wsplice -l send -d 'Send MSG to ADDR2 before the input; @FILE sends the content of a file as one message, binary with -b or if it is not UTF-8, and @@MSG sends @MSG. May be repeated' -r
+complete -c wsplice -l expect -d 'Wait for a message from ADDR2 that matches a regular expression, print only that, and end; exit 9 if none comes within --within after the last message was sent. May be repeated: each must match a message' -r
+complete -c wsplice -l expect-json -d 'The same with a program in the language of jq, which matches if a result is neither false nor null' -r
+complete -c wsplice -l filter-json -d 'In place of each message from ADDR2, print the results of a program in the language of jq, such as \'select(.id == 7)\'. Messages that are not JSON are left out' -r
+complete -c wsplice -l record -d 'Record the session to FILE, replacing its content: a JSON line for each frame, as --jsonl prints them, control frames too. If FILE cannot be written any more, a warning says so and the session goes on' -r -F
+complete -c wsplice -l replay-speed -d 'Play replay: at a multiple of its speed, such as 2x or 0.5x, or without pauses (max)' -r
+complete -c wsplice -l replay-dir -d 'Play what was sent, or what was received. Default: sent, or to clients of a WebSocket listener received' -r -f -a "sent\t''
+received\t''"
 complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text message; a message that starts with it is sent as text, without it' -r
 complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; @FILE reads a header a line. May be repeated' -r
@@ -147,6 +155,9 @@ complete -c wsplice -l jsonrpc-omit-jsonrpc -d 'Leave the field "jsonrpc" out of
 complete -c wsplice -l timestamp-monotonic -d 'timestamp: counts from the start of the session instead of 1970'
 complete -c wsplice -l foreachmsg-wait-read -d 'foreachmsg: waits for replies to a message until the connection for it ends, however long that takes'
 complete -c wsplice -l reuser-send-zero-msg-on-disconnect -d 'reuse-raw: sends an empty message when one of its sessions ends'
+complete -c wsplice -l json-in -d 'Read one JSON value a message from standard input, however many lines it has (exit 1 if it is not JSON)'
+complete -c wsplice -l jsonl -d 'Print each message that is sent or received as a JSON line with its time, direction, kind and length; with --show-ping-pong control frames, too'
+complete -c wsplice -l stats -d 'At the end of a session, print its messages, bytes and rates, and the round trips of its pings, to standard error'
 complete -c wsplice -l base64 -d 'Encode received binary messages in base64, and decode binary messages before they are sent: with -b each line of a byte stream is the base64 of one message, without it those lines that start with --binary-prefix'
 complete -c wsplice -l base64-text -d 'The same for text messages'
 complete -c wsplice -l compress-gzip -d 'Compress the payloads of binary messages before they are sent. Not permessage-deflate, which is --deflate'
@@ -202,7 +213,7 @@ complete -c wsplice -s V -l version -d 'Print version'
 # Addresses, behind overlays or not; a path where the address takes one.
 function __wsplice_addresses
     set -l word (commandline -ct)
-    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|ws-lowlevel-client|ws-ll-client|ws-ll-c|ws-lowlevel-server|ws-ll-server|ws-ll-s|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log|http-request|http-post-sse):)*' -- $word)
+    set -l prefix (string match -r '^(?:(?:ws-connect|ws-c|c-ws|connect-ws|ws-upgrade|ws-u|u-ws|upgrade-ws|ws-lowlevel-client|ws-ll-client|ws-ll-c|ws-lowlevel-server|ws-ll-server|ws-ll-s|tls|ssl|tls-connect|ssl-connect|tls-c|ssl-c|c-tls|c-ssl|connect-tls|connect-ssl|tls-accept|ssl-accept|tls-a|ssl-a|a-tls|a-ssl|accept-tls|accept-ssl|socks5-connect|socks5-bind|lines|line2msg|msg2line|json|chunks|lengthprefixed|base64|reuse|broadcast|reuse-broadcast|broadcast-reuse|reuse-raw|raw-reuse|autoreconnect|waitfordata|wait-for-data|foreachmsg|drop_on_backpressure|drop-on-backpressure|exit_on_specific_byte|exit-on-specific-byte|jsonrpc|timestamp|log|http-request|http-post-sse):)*' -- $word)
     set -l rest (string replace -- "$prefix" '' $word)
     if set -l kind (string match -r '^(?:ws\+unix|l-ws-unix|unix|unix-connect|connect-unix|unix-c|c-unix|unix-listen|listen-unix|unix-l|l-unix|unix-dgram|seqpacket|seqpacket-connect|connect-seqpacket|seqpacket-c|c-seqpacket|seqpacket-listen|listen-seqpacket|seqpacket-l|l-seqpacket|exec-dir|readfile|writefile|appendfile|open-async):' -- $rest)
         __fish_complete_path (string replace -- $kind '' $rest) | string replace -r '^' -- "$prefix$kind"
@@ -297,6 +308,7 @@ function __wsplice_addresses
         'readfile:' 'Read a file' \
         'writefile:' 'Write to a file, replacing its content' \
         'appendfile:' 'Append to a file' \
+        'replay:' 'Play a recorded session' \
         'open-async:' 'Read and write a device or a named pipe' \
         'open-fd:' 'Read and write an open file descriptor' \
         'async-fd:' 'Read and write an open file descriptor' \
@@ -349,6 +361,7 @@ function __wsplice_addresses
         'lines:' 'Each line becomes one message' \
         'line2msg:' 'Each line becomes one message' \
         'msg2line:' 'Each line becomes one message' \
+        'json:' 'Each JSON value becomes one message' \
         'chunks:' 'Each read becomes one message' \
         'lengthprefixed:' 'Each message has its length in front of it' \
         'base64:' 'Encode messages in base64' \

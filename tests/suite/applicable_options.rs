@@ -162,9 +162,8 @@ pub fn given(option: &Arg, file: &str) -> Vec<String> {
     };
     if let Some((ErrorKind::MissingRequiredArgument, missing)) = error_of(&args) {
         let names = missing.iter().filter_map(|usage| usage.strip_prefix("--")?.split(' ').next());
-        let command = wsplice::cli::command();
-        let named = |name: &str| command.get_arguments().find(|arg| arg.get_long() == Some(name));
-        args.extend(names.filter_map(named).flat_map(|required| given(required, file)));
+        let value = |name| if name == "cluster" { "redis://localhost" } else { file };
+        args.extend(names.flat_map(|name| [format!("--{name}"), value(name).to_owned()]));
     }
     match long {
         "ping-timeout" | "print-ping-rtts" | "max-sent-pings" => {
