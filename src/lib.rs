@@ -70,7 +70,7 @@ pub mod cluster;
 
 pub mod config;
 
-#[cfg(all(feature = "term", unix))]
+#[cfg(feature = "term")]
 mod term;
 
 pub mod endpoint;

@@ -168,23 +168,12 @@ pub mod socket_activation {
 }
 
 #[cfg(all(feature = "term", any(test, not(unix))))]
-pub mod term {
-    use super::{Entry, absent};
-    use crate::address::stdio::PROMPT;
-
-    pub static TERM: Entry = absent(
-        &["term"],
-        "The terminal, with a prompt",
-        &[&["linger", "reply-wait"], PROMPT],
-        "wsplice has no line editor on Windows; stdio: reads lines",
-    );
-
-    /// Standard input and output stay as they are.
-    #[cfg(not(unix))]
-    pub fn interactive(_: &crate::config::Config) -> Option<crate::endpoint::Endpoint<crate::endpoint::Dialled>> {
-        None
-    }
-}
+pub static TERM: Entry = absent(
+    &["term"],
+    "The terminal, with a prompt",
+    &[&["linger", "reply-wait"], super::stdio::PROMPT],
+    "wsplice has no line editor on Windows; stdio: reads lines",
+);
 
 #[cfg(test)]
 mod tests {
@@ -212,7 +201,7 @@ mod tests {
             &socket_activation::TCP,
             &socket_activation::UNIX,
             #[cfg(feature = "term")]
-            &term::TERM,
+            &TERM,
         ];
         for lacking in absent {
             let name = lacking.name();

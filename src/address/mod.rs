@@ -22,14 +22,14 @@ mod process;
 mod progress;
 #[cfg(unix)]
 mod pty;
-#[cfg(target_os = "linux")]
 mod replay;
+#[cfg(target_os = "linux")]
 mod seqpacket;
 #[cfg(unix)]
 mod socket_activation;
 mod stdio;
 mod tcp;
-#[cfg(all(feature = "term", unix))]
+#[cfg(feature = "term")]
 mod term;
 mod terminal_output;
 mod tls;
@@ -44,8 +44,6 @@ mod websocket;
 #[cfg(unix)]
 mod websocket_unix;
 
-#[cfg(all(feature = "term", not(unix)))]
-use absent::term;
 #[cfg(not(target_os = "linux"))]
 use absent::{abstract_names, seqpacket, unix_datagram};
 #[cfg(not(unix))]
@@ -71,8 +69,10 @@ pub static TABLE: &[&Entry] = &[
     &abstract_names::WS_LISTEN,
     &inetd::WS,
     &stdio::STDIO,
-    #[cfg(feature = "term")]
+    #[cfg(all(feature = "term", unix))]
     &term::TERM,
+    #[cfg(all(feature = "term", not(unix)))]
+    &absent::TERM,
     &inetd::INETD,
     &http::HTTP,
     &tcp::CONNECT,

@@ -11,6 +11,7 @@ use crate::{
 };
 use std::{env, sync::Arc, time::SystemTime};
 
+#[cfg_attr(windows, expect(dead_code, reason = "the row of Windows says that there is none"))]
 pub(super) static TERM: Entry = Entry {
     names: &["term"],
     arg: None,

@@ -16,6 +16,11 @@ impl DescriptorReader {
     pub fn new(_: io::Stdin) -> io::Result<Self> {
         Ok(Self(tokio::io::stdin()))
     }
+
+    /// What is left to read of a regular file is not known.
+    pub fn file_rest(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl AsyncRead for DescriptorReader {

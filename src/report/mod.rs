@@ -25,7 +25,7 @@ use tracing::{Metadata, Span, debug, error, error_span, field::Empty, info, info
 pub(crate) use writer::flush;
 #[cfg(feature = "term")]
 pub(crate) use writer::is_redirected;
-#[cfg(all(feature = "term", unix))]
+#[cfg(feature = "term")]
 pub(crate) use writer::redirect;
 
 /// How much is logged.

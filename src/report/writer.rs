@@ -27,7 +27,7 @@ pub fn write(line: String) {
     if cfg!(fuzzing) {
         return;
     }
-    #[cfg(all(feature = "term", unix))]
+    #[cfg(feature = "term")]
     if let Some(sink) = &*sink() {
         return sink(line);
     }
@@ -61,19 +61,19 @@ pub fn cut(text: &mut String) {
 }
 
 /// Takes lines in place of standard error.
-#[cfg(all(feature = "term", unix))]
+#[cfg(feature = "term")]
 pub type Sink = Box<dyn Fn(String) + Send>;
 
-#[cfg(all(feature = "term", unix))]
+#[cfg(feature = "term")]
 static SINK: Mutex<Option<Sink>> = Mutex::new(None);
 
-#[cfg(all(feature = "term", unix))]
+#[cfg(feature = "term")]
 fn sink() -> MutexGuard<'static, Option<Sink>> {
     SINK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives lines to `to` from now on, or to standard error again. It must not log anything itself.
-#[cfg(all(feature = "term", unix))]
+#[cfg(feature = "term")]
 pub fn redirect(to: Option<Sink>) {
     *sink() = to;
 }

@@ -1,7 +1,7 @@
 //! Shutting down, and reading files again, on signals.
 
 use super::signals::{self, Hangups};
-#[cfg(all(feature = "term", unix))]
+#[cfg(feature = "term")]
 use crate::term;
 use crate::{address, config::Config, error::Error, message::Close, report, service_manager};
 use std::{future::Future, sync::Arc, thread, time::Duration};
@@ -111,7 +111,7 @@ impl Shutdown {
 fn request(shutdown: &watch::Sender<Option<i32>>, number: i32) {
     if shutdown.send_replace(Some(number)).is_some() {
         address::kill_children();
-        #[cfg(all(feature = "term", unix))]
+        #[cfg(feature = "term")]
         term::restore();
         std::process::exit(128 + number);
     }

@@ -1,11 +1,10 @@
 //! The history of what was typed, kept across runs.
 
-use super::editor::MAX_HISTORY;
+use super::{editor::MAX_HISTORY, tty};
 use std::{
     env,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::PathBuf,
 };
 
@@ -57,7 +56,8 @@ impl History {
     /// Writes the file anew.
     fn replace(&self, text: &str) -> io::Result<()> {
         let new = self.0.with_extension(std::process::id().to_string());
-        options().write(true).truncate(true).open(&new)?.write_all(text.as_bytes())?;
+        // What is typed may be secret.
+        tty::private_file().write(true).truncate(true).open(&new)?.write_all(text.as_bytes())?;
         fs::rename(new, &self.0)
     }
 
@@ -70,22 +70,15 @@ impl History {
             return Ok(());
         }
         if let Some(folder) = self.0.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            tty::private_folder().create(folder)?;
         }
-        options().append(true).open(&self.0)?.write_all(format!("{}\n", escape(entry)).as_bytes())
+        tty::private_file().append(true).open(&self.0)?.write_all(format!("{}\n", escape(entry)).as_bytes())
     }
 
     /// Its name in remarks.
     pub fn name(&self) -> String {
         self.0.display().to_string()
     }
-}
-
-/// What is typed may be secret.
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.create(true).mode(0o600);
-    options
 }
 
 fn escape(entry: &str) -> String {

@@ -13,8 +13,11 @@ mod mode;
 mod progress;
 mod screen;
 mod stream;
+#[cfg_attr(windows, path = "tty_windows.rs")]
+mod tty;
 mod view;
-#[cfg_attr(not(target_os = "linux"), path = "wake_portable.rs")]
+#[cfg_attr(windows, path = "wake_windows.rs")]
+#[cfg_attr(all(unix, not(target_os = "linux")), path = "wake_portable.rs")]
 mod wake;
 
 pub use mode::restore;
@@ -31,5 +34,5 @@ use std::{
 /// Whether standard input and output are a terminal on which a line can be edited.
 pub fn is_usable() -> bool {
     let is_dumb = || env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
-    stdin().is_terminal() && stdout().is_terminal() && !is_dumb()
+    tty::IS_SUPPORTED && stdin().is_terminal() && stdout().is_terminal() && !is_dumb()
 }

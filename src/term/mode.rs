@@ -1,8 +1,8 @@
 //! The mode of the terminal: keys as they are pressed, and back, whatever happens.
 
-use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use super::tty::{self, Mode};
 use std::{
-    io::{self, Write, stdin, stdout},
+    io::{self, Write, stdout},
     panic,
     sync::{Mutex, MutexGuard, Once, PoisonError},
 };
@@ -13,9 +13,9 @@ const BRACKETED_PASTE_ON: &str = "\x1b[?2004h";
 const BRACKETED_PASTE_OFF: &str = "\x1b[?2004l\r\x1b[J";
 
 /// The mode to go back to, while keys are read.
-static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+static BEFORE: Mutex<Option<Mode>> = Mutex::new(None);
 
-fn before() -> MutexGuard<'static, Option<Termios>> {
+fn before() -> MutexGuard<'static, Option<Mode>> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -34,13 +34,9 @@ pub fn enter() -> io::Result<()> {
         }));
     });
     let mut before = before();
-    let mut mode = tcgetattr(stdin())?;
+    let mode = Mode::current()?;
     before.get_or_insert_with(|| mode.clone());
-    mode.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
-    mode.input_modes -= InputModes::ICRNL | InputModes::INLCR | InputModes::IGNCR | InputModes::IXON;
-    mode.special_codes[SpecialCodeIndex::VMIN] = 1;
-    mode.special_codes[SpecialCodeIndex::VTIME] = 0;
-    tcsetattr(stdin(), OptionalActions::Now, &mode)?;
+    mode.with_keys().set()?;
     let mut stdout = stdout().lock();
     stdout.write_all(BRACKETED_PASTE_ON.as_bytes())?;
     stdout.flush()
@@ -50,7 +46,6 @@ pub fn enter() -> io::Result<()> {
 pub fn restore() {
     let Some(mode) = before().take() else { return };
     // A terminal that is gone needs nothing.
-    let _ = tcsetattr(stdin(), OptionalActions::Now, &mode);
-    // The lock of standard output may be held by a thread that waits for the terminal.
-    let _ = rustix::io::write(rustix::stdio::stdout(), BRACKETED_PASTE_OFF.as_bytes());
+    let _ = mode.set();
+    tty::write_now(BRACKETED_PASTE_OFF.as_bytes());
 }

@@ -8,6 +8,7 @@ use super::{
     keys::Decoder,
     link::{Event, Link, Work},
     mode,
+    tty::{self, Signal, raise},
     view::{Record, Style, View, grouped},
 };
 #[cfg(feature = "jq")]
@@ -22,13 +23,6 @@ use crate::{
     message::{Close, Kind, Message},
     recording::Recorder,
     report::{self, millis},
-};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::{Errno, read, write},
-    process::{Signal, kill_current_process_group},
-    stdio::{stdin, stdout},
-    termios::tcgetwinsize,
 };
 use std::{
     collections::VecDeque,
@@ -190,26 +184,17 @@ impl Screen {
 
     /// Waits for a key, for the session, or for the time to pass. Returns whether there is a key.
     fn wait(&self, most: Option<Duration>, reads_keys: bool) -> io::Result<bool> {
-        let timeout = most.map(|most| Timespec { tv_sec: most.as_secs() as _, tv_nsec: most.subsec_nanos() as _ });
-        let keys = if reads_keys { PollFlags::IN } else { PollFlags::empty() };
-        let mut descriptors =
-            [PollFd::new(self.link.wake_descriptor(), PollFlags::IN), PollFd::from_borrowed_fd(stdin(), keys)];
-        match poll(&mut descriptors, timeout.as_ref()) {
-            Err(Errno::INTR) => return Ok(false),
-            polled => polled?,
-        };
-        self.link.wake_descriptor().clear();
-        let [_, keys] = descriptors;
-        Ok(!keys.revents().is_empty())
+        tty::wait(self.link.wake_descriptor(), most, reads_keys)
     }
 
     fn read_keys(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
-        match read(stdin(), &mut buffer) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        use io::ErrorKind::{Interrupted, UnexpectedEof, WouldBlock};
+        match tty::read(&mut buffer) {
+            Ok(0) => return Err(UnexpectedEof.into()),
             Ok(length) => self.decoder.push(buffer.get(..length).unwrap_or_default()),
-            Err(Errno::INTR | Errno::AGAIN) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Err(error) if matches!(error.kind(), Interrupted | WouldBlock) => return Ok(()),
+            Err(error) => return Err(error),
         }
         while let Some(key) = self.decoder.next() {
             let action = self.editor.press(key);
@@ -422,10 +407,7 @@ impl Screen {
     }
 
     fn size(&self) -> (usize, usize) {
-        match tcgetwinsize(stdout()) {
-            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
-            _ => (80, 24),
-        }
+        tty::size().unwrap_or((80, 24))
     }
 
     fn columns(&self) -> usize {
@@ -474,13 +456,9 @@ impl Screen {
         let out = std::mem::take(&mut self.out);
         let mut rest = out.as_bytes();
         while !rest.is_empty() {
-            match write(stdout(), rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                Err(Errno::INTR) => {}
-                // Others who use the terminal have made it non-blocking.
-                Err(Errno::AGAIN) => _ = poll(&mut [PollFd::from_borrowed_fd(stdout(), PollFlags::OUT)], None),
-                Err(error) => return Err(error.into()),
+            match tty::write(rest)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => rest = rest.get(written..).unwrap_or_default(),
             }
         }
         Ok(())
@@ -582,9 +560,4 @@ impl Drop for Screen {
         mode::restore();
         self.link.done();
     }
-}
-
-/// Sends a signal to the processes of this job.
-fn raise(signal: Signal) -> io::Result<()> {
-    Ok(kill_current_process_group(signal)?)
 }

@@ -5,6 +5,7 @@ use super::{
     link::{Event, Link},
     mode,
     screen::{Screen, Settings},
+    tty,
     view::Record,
 };
 use crate::{
@@ -22,7 +23,6 @@ use std::{
     thread,
     time::{Duration, SystemTime},
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the end of a session that is given up waits for the terminal.
 const LAST_WAIT: Duration = Duration::from_millis(500);
@@ -34,7 +34,7 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 pub fn open(settings: Settings) -> Result<MessageEnd, Error> {
     let failed = |source| Error::io("cannot use the terminal", source);
     let link = Arc::new(Link::new().map_err(failed)?);
-    watch_signals(&link).map_err(failed)?;
+    tty::watch_signals(&link).map_err(failed)?;
     report::flush();
     if io::stderr().is_terminal() {
         let lines = link.clone();
@@ -49,27 +49,6 @@ pub fn open(settings: Settings) -> Result<MessageEnd, Error> {
     let mut end = MessageEnd::new(stream, EndKind::Console { terminal: true }, "term");
     end.observer = Some(Arc::new(move |transfer, frame| link.observe(transfer, frame)));
     Ok(end)
-}
-
-/// Tells the thread of SIGWINCH and SIGCONT.
-fn watch_signals(link: &Arc<Link>) -> io::Result<()> {
-    let mut resized = signal(SignalKind::window_change())?;
-    let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
-    let link = Arc::downgrade(link);
-    tokio::spawn(async move {
-        loop {
-            let is_resized = tokio::select! {
-                _ = resized.recv() => true,
-                _ = continued.recv() => false,
-            };
-            match link.upgrade() {
-                Some(link) if is_resized => link.resized(),
-                Some(link) => link.continued(),
-                None => return,
-            }
-        }
-    });
-    Ok(())
 }
 
 struct TerminalStream {
