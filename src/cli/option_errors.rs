@@ -33,6 +33,8 @@ const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["--prometheus"], "use --metrics ADDR"),
     (&["--crypto-key", "--crypto-reverse"], "crypto: does not protect against replay; use wss: or tls:"),
     (&["--tee", "--filter", "--filter-reverse"], "not supported yet: use a program in a pipe"),
+    #[cfg(not(feature = "jq"))]
+    (&["--expect-json", "--filter-json"], "this build is without jq (feature `jq`): use jq in a pipe"),
     (&["--doctor", "--bench", "--dev-page"], "not supported yet"),
     // wscat's.
     (&["--no-check"], "use -k"),

@@ -5,6 +5,7 @@
 
 use super::{Malformed, Pattern};
 use crate::json;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use jaq_core::{
     Compiler, Ctx, DataT, Exn, Lut, Vars,
     data::HasLut,
@@ -21,7 +22,7 @@ use std::{
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// The longest time that a program may take for a message.
@@ -200,7 +201,7 @@ fn stack_pointer() -> usize {
     ptr::from_ref(&here).addr()
 }
 
-/// Definitions of jaq's library that need functions which are left out: of mathematics, dates and formats. Of those for regular
+/// Definitions of jaq's library that need functions which are left out: of mathematics, dates and most formats. Of those for regular
 /// expressions only `test` is here, with our own engine.
 const LEFT_OUT: &[(&str, usize)] = &[
     ("stderr", 0),
@@ -237,8 +238,6 @@ const LEFT_OUT: &[(&str, usize)] = &[
     ("@htmld", 0),
     ("@uri", 0),
     ("@urid", 0),
-    ("@base64", 0),
-    ("@base64d", 0),
 ];
 
 fn is_available(def: &Def) -> bool {
@@ -248,7 +247,7 @@ fn is_available(def: &Def) -> bool {
 fn functions() -> impl Iterator<Item = Fun<Machine>> {
     // jaq's own runs through an endless range in one step.
     let core = jaq_core::funs().filter(|(name, ..)| *name != "range");
-    let own: [Native<jaq_core::RunPtr<Machine>>; 3] = [
+    let own: [Native<jaq_core::RunPtr<Machine>>; 6] = [
         ("range", v(3), |mut cv| {
             let run = *cv.0.data();
             let (by, to, from) = (cv.0.pop_var(), cv.0.pop_var(), cv.0.pop_var());
@@ -261,6 +260,15 @@ fn functions() -> impl Iterator<Item = Fun<Machine>> {
         ("test", v(2), |mut cv| {
             let (flags, pattern) = (cv.0.pop_var(), cv.0.pop_var());
             bome(test(&cv.1, &pattern, &flags))
+        }),
+        ("now", v(0), |_| {
+            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+            bome(Ok(Val::from(now.as_secs_f64())))
+        }),
+        ("encode_base64", v(0), |cv| bome(Ok(Val::from(STANDARD.encode(cv.1.as_bytes().unwrap_or_default()))))),
+        ("decode_base64", v(0), |cv| {
+            let decoded = STANDARD.decode(cv.1.as_bytes().unwrap_or_default());
+            bome(decoded.map(Val::from_utf8_bytes).map_err(jaq_json::Error::str))
         }),
     ];
     core.chain(jaq_std::base_funs()).chain(jaq_json::funs()).chain(own.map(run::<Machine>))
@@ -351,6 +359,8 @@ mod tests {
             (".name | test(\"^a.*z$\"), test(\"^AB\"; \"i\")", "{\"name\":\"abz\"}", &["true", "true"]),
             ("to_entries | map(.key) | join(\",\")", "{\"a\":1,\"b\":2}", &["\"a,b\""]),
             ("has(\"a\"), length, (.a // \"none\")", "{\"b\":1}", &["false", "1", "\"none\""]),
+            ("@base64, (@base64 | @base64d)", "\"h\u{e9}\"", &["\"aMOp\"", "\"h\u{e9}\""]),
+            ("now > 1700000000", "1", &["true"]),
             ("halt", "1", &[]),
         ] {
             assert_eq!(results(program, message).expect(program), expected, "{program}");
@@ -385,7 +395,7 @@ mod tests {
         for message in ["", "hello", "{", "[1] [2]", "NaN", &deep] {
             assert_eq!(results(".", message), Err(JqError::NotJson), "{message:.20}");
         }
-        for program in [".a", "error(\"x\")", "test(\"(\")", "\"x\" | test(\"(\")"] {
+        for program in [".a", "error(\"x\")", "test(\"(\")", "\"x\" | test(\"(\")", "\"!\" | @base64d"] {
             assert!(matches!(results(program, "1"), Err(JqError::Failed(_))), "{program}");
         }
     }
@@ -400,7 +410,7 @@ mod tests {
             (".a |", 4, "expected term"),
             ("if . then 1", 11, "else or end"),
             (".a & .b", 3, "token"),
-            ("now", 0, "no filter now"),
+            ("todate", 0, "no filter todate"),
             ("include \"x\"; .", 9, "not supported"),
         ] {
             let malformed = Jq::parse(text).err().unwrap_or_else(|| panic!("{text} is a program"));
