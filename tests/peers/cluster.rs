@@ -7,6 +7,7 @@ use crate::{
     support::{Folder, LIMIT, Running, Serving, connect, run, wait_for},
 };
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::Command,
@@ -97,6 +98,11 @@ impl Node {
     }
 }
 
+/// Messages of each sender in the tests of the order. `CLUSTER_MESSAGES=111112 tests/with-peers.sh cluster` sends a million in the largest.
+fn messages(default: usize) -> usize {
+    std::env::var("CLUSTER_MESSAGES").map_or(default, |number| number.parse().expect("CLUSTER_MESSAGES is a number"))
+}
+
 /// Each sender sends numbered messages while all members read; all must see the same.
 fn one_order(members: Vec<Peer>, messages: usize) -> Vec<Peer> {
     let count = members.len();
@@ -151,6 +157,95 @@ fn members_of_three_nodes_see_one_order_the_senders_too() {
         wait_for("the end of the subscriptions", || (node.metric("cluster_rooms") == 0).then_some(()));
     }
     assert_eq!(redis.ask("PUBSUB CHANNELS"), "*0");
+}
+
+#[test]
+#[ignore = "needs installed peers: tests/with-peers.sh"]
+fn sixty_members_hear_nine_senders_in_one_order() {
+    let (redis, senders) = (Redis::start("sixty", &[]), 9);
+    let nodes: Vec<_> = (0..3).map(|_| Node::start(&redis, &[])).collect();
+    let count = messages(300);
+    let members = (0..60).map(|number| nodes[number % 3].join("/")).collect::<Vec<_>>();
+    let threads: Vec<_> = members
+        .into_iter()
+        .enumerate()
+        .map(|(number, mut member)| {
+            thread::spawn(move || {
+                let (mut next, mut hash) = (vec![0; senders], DefaultHasher::new());
+                let mut heard = 0;
+                for message in 0..count {
+                    if number < senders {
+                        member.send_text(&format!("{number} {message}"));
+                    }
+                    // As many as are sent meanwhile, so that nobody falls behind.
+                    for _ in 0..senders - usize::from(message == 0) {
+                        hear(&mut member, &mut next, &mut hash);
+                        heard += 1;
+                    }
+                }
+                while heard < senders * count {
+                    hear(&mut member, &mut next, &mut hash);
+                    heard += 1;
+                }
+                assert_eq!(next, vec![count; senders]);
+                hash.finish()
+            })
+        })
+        .collect();
+    let hashes: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a member")).collect();
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "the orders differ");
+}
+
+/// Receives a message, the next one of its sender.
+fn hear(member: &mut Peer, next: &mut [usize], hash: &mut DefaultHasher) {
+    let text = member.receive_text();
+    let (sender, message) = text.split_once(' ').expect("a sender and a number");
+    let expected = &mut next[sender.parse::<usize>().expect("a sender")];
+    assert_eq!(message, expected.to_string(), "of sender {sender}");
+    *expected += 1;
+    text.hash(hash);
+}
+
+#[test]
+#[ignore = "needs installed peers: tests/with-peers.sh"]
+fn a_server_that_is_stopped_for_three_seconds_catches_up() {
+    let redis = Redis::start("stopped", &[]);
+    let nodes: Vec<_> = (0..2).map(|_| Node::start(&redis, &[])).collect();
+    let members: Vec<_> = (0..4).map(|number| nodes[number % 2].join("/")).collect();
+    let traffic = thread::spawn(move || one_order(members, 1000));
+    nodes[0].serving.running.signal("STOP");
+    thread::sleep(Duration::from_secs(3));
+    nodes[0].serving.running.signal("CONT");
+    traffic.join().expect("nothing is lost");
+    assert_eq!(nodes.iter().map(|node| node.metric("cluster_lost_total")).sum::<u64>(), 0);
+}
+
+#[test]
+#[ignore = "needs installed peers: tests/with-peers.sh"]
+fn subscriptions_end_with_their_rooms() {
+    let redis = Redis::start("rooms", &[]);
+    let nodes: Vec<_> = (0..2).map(|_| Node::start(&redis, &[])).collect();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let port = nodes[number % 2].serving.port;
+            scope.spawn(move || {
+                for round in 0..100 {
+                    let mut members: Vec<_> = (0..3)
+                        .map(|at| Peer::connect(port, &format!("/{}", (number + round * 7 + at * 31) % 250)))
+                        .collect();
+                    for member in &mut members {
+                        member.send_text("hello");
+                        assert_eq!(member.receive_text(), "hello");
+                    }
+                }
+            });
+        }
+    });
+    for node in &nodes {
+        wait_for("the end of the subscriptions", || (node.metric("cluster_rooms") == 0).then_some(()));
+        assert_eq!((node.metric("cluster_lost_total"), node.metric("cluster_in_flight_bytes")), (0, 0));
+    }
+    wait_for("the end at Redis", || (redis.ask("PUBSUB CHANNELS") == "*0").then_some(()));
 }
 
 #[test]
@@ -351,7 +446,7 @@ fn a_node_that_ends_publishes_what_its_members_have_sent_and_closes_them_one_aft
     assert_eq!(reader.receive_text(), "last words");
     wait_for("the health check", || (nodes[1].health().0 == 503).then_some(()));
     let began = Instant::now();
-    let mut ends: Vec<_> = leaving
+    let threads: Vec<_> = leaving
         .drain(..)
         .map(|mut member| {
             thread::spawn(move || {
@@ -360,8 +455,8 @@ fn a_node_that_ends_publishes_what_its_members_have_sent_and_closes_them_one_aft
                 began.elapsed()
             })
         })
-        .map(|thread| thread.join().expect("a member"))
         .collect();
+    let mut ends: Vec<_> = threads.into_iter().map(|thread| thread.join().expect("a member")).collect();
     ends.sort();
     assert!(ends[19] - ends[0] > Duration::from_millis(500), "{ends:?}");
     assert!(ends[19] < Duration::from_secs(3), "{ends:?}");

@@ -4,6 +4,7 @@ mod applicable_options;
 mod bad_arguments;
 mod bad_peers;
 mod children;
+mod cluster;
 #[allow(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/mod.rs"]
 mod common;
