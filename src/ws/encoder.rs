@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 };
 
 /// The longest header in bytes: two, a length of eight, and a masking key.
-const MAX_HEADER: usize = 14;
+pub const MAX_HEADER: usize = 14;
 
 impl From<Kind> for Data {
     /// The opcode of a message's first frame.

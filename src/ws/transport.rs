@@ -1,6 +1,6 @@
 //! The byte stream below a WebSocket: it counts and logs what is read, and collects frames that are to be written.
 
-use super::FrameLog;
+use super::{FrameLog, encoder::MAX_HEADER};
 use crate::{error::Error, flow::ByteEnd};
 use bytes::BytesMut;
 use std::{
@@ -25,10 +25,11 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// The output, with room for as much as the previous one: growing step by step would copy it each time.
+    /// The output, with room for as much as the previous one: growing step by step would copy it each time. Encoding asks for room for the
+    /// longest header, whatever its length.
     pub fn output(&mut self) -> &mut BytesMut {
         if self.out.is_empty() {
-            self.out.reserve(self.previous_size);
+            self.out.reserve(self.previous_size + MAX_HEADER);
         }
         &mut self.out
     }
