@@ -26,6 +26,13 @@ impl Backoff {
     }
 }
 
+/// The pause before an attempt, of which the first needs none.
+#[cfg(feature = "nats")]
+pub fn after(attempts: usize) -> Duration {
+    let mut backoff = Backoff::default();
+    (1..attempts.min(10)).map(|_| backoff.next()).last().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

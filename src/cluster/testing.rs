@@ -2,6 +2,7 @@
 
 use super::{BatchId, ClusterOptions, Engine, EngineUrl, Event, Events, Position, Publication, WhenDown};
 use crate::net::HostPort;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use std::{
     fs,
@@ -11,11 +12,12 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UnixStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, UnixStream},
     sync::watch,
     time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// For anything that has to happen in a test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,6 +54,10 @@ impl Process {
         Self(child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Sends SIGSTOP.
     pub fn stop(&self) {
         self.signal(libc::SIGSTOP);
@@ -82,7 +88,7 @@ impl Drop for Process {
     }
 }
 
-/// Forwards connections to a server's Unix socket, from a port that the system chooses. Can be held up.
+/// Forwards connections to a server's Unix socket, from a port that the system chooses. Can be held up, and take TLS off.
 pub struct Forwarder {
     pub port: u16,
     held: watch::Sender<bool>,
@@ -90,13 +96,27 @@ pub struct Forwarder {
 
 impl Forwarder {
     pub async fn start(to: PathBuf) -> Self {
+        Self::with_tls(to, None).await
+    }
+
+    pub async fn with_tls(to: PathBuf, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let held = watch::Sender::new(false);
         let watch = held.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, to.clone(), watch.subscribe()));
+                let (tls, to, held) = (tls.clone(), to.clone(), watch.subscribe());
+                tokio::spawn(async move {
+                    match tls {
+                        None => forward(client, to, held).await,
+                        Some(tls) => {
+                            if let Ok(client) = tls.accept(client).await {
+                                forward(client, to, held).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Self { port, held }
@@ -113,10 +133,10 @@ impl Forwarder {
     }
 }
 
-async fn forward(mut client: TcpStream, to: PathBuf, mut held: watch::Receiver<bool>) {
+async fn forward(client: impl AsyncRead + AsyncWrite, to: PathBuf, mut held: watch::Receiver<bool>) {
     let Ok(mut server) = UnixStream::connect(to).await else { return };
     let (mut server_read, mut server_write) = server.split();
-    let (mut client_read, mut client_write) = client.split();
+    let (mut client_read, mut client_write) = tokio::io::split(client);
     let back = async {
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -131,6 +151,21 @@ async fn forward(mut client: TcpStream, to: PathBuf, mut held: watch::Receiver<b
         _ = tokio::io::copy(&mut client_read, &mut server_write) => (),
         None::<()> = back => (),
     }
+}
+
+/// A certificate for 127.0.0.1 that is its own authority, as `cert.pem` and `key.pem` in a folder.
+pub fn certificate(folder: &Folder) -> rcgen::CertifiedKey<rcgen::KeyPair> {
+    let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    fs::write(folder.path().join("cert.pem"), pem("CERTIFICATE", certified.cert.der())).expect("a file");
+    fs::write(folder.path().join("key.pem"), pem("PRIVATE KEY", &certified.signing_key.serialize_der()))
+        .expect("a file");
+    certified
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let lines = encoded.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line) + "\n").collect::<String>();
+    format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
 }
 
 /// Options of a node in the cluster `name`.

@@ -6,6 +6,8 @@ use crate::{
     net,
     tls::{self, TlsOptions, Trust},
 };
+#[cfg(feature = "nats")]
+use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
@@ -42,6 +44,24 @@ pub async fn connect(options: &ClusterOptions) -> Result<Box<dyn Stream>, Error>
     let connector = TlsConnector::from(Arc::new(tls_config(options)?));
     match connector.connect(name, socket).await {
         Ok(stream) => Ok(Box::new(stream)),
-        Err(error) => Err(tls::handshake_error(&engine.to_string(), tls::Peer::Server, &error)),
+        Err(error) => Err(with_our_hint(tls::handshake_error(&engine.to_string(), tls::Peer::Server, &error))),
+    }
+}
+
+/// The error of a TLS handshake with an engine, if it is one of TLS.
+#[cfg(feature = "nats")]
+pub fn tls_error(engine: &str, error: &io::Error) -> Option<Error> {
+    tls::tls_error(engine, tls::Peer::Server, error).map(with_our_hint)
+}
+
+/// The engine's own options apply, not those of addresses.
+fn with_our_hint(error: Error) -> Error {
+    match error {
+        Error::Tls { with, reason, hint } => {
+            let is_about_trust = hint.is_some_and(|hint| hint.contains("--cacert"));
+            let hint = is_about_trust.then(|| "--cluster-ca FILE trusts the CA that signed it".to_owned());
+            Error::Tls { with, reason, hint }
+        }
+        other => other,
     }
 }

@@ -4,6 +4,10 @@ use crate::cluster::{
     testing::{self, Folder, Forwarder, Node, Process, is_chain, options, texts},
 };
 use std::{path::PathBuf, process::Command};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{self, pki_types::PrivateKeyDer},
+};
 
 /// A redis-server on a Unix socket, behind a forwarder.
 struct Server {
@@ -378,6 +382,33 @@ async fn a_server_that_becomes_a_replica_is_left() {
     server.cli(&["REPLICAOF", "NO", "ONE"]);
     node.up().await;
     node.publish(b"/", "text").await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
+async fn rediss_is_tls_with_the_authorities_of_the_option() {
+    let server = Server::start(&[]).await;
+    let certified = testing::certificate(&server.folder);
+    let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key))
+        .expect("a configuration");
+    let forwarder = Forwarder::with_tls(server.socket(), Some(TlsAcceptor::from(Arc::new(config)))).await;
+    let mut options = options(&format!("rediss://127.0.0.1:{}", forwarder.port), "test");
+    let error = refused(options.clone()).await;
+    assert_eq!(error.exit_code(), 4, "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.starts_with("--cluster-ca")), "{:?}", error.hint());
+    options.ca = Some(server.folder.path().join("cert.pem"));
+    let mut node = Node::new(Redis::connect(options.clone()).await.expect("a connection"));
+    node.subscribe(b"/").await;
+    node.publish(b"/", "text").await;
+    assert_eq!(node.publication().await.1.payload, "text");
+    options.ca = Some(server.folder.path().join("missing.pem"));
+    assert_eq!(refused(options).await.exit_code(), 2);
+    // A server without TLS.
+    let error = refused(testing::options(&server.url().replace("redis:", "rediss:"), "test")).await;
+    assert!([3, 4].contains(&error.exit_code()), "{error}");
 }
 
 #[tokio::test]
