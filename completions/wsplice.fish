@@ -71,9 +71,9 @@ complete -c wsplice -l max-per-room -d 'Maximum number of members per room; furt
 complete -c wsplice -l room-prefix -d 'Serve rooms only at this path and below it; other paths get 404' -r
 complete -c wsplice -l metrics -d 'Serve Prometheus metrics at http://ADDR/metrics' -r
 complete -c wsplice -l healthcheck -d 'Check the health of the room server at URL, or without URL of process 1, as in a container; exit 0 if it is healthy' -r
-complete -c wsplice -l cluster -d 'Share the rooms with all room servers that have the same URL, by way of Redis: redis://HOST[:PORT][/DATABASE], or rediss:// with TLS. If the server cannot be used, exit 3' -r
+complete -c wsplice -l cluster -d 'Share the rooms with all room servers that have the same URL, by way of Redis, redis://HOST[:PORT][/DATABASE], or of NATS with JetStream, nats://HOST[:PORT]; rediss:// and tls:// with TLS. If the server cannot be used, exit 3' -r
 complete -c wsplice -l cluster-name -d 'Name of the cluster; servers with another name have other rooms' -r
-complete -c wsplice -l cluster-auth -d 'File with PASSWORD or USER:PASSWORD for --cluster; better than in the URL, which other users of this machine can see' -r -F
+complete -c wsplice -l cluster-auth -d 'File with PASSWORD or USER:PASSWORD, or a token of NATS, for --cluster; better than in the URL, which other users of this machine can see' -r -F
 complete -c wsplice -l cluster-ca -d 'CA certificates to trust for --cluster with TLS (PEM). Default: those of the system' -r -F
 complete -c wsplice -l cluster-wait -d 'When the server of --cluster does not answer, keep members connected for SECONDS; reading from them pauses' -r
 complete -c wsplice -l cluster-down -d 'What to do after that' -r -f -a "close\t'Close members with code 1013; handshakes and the health check get 503'

@@ -17,15 +17,15 @@ use std::{
 #[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "Rooms over several machines")]
 pub struct ClusterArgs {
-    /// Share the rooms with all room servers that have the same URL, by way of Redis: redis://HOST[:PORT][/DATABASE], or
-    /// rediss:// with TLS. If the server cannot be used, exit 3
+    /// Share the rooms with all room servers that have the same URL, by way of Redis, redis://HOST[:PORT][/DATABASE], or of NATS
+    /// with JetStream, nats://HOST[:PORT]; rediss:// and tls:// with TLS. If the server cannot be used, exit 3
     #[arg(long, value_name = "URL", value_parser = EngineUrl::parse)]
     pub cluster: Option<EngineUrl>,
     /// Name of the cluster; servers with another name have other rooms
     #[arg(long, value_name = "NAME", value_parser = values::cluster_name, default_value = "wsplice", requires = "cluster")]
     #[default("wsplice".into())]
     pub cluster_name: String,
-    /// File with PASSWORD or USER:PASSWORD for --cluster; better than in the URL, which other users of this machine can see
+    /// File with PASSWORD or USER:PASSWORD, or a token of NATS, for --cluster; better than in the URL, which other users of this machine can see
     #[arg(long, value_name = "FILE", requires = "cluster")]
     pub cluster_auth: Option<PathBuf>,
     /// CA certificates to trust for --cluster with TLS (PEM). Default: those of the system
@@ -73,7 +73,7 @@ impl ClusterArgs {
             engine.credentials = Some(credentials(path)?);
         }
         if self.cluster_ca.is_some() && !engine.tls {
-            return Err(Error::usage_hint("--cluster-ca needs TLS", "rediss:// connects with TLS"));
+            return Err(Error::usage_hint("--cluster-ca needs TLS", "rediss:// and tls:// connect with TLS"));
         }
         Ok(Some(ClusterOptions {
             engine,

@@ -23,8 +23,12 @@ mod room;
 mod sync;
 mod trim;
 
+#[cfg(feature = "nats")]
+use crate::cluster::Nats;
 #[cfg(feature = "redis")]
 use crate::cluster::Redis;
+#[cfg(any(feature = "nats", feature = "redis"))]
+use crate::cluster::{Engine, Events};
 use crate::{
     cluster::{ClusterOptions, EngineKind},
     config::{Config, RoomOptions},
@@ -92,22 +96,31 @@ const SPREAD: f64 = 0.8;
 /// # Errors
 /// The engine cannot be used.
 async fn join_cluster(cluster: ClusterOptions, options: RoomOptions, config: &Arc<Config>) -> Result<Arc<Hub>, Error> {
+    match cluster.engine.kind {
+        #[cfg(feature = "nats")]
+        EngineKind::Nats => Ok(start_node(Nats::connect(cluster.clone()).await?, cluster, options, config)),
+        #[cfg(feature = "redis")]
+        EngineKind::Redis => Ok(start_node(Redis::connect(cluster.clone()).await?, cluster, options, config)),
+        #[allow(unreachable_patterns, reason = "which engines there are depends on the features of the build")]
+        _ => Err(Error::usage(format!("--cluster: this build has no client for {}", cluster.engine))),
+    }
+}
+
+#[cfg(any(feature = "nats", feature = "redis"))]
+fn start_node<E: Engine>(
+    (engine, events): (E, Events),
+    cluster: ClusterOptions,
+    options: RoomOptions,
+    config: &Arc<Config>,
+) -> Arc<Hub> {
     let (node, commands) = Node::new();
     // Both forms of the longest batch: the last message may go beyond the limit of a batch.
     let longest = config.websocket.limits.max_message_size.unwrap_or(usize::MAX / 4);
     let max_batch = 2 * (longest + hub::MAX_PENDING);
     let readiness = config.server.healthz.clone();
-    match cluster.engine.kind {
-        #[cfg(feature = "redis")]
-        EngineKind::Redis => {
-            let (engine, events) = Redis::connect(cluster.clone()).await?;
-            let hub = Arc::new(Hub::new(options, config.websocket.clone(), Broker::Cluster(node)));
-            tokio::spawn(node::run(engine, events, commands, cluster, max_batch, hub.delivery.clone(), readiness));
-            Ok(hub)
-        }
-        #[allow(unreachable_patterns, reason = "which engines there are depends on the features of the build")]
-        _ => Err(Error::usage(format!("--cluster: this build has no client for {}", cluster.engine))),
-    }
+    let hub = Arc::new(Hub::new(options, config.websocket.clone(), Broker::Cluster(node)));
+    tokio::spawn(node::run(engine, events, commands, cluster, max_batch, hub.delivery.clone(), readiness));
+    hub
 }
 
 /// After a signal the health check fails, so that no further clients are sent here.
