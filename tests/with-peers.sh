@@ -16,7 +16,7 @@ if [ "${1:-}" = --all ]; then
 fi
 
 need bash cargo node npm python3
-install_debian nginx-light socat netcat-openbsd tinyproxy microsocks dante-server zsh chromium fonts-liberation openssl systemd python3-venv iproute2 libfaketime tmux redis-server redis-server
+install_debian nginx-light socat netcat-openbsd tinyproxy microsocks dante-server zsh chromium fonts-liberation openssl systemd python3-venv iproute2 libfaketime tmux redis-server nats-server
 install_node_modules
 install_python_modules
 install_websocat

@@ -4,6 +4,7 @@ mod bash;
 mod browser;
 mod clock;
 mod cluster;
+mod cluster_faults;
 #[allow(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/mod.rs"]
 mod common;
