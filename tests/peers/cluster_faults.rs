@@ -278,11 +278,12 @@ impl Member {
                 biased;
                 _ = pace.tick(), if may_send => {
                     let mut frames = Vec::new();
-                    for number in sent..own.min(sent + BURST) {
+                    let burst = sent..own.min(sent + BURST);
+                    sent = burst.end;
+                    for number in burst {
                         frames.extend([BINARY, 0x80 | LENGTH as u8, 0, 0, 0, 0]);
                         frames.extend(sender.unwrap_or_default().to_be_bytes());
                         frames.extend(number.to_be_bytes());
-                        sent += 1;
                     }
                     self.socket.get_mut().write_all(&frames).await.expect("send");
                 }
