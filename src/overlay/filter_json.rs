@@ -51,7 +51,7 @@ impl Transform<MessageEnd, MessageEnd> for FilterJson {
             if !has_warned.swap(true, Relaxed) {
                 let start: String = reason.chars().take(200).collect();
                 report::warn(format_args!(
-                    "--filter-json leaves out a message from {name}: {start}; further ones are not told"
+                    "--filter-json leaves out a message from {name}: {start}; there is no warning for further ones"
                 ));
             }
             Ok(Vec::new())

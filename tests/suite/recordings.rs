@@ -77,9 +77,9 @@ fn what_json_lines_print_is_played_too() {
 fn pauses_are_those_of_the_recording_or_shorter() {
     let folder = Folder::new("replay-speed");
     let path = folder.path("recording");
-    fs::write(&path, line(100.0, "received", "x") + &line(100.5, "sent", "a") + &line(101.0, "sent", "b"))
+    fs::write(&path, line(100.0, "received", "x") + &line(101.0, "sent", "a") + &line(102.0, "sent", "b"))
         .expect("write");
-    for (speed, least, most) in [("1x", 1.0, 30.0), ("2", 0.5, 30.0), ("100x", 0.0, 0.9), ("max", 0.0, 0.9)] {
+    for (speed, least, most) in [("1x", 2.0, 30.0), ("2", 1.0, 30.0), ("100x", 0.0, 1.9), ("max", 0.0, 1.9)] {
         let (url, server) = websocket_server(|mut peer: Peer| {
             let started = Instant::now();
             assert_eq!((peer.receive_text(), peer.receive_text()), ("a".into(), "b".into()));
