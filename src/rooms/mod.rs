@@ -66,7 +66,7 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown, wo
     let spread = options.cluster.as_ref().map_or(Duration::ZERO, |_| config.session.grace.mul_f64(SPREAD));
     let hub = match options.cluster.clone() {
         None => Arc::new(Hub::new(options, config.websocket.clone(), Broker::Memory)),
-        Some(cluster) => join_cluster(cluster, options, config).await?,
+        Some(cluster) => stop.interrupts(join_cluster(cluster, options, config)).await?,
     };
     let listener = listen(&*origin, &about.title, config).await?;
     if let Some(server) = metrics {
@@ -82,7 +82,7 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown, wo
     };
     if let Broker::Cluster(node) = &hub.delivery.broker {
         // What members have published before they were closed.
-        let _ = timeout(config.session.grace, node.flush()).await;
+        let _ = timeout(config.session.grace.mul_f64(1.0 - SPREAD), node.flush()).await;
     }
     hub.delivery.drops.flush();
     ended
@@ -115,8 +115,8 @@ fn start_node<E: Engine>(
 ) -> Arc<Hub> {
     let (node, commands) = Node::new();
     // Both forms of the longest batch: the last message may go beyond the limit of a batch.
-    let longest = config.websocket.limits.max_message_size.unwrap_or(usize::MAX / 4);
-    let max_batch = 2 * (longest + hub::MAX_PENDING);
+    let longest = config.websocket.limits.max_message_size.unwrap_or(usize::MAX);
+    let max_batch = longest.saturating_add(hub::MAX_PENDING).saturating_mul(2);
     let readiness = config.server.healthz.clone();
     let hub = Arc::new(Hub::new(options, config.websocket.clone(), Broker::Cluster(node)));
     tokio::spawn(node::run(engine, events, commands, cluster, max_batch, hub.delivery.clone(), readiness));
