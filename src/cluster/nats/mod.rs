@@ -35,6 +35,7 @@ use std::{
 };
 use subjects::Subjects;
 use tokio::sync::{Notify, watch};
+use tokio_rustls::rustls;
 
 /// For connecting, with all handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -222,9 +223,10 @@ async fn connect(options: &ClusterOptions, signals: Arc<Signals>) -> Result<Clie
     connect.connect(engine.to_string()).await.map_err(|error| {
         let name = engine.to_string();
         let cause = std::error::Error::source(&error);
-        let io_error = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
-        if let Some(error) = io_error.and_then(|error| transport::tls_error(&name, error)) {
-            return error;
+        if let Some(cause) = cause.and_then(|cause| cause.downcast_ref::<io::Error>())
+            && cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+        {
+            return transport::handshake_error(&name, cause);
         }
         let reason = cause.map_or_else(|| error.to_string(), ToString::to_string);
         match error.kind() {

@@ -4,9 +4,10 @@ use super::{
     keys::Keys,
     reply,
     scripts::{Script, Scripts},
+    stream,
 };
 use crate::{
-    cluster::{ClusterOptions, EngineError, Inbox, task::Task, transport},
+    cluster::{ClusterOptions, EngineError, Inbox, task::Task},
     error::Error,
     report,
 };
@@ -85,7 +86,7 @@ impl Link {
     /// Connects, and checks that this is a Redis that gives one order. What is published goes to `inbox`.
     ///
     /// # Errors
-    /// Those of [`transport::connect`], [`Error::Connect`] if the server does not answer within 5 s, and [`Error::Engine`] if it cannot
+    /// Those of [`stream::connect`], [`Error::Connect`] if the server does not answer within 5 s, and [`Error::Engine`] if it cannot
     /// be used.
     pub async fn open(options: &ClusterOptions, keys: &Arc<Keys>, inbox: &Inbox) -> Result<Self, Error> {
         match timeout(OPEN_TIMEOUT, Self::try_open(options, keys, inbox)).await {
@@ -95,7 +96,7 @@ impl Link {
     }
 
     async fn try_open(options: &ClusterOptions, keys: &Arc<Keys>, inbox: &Inbox) -> Result<Self, Error> {
-        let stream = transport::connect(options).await?;
+        let stream = stream::connect(options).await?;
         let failed = |error| unusable(options, &error);
         let end = End(Arc::new(watch::Sender::new(None)));
         let pushes = Arc::new(AtomicU64::new(0));

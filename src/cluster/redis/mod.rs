@@ -11,6 +11,7 @@ mod keys;
 mod link;
 mod reply;
 mod scripts;
+mod stream;
 #[cfg(test)]
 mod tests;
 

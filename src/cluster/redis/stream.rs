@@ -1,0 +1,34 @@
+//! The connection below Redis's protocol: TCP or TLS.
+
+use crate::{
+    cluster::{ClusterOptions, transport},
+    error::Error,
+    net,
+};
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+
+/// A connected stream.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Connects to the engine.
+///
+/// # Errors
+/// [`Error::Resolve`], [`Error::Connect`], [`Error::Tls`], [`Error::Setup`] or [`Error::Usage`].
+pub async fn connect(options: &ClusterOptions) -> Result<Box<dyn Stream>, Error> {
+    let engine = &options.engine;
+    let socket = net::connect(&engine.at, net::resolve(&engine.at).await?).await?;
+    if !engine.tls {
+        return Ok(Box::new(socket));
+    }
+    let name = ServerName::try_from(engine.at.host.clone())
+        .map_err(|_| Error::usage(format!("`{}` is not a valid TLS server name", engine.at.host)))?;
+    let connector = TlsConnector::from(Arc::new(transport::tls_config(options)?));
+    match connector.connect(name, socket).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(transport::handshake_error(&engine.to_string(), &error)),
+    }
+}
