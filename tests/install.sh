@@ -44,6 +44,9 @@ has_debian() {
         ca-certificates) test -e /etc/ssl/certs/ca-certificates.crt ;;
         gcc) command -v cc ;;
         iproute2) command -v ip ;;
+        qemu-user-static) command -v qemu-aarch64-static ;;
+        # Debian keeps it outside every search path.
+        wine64) test -x /usr/lib/wine/wine64 ;;
         libfaketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
@@ -186,6 +189,35 @@ install_cargo_fuzz() {
     fi
 }
 
+# The subcommand `cargo deb`, which is then in the search path.
+install_cargo_deb() {
+    need cargo
+    PATH="$PATH:$peers/cargo-deb/bin"
+    if ! cargo deb --version >/dev/null 2>&1; then
+        say "building cargo-deb, which takes about a minute"
+        cargo install cargo-deb --locked --quiet --root "$peers/cargo-deb" || fail "cargo-deb could not be built"
+    fi
+}
+
+# zig, a C compiler and linker for other systems, and the subcommands `cargo zigbuild` and `cargo-zigbuild clippy`, which make cargo use it.
+install_zig() {
+    need cargo python3
+    PATH="$PATH:$peers/zig/bin"
+    export CARGO_ZIGBUILD_ZIG_PATH="$peers/zig/bin/python-zig"
+    if ! cargo-zigbuild --version >/dev/null 2>&1 || ! python-zig version >/dev/null 2>&1; then
+        install_debian python3-venv
+        say "installing zig and cargo-zigbuild"
+        python3 -m venv --clear "$peers/zig" || fail "python3 could not make an environment"
+        "$peers/zig/bin/pip" install --quiet ziglang cargo-zigbuild || fail "pip could not install zig and cargo-zigbuild"
+    fi
+}
+
+# install_targets TARGET...: the standard libraries of these systems.
+install_targets() {
+    need rustup
+    rustup target add "$@" 2>/dev/null || fail "rustup could not add $*"
+}
+
 # Sets $WSPLICE to the release build, unless it names another binary.
 release_build() {
     need cargo
@@ -202,8 +234,10 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     for wanted in "$@"; do
         case "$wanted" in
             debian:*) install_debian "${wanted#debian:}" ;;
-            node_modules | python_modules | websocat | uwebsockets | promtool | autobahn | cargo_fuzz) "install_$wanted" ;;
-            *) fail "nothing is called $wanted: debian:PACKAGE, node_modules, python_modules, websocat, uwebsockets, promtool, autobahn or cargo_fuzz" ;;
+            node_modules | python_modules | websocat | uwebsockets | promtool | autobahn | cargo_fuzz | cargo_deb | zig)
+                "install_$wanted"
+                ;;
+            *) fail "nothing is called $wanted: debian:PACKAGE, node_modules, python_modules, websocat, uwebsockets, promtool, autobahn, cargo_fuzz, cargo_deb or zig" ;;
         esac
     done
 fi

@@ -31,9 +31,11 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The binary, in an environment without the variables that change what it does.
+/// The binary, in an environment without the variables that change what it does. `$WSPLICE` names another one than that of this build, such
+/// as one for another system with what runs it (tests/targets.sh).
 pub fn wsplice<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsplice"));
+    let program = std::env::var_os("WSPLICE").unwrap_or_else(|| env!("CARGO_BIN_EXE_wsplice").into());
+    let mut command = Command::new(program);
     command.args(args);
     for name in ["RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUEST_METHOD"] {
         command.env_remove(name);
