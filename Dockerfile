@@ -1,13 +1,28 @@
 # Room server: docker run -d -p 8080:8080 IMAGE
 # Client:      docker run --rm -it IMAGE wss://host/path
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
-FROM ${RUST_IMAGE} AS build
+# The machine that builds compiles for the others: docker buildx build --platform linux/amd64,linux/arm64 .
+FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
+ARG TARGETARCH
 WORKDIR /src
 COPY Cargo.toml Cargo.lock LICENSE ./
 COPY src ./src
 # Static, because the final image has no C library. Without --target the flag would also apply to build scripts and procedural
 # macros, which cannot be static.
-RUN target="$(rustc -vV | sed -n 's/^host: //p')" && \
+RUN host="$(rustc -vV | sed -n 's/^host: //p')" && \
+    case "${TARGETARCH:-}" in \
+        amd64) target=x86_64-unknown-linux-gnu ;; \
+        arm64) target=aarch64-unknown-linux-gnu ;; \
+        *) target="$host" ;; \
+    esac && \
+    if [ "$target" != "$host" ]; then \
+        compiler="${target%%-*}-linux-gnu-gcc" && \
+        { command -v "$compiler" || { apt-get update && apt-get install -y --no-install-recommends \
+            "gcc-$(echo "${target%%-*}" | tr _ -)-linux-gnu" "libc6-dev-$TARGETARCH-cross"; }; } && \
+        { [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || rustup target add "$target"; } && \
+        variable="$(echo "$target" | tr a-z- A-Z_)" && \
+        export "CARGO_TARGET_${variable}_LINKER=$compiler" "CC_$(echo "$target" | tr - _)=$compiler"; \
+    fi && \
     RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" && \
     install -D "target/$target/release/wsplice" /out/usr/local/bin/wsplice && \
     install -D -m 644 LICENSE /out/usr/share/licenses/wsplice/LICENSE

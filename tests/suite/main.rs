@@ -33,6 +33,7 @@ mod max_memory;
 mod message_overlays;
 mod modules;
 mod operations;
+mod packages;
 mod payloads;
 mod pings;
 mod program_options;
