@@ -10,7 +10,8 @@ install_debian gcc libc6-dev
 limit=10000000
 target=x86_64-unknown-linux-gnu
 
-RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target"
+# Relocations take 0.3 MB less in this form, which the dynamic linkers of older systems do not know; a static binary needs none.
+RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target "$target"
 binary="${CARGO_TARGET_DIR:-target}/$target/release/wsplice"
 
 # ldd fails for a static executable, and prints these words for a static one that is position-independent.
