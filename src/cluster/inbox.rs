@@ -46,7 +46,7 @@ impl Inbox {
     /// Appends a publication.
     ///
     /// # Errors
-    /// [`Overflow`] if the limit is reached. It is dropped then.
+    /// The limit is reached. It is dropped then.
     pub fn publication(&self, room: Bytes, publication: Publication) -> Result<(), Overflow> {
         let size = size(&room, &publication);
         if self.held.bytes.fetch_add(size, Relaxed) >= self.held.limit {
