@@ -16,4 +16,4 @@ tests=()
 for engine in ${2:-redis nats}; do
     tests+=("cluster_faults::${engine}_members_of_three_nodes_see_one_order_and_every_message_once_through_faults")
 done
-cargo test --release --locked --test peers -- --ignored --exact --nocapture --test-threads=1 "${tests[@]}"
+cargo test --release --locked --features nats --test peers -- --ignored --exact --nocapture --test-threads=1 "${tests[@]}"

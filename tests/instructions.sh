@@ -9,4 +9,5 @@ unset RUST_BACKTRACE
 
 need cargo
 install_debian valgrind
-cargo test --release --locked --test instructions -- --ignored --nocapture
+# With the features of tests/with-peers.sh, so that the binary is built once.
+cargo test --release --locked --features nats --test instructions -- --ignored --nocapture

@@ -27,7 +27,7 @@ say "$(nginx -v 2>&1), $(openssl version | cut -d' ' -f1-2), chromium, socat, nc
 [ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge 16384 ] || ulimit -n 16384 ||
     fail "this shell may not open enough files: ulimit -Hn says $(ulimit -Hn), 16384 are needed"
 # Two at a time: some move hundreds of megabytes, and all have limits.
-cargo test --release --locked --lib --test peers --test suite -- --ignored --test-threads=2 "$@"
+cargo test --release --locked --features nats --lib --test peers --test suite -- --ignored --test-threads=2 "$@"
 [ "$#" -eq 0 ] || exit 0
 tests/interop.sh
 tests/websocat.sh

@@ -54,6 +54,7 @@ impl Process {
         Self(child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
     }
 
+    #[cfg(feature = "nats")]
     pub fn id(&self) -> u32 {
         self.0.id()
     }

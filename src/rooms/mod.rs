@@ -102,7 +102,13 @@ async fn join_cluster(cluster: ClusterOptions, options: RoomOptions, config: &Ar
         #[cfg(feature = "redis")]
         EngineKind::Redis => Ok(start_node(Redis::connect(cluster.clone()).await?, cluster, options, config)),
         #[allow(unreachable_patterns, reason = "which engines there are depends on the features of the build")]
-        _ => Err(Error::usage(format!("--cluster: this build has no client for {}", cluster.engine))),
+        kind => {
+            let feature = if matches!(kind, EngineKind::Nats) { "nats" } else { "redis" };
+            Err(Error::usage_hint(
+                format!("--cluster: this build has no client for {}", cluster.engine),
+                format!("`cargo install --path . --features {feature}` makes one that has"),
+            ))
+        }
     }
 }
 

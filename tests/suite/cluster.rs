@@ -31,6 +31,14 @@ fn options_of_a_cluster_need_rooms_and_an_address() {
     }
 }
 
+#[cfg(not(feature = "nats"))]
+#[test]
+fn a_build_without_an_engine_says_how_to_get_one() {
+    run(["--broadcast", "ws-l:127.0.0.1:0", "--cluster", "nats://127.0.0.1"], "")
+        .fails_with(2, "this build has no client for nats://127.0.0.1")
+        .fails_with(2, "--features nats");
+}
+
 #[test]
 fn an_engine_that_cannot_be_used_is_an_error_before_the_listener_opens() {
     let args = |port: u16| {
