@@ -1,7 +1,10 @@
 //! Programs in the language of jq, run by jaq.
 //!
 //! A program may never end, and nothing stops jaq. So it is asked for its look-up table in each step, which is the place where a
-//! budget of time and stack is checked; a program that is beyond it is unwound.
+//! budget of time, stack and steps is checked; a program that is beyond it is unwound.
+//!
+//! Values are dropped and written recursively. Each step nests them by at most one level, so the number of steps bounds the stack that
+//! they need. Most programs are within what any thread has; only a program that is not runs again, on a thread with a large stack.
 
 use super::{Malformed, Pattern};
 use crate::json;
@@ -18,10 +21,12 @@ use std::{
     any::Any,
     cell::Cell,
     cmp::Ordering,
-    iter,
+    fmt::{self, Write as _},
+    io, iter,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr,
+    thread::{self, Builder},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -31,10 +36,22 @@ const MAX_TIME: Duration = Duration::from_secs(1);
 const MAX_RESULTS: usize = 10_000;
 /// The same in bytes.
 const MAX_BYTES: usize = 64 << 20;
-/// The most stack that it may take: half of what a thread has.
-const MAX_STACK: usize = 1 << 20;
+/// What a program may take on the thread that asks for its results.
+const SMALL: Limits = Limits { stack: 256 << 10, steps: 512 };
+/// Stacks for a program that takes more, the first that the system allows. Only what is used of them is in memory.
+const STACKS: &[usize] = if cfg!(target_pointer_width = "64") { &[1 << 30, 256 << 20, 64 << 20] } else { &[64 << 20] };
+/// The longest text of a program. What is parsed recursively cannot be nested deeper than its length.
+const MAX_TEXT: usize = 64 << 10;
+/// The most brackets around a part of a program.
+const MAX_BRACKETS: usize = 256;
+
+const TOO_LATE: &str = "it was busy for more than a second";
+const TOO_MUCH: &str = "it has more than 10000 results, or more than 64 MiB of them";
+const TOO_MANY_STEPS: &str = "it took too many steps";
+const TOO_RECURSIVE: &str = "it called itself too often (recursion is limited)";
+
 /// Steps between two looks at the clock.
-const STEPS: u32 = 64;
+const STEPS: usize = 64;
 /// Messages that are nested deeper are not JSON for a program: jaq reads them recursively.
 const MAX_DEPTH: usize = 256;
 
@@ -47,12 +64,69 @@ pub struct Jq {
 /// Why a program has no results for a message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum JqError {
-    /// The message is not JSON, or nested deeper than 256 levels.
+    /// The message is not JSON.
     NotJson,
+    /// The message is JSON that is nested deeper than 256 levels.
+    TooDeep,
     /// The program failed, for example because it looked for a name in a number.
     Failed(String),
-    /// It took too long, or had too many results.
-    Endless,
+    /// It took too long, or had too many results. Says which.
+    Endless(&'static str),
+}
+
+/// What a program may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// In bytes.
+    stack: usize,
+    steps: usize,
+}
+
+impl Limits {
+    /// Those on a thread with a stack of `size` bytes. 448 bytes remain for each level of a value.
+    fn of_stack(size: usize) -> Self {
+        Self { stack: size / 8, steps: size / 512 }
+    }
+}
+
+/// Runs `work` with the limits of a thread of its own, which has a large stack.
+fn with_large_stack<T: Send>(work: impl Fn(Limits) -> T + Sync) -> io::Result<T> {
+    let mut last = None;
+    for &size in STACKS {
+        let done = thread::scope(|scope| {
+            let builder = Builder::new().name("jq".into()).stack_size(size);
+            Ok(builder.spawn_scoped(scope, || work(Limits::of_stack(size)))?.join())
+        });
+        match done {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(panicked)) => resume_unwind(panicked),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::OutOfMemory.into()))
+}
+
+/// Runs a program with small limits, and with large ones if it is beyond these.
+fn with_enough_stack<T: Send>(work: impl Fn(Limits) -> Result<T, JqError> + Sync) -> Result<T, JqError> {
+    match work(SMALL) {
+        Err(JqError::Endless(TOO_MANY_STEPS | TOO_RECURSIVE)) => {}
+        done => return done,
+    }
+    with_large_stack(work).unwrap_or_else(|error| Err(JqError::Failed(format!("there is no memory for it: {error}"))))
+}
+
+/// A text of which no more than `left` bytes are written.
+struct Bounded {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.left = self.left.checked_sub(part.len()).ok_or(fmt::Error)?;
+        self.text.push_str(part);
+        Ok(())
+    }
 }
 
 impl Jq {
@@ -61,6 +135,20 @@ impl Jq {
     /// # Errors
     /// It is not one.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let malformed =
+            |start: usize, reason: String| Malformed { text: text.to_owned(), span: start..start + 1, reason };
+        if text.len() > MAX_TEXT {
+            let reason = format!("the program is longer than {} KiB", MAX_TEXT >> 10);
+            return Err(Malformed { text: String::new(), span: 0..0, reason });
+        }
+        if let Some(start) = too_nested(text) {
+            return Err(malformed(start, format!("there are more than {MAX_BRACKETS} brackets around this")));
+        }
+        with_large_stack(|_| Self::compile(text))
+            .unwrap_or_else(|error| Err(malformed(0, format!("there is no memory for it: {error}"))))
+    }
+
+    fn compile(text: &str) -> Result<Self, Malformed> {
         let malformed = |(found, reason): (&str, String)| {
             let span = place(text, found);
             Malformed { text: text.to_owned(), span, reason }
@@ -87,15 +175,20 @@ impl Jq {
     /// # Errors
     /// See [`JqError`].
     pub fn results(&self, message: &[u8]) -> Result<Vec<String>, JqError> {
-        let mut results = Vec::new();
-        let mut bytes = 0;
-        self.run(message, |value| {
-            let text = value.to_string();
-            bytes += text.len();
-            results.push(text);
-            if results.len() > MAX_RESULTS || bytes > MAX_BYTES { Err(JqError::Endless) } else { Ok(true) }
-        })?;
-        Ok(results)
+        with_enough_stack(|limits| {
+            let mut results = Vec::new();
+            let mut left = MAX_BYTES;
+            self.run(message, limits, |value| {
+                let mut bounded = Bounded { text: String::new(), left };
+                if write!(bounded, "{value}").is_err() || results.len() == MAX_RESULTS {
+                    return Err(JqError::Endless(TOO_MUCH));
+                }
+                left = bounded.left;
+                results.push(bounded.text);
+                Ok(true)
+            })?;
+            Ok(results)
+        })
     }
 
     /// Whether a result for a message is neither `false` nor `null`. It may take a second.
@@ -103,21 +196,28 @@ impl Jq {
     /// # Errors
     /// See [`JqError`].
     pub fn is_match(&self, message: &[u8]) -> Result<bool, JqError> {
-        let mut is_match = false;
-        self.run(message, |value| {
-            is_match = !matches!(value, Val::Null | Val::Bool(false));
-            Ok(!is_match)
-        })?;
-        Ok(is_match)
+        with_enough_stack(|limits| {
+            let mut is_match = false;
+            self.run(message, limits, |value| {
+                is_match = !matches!(value, Val::Null | Val::Bool(false));
+                Ok(!is_match)
+            })?;
+            Ok(is_match)
+        })
     }
 
     /// Gives each result to `take`, until that wants no more.
-    fn run(&self, message: &[u8], mut take: impl FnMut(Val) -> Result<bool, JqError>) -> Result<(), JqError> {
+    fn run(
+        &self,
+        message: &[u8],
+        limits: Limits,
+        mut take: impl FnMut(Val) -> Result<bool, JqError>,
+    ) -> Result<(), JqError> {
         if !json::is_value(message, MAX_DEPTH) {
-            return Err(JqError::NotJson);
+            return Err(if json::is_value(message, usize::MAX) { JqError::TooDeep } else { JqError::NotJson });
         }
         let input = read::parse_single(message).map_err(|_| JqError::NotJson)?;
-        let budget = Budget::new();
+        let budget = Budget::new(limits);
         let machine = Run { lut: &self.filter.lut, budget: &budget };
         let run = || {
             let context = Ctx::<Machine>::new(machine, Vars::new([]));
@@ -136,8 +236,10 @@ impl Jq {
         };
         match catch_unwind(AssertUnwindSafe(run)) {
             Ok(result) => result,
-            Err(stopped) if stopped.is::<Stopped>() => Err(JqError::Endless),
-            Err(panicked) => Err(JqError::Failed(reason(&*panicked))),
+            Err(panicked) => Err(match panicked.downcast_ref::<Stopped>() {
+                Some(Stopped(cause)) => JqError::Endless(cause),
+                None => JqError::Failed(reason(&*panicked)),
+            }),
         }
     }
 }
@@ -168,29 +270,36 @@ impl<'a> HasLut<'a, Machine> for Run<'a> {
     }
 }
 
-/// The payload with which a program is unwound.
-struct Stopped;
+/// The payload with which a program is unwound: the limit that it is beyond.
+struct Stopped(&'static str);
 
 struct Budget {
     end: Instant,
-    steps: Cell<u32>,
+    limits: Limits,
+    steps: Cell<usize>,
     /// Where the stack was at the start.
     stack: usize,
 }
 
 impl Budget {
-    fn new() -> Self {
-        Self { end: Instant::now() + MAX_TIME, steps: Cell::new(0), stack: stack_pointer() }
+    fn new(limits: Limits) -> Self {
+        Self { end: Instant::now() + MAX_TIME, limits, steps: Cell::new(0), stack: stack_pointer() }
     }
 
     /// Unwinds the program if it is beyond the budget.
     fn step(&self) {
-        let steps = self.steps.get().wrapping_add(1);
+        let steps = self.steps.get().saturating_add(1);
         self.steps.set(steps);
-        let is_late = || steps.is_multiple_of(STEPS) && Instant::now() >= self.end;
-        if self.stack.abs_diff(stack_pointer()) > MAX_STACK || is_late() {
-            resume_unwind(Box::new(Stopped));
-        }
+        let cause = if self.stack.abs_diff(stack_pointer()) > self.limits.stack {
+            TOO_RECURSIVE
+        } else if steps > self.limits.steps {
+            TOO_MANY_STEPS
+        } else if steps.is_multiple_of(STEPS) && Instant::now() >= self.end {
+            TOO_LATE
+        } else {
+            return;
+        };
+        resume_unwind(Box::new(Stopped(cause)));
     }
 }
 
@@ -247,7 +356,10 @@ fn is_available(def: &Def) -> bool {
 fn functions() -> impl Iterator<Item = Fun<Machine>> {
     // jaq's own runs through an endless range in one step.
     let core = jaq_core::funs().filter(|(name, ..)| *name != "range");
-    let own: [Native<jaq_core::RunPtr<Machine>>; 6] = [
+    // It would read any depth.
+    let json = jaq_json::funs().filter(|(name, ..)| *name != "fromjson");
+    let own: [Native<jaq_core::RunPtr<Machine>>; 7] = [
+        ("fromjson", v(0), |cv| bome(from_json(&cv.1))),
         ("range", v(3), |mut cv| {
             let run = *cv.0.data();
             let (by, to, from) = (cv.0.pop_var(), cv.0.pop_var(), cv.0.pop_var());
@@ -271,7 +383,7 @@ fn functions() -> impl Iterator<Item = Fun<Machine>> {
             bome(decoded.map(Val::from_utf8_bytes).map_err(jaq_json::Error::str))
         }),
     ];
-    core.chain(jaq_std::base_funs()).chain(jaq_json::funs()).chain(own.map(run::<Machine>))
+    core.chain(jaq_std::base_funs()).chain(json).chain(own.map(run::<Machine>))
 }
 
 fn range<'a>(run: Run<'a>, from: Val, to: Val, by: Val) -> impl Iterator<Item = ValX<'a>> + 'a {
@@ -296,6 +408,16 @@ fn range<'a>(run: Run<'a>, from: Val, to: Val, by: Val) -> impl Iterator<Item = 
     })
 }
 
+/// `fromjson`.
+fn from_json(text: &Val) -> ValR {
+    let Some(text) = text.as_utf8_bytes().filter(|text| json::is_value(text, MAX_DEPTH)) else {
+        return Err(jaq_json::Error::str(format_args!(
+            "fromjson needs JSON that is nested no deeper than {MAX_DEPTH} levels"
+        )));
+    };
+    read::parse_single(text).map_err(jaq_json::Error::str)
+}
+
 /// `test(PATTERN; FLAGS)`.
 fn test(text: &Val, pattern: &Val, flags: &Val) -> ValR {
     let string = |value: &Val| value.as_utf8_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
@@ -309,6 +431,19 @@ fn test(text: &Val, pattern: &Val, flags: &Val) -> ValR {
         Ok(pattern) => Ok(Val::from(pattern.is_match(text.as_bytes()))),
         Err(malformed) => Err(jaq_json::Error::str(malformed.reason)),
     }
+}
+
+/// The first bracket that is nested too deep. Those in strings count, since a string can have parts that are programs.
+fn too_nested(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    text.bytes().position(|byte| {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MAX_BRACKETS
+    })
 }
 
 const BAD: (&str, String) = ("", String::new());
@@ -383,7 +518,7 @@ mod tests {
             "range(infinite) | empty",
         ] {
             let started = Instant::now();
-            assert_eq!(results(program, "1"), Err(JqError::Endless), "{program}");
+            assert!(matches!(results(program, "1"), Err(JqError::Endless(_))), "{program}");
             assert!(started.elapsed() < 10 * MAX_TIME, "{program}");
         }
         assert_eq!(Jq::parse("repeat(.)").expect("a program").is_match(b"1"), Ok(true), "the first result is enough");
@@ -392,11 +527,38 @@ mod tests {
     #[test]
     fn what_is_not_json_or_does_not_fit_is_told() {
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        for message in ["", "hello", "{", "[1] [2]", "NaN", &deep] {
+        for message in ["", "hello", "{", "[1] [2]", "NaN"] {
             assert_eq!(results(".", message), Err(JqError::NotJson), "{message:.20}");
         }
+        assert_eq!(results(".", &deep), Err(JqError::TooDeep));
         for program in [".a", "error(\"x\")", "test(\"(\")", "\"x\" | test(\"(\")", "\"!\" | @base64d"] {
             assert!(matches!(results(program, "1"), Err(JqError::Failed(_))), "{program}");
+        }
+    }
+
+    #[test]
+    fn a_value_or_text_that_is_nested_deep_does_not_overflow_the_stack() {
+        let array = format!("[{}1]", "1,".repeat(20_000));
+        for (program, message) in [
+            ("def f: [.,.]|f; f", "1"),
+            ("reduce range(100000) as $i (null; [.])", "1"),
+            ("last(limit(20000; recurse([.])))|1", "1"),
+            ("reduce .[] as $x ([]; [$x,.]) | .[0]", &array),
+            ("reduce range(60) as $i (null; [.,.])", "1"),
+            ("reduce range(20000) as $i (null; [.]) | tojson | length", "1"),
+            ("reduce range(20000) as $i (\"\"; . + \"[\") | fromjson", "1"),
+        ] {
+            // Whatever it gives, the process goes on.
+            _ = results(program, message);
+        }
+        assert_eq!(results("def f: if .==0 then 0 else 1+(.-1|f) end; 400|f", "1"), Ok(vec!["400".into()]));
+        assert_eq!(results("def f: 1 + f; f", "1"), Err(JqError::Endless(TOO_RECURSIVE)));
+        for text in ["[".repeat(4_000) + &"]".repeat(4_000), "(".repeat(20_000)] {
+            let malformed = Jq::parse(&text).err().expect("an error");
+            assert_eq!((malformed.span.start, malformed.span.end), (MAX_BRACKETS, MAX_BRACKETS + 1));
+        }
+        for part in ["-", ".|", "1+", "if ", "try ", "def f: ", "1 as $x|"] {
+            _ = Jq::parse(&(part.repeat(5_000) + "1"));
         }
     }
 

@@ -140,8 +140,8 @@ fn is_met(expected: &Expectation, message: &Message, name: &str) -> Result<bool,
         #[cfg(feature = "jq")]
         Expectation::Json(program) => match program.is_match(&message.payload) {
             Ok(is_match) => Ok(is_match),
-            Err(JqError::NotJson | JqError::Failed(_)) => Ok(false),
-            Err(JqError::Endless) => Err(endless(name, "--expect-json")),
+            Err(JqError::NotJson | JqError::TooDeep | JqError::Failed(_)) => Ok(false),
+            Err(JqError::Endless(cause)) => Err(endless(name, "--expect-json", cause)),
         },
     }
 }

@@ -23,12 +23,12 @@ pub fn filter_json(program: &Arc<Jq>) -> Box<dyn Transform<MessageEnd, MessageEn
     Box::new(FilterJson(program.clone()))
 }
 
-/// The error for a program that does not end.
-pub(super) fn endless(name: &str, option: &str) -> Error {
+/// The error for a program that does not end, and the limit that it is beyond.
+pub(super) fn endless(name: &str, option: &str, cause: &str) -> Error {
     Error::Input {
         what: "a message".into(),
         from: name.into(),
-        reason: format!("keeps the program of {option} busy for more than a second, or has more than 10000 results"),
+        reason: format!("is too much for the program of {option}: {cause}"),
         hint: "first(…) and limit(N; …) end a program that goes on for ever",
     }
 }
@@ -44,7 +44,8 @@ impl Transform<MessageEnd, MessageEnd> for FilterJson {
                     let message = |text: String| Message { kind: Kind::Text, payload: text.into() };
                     return Ok(results.into_iter().map(message).collect());
                 }
-                Err(JqError::Endless) => return Err(endless(&name, "--filter-json")),
+                Err(JqError::Endless(cause)) => return Err(endless(&name, "--filter-json", cause)),
+                Err(JqError::TooDeep) => "it is nested deeper than 256 levels".to_owned(),
                 Err(JqError::NotJson) => "it is not JSON".to_owned(),
                 Err(JqError::Failed(reason)) => reason,
             };

@@ -543,12 +543,12 @@ impl Screen {
                     self.settings.view.message(&record, columns, false, &mut self.out);
                 }
             }
-            Ok(_) | Err(JqError::NotJson | JqError::Failed(_)) => filter.hidden += 1,
+            Ok(_) | Err(JqError::NotJson | JqError::TooDeep | JqError::Failed(_)) => filter.hidden += 1,
             // It would hold up the keys with each message.
-            Err(JqError::Endless) => {
+            Err(JqError::Endless(cause)) => {
                 self.filter = None;
                 self.settings.view.message(record, columns, false, &mut self.out);
-                self.remark("there is no filter any more: it took more than a second, or had more than 10,000 results");
+                self.remark(&format!("there is no filter any more: {cause}"));
             }
         }
     }

@@ -275,7 +275,11 @@ fn what_comes_is_filtered_with_a_program() {
 
 #[test]
 fn a_program_that_never_ends_does_not_hold_up_the_session() {
-    for program in ["repeat(.)", "[range(infinite)]", "def f: 1 + f; f"] {
+    for (program, cause) in [
+        ("repeat(.)", "more than 10000 results"),
+        ("[range(infinite)]", "is too much for the program of --filter-json"),
+        ("def f: 1 + f; f", "called itself too often"),
+    ] {
         let (url, server) = websocket_server(|mut peer: Peer| {
             peer.send_text("1");
             // Pings are answered meanwhile.
@@ -283,7 +287,7 @@ fn a_program_that_never_ends_does_not_hold_up_the_session() {
             peer.ends()
         });
         let finished = run(["--filter-json", program, &url], "");
-        finished.fails_with(1, "busy for more than a second").hints("first(");
+        finished.fails_with(1, cause).hints("first(");
         assert!(finished.took < Duration::from_secs(15), "{finished:?}");
         server.join().expect("the server");
     }
