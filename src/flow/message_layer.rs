@@ -55,6 +55,11 @@ pub trait MessageLayer: Send {
         self.inner().progress()
     }
 
+    /// See [`MessageStream::left_out`].
+    fn left_out(&self) -> u64 {
+        self.inner().left_out()
+    }
+
     /// See [`MessageStream::observe_control`].
     fn observe_control(&mut self, observer: ControlObserver) {
         self.inner_mut().observe_control(observer);
@@ -97,6 +102,10 @@ impl<T: MessageLayer> MessageStream for T {
 
     fn progress(&self) -> u64 {
         MessageLayer::progress(self)
+    }
+
+    fn left_out(&self) -> u64 {
+        MessageLayer::left_out(self)
     }
 
     fn observe_control(&mut self, observer: ControlObserver) {

@@ -281,6 +281,11 @@ pub trait MessageStream: Send {
         0
     }
 
+    /// Messages that came and of which a filter left nothing. A change is a reply of the peer that is not shown.
+    fn left_out(&self) -> u64 {
+        0
+    }
+
     /// Calls `observer` for each control frame from now on.
     fn observe_control(&mut self, _observer: ControlObserver) {}
 

@@ -57,7 +57,7 @@ impl Transform<MessageEnd, MessageEnd> for FilterJson {
             }
             Ok(Vec::new())
         });
-        let io = FilteredStream { judging: Judging::new(inner.io, judge), results: VecDeque::new() };
+        let io = FilteredStream { judging: Judging::new(inner.io, judge), results: VecDeque::new(), left_out: 0 };
         Box::pin(async move { Ok(MessageEnd { io: Box::new(io), ..inner }) })
     }
 }
@@ -65,6 +65,8 @@ impl Transform<MessageEnd, MessageEnd> for FilterJson {
 struct FilteredStream {
     judging: Judging<Vec<Message>>,
     results: VecDeque<Message>,
+    /// Messages without results.
+    left_out: u64,
 }
 
 /// Messages without results before other tasks have their turn.
@@ -85,7 +87,10 @@ impl MessageLayer for FilteredStream {
                 return Poll::Ready(Ok(Incoming::Message(message)));
             }
             match ready!(self.judging.poll_next(cx))? {
-                Judged::Message(results) => self.results = results.into(),
+                Judged::Message(results) => {
+                    self.left_out += u64::from(results.is_empty());
+                    self.results = results.into();
+                }
                 Judged::Other(other) => return Poll::Ready(Ok(other)),
             }
         }
@@ -95,5 +100,9 @@ impl MessageLayer for FilteredStream {
 
     fn progress(&self) -> u64 {
         self.judging.progress()
+    }
+
+    fn left_out(&self) -> u64 {
+        self.left_out
     }
 }

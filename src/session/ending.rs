@@ -23,6 +23,8 @@ pub(super) struct Timers {
     last_activity: Instant,
     /// The progress of both ends at the last look.
     progress: [u64; 2],
+    /// The messages of both ends that filters had left out at the last look.
+    left_out: [u64; 2],
     /// After the end of standard input: the longest silence while no message has come since the last one was sent.
     first_reply: Duration,
     /// The process whose client has closed, and how many messages it had sent by then.
@@ -40,6 +42,7 @@ impl Timers {
         Self {
             last_activity,
             progress: [0; 2],
+            left_out: [0; 2],
             first_reply,
             closed_process: None,
             output_ends: None,
@@ -381,6 +384,13 @@ impl Pump<'_> {
         });
         let progress = self.ends.each_ref().map(|end| end.io.progress());
         let has_progress = progress != std::mem::replace(&mut self.timers.progress, progress);
+        let left_out = self.ends.each_ref().map(|end| end.io.left_out());
+        let left_out_before = std::mem::replace(&mut self.timers.left_out, left_out);
+        for i in 0..2 {
+            if left_out[i] != left_out_before[i] {
+                self.last_moved = Some(i);
+            }
+        }
         if reader_is_slow || has_progress {
             // Neither a slow reader of our output nor a message that arrives slowly means that the peer is silent.
             self.reset_silence();

@@ -274,6 +274,16 @@ fn what_comes_is_filtered_with_a_program() {
 }
 
 #[test]
+fn a_reply_that_the_filter_leaves_out_is_a_reply() {
+    let server = Serving::start(["ws-l:127.0.0.1:0", "mirror:"]);
+    let finished =
+        run(["--reply-wait", "30s", "--filter-json", "select(.a > 5)", "--send", "{\"a\":1}", &server.url()], "");
+    assert_eq!(finished.succeeds().out(), "");
+    assert!(finished.took < Duration::from_secs(20), "{finished:?}");
+    assert!(!finished.stderr.contains("no reply"), "{}", finished.stderr);
+}
+
+#[test]
 fn a_program_that_never_ends_does_not_hold_up_the_session() {
     for (program, cause) in [
         ("repeat(.)", "more than 10000 results"),
