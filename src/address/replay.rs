@@ -73,6 +73,7 @@ impl Dial<MessageEnd> for Replay {
                 path: self.path.clone(),
                 speed: self.options.speed,
                 parts,
+                has_parts: false,
                 started: None,
                 next: None,
                 sleep: None,
@@ -91,6 +92,8 @@ struct Played {
     /// How much faster than recorded; `None`: without pauses.
     speed: Option<f64>,
     parts: mpsc::Receiver<Result<Part, Broken>>,
+    /// A part was read.
+    has_parts: bool,
     started: Option<Instant>,
     /// What is sent when `sleep` ends.
     next: Option<Result<Message, Close>>,
@@ -103,7 +106,10 @@ impl Played {
             what: broken.at,
             from: self.path.clone(),
             reason: broken.reason,
-            hint: "what was before it has been played",
+            hint: match self.has_parts {
+                true => "what was before it has been played",
+                false => "nothing was played; replay: reads what --record or --jsonl wrote, and HAR files of browsers",
+            },
         }
     }
 
@@ -127,6 +133,7 @@ impl MessageStream for Played {
                 None => return Poll::Ready(Ok(Incoming::End(None))),
                 Some(Err(broken)) => return Poll::Ready(Err(self.broken(broken))),
                 Some(Ok(part)) => {
+                    self.has_parts = true;
                     self.sleep = self.due(part.after).map(|at| Box::pin(sleep_until(at)));
                     self.next = Some(part.content);
                 }

@@ -65,7 +65,8 @@ pub fn read(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let frame = match Frame::parse(&line) {
+        let text = if number == 1 { without_mark(&line) } else { &line };
+        let frame = match Frame::parse(text) {
             Ok(frame) => frame,
             Err(reason) if number == 1 => match read_har(file) {
                 Some(Ok(frames)) => {
@@ -92,6 +93,11 @@ pub fn read(
     Ok(())
 }
 
+/// The text behind a byte order mark, which editors on Windows write.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 fn failed(error: &io::Error) -> String {
     format!("cannot be read: {}", io_message(error))
 }
@@ -104,7 +110,7 @@ fn read_har(mut file: &File) -> Option<Result<Vec<Frame>, String>> {
     if let Err(error) = file.take(MAX_HAR).read_to_end(&mut text) {
         return Some(Err(failed(&error)));
     }
-    Some(har::frames(&text)?.map(|(frames, others)| {
+    Some(har::frames(without_mark(&text))?.map(|(frames, others)| {
         if others > 0 {
             report::warn(format_args!("the recording holds other WebSockets, too ({others}), which are not played"));
         }

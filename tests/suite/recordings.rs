@@ -127,6 +127,32 @@ fn a_recording_that_is_cut_off_is_played_up_to_there() {
 }
 
 #[test]
+fn a_recording_of_which_nothing_is_played_says_so() {
+    let folder = Folder::new("replay-nothing");
+    let path = folder.path("recording");
+    let bad = json!({"log": {"entries": [{"_webSocketMessages": [
+        {"type": "send", "time": 1.0, "opcode": 1, "data": "a"}, {"type": "send", "time": 1.0, "opcode": 2, "data": "!"},
+    ]}]}});
+    for text in ["hello\n", "{\"log\":{\n", "{\"log\":{\"entries\":[]}}", &bad.to_string()] {
+        fs::write(&path, text).expect("write");
+        run([&format!("replay:{path}"), "null:"], "").fails_with(1, "").hints("nothing was played");
+    }
+}
+
+#[test]
+fn a_recording_may_begin_with_a_byte_order_mark() {
+    let folder = Folder::new("replay-mark");
+    let path = folder.path("recording");
+    let har = json!({"log": {"entries": [{"_webSocketMessages": [
+        {"type": "send", "time": 1.0, "opcode": 1, "data": "one"},
+    ]}]}});
+    for text in [line(1.0, "sent", "one"), har.to_string()] {
+        fs::write(&path, format!("\u{feff}{text}")).expect("write");
+        assert_eq!(run([&format!("replay:{path}"), "-"], "").succeeds().out(), "one\n");
+    }
+}
+
+#[test]
 fn a_har_file_of_a_browser_is_played() {
     let folder = Folder::new("replay-har");
     let path = folder.path("panel.har");
