@@ -2,13 +2,16 @@
 
 use super::tty::{self, Mode};
 use std::{
-    io::{self, Write, stdout},
-    panic,
-    sync::{Mutex, MutexGuard, Once, PoisonError},
+    io, panic,
+    sync::{Mutex, MutexGuard, Once, PoisonError, mpsc::sync_channel},
+    thread,
+    time::Duration,
 };
 
-/// Pastes are marked as such.
-const BRACKETED_PASTE_ON: &str = "\x1b[?2004h";
+/// How long the end of the process waits for a terminal that takes nothing more.
+const LAST_WRITE: Duration = Duration::from_millis(200);
+/// Pastes are marked as such. It is written with the line, by those who may wait for the terminal.
+pub const BRACKETED_PASTE_ON: &str = "\x1b[?2004h";
 /// Behind it the shell's prompt begins a line of its own.
 const BRACKETED_PASTE_OFF: &str = "\x1b[?2004l\r\x1b[J";
 
@@ -36,16 +39,23 @@ pub fn enter() -> io::Result<()> {
     let mut before = before();
     let mode = Mode::current()?;
     before.get_or_insert_with(|| mode.clone());
-    mode.with_keys().set()?;
-    let mut stdout = stdout().lock();
-    stdout.write_all(BRACKETED_PASTE_ON.as_bytes())?;
-    stdout.flush()
+    mode.with_keys().set()
 }
 
-/// Restores the mode of the terminal, if keys are read, and clears what is below the cursor. It is called wherever the process may end.
+/// Restores the mode of the terminal, if keys are read, and clears what is below the cursor. It is called wherever the process may end,
+/// so it does not wait for a terminal that takes nothing more.
 pub fn restore() {
     let Some(mode) = before().take() else { return };
     // A terminal that is gone needs nothing.
     let _ = mode.set();
-    tty::write_now(BRACKETED_PASTE_OFF.as_bytes());
+    // A write waits for the terminal, and for the thread that writes to it. It cannot be made non-blocking: that would hold for the
+    // shell, too.
+    let (done, is_done) = sync_channel(1);
+    let write = move || {
+        tty::write_now(BRACKETED_PASTE_OFF.as_bytes());
+        let _ = done.send(());
+    };
+    if thread::Builder::new().name("last write".into()).spawn(write).is_ok() {
+        let _ = is_done.recv_timeout(LAST_WRITE);
+    }
 }

@@ -142,6 +142,7 @@ impl Screen {
 
     fn go_on(&mut self) -> io::Result<()> {
         let mut last_shown: Option<Instant> = None;
+        self.out.push_str(mode::BRACKETED_PASTE_ON);
         self.draw()?;
         loop {
             let next_frame = last_shown.map_or(Duration::ZERO, |shown| FRAME.saturating_sub(shown.elapsed()));
@@ -160,8 +161,7 @@ impl Screen {
                 self.draw()?;
             }
             if self.link.take_continued() {
-                mode::enter()?;
-                self.drawn = None;
+                self.enter_again()?;
                 self.draw()?;
             }
             let is_stale = self.link.take_stale();
@@ -475,7 +475,15 @@ impl Screen {
         while !self.link.take_continued() && Instant::now() < end {
             self.wait(Some(end.saturating_duration_since(Instant::now())), false)?;
         }
-        mode::enter()
+        self.enter_again()
+    }
+
+    /// Reads keys again; the line is to be drawn.
+    fn enter_again(&mut self) -> io::Result<()> {
+        mode::enter()?;
+        self.drawn = None;
+        self.out.push_str(mode::BRACKETED_PASTE_ON);
+        Ok(())
     }
 
     fn close(&mut self) -> io::Result<()> {

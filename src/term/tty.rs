@@ -102,7 +102,7 @@ pub fn write(bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Writes what is possible at once.
+/// Writes with one call, which waits for a terminal that takes nothing.
 pub fn write_now(bytes: &[u8]) {
     let _ = rustix::io::write(stdout(), bytes);
 }

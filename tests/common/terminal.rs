@@ -6,7 +6,7 @@ use rustix::{
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{Read, Write},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard},
@@ -133,6 +133,15 @@ impl InTerminal {
         drop(std::mem::replace(&mut self.line, File::open("/dev/null").expect("open")));
         self.signal("HUP");
         wait_for("its end", || self.child.try_wait().expect("wait")).code()
+    }
+
+    /// Waits for its end while nobody reads the terminal.
+    #[track_caller]
+    pub fn has_ended(&self) {
+        let stat = format!("/proc/{}/stat", self.pid());
+        // A zombie until `ends` waits for it.
+        let is_over = || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z "));
+        wait_for("its end", || is_over().then_some(()));
     }
 
     /// Waits for its end. Gives its exit code, and all that was written to the terminal.

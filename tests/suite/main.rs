@@ -69,6 +69,7 @@ mod strangers;
 mod term;
 mod term_connections;
 mod term_recordings;
+mod term_unread;
 mod terminal_output;
 mod threads;
 mod tls;
