@@ -59,14 +59,18 @@ pub async fn upgrade(
         response: Vec::new(),
     };
     let started = Instant::now();
-    let (io, _) = ResponseHead::new(HeaderNames(io));
+    let (io, head) = ResponseHead::new(HeaderNames(io));
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .title_case_headers(true)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
         .await
         .map_err(|error| explain(&name, &error))?;
     let mut connection = Driven::new(connection.without_shutdown());
-    let response = connection.drive(sender.send_request(request)).await.map_err(|error| explain(&name, &error))?;
+    let answer = connection.drive(sender.send_request(request)).await;
+    let response = answer.map_err(|error| match head.invalid_header().filter(|_| error.is_parse()) {
+        Some(header) => failed(format!("the response has an invalid header: {header}"), None),
+        None => explain(&name, &error),
+    })?;
     report::handshake('<', &name, format_args!("{:?} {}", response.version(), response.status()));
     show_headers('<', &name, response.headers());
     report::handshake('*', &name, format_args!("handshake answered ({})", millis(started.elapsed())));
