@@ -7,9 +7,10 @@ use crate::{
     flow::{BoxFuture, ControlFrame, ControlObserver, EndKind, Incoming, MessageEnd, MessageStream, Transfer},
     message::{Close, Message},
     recording::{self, Broken, Part},
+    report,
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -33,6 +34,13 @@ pub(super) static REPLAY: Entry = Entry {
     example: "replay:session.jsonl ws://127.0.0.1:8080/",
     flags: &[&["replay-speed", "replay-dir", "max-ws-message-length"]],
     build: Build::Dial(|arg, config| {
+        let recording = config.scripting.record.as_deref().and_then(|path| fs::canonicalize(path).ok());
+        if recording.is_some_and(|path| fs::canonicalize(arg).is_ok_and(|played| played == path)) {
+            return Err(Error::usage_hint(
+                format!("--record would replace {arg}, which is played"),
+                "record to another file".to_owned(),
+            ));
+        }
         let (options, max_length) = (config.scripting.replay, config.framing.max_length);
         let replay = Replay { path: arg.into(), options, max_length };
         Ok(MessageEndpoint::dial(format_args!("replay:{arg}"), replay).into())
@@ -130,7 +138,15 @@ impl MessageStream for Played {
             // The recording begins with the session, not when its file has been read.
             self.started.get_or_insert_with(Instant::now);
             match ready!(self.parts.poll_recv(cx)) {
-                None => return Poll::Ready(Ok(Incoming::End(None))),
+                None => {
+                    if !self.has_parts {
+                        report::warn(format_args!(
+                            "{} has no messages of the direction that is played; --replay-dir sets it",
+                            self.path
+                        ));
+                    }
+                    return Poll::Ready(Ok(Incoming::End(None)));
+                }
                 Some(Err(broken)) => return Poll::Ready(Err(self.broken(broken))),
                 Some(Ok(part)) => {
                     self.has_parts = true;

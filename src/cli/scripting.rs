@@ -11,7 +11,13 @@ use crate::{
 };
 use clap::Args;
 use smart_default::SmartDefault;
-use std::{fs::File, io::Read, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Scripting.
 #[derive(Args, Debug, SmartDefault)]
@@ -98,6 +104,12 @@ impl ScriptingArgs {
         within: Option<Duration>,
         max_length: usize,
     ) -> Result<ScriptingOptions, Error> {
+        if self.record.as_deref() == Some(Path::new("-")) {
+            return Err(Error::usage_hint(
+                "--record needs the name of a file",
+                "--jsonl prints these lines to standard output; ./- is a file with that name".to_owned(),
+            ));
+        }
         let matches = self.expect.iter().map(|text| {
             Pattern::parse(text).map(Expectation::Matches).map_err(|malformed| malformed.into_error("--expect"))
         });

@@ -110,7 +110,11 @@ impl Frame {
             Some("ping" | "pong") => None,
             _ => return Err("has no \"kind\" that is text, binary, ping, pong or close".into()),
         };
-        Ok(Self { at: value.get("t").and_then(Value::as_f64).map(time).transpose()?, transfer, content })
+        let at = match value.get("t") {
+            None | Some(Value::Null) => None,
+            Some(at) => Some(time(at.as_f64().ok_or_else(|| format!("has no valid time: {at}"))?)?),
+        };
+        Ok(Self { at, transfer, content })
     }
 }
 

@@ -140,6 +140,32 @@ fn a_recording_of_which_nothing_is_played_says_so() {
 }
 
 #[test]
+fn a_recording_is_not_replaced_while_it_is_played() {
+    let folder = Folder::new("replay-itself");
+    let path = folder.path("recording");
+    let text = line(1.0, "sent", "one");
+    fs::write(&path, &text).expect("write");
+    run(["--record", &path, &format!("replay:{path}"), "null:"], "").fails_with(2, "which is played");
+    let other = folder.path("./recording");
+    run(["--record", &other, &format!("replay:{path}"), "null:"], "").fails_with(2, "which is played");
+    assert_eq!(fs::read_to_string(&path).expect("the recording"), text);
+    run(["--record", "-", "mirror:"], "").fails_with(2, "--record needs the name of a file").hints("--jsonl");
+}
+
+#[test]
+fn a_recording_without_messages_or_with_a_bad_time_is_told() {
+    let folder = Folder::new("replay-empty");
+    let path = folder.path("recording");
+    fs::write(&path, "").expect("write");
+    let finished = run([&format!("replay:{path}"), "null:"], "");
+    assert!(finished.succeeds().stderr.contains("has no messages"));
+    fs::write(&path, line(1.0, "sent", "a").replace("1.0", "\"x\"")).expect("write");
+    let text = fs::read_to_string(&path).expect("the recording");
+    assert!(text.contains("\"x\""), "{text}");
+    run([&format!("replay:{path}"), "null:"], "").fails_with(1, "has no valid time");
+}
+
+#[test]
 fn a_recording_may_begin_with_a_byte_order_mark() {
     let folder = Folder::new("replay-mark");
     let path = folder.path("recording");
