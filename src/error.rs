@@ -441,10 +441,23 @@ pub fn carets(text: &str, span: Range<usize>) -> String {
     let start = text.get(..span.start).map_or(0, |before| before.rfind('\n').map_or(0, |at| at + 1));
     let line = text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
     let span = span.start - start..(span.end - start).min(line.len());
-    // Characters are counted, not bytes, so that the caret is in the right column after letters of several bytes.
-    let before = line.get(..span.start).unwrap_or(line).chars().count();
-    let width = line.get(span).unwrap_or_default().chars().count().max(1);
+    let before: usize = line.get(..span.start).unwrap_or(line).chars().map(columns).sum();
+    let width = line.get(span).unwrap_or_default().chars().map(columns).sum::<usize>().max(1);
+    // An error is printed with its control characters escaped, so a tab would take two columns.
+    let line = line.replace('\t', " ");
     format!("\n  {line}\n  {}{}", " ".repeat(before), "^".repeat(width))
+}
+
+/// The columns that a terminal needs for a letter.
+#[cfg(feature = "term")]
+fn columns(letter: char) -> usize {
+    unicode_width::UnicodeWidthChar::width(letter).unwrap_or(1)
+}
+
+/// The same without tables of letters.
+#[cfg(not(feature = "term"))]
+fn columns(_: char) -> usize {
+    1
 }
 
 /// Why the replies of `--replies` are missing.

@@ -274,6 +274,13 @@ fn what_comes_is_filtered_with_a_program() {
 }
 
 #[test]
+fn a_caret_is_below_its_place_behind_tabs_and_wide_letters() {
+    for (pattern, hint) in [("a\tb(", "a b(\n     ^"), ("日本(", "日本(\n      ^"), ("é(", "é(\n   ^")] {
+        run(["--expect", pattern, "mirror:"], "").fails_with(2, "invalid value for --expect").hints(hint);
+    }
+}
+
+#[test]
 fn a_reply_that_the_filter_leaves_out_is_a_reply() {
     let server = Serving::start(["ws-l:127.0.0.1:0", "mirror:"]);
     let finished =
