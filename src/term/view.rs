@@ -11,7 +11,7 @@ use std::{
     fmt::Write,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use unicode_width::UnicodeWidthStr;
+use unicode_width::UnicodeWidthChar;
 
 /// Rows of a message that are shown; the rest is folded.
 const UNFOLDED: usize = 20;
@@ -63,6 +63,41 @@ pub fn escaped(text: &str) -> String {
 /// The last boundary between characters at or before `at`.
 pub fn boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
+}
+
+/// What fits into some rows of the terminal.
+struct Fit {
+    /// Where it ends in the line.
+    end: usize,
+    /// The rows that it takes.
+    rows: usize,
+    /// Bytes behind it, without colours.
+    hidden: usize,
+}
+
+/// How much of a line fits into `most` rows.
+fn fit(line: &str, columns: usize, most: usize) -> Fit {
+    let mut fit = Fit { end: line.len(), rows: most.min(1), hidden: 0 };
+    let (mut column, mut is_color) = (0, false);
+    for (at, letter) in line.char_indices() {
+        if is_color || letter == '\x1b' {
+            is_color = letter != 'm';
+            continue;
+        }
+        let width = letter.width().unwrap_or(0);
+        let is_full = most == 0 || column + width > columns;
+        if fit.hidden == 0 && !is_full {
+            column += width;
+        } else if fit.hidden == 0 && fit.rows < most {
+            (fit.rows, column) = (fit.rows + 1, width);
+        } else {
+            if fit.hidden == 0 {
+                fit.end = at;
+            }
+            fit.hidden += letter.len_utf8();
+        }
+    }
+    fit
 }
 
 /// A message that was sent or received.
@@ -118,14 +153,19 @@ impl View {
         if body.contains('\n') {
             self.size(payload.len(), "", out);
         } else {
-            self.line(lines.next().unwrap_or_default(), columns, &mut left, out);
+            let hidden = self.line(lines.next().unwrap_or_default(), columns, &mut left, out);
+            return self.cut(hidden, out);
         }
-        for line in lines.by_ref() {
+        while let Some(line) = lines.next() {
             if left == 0 {
                 return self.folded(1 + lines.count(), out);
             }
             out.push_str("  ");
-            self.line(line, columns, &mut left, out);
+            let hidden = self.line(line, columns, &mut left, out);
+            if hidden > 0 {
+                let behind: usize = lines.map(|line| 1 + fit(line, columns, 0).hidden).sum();
+                return self.cut(hidden + behind, out);
+            }
         }
     }
 
@@ -135,23 +175,24 @@ impl View {
         json::pretty(text, self.style, is_indented).unwrap_or_else(|| escaped(text))
     }
 
-    /// Appends a line, cut where it would take more than the rows that are left.
-    fn line(&self, line: &str, columns: usize, left: &mut usize, out: &mut String) {
-        let rows = (line.len() / columns.max(1) + 1).min(line.width() / columns.max(1) + 1);
-        if rows <= *left {
-            *left -= rows;
-            out.push_str(line);
-            return out.push('\n');
-        }
-        let length = boundary(line, *left * columns);
-        *left = 0;
-        out.push_str(line.get(..length).unwrap_or_default());
-        if self.style.color {
+    /// Appends a line, cut where it would take more than the rows that are left. Returns the bytes that were left out.
+    fn line(&self, line: &str, columns: usize, left: &mut usize, out: &mut String) -> usize {
+        let fit = fit(line, columns, *left);
+        *left -= fit.rows;
+        out.push_str(line.get(..fit.end).unwrap_or_default());
+        if fit.hidden > 0 && self.style.color {
             out.push_str("\x1b[0m");
         }
         out.push('\n');
-        self.style.push(out, Style::DIM, &format!("  \u{2026} {} bytes more; /last shows all", line.len() - length));
-        out.push('\n');
+        fit.hidden
+    }
+
+    fn cut(&self, bytes: usize, out: &mut String) {
+        if bytes > 0 {
+            let count = counted(bytes as u64, "byte");
+            self.style.push(out, Style::DIM, &format!("  \u{2026} {count} more; /last shows all"));
+            out.push('\n');
+        }
     }
 
     fn dump(&self, offset: usize, bytes: &[u8], out: &mut String) {
@@ -167,14 +208,14 @@ impl View {
     }
 
     fn size(&self, length: usize, kind: &str, out: &mut String) {
-        let unit = if length == 1 { "byte" } else { "bytes" };
-        self.style.push(out, Style::DIM, &format!("{}{unit}{kind}", grouped(length) + " "));
+        self.style.push(out, Style::DIM, &format!("{}{kind}", counted(length as u64, "byte")));
         out.push('\n');
     }
 
     fn folded(&self, lines: usize, out: &mut String) {
         if lines > 0 {
-            self.style.push(out, Style::DIM, &format!("  \u{2026} {} lines more; /last shows all", grouped(lines)));
+            let count = counted(lines as u64, "line");
+            self.style.push(out, Style::DIM, &format!("  \u{2026} {count} more; /last shows all"));
             out.push('\n');
         }
     }
@@ -237,6 +278,11 @@ pub fn grouped(number: usize) -> String {
     grouped
 }
 
+/// A number with its unit, which is in the plural unless there is one.
+pub fn counted(number: u64, unit: &str) -> String {
+    format!("{} {unit}{}", grouped(number as usize), if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,9 +324,27 @@ mod tests {
             (22, true)
         );
         let wide = shown(Kind::Text, "x".repeat(5000).as_bytes(), |_| ());
-        assert!(wide.ends_with("x\n  \u{2026} 3400 bytes more; /last shows all\n"), "{wide}");
+        assert!(wide.ends_with("x\n  \u{2026} 3,400 bytes more; /last shows all\n"), "{wide}");
         let binary = shown(Kind::Binary, &[0; 10_000], |_| ());
         assert!(binary.ends_with("  \u{2026} 605 lines more; /last shows all\n"), "{binary}");
+    }
+
+    #[test]
+    fn units_are_in_the_plural_unless_there_is_one() {
+        assert_eq!([0, 1, 1000].map(|number| counted(number, "ping")), ["0 pings", "1 ping", "1,000 pings"]);
+    }
+
+    #[test]
+    fn what_is_folded_is_counted_as_it_is_seen() {
+        let text = |text: &str| shown(Kind::Text, text.as_bytes(), |_| ());
+        assert_eq!(text(&"x".repeat(1600)).lines().count(), 1, "it fills the rows");
+        assert!(text(&"x".repeat(1601)).ends_with("x\n  \u{2026} 1 byte more; /last shows all\n"));
+        assert!(text(&"\u{4f60}".repeat(801)).ends_with("\u{4f60}\n  \u{2026} 3 bytes more; /last shows all\n"));
+        let lines = text(&format!("a\n{}\nb", "x".repeat(1600)));
+        assert!(lines.ends_with("x\n  \u{2026} 82 bytes more; /last shows all\n"), "{lines}");
+        let colored = format!("\x1b[32m{}\x1b[0m", "x".repeat(85));
+        let Fit { end, rows, hidden } = fit(&colored, 80, 1);
+        assert_eq!((end, rows, hidden), (85, 1, 5));
     }
 
     #[test]
