@@ -109,6 +109,7 @@ pub fn parse(line: String, kind: Kind, longest: usize, close: &Close) -> Result<
         "quit" | "exit" => nothing(Command::Quit),
         "find" if argument.is_empty() => Err("/find TEXT: the text is missing".into()),
         "find" => Ok(Command::Find(argument.to_owned())),
+        "bin" if argument.is_empty() => Err("the bytes are missing: /bin 01 02 ff, or /bin @FILE".into()),
         "bin" => {
             let bytes = if argument.starts_with('@') { read(argument, longest)? } else { hex(argument)? };
             Ok(Command::Send(Message { kind: Kind::Binary, payload: bytes.into() }))
@@ -213,6 +214,7 @@ mod tests {
             ("/close 1005", "1005 is not a close code"),
             ("/close x", "x is not a close code"),
             (&format!("/close 1000 {}", "x".repeat(124)), "the maximum is 123"),
+            ("/bin", "the bytes are missing"),
             ("/bin 0", "not hexadecimal"),
             ("/bin base64:?", "not base64"),
             ("/text", "a file is missing"),
