@@ -9,7 +9,7 @@ use super::{
     link::{Event, Link, Work},
     mode,
     tty::{self, Signal, raise},
-    view::{Record, Style, View, grouped},
+    view::{Record, Style, View, counted, grouped},
 };
 #[cfg(feature = "jq")]
 use crate::{
@@ -355,9 +355,9 @@ impl Screen {
             // Writing to a string does not fail.
             let _ = write!(
                 text,
-                "{what} {} messages, {} bytes ({:.1} messages/s); ",
-                grouped(messages as usize),
-                grouped(bytes as usize),
+                "{what} {}, {} ({:.1} messages/s); ",
+                counted(messages, "message"),
+                counted(bytes, "byte"),
                 messages as f64 / seconds
             );
         }
@@ -366,8 +366,8 @@ impl Screen {
         if trips.count > 0 {
             let average = trips.sum / trips.count;
             let text = format!(
-                "{} pings: {} to {}, {} on average",
-                trips.count,
+                "{}: {} to {}, {} on average",
+                counted(trips.count.into(), "ping"),
                 millis(trips.shortest),
                 millis(trips.longest),
                 millis(average)
@@ -490,8 +490,8 @@ impl Screen {
         self.erase();
         let unsent = self.link.unsent();
         if unsent > 0 {
-            let unit = if unsent == 1 { "message was" } else { "messages were" };
-            self.remark(&format!("{} {unit} not sent", grouped(unsent)));
+            let verb = if unsent == 1 { "was" } else { "were" };
+            self.remark(&format!("{} {verb} not sent", counted(unsent as u64, "message")));
         }
         if !self.editor.text().is_empty() {
             let text = format!("not sent: {}", self.editor.text());

@@ -167,7 +167,7 @@ fn commands_are_not_sent_and_what_is_none_is_told() {
     terminal.press("\x15last\r");
     terminal.shows("< to be found\n");
     terminal.press("/find be f\r/stats\r");
-    let printed = terminal.shows("1 pings: ");
+    let printed = terminal.shows("1 ping: ");
     for expected in [
         "* /pign is not a command and was not sent; /help lists them, //pign sends it\n",
         "is not UTF-8",
