@@ -27,8 +27,8 @@ const TICK: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_millis(500);
 /// Lines of the log that may wait for a slow terminal.
 const MOST_LINES: usize = 1024;
-/// Of a file of known size.
-const BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+/// Of a file of known size. The terminal writes ^C behind it.
+const BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left   ";
 /// Of any other.
 const COUNT: &str = "{binary_bytes}, {binary_bytes_per_sec}";
 
