@@ -72,7 +72,15 @@ impl History {
         if let Some(folder) = self.0.parent() {
             tty::private_folder().create(folder)?;
         }
-        tty::private_file().append(true).open(&self.0)?.write_all(format!("{}\n", escape(entry)).as_bytes())
+        let mut file = tty::private_file().read(true).append(true).open(&self.0)?;
+        // An editor may have saved it without a newline at its end.
+        let mut last = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        let start = if last == *b"\n" { "" } else { "\n" };
+        file.write_all(format!("{start}{}\n", escape(entry)).as_bytes())
     }
 
     /// Its name in remarks.
@@ -100,6 +108,17 @@ fn unescape(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_is_not_joined_to_a_last_line_without_a_newline() {
+        let path = env::temp_dir().join(format!("wsplice-history-{}", std::process::id()));
+        fs::write(&path, "first").expect("a file");
+        let history = History(path.clone());
+        history.append("second").expect("an entry");
+        history.append("third").expect("an entry");
+        assert_eq!(history.load().expect("entries"), ["first", "second", "third"]);
+        fs::remove_file(path).expect("remove it");
+    }
 
     #[test]
     fn entries_come_back_as_they_were() {
