@@ -104,6 +104,7 @@ fn a_refused_handshake_shows_the_response_with_the_start_of_its_body() {
     assert_eq!(finished.stderr.matches("X-Why").count(), 1, "{finished:?}");
     let body: usize = finished.stderr.lines().filter(|line| line.starts_with("< xxx")).map(|line| line.len() - 2).sum();
     assert!((4000..=4096).contains(&body), "{body} of it are shown");
+    assert!(finished.stderr.contains("< \u{2026} only the first 4 KiB are shown\n"), "{finished:?}");
     assert!(!finished.stderr.contains("SECRET"), "{finished:?}");
 }
 
