@@ -49,6 +49,8 @@ impl Arrived {
 }
 
 fn invalid_header(start: &[u8]) -> Option<String> {
+    // What follows the last newline may not be whole.
+    let start = start.get(..memchr::memrchr(b'\n', start)?).unwrap_or_default();
     let mut lines = start.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     lines.next().filter(|status| status.starts_with(b"HTTP/1."))?;
     lines.take_while(|line| !line.is_empty()).find_map(|line| {
