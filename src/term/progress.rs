@@ -29,6 +29,8 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 const MOST_LINES: usize = 1024;
 /// Of a file of known size. The terminal writes ^C behind it.
 const BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left   ";
+/// The same at the end, which may come before all has passed.
+const LAST_BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}   ";
 /// Of any other.
 const COUNT: &str = "{binary_bytes}, {binary_bytes_per_sec}";
 
@@ -122,6 +124,11 @@ fn show(lines: &Receiver<Option<String>>, passed: &AtomicU64, total: Option<u64>
     }
     if let Some(bar) = bar {
         bar.set_position(passed.load(Relaxed));
+        if total.is_some()
+            && let Ok(style) = ProgressStyle::with_template(LAST_BAR)
+        {
+            bar.set_style(style);
+        }
         IS_VISIBLE.store(false, Relaxed);
         bar.abandon();
     }
