@@ -39,7 +39,8 @@ const MAX_BYTES: usize = 64 << 20;
 /// What a program may take on the thread that asks for its results.
 const SMALL: Limits = Limits { stack: 256 << 10, steps: 512 };
 /// Stacks for a program that takes more, the first that the system allows. Only what is used of them is in memory.
-const STACKS: &[usize] = if cfg!(target_pointer_width = "64") { &[1 << 30, 256 << 20, 64 << 20] } else { &[64 << 20] };
+const STACKS: &[usize] =
+    if cfg!(target_pointer_width = "64") { &[4 << 30, 1 << 30, 256 << 20, 64 << 20] } else { &[64 << 20] };
 /// The longest text of a program. What is parsed recursively cannot be nested deeper than its length.
 const MAX_TEXT: usize = 64 << 10;
 /// The most brackets around a part of a program.
@@ -83,9 +84,9 @@ struct Limits {
 }
 
 impl Limits {
-    /// Those on a thread with a stack of `size` bytes. 448 bytes remain for each level of a value.
+    /// Those on a thread with a stack of `size` bytes. 1792 bytes remain for each level of a value.
     fn of_stack(size: usize) -> Self {
-        Self { stack: size / 8, steps: size / 512 }
+        Self { stack: size / 8, steps: size / 2048 }
     }
 }
 
