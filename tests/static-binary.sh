@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 need cargo
 install_debian gcc libc6-dev
 
-limit=10000000
+# 10 MiB.
+limit=$((10 << 20))
 target=x86_64-unknown-linux-gnu
 
 # Relocations take 0.3 MB less in this form, which the dynamic linkers of older systems do not know; a static binary needs none.
