@@ -4,18 +4,21 @@ use super::children::os_string;
 use crate::{
     config::{HeaderVariable, ProgramOptions},
     endpoint::{ConnectContext, UpgradeRequest},
-    net::Peer,
+    error::Error,
+    net::{Peer, path_segments},
 };
 use hyper::{
     HeaderMap,
     header::{self, HeaderName},
-    http::uri::Authority,
+    http::uri::{Authority, PathAndQuery},
 };
 use percent_encoding::percent_decode_str;
 use std::{
     ffi::{OsStr, OsString},
     net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
 };
+use tokio::fs;
 
 /// The port of `ws:` URLs (RFC 6455 section 3).
 const DEFAULT_PORT: u16 = 80;
@@ -37,6 +40,27 @@ impl ScriptPath {
         let rest = if decoded.contains(&0) { path.into() } else { decoded };
         Self { script: String::new(), rest }
     }
+}
+
+/// The program for a request below a directory, and its part of the path.
+///
+/// # Errors
+/// [`Error::NoProgram`].
+pub async fn find_script(directory: &Path, target: &PathAndQuery) -> Result<(PathBuf, ScriptPath), Error> {
+    let missing = || Error::NoProgram { target: target.path().to_owned() };
+    let segments = path_segments(target.path()).ok_or_else(missing)?;
+    let (mut path, mut script) = (directory.to_owned(), String::new());
+    let mut rest = segments.iter();
+    for segment in rest.by_ref() {
+        path.push(segment);
+        script = format!("{script}/{segment}");
+        let found = fs::metadata(&path).await.map_err(|_| missing())?;
+        if found.is_file() {
+            let rest: String = rest.map(|segment| format!("/{segment}")).collect();
+            return Ok((path, ScriptPath { script, rest: rest.into() }));
+        }
+    }
+    Err(missing())
 }
 
 /// The variables that a program gets for its session.

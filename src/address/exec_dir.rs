@@ -1,17 +1,7 @@
 //! `exec-dir:`, programs by URL.
 
-use super::{
-    cgi::ScriptPath,
-    process::{self, Program},
-};
-use crate::{
-    endpoint::{Build, Entry},
-    error::Error,
-    net::path_segments,
-};
-use hyper::http::uri::PathAndQuery;
-use std::path::{Path, PathBuf};
-use tokio::fs;
+use super::process::{self, Program};
+use crate::endpoint::{Build, Entry};
 
 pub(super) static EXEC_DIR: Entry = Entry {
     names: &["exec-dir"],
@@ -26,24 +16,3 @@ pub(super) static EXEC_DIR: Entry = Entry {
         Ok(process::endpoint(format_args!("exec-dir:{arg}"), arg, Program::InDirectory(arg.into()), config))
     }),
 };
-
-/// The program for a request below a directory, and its part of the path.
-///
-/// # Errors
-/// [`Error::NoProgram`].
-pub(super) async fn find(directory: &Path, target: &PathAndQuery) -> Result<(PathBuf, ScriptPath), Error> {
-    let missing = || Error::NoProgram { target: target.path().to_owned() };
-    let segments = path_segments(target.path()).ok_or_else(missing)?;
-    let (mut path, mut script) = (directory.to_owned(), String::new());
-    let mut rest = segments.iter();
-    for segment in rest.by_ref() {
-        path.push(segment);
-        script = format!("{script}/{segment}");
-        let found = fs::metadata(&path).await.map_err(|_| missing())?;
-        if found.is_file() {
-            let rest: String = rest.map(|segment| format!("/{segment}")).collect();
-            return Ok((path, ScriptPath { script, rest: rest.into() }));
-        }
-    }
-    Err(missing())
-}

@@ -3,7 +3,6 @@
 use super::{
     cgi,
     children::{self, Group, Input, Output, Signal, is_hung_up},
-    exec_dir,
 };
 use crate::{
     config::Config,
@@ -119,7 +118,7 @@ impl Spawn {
                         "for example wsplice ws-l:127.0.0.1:8080 exec-dir:/usr/lib/programs",
                     )
                 })?;
-                let (path, script) = exec_dir::find(directory, &request.target).await?;
+                let (path, script) = cgi::find_script(directory, &request.target).await?;
                 (Command::new(path), Some(script))
             }
         };

@@ -29,6 +29,11 @@ impl ChunkStream {
         MessageEnd::new(stream, end_kind, name)
     }
 
+    /// Two byte ends as message ends, whose bytes pass through this process.
+    pub fn join(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
+        (Self::frame(left, Kind::Binary), Self::frame(right, Kind::Binary))
+    }
+
     /// Takes the next message out of `read`. Text is cut between characters: the start of an incomplete one stays.
     fn take(&mut self) -> Result<Option<Message>, Error> {
         let whole = match self.kind {

@@ -1,7 +1,10 @@
 //! The rules by which a session ends (the manual, HOW A SESSION ENDS). A close frame ends one direction, as FIN does in
 //! TCP; the other side may finish sending.
 
-use super::pump::{Pump, Stage, Summary};
+use super::{
+    pump::{Pump, Stage, Summary},
+    timers::SHUTDOWN_TIMEOUT,
+};
 use crate::{
     config::{AfterEof, Replies, SessionOptions},
     error::Error,
@@ -9,48 +12,11 @@ use crate::{
     message::Close,
     report,
 };
-use std::{future::Future, pin::Pin, task::Context, time::Duration};
-use tokio::time::{Instant, Sleep, sleep_until};
+use std::{future::Future, task::Context, time::Duration};
+use tokio::time::{Instant, sleep_until};
 
 /// Maximum wait for the pong that confirms delivery.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
-/// Maximum wait for a connection to shut down, and for close frames after a failure.
-pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The timers of a session. None runs while both directions are copied.
-pub(super) struct Timers {
-    /// When a message or a part of one last moved; updated only while silence is measured.
-    last_activity: Instant,
-    /// The progress of both ends at the last look.
-    progress: [u64; 2],
-    /// The messages of both ends that filters had left out at the last look.
-    left_out: [u64; 2],
-    /// After the end of standard input: the longest silence while no message has come since the last one was sent.
-    first_reply: Duration,
-    /// The process whose client has closed, and how many messages it had sent by then.
-    closed_process: Option<(usize, u64)>,
-    /// The output of that process ends at this instant.
-    output_ends: Option<Instant>,
-    /// The session ends at this instant even if data is still in transit.
-    deadline: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Timers {
-    pub fn new() -> Self {
-        let (last_activity, first_reply) = (Instant::now(), Duration::ZERO);
-        Self {
-            last_activity,
-            progress: [0; 2],
-            left_out: [0; 2],
-            first_reply,
-            closed_process: None,
-            output_ends: None,
-            deadline: None,
-            sleep: None,
-        }
-    }
-}
 
 /// The close code that tells a peer of a failure that is not its own.
 fn close_code(error: &Error) -> u16 {

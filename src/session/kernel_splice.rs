@@ -3,10 +3,10 @@
 //! Bytes moved into the pipe appear to the pump as a message without a payload, so this session counts and ends like
 //! any other. It takes half to two thirds of the CPU time of reading and writing.
 
-use super::pump::copied;
 use crate::{
     error::Error,
     flow::{ByteEnd, ByteStream, Incoming, MessageEnd, MessageStream},
+    framing::ChunkStream,
     message::{Close, Kind, Message},
 };
 use bytes::Bytes;
@@ -51,9 +51,9 @@ const SPARE_PART: u64 = 4;
 /// Two byte ends as message ends: through pipes where both are plain sockets and file descriptors are not scarce.
 pub fn join(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
     if [&left, &right].iter().any(|end| matches!(end.io, ByteStream::Other(_))) {
-        return copied(left, right);
+        return ChunkStream::join(left, right);
     }
-    let (Ok(there), Ok(back)) = (Pipe::open(), Pipe::open()) else { return copied(left, right) };
+    let (Ok(there), Ok(back)) = (Pipe::open(), Pipe::open()) else { return ChunkStream::join(left, right) };
     let (there, back) = (Arc::new(Mutex::new(there)), Arc::new(Mutex::new(back)));
     let spliced = |end: ByteEnd, from: &Arc<Mutex<Pipe>>, to: &Arc<Mutex<Pipe>>| {
         let (kind, name) = (end.kind, end.name.clone());

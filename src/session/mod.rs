@@ -12,6 +12,7 @@ mod shutdown;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod workers;
 
 pub use metrics_server::MetricsServer;

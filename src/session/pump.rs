@@ -1,16 +1,15 @@
 //! Copies messages between two ends. One task polls both ends, so they need no split halves, no locks and no channel.
 
 use super::{
-    Shutdown,
-    ending::{SHUTDOWN_TIMEOUT, Timers},
-    kernel_splice,
+    Shutdown, kernel_splice,
+    timers::{SHUTDOWN_TIMEOUT, Timers},
 };
 use crate::{
     config::{Directions, SessionOptions},
     error::Error,
     flow::{ByteEnd, EndKind, Incoming, MessageEnd},
     framing::ChunkStream,
-    message::{Close, Kind},
+    message::Close,
 };
 use std::{
     future::{Future, poll_fn},
@@ -55,7 +54,7 @@ impl Session {
     ) -> Result<Summary, Error> {
         let (mut left, mut right) = match self {
             // Bytes that the kernel copies are not counted.
-            Self::Bytes(left, right) if rules.metrics.is_some() => copied(left, right),
+            Self::Bytes(left, right) if rules.metrics.is_some() => ChunkStream::join(left, right),
             Self::Bytes(left, right) => kernel_splice::join(left, right),
             Self::Messages(left, right) => (left, right),
         };
@@ -78,11 +77,6 @@ impl Session {
         rules.metrics.iter().for_each(|metrics| metrics.ended(result.is_err()));
         result
     }
-}
-
-/// Two ends of bytes as ends of messages, whose bytes pass through this process.
-pub fn copied(left: ByteEnd, right: ByteEnd) -> (MessageEnd, MessageEnd) {
-    (ChunkStream::frame(left, Kind::Binary), ChunkStream::frame(right, Kind::Binary))
 }
 
 /// Messages copied in one direction before the other direction gets a turn.

@@ -6,7 +6,8 @@
 
 use super::{
     keys::Key,
-    view::{boundary, escaped, grouped},
+    style::escaped,
+    view::{boundary, grouped},
 };
 use std::mem;
 use unicode_segmentation::UnicodeSegmentation;

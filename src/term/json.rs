@@ -1,6 +1,6 @@
 //! JSON texts with colour and indentation. Names, numbers and their order stay as they were written.
 
-use super::view::{Style, escaped};
+use super::style::{Style, escaped};
 use serde_json::Value;
 
 /// A longer text is not looked at, in bytes.

@@ -13,6 +13,7 @@ mod mode;
 mod progress;
 mod screen;
 mod stream;
+mod style;
 #[cfg_attr(windows, path = "tty_windows.rs")]
 mod tty;
 mod view;
@@ -24,7 +25,8 @@ pub use mode::restore;
 pub use progress::{Counts, Tracked, is_visible as shows_progress};
 pub use screen::Settings;
 pub use stream::open;
-pub use view::{Style, View};
+pub use style::Style;
+pub use view::View;
 
 use std::{
     env,

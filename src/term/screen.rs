@@ -8,14 +8,14 @@ use super::{
     keys::Decoder,
     link::{Event, Link, Work},
     mode,
+    style::{Style, escaped},
     tty::{self, Signal, raise},
-    view::{Record, Style, View, counted, grouped},
+    view::{Record, View, counted, grouped},
 };
 #[cfg(feature = "jq")]
 use crate::{
     error::carets,
     filter::{Jq, JqError},
-    term::view::escaped,
 };
 use crate::{
     error::io_message,
