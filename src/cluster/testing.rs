@@ -1,7 +1,7 @@
 //! What the tests of the engines share: real servers behind a forwarder that can be held up, and the promises of [`Engine`].
 
 use super::{BatchId, ClusterOptions, Engine, EngineUrl, Event, Events, Position, Publication, WhenDown};
-use crate::net::HostPort;
+use crate::{error::Error, net::HostPort};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use std::{
@@ -374,4 +374,54 @@ pub async fn places_are_known<E: Engine>(node: Node<E>) {
     assert_eq!(node.since(b"/", other_epoch).await, None);
     let future = Position { sequence: places[5].sequence + 1000, ..places[5] };
     assert_eq!(node.since(b"/", future).await, None);
+}
+
+/// A server that does not answer for 4 s is noticed, and has what was published meanwhile.
+pub async fn a_pause_loses_nothing<E: Engine>(mut node: Node<E>, server: &Process) {
+    let start = node.subscribe(b"/").await;
+    server.stop();
+    let id = node.next_id();
+    let publish = node.publish_as(b"/", id, "during".into());
+    let resume = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        server.resume();
+    };
+    tokio::join!(publish, resume);
+    assert_eq!(node.down().await, "no answer for 1.5 s");
+    node.up().await;
+    assert_eq!(texts(&node.since(b"/", start).await.expect("nothing lost")), ["during"]);
+}
+
+/// A server that keeps its data is the same after `restart`, which kills it and starts it again.
+pub async fn a_restart_loses_nothing<E: Engine>(mut node: Node<E>, restart: impl AsyncFnOnce(&mut Node<E>)) {
+    let start = node.subscribe(b"/").await;
+    let id = node.next_id();
+    let before = node.publish_as(b"/", id, "before".into()).await;
+    restart(&mut node).await;
+    node.up().await;
+    assert_eq!(node.publish_as(b"/", id, "before".into()).await, before);
+    let after = node.publish(b"/", "after").await;
+    assert_eq!(after.epoch, before.epoch);
+    let all = node.since(b"/", start).await.expect("nothing lost");
+    assert_eq!(texts(&all), ["before", "after"]);
+    assert!(is_chain(start, &all));
+}
+
+/// A server whose certificate is [that of `folder`](certificate) is trusted with `--cluster-ca` only.
+pub async fn authorities_are_those_of_the_option<E: Engine>(
+    folder: &Folder,
+    mut options: ClusterOptions,
+    connect: impl AsyncFn(ClusterOptions) -> Result<(E, Events), Error>,
+) {
+    let refused = async |options| connect(options).await.err().expect("an error");
+    let error = refused(options.clone()).await;
+    assert_eq!(error.exit_code(), 4, "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.starts_with("--cluster-ca")), "{:?}", error.hint());
+    options.ca = Some(folder.path().join("cert.pem"));
+    let mut node = Node::new(connect(options.clone()).await.expect("a connection"));
+    node.subscribe(b"/").await;
+    node.publish(b"/", "text").await;
+    assert_eq!(node.publication().await.1.payload, "text");
+    options.ca = Some(folder.path().join("missing.pem"));
+    assert_eq!(refused(options).await.exit_code(), 2);
 }

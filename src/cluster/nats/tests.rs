@@ -149,39 +149,20 @@ async fn what_is_missed_while_the_connection_is_lost_can_be_fetched() {
 #[ignore = "needs nats-server"]
 async fn a_server_that_is_stopped_for_4_s_is_noticed_and_loses_nothing() {
     let server = Server::start(JETSTREAM).await;
-    let mut node = server.node().await;
-    let start = node.subscribe(b"/").await;
-    server.process().stop();
-    let id = node.next_id();
-    let publish = node.publish_as(b"/", id, "during".into());
-    let resume = async {
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        server.process().resume();
-    };
-    tokio::join!(publish, resume);
-    assert_eq!(node.down().await, "no answer for 1.5 s");
-    node.up().await;
-    assert_eq!(texts(&node.since(b"/", start).await.expect("nothing lost")), ["during"]);
+    testing::a_pause_loses_nothing(server.node().await, server.process()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs nats-server"]
 async fn a_server_that_is_killed_and_restarted_loses_nothing() {
     let mut server = Server::start(JETSTREAM).await;
-    let mut node = server.node().await;
-    let start = node.subscribe(b"/").await;
-    let id = node.next_id();
-    let before = node.publish_as(b"/", id, "before".into()).await;
-    server.kill();
-    assert_eq!(node.down().await, "the connection was closed");
-    server.restart().await;
-    node.up().await;
-    assert_eq!(node.publish_as(b"/", id, "before".into()).await, before);
-    let after = node.publish(b"/", "after").await;
-    assert_eq!(after.epoch, before.epoch);
-    let all = node.since(b"/", start).await.expect("nothing lost");
-    assert_eq!(texts(&all), ["before", "after"]);
-    assert!(is_chain(start, &all));
+    let node = server.node().await;
+    let restart = async |node: &mut Node<Nats>| {
+        server.kill();
+        assert_eq!(node.down().await, "the connection was closed");
+        server.restart().await;
+    };
+    testing::a_restart_loses_nothing(node, restart).await;
 }
 
 #[tokio::test]
@@ -362,17 +343,8 @@ async fn tls_has_the_authorities_of_the_option() {
     let mut server = Server::new(&["-js", "-sd", "store", "--tls", "--tlscert", "cert.pem", "--tlskey", "key.pem"]);
     testing::certificate(&server.folder);
     server.restart().await;
-    let mut options = options(&server.url().replace("nats:", "tls:"), "test");
-    let error = refused(options.clone()).await;
-    assert_eq!(error.exit_code(), 4, "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.starts_with("--cluster-ca")), "{:?}", error.hint());
-    options.ca = Some(server.folder.path().join("cert.pem"));
-    let mut node = Node::new(Nats::connect(options.clone()).await.expect("a connection"));
-    node.subscribe(b"/").await;
-    node.publish(b"/", "text").await;
-    assert_eq!(node.publication().await.1.payload, "text");
-    options.ca = Some(server.folder.path().join("missing.pem"));
-    assert_eq!(refused(options).await.exit_code(), 2);
+    let options = options(&server.url().replace("nats:", "tls:"), "test");
+    testing::authorities_are_those_of_the_option(&server.folder, options, Nats::connect).await;
     // A server without TLS.
     let plain = Server::start(JETSTREAM).await;
     let error = refused(testing::options(&plain.url().replace("nats:", "tls:"), "test")).await;

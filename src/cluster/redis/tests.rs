@@ -152,42 +152,23 @@ async fn rooms_that_are_left_leave_no_subscription_even_if_the_connection_is_los
 #[ignore = "needs redis-server"]
 async fn a_server_that_is_stopped_for_4_s_is_noticed_and_loses_nothing() {
     let server = Server::start(&[]).await;
-    let mut node = server.node().await;
-    let start = node.subscribe(b"/").await;
-    server.process().stop();
-    let id = node.next_id();
-    let publish = node.publish_as(b"/", id, "during".into());
-    let resume = async {
-        tokio::time::sleep(Duration::from_secs(4)).await;
-        server.process().resume();
-    };
-    tokio::join!(publish, resume);
-    assert_eq!(node.down().await, "no answer for 1.5 s");
-    node.up().await;
-    assert_eq!(texts(&node.since(b"/", start).await.expect("nothing lost")), ["during"]);
+    testing::a_pause_loses_nothing(server.node().await, server.process()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn a_persistent_server_that_is_killed_and_restarted_loses_nothing() {
     let mut server = Server::start(&["--appendonly", "yes"]).await;
-    let mut node = server.node().await;
-    let start = node.subscribe(b"/").await;
-    let id = node.next_id();
-    let before = node.publish_as(b"/", id, "before".into()).await;
-    server.kill();
-    let reason = node.down().await;
-    assert_eq!(reason, "the connection was closed");
-    let reason = node.down().await;
-    assert!(reason.starts_with("cannot connect to redis://127.0.0.1:"), "{reason}");
-    server.restart().await;
-    node.up().await;
-    assert_eq!(node.publish_as(b"/", id, "before".into()).await, before);
-    let after = node.publish(b"/", "after").await;
-    assert_eq!(after.epoch, before.epoch);
-    let all = node.since(b"/", start).await.expect("nothing lost");
-    assert_eq!(texts(&all), ["before", "after"]);
-    assert!(is_chain(start, &all));
+    let node = server.node().await;
+    let restart = async |node: &mut Node<Redis>| {
+        server.kill();
+        let reason = node.down().await;
+        assert_eq!(reason, "the connection was closed");
+        let reason = node.down().await;
+        assert!(reason.starts_with("cannot connect to redis://127.0.0.1:"), "{reason}");
+        server.restart().await;
+    };
+    testing::a_restart_loses_nothing(node, restart).await;
 }
 
 #[tokio::test]
@@ -395,17 +376,8 @@ async fn rediss_is_tls_with_the_authorities_of_the_option() {
         .and_then(|config| config.with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key))
         .expect("a configuration");
     let forwarder = Forwarder::with_tls(server.socket(), Some(TlsAcceptor::from(Arc::new(config)))).await;
-    let mut options = options(&format!("rediss://127.0.0.1:{}", forwarder.port), "test");
-    let error = refused(options.clone()).await;
-    assert_eq!(error.exit_code(), 4, "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.starts_with("--cluster-ca")), "{:?}", error.hint());
-    options.ca = Some(server.folder.path().join("cert.pem"));
-    let mut node = Node::new(Redis::connect(options.clone()).await.expect("a connection"));
-    node.subscribe(b"/").await;
-    node.publish(b"/", "text").await;
-    assert_eq!(node.publication().await.1.payload, "text");
-    options.ca = Some(server.folder.path().join("missing.pem"));
-    assert_eq!(refused(options).await.exit_code(), 2);
+    let options = options(&format!("rediss://127.0.0.1:{}", forwarder.port), "test");
+    testing::authorities_are_those_of_the_option(&server.folder, options, Redis::connect).await;
     // A server without TLS.
     let error = refused(testing::options(&server.url().replace("redis:", "rediss:"), "test")).await;
     assert!([3, 4].contains(&error.exit_code()), "{error}");
