@@ -21,7 +21,7 @@ fi
 for name in "${names[@]}"; do
     [ -e "fuzz_targets/$name.rs" ] || fail "there is no target $name"
 done
-install_cargo_fuzz
+install_cargo fuzz
 
 # cargo-fuzz passes unstable options. A stable compiler accepts them with RUSTC_BOOTSTRAP.
 if [ -z "${RUSTUP_TOOLCHAIN:-}" ] && cargo +nightly --version >/dev/null 2>&1; then

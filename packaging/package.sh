@@ -124,7 +124,7 @@ for target in "${targets[@]}"; do
     archive "$target"
     case "$target" in
         *-linux-*)
-            install_cargo_deb
+            install_cargo deb
             debian "$target"
             ;;
     esac

@@ -179,23 +179,13 @@ install_autobahn() {
     fi
 }
 
-# The subcommand `cargo fuzz`, which is then in the search path.
-install_cargo_fuzz() {
+# install_cargo NAME: the subcommand `cargo NAME`, which is then in the search path.
+install_cargo() {
     need cargo
-    PATH="$PATH:$peers/cargo-fuzz/bin"
-    if ! cargo fuzz --version >/dev/null 2>&1; then
-        say "building cargo-fuzz, which takes about a minute"
-        cargo install cargo-fuzz --locked --quiet --root "$peers/cargo-fuzz" || fail "cargo-fuzz could not be built"
-    fi
-}
-
-# The subcommand `cargo deb`, which is then in the search path.
-install_cargo_deb() {
-    need cargo
-    PATH="$PATH:$peers/cargo-deb/bin"
-    if ! cargo deb --version >/dev/null 2>&1; then
-        say "building cargo-deb, which takes about a minute"
-        cargo install cargo-deb --locked --quiet --root "$peers/cargo-deb" || fail "cargo-deb could not be built"
+    PATH="$PATH:$peers/cargo-$1/bin"
+    if ! cargo "$1" --version >/dev/null 2>&1; then
+        say "building cargo-$1, which takes about a minute"
+        cargo install "cargo-$1" --locked --quiet --root "$peers/cargo-$1" || fail "cargo-$1 could not be built"
     fi
 }
 

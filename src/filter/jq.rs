@@ -91,8 +91,11 @@ impl Limits {
 }
 
 /// Runs `work` with the limits of a thread of its own, which has a large stack.
-fn with_large_stack<T: Send>(work: impl Fn(Limits) -> T + Sync) -> io::Result<T> {
-    let mut last = None;
+///
+/// # Errors
+/// The system has no memory for any of these stacks.
+fn with_large_stack<T: Send>(work: impl Fn(Limits) -> T + Sync) -> Result<T, String> {
+    let mut last = io::Error::from(io::ErrorKind::OutOfMemory);
     for &size in STACKS {
         let done = thread::scope(|scope| {
             let builder = Builder::new().name("jq".into()).stack_size(size);
@@ -101,10 +104,10 @@ fn with_large_stack<T: Send>(work: impl Fn(Limits) -> T + Sync) -> io::Result<T>
         match done {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(panicked)) => resume_unwind(panicked),
-            Err(error) => last = Some(error),
+            Err(error) => last = error,
         }
     }
-    Err(last.unwrap_or_else(|| io::ErrorKind::OutOfMemory.into()))
+    Err(format!("there is no memory for it: {last}"))
 }
 
 /// Runs a program with small limits, and with large ones if it is beyond these.
@@ -113,7 +116,7 @@ fn with_enough_stack<T: Send>(work: impl Fn(Limits) -> Result<T, JqError> + Sync
         Err(JqError::Endless(TOO_MANY_STEPS | TOO_RECURSIVE)) => {}
         done => return done,
     }
-    with_large_stack(work).unwrap_or_else(|error| Err(JqError::Failed(format!("there is no memory for it: {error}"))))
+    with_large_stack(work).unwrap_or_else(|reason| Err(JqError::Failed(reason)))
 }
 
 /// A text of which no more than `left` bytes are written.
@@ -145,8 +148,7 @@ impl Jq {
         if let Some(start) = too_nested(text) {
             return Err(malformed(start, format!("there are more than {MAX_BRACKETS} brackets around this")));
         }
-        with_large_stack(|_| Self::compile(text))
-            .unwrap_or_else(|error| Err(malformed(0, format!("there is no memory for it: {error}"))))
+        with_large_stack(|_| Self::compile(text)).unwrap_or_else(|reason| Err(malformed(0, reason)))
     }
 
     fn compile(text: &str) -> Result<Self, Malformed> {
@@ -462,7 +464,7 @@ fn first(error: load::Error<&str>) -> Option<(&str, String)> {
     }
 }
 
-/// The place of `part`, of which only the first word counts, in `text`. At its end, if it is no part of it.
+/// Where the first word of `part` stands in `text`, or the end of `text` if `part` is not a slice of it.
 fn place(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
     if start >= text.len() {

@@ -35,6 +35,8 @@ impl DatagramSocket {
     /// Receives a datagram of up to `most` bytes, or drops a longer one.
     pub fn poll_receive(&self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Datagram>> {
         let Self::Udp(socket) = self;
+        // Before the buffer is allocated.
+        ready!(socket.poll_recv_ready(cx))?;
         let mut buffer = vec![0; LONGEST];
         let mut buffer = ReadBuf::new(&mut buffer);
         let from = ready!(socket.poll_recv_from(cx, &mut buffer))?;
