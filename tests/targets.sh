@@ -193,7 +193,7 @@ $(printf '%s\n' "${rows[@]}")
 
 Under qemu and natively, the tests are those of \`tests/suite\` that need no more of the system than what is imitated; they drive the real binary over real sockets.
 Under wine the script drives it.
-"All tests" are those of \`.ci/run\`. macOS and FreeBSD are linted here, which checks types and borrows with the standard library of that system, and not run: there is no machine for it. The
+"All tests" are those of \`.ci/run\`. For macOS and FreeBSD there is no machine here: the code is linted with the standard library of that system, and not run. The
 workflow that makes releases builds for macOS on macOS, and tries an echo there.
 
 Binaries are built for the oldest CPU of their architecture. What a newer CPU can do better (AES, AVX2) is detected when it runs.

@@ -13,8 +13,7 @@ const TOO_LONG: &str =
 /// Each line is a message.
 pub struct LineCodec {
     pub(super) framing: FramingOptions,
-    /// Length of the start of what was read that holds no separator, so that a long line that arrives in pieces is searched
-    /// only once.
+    /// Bytes that have been searched and have no separator. A long line that arrives in pieces is searched only once.
     pub(super) searched: usize,
     /// What errors call a line.
     noun: &'static str,

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 pub struct Stream {
     /// Made of the time at which it was created.
     pub epoch: u64,
-    /// Of the oldest message of any room that is kept.
+    /// The sequence of the oldest message of any room that is kept.
     pub first: u64,
-    /// Of the newest message of any room; stays when that is no longer kept.
+    /// The sequence of the newest message of any room, also if that message is no longer kept.
     pub last: u64,
 }
 

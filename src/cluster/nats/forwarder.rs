@@ -69,7 +69,7 @@ impl Forwarder {
         };
         let state = shared.state();
         let known = self.known();
-        // The one before it is no longer in the stream, but was received.
+        // The stream no longer has the message before this one, but it was received.
         if let Some(place) = known
             && previous == 0
             && state.is_up
