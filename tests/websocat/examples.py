@@ -165,7 +165,7 @@ row(
 )
 
 source("Help")
-row("websocat --binary ws-l:127.0.0.1:{port} tcp:{tcp}", client=WebSocket(b"hello", b"\x00\xff"))
+row("websocat --binary ws-l:127.0.0.1:{port} tcp:{tcp}", client=WebSocket(b"hello \x00\xff"))
 row("websocat -V | wc -l")
 row("websocat --just-generate-key | wc -c")
 row("websocat --just-generate-accept dGhlIHNhbXBsZSBub25jZQ==")
