@@ -30,13 +30,16 @@ use bytes::{Buf, BytesMut};
 use std::{
     fmt,
     future::Future,
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::{io::AsyncWrite, sync::Notify};
 use tokio_util::io::poll_read_buf;
+
+/// The most pieces of memory that one write takes.
+const MAX_PARTS: usize = 64;
 
 /// A boxed future, for traits that are used as objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -189,7 +192,15 @@ impl ByteEnd {
     /// Writes until `buffer` is empty.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, buffer: &mut impl Buf) -> Poll<Result<(), Error>> {
         while buffer.has_remaining() {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, buffer.chunk())) {
+            let io = Pin::new(&mut self.io);
+            let written = if buffer.chunk().len() == buffer.remaining() {
+                io.poll_write(cx, buffer.chunk())
+            } else {
+                let mut parts = [IoSlice::new(&[]); MAX_PARTS];
+                let count = buffer.chunks_vectored(&mut parts);
+                io.poll_write_vectored(cx, parts.get(..count).unwrap_or_default())
+            };
+            match ready!(written) {
                 Ok(0) => return Poll::Ready(Err(self.write_error(io::ErrorKind::WriteZero.into()))),
                 Ok(written) => buffer.advance(written),
                 Err(error) => return Poll::Ready(Err(self.write_error(error))),

@@ -29,23 +29,8 @@ pub fn append(out: &mut BytesMut, opcode: OpCode, is_final: bool, masked: bool, 
 ///
 /// tungstenite writes headers to any `io::Write`, which took three times the instructions of this for a short frame.
 pub fn encode(out: &mut BytesMut, header: &FrameHeader, masked: bool, payload: &[u8]) {
-    // RFC 6455 section 5.5. The lengths of reasons and of ping payloads are limited where they come from.
-    debug_assert!(!matches!(header.opcode, OpCode::Control(_)) || payload.len() <= 125, "a control frame is short");
     out.reserve(MAX_HEADER + payload.len());
-    let reserved = u8::from(header.rsv1) << 6 | u8::from(header.rsv2) << 5 | u8::from(header.rsv3) << 4;
-    let first = u8::from(header.is_final) << 7 | reserved | u8::from(header.opcode);
-    let mask_bit = u8::from(masked) << 7;
-    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-        (Ok(length @ ..126), _) => out.put_slice(&[first, mask_bit | length]),
-        (_, Ok(length)) => {
-            let [high, low] = length.to_be_bytes();
-            out.put_slice(&[first, mask_bit | 126, high, low]);
-        }
-        (_, Err(_)) => {
-            out.put_slice(&[first, mask_bit | 127]);
-            out.put_u64(payload.len() as u64);
-        }
-    }
+    begin(out, header, masked, payload.len());
     if masked {
         let mask = rand::random::<[u8; 4]>();
         out.put_slice(&mask);
@@ -54,6 +39,26 @@ pub fn encode(out: &mut BytesMut, header: &FrameHeader, masked: bool, payload: &
         apply_mask(out.get_mut(start..).unwrap_or_default(), mask);
     } else {
         out.extend_from_slice(payload);
+    }
+}
+
+/// Appends the header of one frame, except for its masking key.
+pub fn begin(out: &mut BytesMut, header: &FrameHeader, masked: bool, length: usize) {
+    // RFC 6455 section 5.5. The lengths of reasons and of ping payloads are limited where they come from.
+    debug_assert!(!matches!(header.opcode, OpCode::Control(_)) || length <= 125, "a control frame is short");
+    let reserved = u8::from(header.rsv1) << 6 | u8::from(header.rsv2) << 5 | u8::from(header.rsv3) << 4;
+    let first = u8::from(header.is_final) << 7 | reserved | u8::from(header.opcode);
+    let mask_bit = u8::from(masked) << 7;
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ ..126), _) => out.put_slice(&[first, mask_bit | length]),
+        (_, Ok(length)) => {
+            let [high, low] = length.to_be_bytes();
+            out.put_slice(&[first, mask_bit | 126, high, low]);
+        }
+        (_, Err(_)) => {
+            out.put_slice(&[first, mask_bit | 127]);
+            out.put_u64(length as u64);
+        }
     }
 }
 

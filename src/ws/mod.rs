@@ -24,6 +24,7 @@ mod heartbeat;
 mod key;
 mod message_timer;
 mod options;
+mod output;
 mod read_buffer;
 mod reader;
 pub mod slash;

@@ -5,6 +5,7 @@ use super::{
     control::out_of_memory,
     deflate::{Deflater, Inflater},
     encoder,
+    output::{LONG, Output},
     reader::Reader,
     slash,
     transport::Wire,
@@ -15,13 +16,16 @@ use crate::{
     memory::Account,
     message::{Close, Kind, Message},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
 };
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    io::AsyncWrite,
+    time::{Sleep, sleep},
+};
 use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
     coding::{Control, Data, OpCode},
@@ -100,7 +104,7 @@ impl WebSocket {
         if let Some(log) = &mut log {
             log.received(&early);
         }
-        let wire = Wire { end, out: BytesMut::new(), previous_size: 0, received: early.len() as u64, log };
+        let wire = Wire { end, out: Output::default(), received: early.len() as u64, log };
         let inflater = deflate.as_ref().map(|agreed| Inflater::new(agreed, role));
         let mut control = ControlState::default();
         control.start_heartbeat(Heartbeat::of(&options));
@@ -145,7 +149,20 @@ impl WebSocket {
         if let Some(log) = &self.wire.log {
             log.sent(&header, payload);
         }
-        encoder::encode(self.wire.output(), &header, masked, payload);
+        encoder::encode(self.wire.out.copied(), &header, masked, payload);
+    }
+
+    /// Appends a frame of a message. A long payload is not copied, unless it must be masked, or the connection takes only one piece of
+    /// memory a write: TLS would make records of each.
+    fn append_data(&mut self, header: FrameHeader, payload: Bytes) {
+        if payload.len() < LONG || self.role == Role::Client || !self.wire.end.io.is_write_vectored() {
+            return self.append_frame(header, &payload);
+        }
+        if let Some(log) = &self.wire.log {
+            log.sent(&header, &payload);
+        }
+        encoder::begin(self.wire.out.copied(), &header, false, payload.len());
+        self.wire.out.push(payload);
     }
 
     /// Counts a ping or pong that was received: a header of two bytes, the masking key of a client, and the payload.
@@ -185,7 +202,10 @@ impl WebSocket {
             // RFC 7692 section 6: the bit is set in the first frame of a message only.
             let rsv1 = rest.is_first && deflated.is_some();
             let header = FrameHeader { is_final, rsv1, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
-            self.append_frame(header, deflated.as_deref().unwrap_or(&piece));
+            match deflated {
+                Some(deflated) => self.append_frame(header, &deflated),
+                None => self.append_data(header, piece),
+            }
             if !is_final {
                 rest.is_first = false;
                 self.sending = Some(rest);
@@ -196,7 +216,7 @@ impl WebSocket {
 
     /// Answers the last ping when there is room.
     fn answer_ping(&mut self) {
-        if let Some(payload) = self.control.take_pong(self.wire.out.len() < MAX_OUTPUT) {
+        if let Some(payload) = self.control.take_pong(self.wire.out.remaining() < MAX_OUTPUT) {
             self.append_unasked(Control::Pong, &payload);
         }
     }
@@ -237,7 +257,7 @@ impl WebSocket {
     ///
     /// The connection must close to free it.
     fn account(&mut self, cx: &Context<'_>) -> Result<(), Error> {
-        self.account.set_own(self.reader.held() + self.wire.out.capacity());
+        self.account.set_own(self.reader.held() + self.wire.out.held());
         // A long message is counted where it was read.
         self.account.set_shared(self.sending.as_ref().map_or(0, |rest| rest.payload.len()));
         if self.account.poll_must_close(cx, self.reader.take_paused()) && self.failing.is_none() {
@@ -311,7 +331,7 @@ impl MessageStream for WebSocket {
             if next.is_pending() {
                 self.drain_unasked(cx);
                 if !self.reader.has_yielded() {
-                    self.wire.idle();
+                    self.wire.out.idle();
                 }
                 if let Err(error) = self.account(cx) {
                     self.fail(&out_of_memory(), error);
@@ -380,7 +400,7 @@ impl MessageStream for WebSocket {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if self.wire.out.len() >= MAX_OUTPUT {
+            if self.wire.out.remaining() >= MAX_OUTPUT {
                 ready!(self.poll_drain(cx))?;
             }
             if self.sending.is_none() {
@@ -406,7 +426,7 @@ impl MessageStream for WebSocket {
         }
         if message.payload.len() <= FRAGMENT && self.deflater.is_none() {
             let opcode = OpCode::Data(message.kind.into());
-            self.append_frame(FrameHeader { opcode, ..FrameHeader::default() }, &message.payload);
+            self.append_data(FrameHeader { opcode, ..FrameHeader::default() }, message.payload);
             return Ok(());
         }
         self.sending = Some(Rest { kind: message.kind, payload: message.payload, is_first: true });
@@ -482,7 +502,7 @@ impl WebSocket {
     fn beat(&mut self, cx: &mut Context<'_>, is_idle: bool) -> Result<(), Error> {
         let wire = &self.wire;
         let is_alive = std::mem::replace(&mut self.received_at_last_beat, wire.received) < wire.received || !is_idle;
-        let has_room = wire.out.len() < MAX_OUTPUT;
+        let has_room = wire.out.remaining() < MAX_OUTPUT;
         if let Poll::Ready(due) = self.control.poll_heartbeat(cx, &wire.end.name, is_alive, has_room) {
             due?;
             self.append_unasked(Control::Ping, b"");

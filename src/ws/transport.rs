@@ -1,8 +1,7 @@
 //! The byte stream below a WebSocket: it counts and logs what is read, and collects frames that are to be written.
 
-use super::{FrameLog, encoder::MAX_HEADER};
+use super::{FrameLog, output::Output};
 use crate::{error::Error, flow::ByteEnd};
-use bytes::BytesMut;
 use std::{
     io,
     pin::Pin,
@@ -14,10 +13,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 pub struct Wire {
     /// The connection.
     pub end: ByteEnd,
-    /// Frames that are not written yet; the first may have been written in part.
-    pub out: BytesMut,
-    /// Size of the previous output, as a capacity hint.
-    pub previous_size: usize,
+    /// Frames that are not written yet.
+    pub out: Output,
     /// Bytes received.
     pub received: u64,
     /// Logs what is read and sent.
@@ -25,33 +22,15 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// The output, with room for as much as the previous one: growing step by step would copy it each time. Encoding asks for room for the
-    /// longest header, whatever its length.
-    pub fn output(&mut self) -> &mut BytesMut {
-        if self.out.is_empty() {
-            self.out.reserve(self.previous_size + MAX_HEADER);
-        }
-        &mut self.out
-    }
-
     /// Writes the output and flushes the layers below.
     ///
     /// # Errors
     ///
     /// The connection no longer takes data.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if !self.out.is_empty() {
-            self.previous_size = self.out.len();
-        }
+        self.out.note_size();
         ready!(self.end.poll_drain(cx, &mut self.out))?;
         self.end.poll_flush(cx)
-    }
-
-    /// There is nothing to read for now: gives back the memory of an empty output.
-    pub fn idle(&mut self) {
-        if self.out.is_empty() {
-            self.out = BytesMut::new();
-        }
     }
 }
 
