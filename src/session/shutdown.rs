@@ -74,35 +74,44 @@ impl Shutdown {
     }
 
     /// Waits for a signal, or for the end of the connection's lifetime. Gives the close frame for its peers.
-    pub async fn close_requested(self) -> Close {
-        let reason = match self.expires {
-            None => {
-                self.requested().await;
-                ""
+    ///
+    /// This is not an `async fn`, which would store `self` twice in each member's task.
+    pub fn close_requested(self) -> impl Future<Output = Close> {
+        let Self { mut signal, expires, spread } = self;
+        async move {
+            let reason = match expires {
+                None => {
+                    requested(&mut signal).await;
+                    ""
+                }
+                // On the heap: connections without a lifetime need no room for a timer.
+                Some(expires) => match Box::pin(timeout_at(expires, requested(&mut signal))).await {
+                    Ok(_) => "",
+                    Err(_) => "maximum lifetime reached",
+                },
+            };
+            if !spread.is_zero() && reason.is_empty() {
+                Box::pin(sleep(spread.mul_f64(rand::random()))).await;
             }
-            // On the heap: connections without a lifetime need no room for a timer.
-            Some(expires) => match Box::pin(timeout_at(expires, self.requested())).await {
-                Ok(_) => "",
-                Err(_) => "maximum lifetime reached",
-            },
-        };
-        if !self.spread.is_zero() && reason.is_empty() {
-            Box::pin(sleep(self.spread.mul_f64(rand::random()))).await;
+            Close::new(CloseCode::Away.into(), reason)
         }
-        Close::new(CloseCode::Away.into(), reason)
     }
 
     /// Waits for a signal.
     pub async fn requested(&self) -> i32 {
-        let mut signal = self.signal.clone();
-        loop {
-            if let Some(number) = *signal.borrow_and_update() {
-                return number;
-            }
-            if signal.changed().await.is_err() {
-                // Nobody listens for signals any more, so none will come.
-                std::future::pending::<()>().await;
-            }
+        requested(&mut self.signal.clone()).await
+    }
+}
+
+/// Waits for a signal.
+async fn requested(signal: &mut watch::Receiver<Option<i32>>) -> i32 {
+    loop {
+        if let Some(number) = *signal.borrow_and_update() {
+            return number;
+        }
+        if signal.changed().await.is_err() {
+            // Nobody listens for signals any more, so none will come.
+            std::future::pending::<()>().await;
         }
     }
 }
