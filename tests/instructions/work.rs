@@ -156,8 +156,14 @@ fn room_large(counter: &Counter, units: usize) {
     room(counter, units, 16 * 1024);
 }
 
+/// With one thread: how members are divided among several would change the counts.
+fn room_server(counter: &Counter, options: &[&str]) -> Serving {
+    let all = [&["-q", "--broadcast", "--threads", "1", "ws-l:127.0.0.1:0"], options].concat();
+    Serving::from_command(announced(counter, &all))
+}
+
 fn room(counter: &Counter, units: usize, size: usize) {
-    let server = Serving::from_command(announced(counter, &["-q", "--broadcast", "ws-l:127.0.0.1:0"]));
+    let server = room_server(counter, &[]);
     let members: Vec<_> = (0..10).map(|_| raw_client(server.connect())).collect();
     let whole = units * from_server(BINARY, vec![0; size]).len();
     let readers: Vec<_> = members.iter().map(|member| read_on_thread(member, whole)).collect();
@@ -168,8 +174,7 @@ fn room(counter: &Counter, units: usize, size: usize) {
 
 /// The room compresses a message once for all members.
 fn room_deflated(counter: &Counter, units: usize) {
-    let options = ["-q", "--broadcast", "ws-l:127.0.0.1:0", "--deflate", "on"];
-    let server = Serving::from_command(announced(counter, &options));
+    let server = room_server(counter, &["--deflate", "on"]);
     let request = upgrade_request("/", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
     let mut members: Vec<_> = (0..10)
         .map(|_| {
@@ -197,7 +202,7 @@ fn stop(server: Serving) {
 }
 
 fn joins(counter: &Counter, units: usize) {
-    let server = Serving::from_command(announced(counter, &["-q", "--broadcast", "ws-l:127.0.0.1:0"]));
+    let server = room_server(counter, &[]);
     for _ in 0..units {
         let mut member = raw_client(connect(server.port));
         // The pong shows that the member has been served.
