@@ -1,11 +1,12 @@
 //! Rooms over three nodes and a real engine, while connections break and processes stop. `tests/cluster.sh` says for how many messages.
 
 use crate::{
+    http::Exchange,
     raw::{BINARY, CLOSE, PING, RawPeer},
     support::{Folder, Serving, run, wait_for},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     env, fs,
     process::{Child, Command, Stdio},
     sync::{
@@ -50,12 +51,14 @@ struct Server {
     folder: Folder,
     process: Option<Child>,
     port: String,
+    /// Where NATS tells what it does.
+    monitor: u16,
 }
 
 impl Server {
     fn start(engine: Engine, is_persistent: bool, name: &str) -> Self {
         let folder = Folder::new(&format!("cluster-{name}"));
-        let mut server = Self { engine, is_persistent, folder, process: None, port: "-1".into() };
+        let mut server = Self { engine, is_persistent, folder, process: None, port: "-1".into(), monitor: 0 };
         server.restart();
         server
     }
@@ -70,7 +73,19 @@ impl Server {
             }
             Engine::Nats => {
                 let mut command = Command::new("nats-server");
-                command.args(["-a", "127.0.0.1", "-js", "-sd", "store", "--ports_file_dir", ".", "-p", &self.port]);
+                command.args([
+                    "-a",
+                    "127.0.0.1",
+                    "-js",
+                    "-sd",
+                    "store",
+                    "--ports_file_dir",
+                    ".",
+                    "-p",
+                    &self.port,
+                    "-m",
+                    "-1",
+                ]);
                 command
             }
         };
@@ -78,10 +93,11 @@ impl Server {
         let process = command.spawn().expect("the engine starts");
         if self.engine == Engine::Nats {
             let file = self.folder.path(&format!("nats-server_{}.ports", process.id()));
-            self.port = wait_for("the engine's port", || {
+            (self.port, self.monitor) = wait_for("the engine's ports", || {
                 let text = fs::read_to_string(&file).ok()?;
                 let ports = serde_json::from_str::<serde_json::Value>(&text).ok()?;
-                Some(ports["nats"][0].as_str()?.rsplit_once(':')?.1.to_owned())
+                let port = |name: &str| Some(ports[name][0].as_str()?.rsplit_once(':')?.1.to_owned());
+                Some((port("nats")?, port("monitoring")?.parse().ok()?))
             });
         }
         self.process = Some(process);
@@ -93,6 +109,19 @@ impl Server {
     fn redis(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli").arg("-s").arg(self.folder.path("socket")).args(arguments).output();
         String::from_utf8_lossy(&output.expect("redis-cli").stdout).into_owned()
+    }
+
+    /// The number of subscriptions of all clients.
+    fn subscriptions(&self) -> u64 {
+        match self.engine {
+            Engine::Redis => self.redis(&["PUBSUB", "CHANNELS"]).lines().filter(|line| !line.is_empty()).count() as u64,
+            Engine::Nats => {
+                let request = "GET /subsz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+                let body = Exchange::connect(self.monitor, request).body();
+                let state = serde_json::from_str::<serde_json::Value>(&body).expect("JSON");
+                state["num_subscriptions"].as_u64().expect("a number")
+            }
+        }
     }
 
     fn signal(&self, name: &str) {
@@ -529,26 +558,55 @@ fn what_one_member_saw_of_a_node_that_was_killed_all_saw_over_nats() {
     killed_node(Engine::Nats);
 }
 
+/// The number of rooms that members come to and leave.
+const MANY: usize = 2_000;
+/// Threads that do so, and the members that each holds.
+const CROWDS: usize = 4;
+const HELD: usize = 100;
+
+/// Members come to rooms, hear themselves and leave, for `CLUSTER_SECONDS`. Each room is visited at least once.
+fn members_that_come_and_go(engine: Engine, name: &str) {
+    let pair = Pair::start(engine, false, name, "5");
+    let before = pair.server.subscriptions();
+    let until = Instant::now() + Duration::from_secs(setting("CLUSTER_SECONDS", 2));
+    let ports = [pair.nodes[0].port, pair.nodes[1].port];
+    let crowds: Vec<_> = (0..CROWDS)
+        .map(|crowd| {
+            thread::spawn(move || {
+                let mut held = VecDeque::new();
+                let visits = (0..).map(|visit| crowd + visit * CROWDS);
+                for visit in visits.take_while(|visit| *visit < MANY || Instant::now() < until) {
+                    let room = format!("/{}", visit % MANY);
+                    let mut member = RawPeer::connect(ports[visit / CROWDS % 2], &room);
+                    member.send_text(&room);
+                    held.push_back((member, room));
+                    if held.len() > HELD {
+                        let (mut oldest, room) = held.pop_front().expect("the oldest");
+                        assert_eq!(oldest.receive_text(), room);
+                    }
+                }
+                let count = held.len();
+                for (mut member, room) in held {
+                    assert_eq!(member.receive_text(), room);
+                }
+                count
+            })
+        })
+        .collect();
+    assert!(crowds.into_iter().map(|crowd| crowd.join().expect("a crowd")).sum::<usize>() >= CROWDS * HELD);
+    wait_for("the end of all subscriptions to rooms", || (pair.server.subscriptions() == before).then_some(()));
+}
+
 #[test]
 #[ignore = "needs redis-server"]
-fn two_thousand_rooms_that_are_left_leave_no_subscription() {
-    let pair = Pair::start(Engine::Redis, false, "rooms", "5");
-    let rooms = || pair.server.redis(&["PUBSUB", "CHANNELS"]).lines().filter(|line| !line.is_empty()).count();
-    let mut most = 0;
-    for round in 0..4 {
-        let members = (0..500).map(|number| {
-            let target = format!("/{round}/{number}");
-            let mut member = RawPeer::connect(pair.nodes[number % 2].port, &target);
-            member.send_text("hello");
-            member
-        });
-        for mut member in members.collect::<Vec<_>>() {
-            assert_eq!(member.receive_text(), "hello");
-            most = most.max(rooms().min(501));
-        }
-    }
-    assert!(most > 1, "{most}");
-    wait_for("the end of all subscriptions but one", || (rooms() == 1).then_some(()));
+fn two_thousand_rooms_whose_members_come_and_go_leave_no_subscription_in_redis() {
+    members_that_come_and_go(Engine::Redis, "rooms-redis");
+}
+
+#[test]
+#[ignore = "needs nats-server"]
+fn two_thousand_rooms_whose_members_come_and_go_leave_no_subscription_in_nats() {
+    members_that_come_and_go(Engine::Nats, "rooms-nats");
 }
 
 #[test]
