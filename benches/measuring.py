@@ -17,6 +17,7 @@ LINES = 5_000_000
 FOLDER = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
 # The load program; `end-to-end` builds it.
 LOAD = ""
+PEERS = Path(__file__).resolve().parent / "peers"
 
 
 @dataclasses.dataclass
@@ -40,9 +41,14 @@ class Processes:
     def __init__(self, running):
         self.pids = [process.pid for process in running]
 
+    def all_pids(self):
+        """With their children, such as the workers of nginx."""
+        children = (Path(f"/proc/{pid}/task/{pid}/children").read_text().split() for pid in self.pids)
+        return [*self.pids, *(pid for some in children for pid in some)]
+
     def cpu_seconds(self):
         """CPU time of all live threads. Clock ticks, which include ended threads, are too coarse."""
-        tasks = (task for pid in self.pids for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+        tasks = (task for pid in self.all_pids() for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def memory_kib(self, field):

@@ -47,6 +47,7 @@ has_debian() {
         qemu-user-static) command -v qemu-aarch64-static ;;
         # Debian keeps it outside every search path.
         wine64) test -x /usr/lib/wine/wine64 ;;
+        libnginx-mod-nchan) test -e /usr/lib/nginx/modules/ngx_nchan_module.so ;;
         libfaketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
@@ -83,6 +84,17 @@ install_node_modules() {
         mkdir -p "$peers"
         npm install --prefix "$peers" --no-audit --no-fund --no-save --loglevel=error ws@8 ws7@npm:ws@7 playwright-core@1 ||
             fail "npm could not install ws and playwright-core"
+    fi
+}
+
+# Socket.IO with its Redis adapter, for node. In a folder of its own: npm removes what else is in the one that it installs into.
+install_socketio() {
+    need node npm
+    if ! NODE_PATH="$peers/socketio/node_modules" node -e 'require("socket.io"); require("@socket.io/redis-adapter"); require("redis")' 2>/dev/null; then
+        say "installing Socket.IO"
+        mkdir -p "$peers/socketio"
+        npm install --prefix "$peers/socketio" --no-audit --no-fund --no-save --loglevel=error socket.io@4 @socket.io/redis-adapter@8 redis@5 ||
+            fail "npm could not install Socket.IO"
     fi
 }
 
@@ -224,10 +236,10 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     for wanted in "$@"; do
         case "$wanted" in
             debian:*) install_debian "${wanted#debian:}" ;;
-            node_modules | python_modules | websocat | uwebsockets | promtool | autobahn | cargo_fuzz | cargo_deb | zig)
+            node_modules | socketio | python_modules | websocat | uwebsockets | promtool | autobahn | cargo_fuzz | cargo_deb | zig)
                 "install_$wanted"
                 ;;
-            *) fail "nothing is called $wanted: debian:PACKAGE, node_modules, python_modules, websocat, uwebsockets, promtool, autobahn, cargo_fuzz, cargo_deb or zig" ;;
+            *) fail "nothing is called $wanted: debian:PACKAGE, node_modules, socketio, python_modules, websocat, uwebsockets, promtool, autobahn, cargo_fuzz, cargo_deb or zig" ;;
         esac
     done
 fi

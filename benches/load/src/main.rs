@@ -5,6 +5,7 @@ mod client;
 mod deflate;
 mod floor;
 mod server;
+mod socketio;
 mod stream;
 mod ws;
 

@@ -3,6 +3,7 @@
 use crate::{
     Args, Poller,
     deflate::{Deflate, Inflate},
+    socketio,
     stream::{Connector, Stream},
     ws::{self, Frames},
 };
@@ -80,6 +81,7 @@ fn cpu_seconds() -> f64 {
 /// messages of a room that some member has not received, or `--rate 50`, the number of messages that each sender sends per second.
 /// `--messages N` ends it earlier. `--stuck N` adds N members that never read to each room. With `--deflate`, all messages are
 /// compressed, in both directions; those received are counted without being decompressed, except the first one of each member.
+/// `--url` can have several URLs, separated by spaces: members connect to one after another. With `--socketio` they speak Socket.IO.
 pub fn room(args: &Args) -> io::Result<()> {
     let rooms = args.number("rooms", 1) as usize;
     let members = args.number("clients", 100) as usize;
@@ -88,21 +90,26 @@ pub fn room(args: &Args) -> io::Result<()> {
     let (window, rate) = (args.number("window", 64), args.number("rate", 0));
     let most = args.number("messages", u64::MAX);
     let lasts = Duration::from_secs(args.number("secs", 3));
-    let deflates = args.has("deflate");
+    let (deflates, speaks_socketio) = (args.has("deflate"), args.has("socketio"));
     let connector = Connector::new(args)?;
     let poller = Poller::new()?;
     let mut clients = Vec::with_capacity(rooms * members);
     let mut stuck = Vec::new();
     for room in 0..rooms {
-        let url = args.text("url").replace("{room}", &format!("room{room}"));
+        let urls = args.text("url").replace("{room}", &format!("room{room}"));
+        let mut urls = urls.split(' ').cycle();
+        let mut open = || ws::connect(&connector, urls.next().unwrap_or_default(), deflates);
         for _ in 0..members {
-            let stream = ws::connect(&connector, &url, deflates)?;
+            let mut stream = open()?;
+            if speaks_socketio {
+                socketio::open(&mut stream)?;
+            }
             stream.set_nonblocking()?;
             poller.add(&stream, clients.len() as u64)?;
             clients.push(Client { stream, frames: Frames::default(), room, received: 0, out: Vec::new() });
         }
         for _ in 0..args.number("stuck", 0) {
-            stuck.push(ws::connect(&connector, &url, deflates)?);
+            stuck.push(open()?);
         }
     }
     println!("{{\"ready\": true}}");
@@ -110,7 +117,8 @@ pub fn room(args: &Args) -> io::Result<()> {
         (0..rooms).map(|_| Room { sent: 0, first_under_way: 0, under_way: VecDeque::new() }).collect();
     let mut buffer = vec![0; 256 * 1024];
     // Made beforehand, so that the load takes little time from the server.
-    let texts: Vec<_> = (0..16).map(|seed| text(size, seed)).collect();
+    let write = |seed| if speaks_socketio { socketio::event(text(size, seed)) } else { text(size, seed) };
+    let texts: Vec<_> = (0..16).map(write).collect();
     let messages = texts.iter().map(|text| text_frame(text, deflates)).collect::<io::Result<Vec<_>>>()?;
     let (mut inflate, mut inflated) = (Inflate::new(), Vec::new());
     let mut latencies = Vec::new();
