@@ -82,7 +82,9 @@ impl Pump<'_> {
         let [from, to] = [self.ends[i].kind, self.ends[1 - i].kind];
         let may_reply_at_any_time =
             matches!(to, EndKind::WebSocket | EndKind::Datagrams { .. } | EndKind::Shared { outlives_input: false });
-        if self.rules.after_eof == AfterEof::KeepOpen || from == (EndKind::Shared { outlives_input: true }) {
+        // After bad input, `-n` would only delay its error.
+        let is_kept_open = self.rules.after_eof == AfterEof::KeepOpen && self.error.is_none();
+        if is_kept_open || from == (EndKind::Shared { outlives_input: true }) {
             Stage::Parked
         } else if i == 0 && answers && self.rules.replies != Replies::Any && may_reply_at_any_time {
             Stage::AwaitingReplies
@@ -115,7 +117,7 @@ impl Pump<'_> {
     /// `--reply-wait` is over. Warns if no reply has come.
     fn end_first_reply_wait(&mut self, i: usize) {
         let waited = std::mem::take(&mut self.timers.first_reply);
-        if waited > self.rules.linger && self.last_moved == Some(i) {
+        if waited > self.rules.linger && self.last_moved == Some(i) && self.error.is_none() {
             report::warn(format_args!(
                 "no reply for {} s after the last message; --reply-wait sets this time, -u waits for none",
                 waited.as_secs_f64()
@@ -197,8 +199,16 @@ impl Pump<'_> {
 
     /// End `i` failed to read. What was read before is still sent, and the other end is closed.
     pub(super) fn read_failed(&mut self, i: usize, error: Error) {
-        let code = close_code(&error);
-        self.fail(i, error, Close::new(code, ""));
+        let close = Close::new(close_code(&error), "");
+        let is_console = matches!(self.ends[i].kind, EndKind::Console { .. });
+        if is_console && matches!(error, Error::Input { .. }) && self.directions[i].moved > 0 && self.error.is_none() {
+            // The input ends in front of what cannot be sent. What was sent before may have replies.
+            self.error = Some(error);
+            self.close_override.get_or_insert(close);
+            self.source_ended(i, None);
+        } else {
+            self.fail(i, error, close);
+        }
     }
 
     /// The destination of direction `i` failed to write. If it can still be read, it is: a reply or the reason may be

@@ -135,3 +135,41 @@ fn a_signal_ends_the_wait_for_replies_with_its_own_exit_code() {
     running.signal("TERM");
     assert_eq!(running.finish().code, 143);
 }
+
+#[test]
+fn replies_to_what_was_before_bad_input_are_printed() {
+    for (args, input, reason) in [
+        (&["--json-in"][..], &b"{\"a\":1}\n{\"b\" 2}\n"[..], "line 2, column 6 from standard input is not JSON"),
+        (&[], b"{\"a\":1}\n\xff\n", "line 2 from standard input is not valid UTF-8"),
+        // It keeps the connection open after the end of the input, but not after bad input.
+        (&["-n"], b"{\"a\":1}\n\xff\n", "line 2 from standard input is not valid UTF-8"),
+        (&["--expect", "answer", "--json-in"], b"{\"a\":1} x", "is not JSON"),
+    ] {
+        let (url, server) = raw_peer_server(|mut peer| {
+            assert_eq!(peer.receive_text(), "{\"a\":1}");
+            take_time(500);
+            peer.send_text("answer");
+            peer.receive_close()
+        });
+        // Standard input stays open.
+        let mut running = Running::start(wsplice([args, &[&*url]].concat()));
+        running.write(input);
+        let finished = running.finish();
+        finished.fails_with(1, reason);
+        assert_eq!(finished.out(), "answer\n", "{args:?}");
+        // What is expected ends the session in good order.
+        let code = if args.contains(&"--expect") { 1000 } else { 1011 };
+        assert_eq!(server.join().expect("the server"), (code, String::new()));
+    }
+}
+
+#[test]
+fn bad_input_ends_the_run_at_once_if_no_reply_is_due() {
+    for (args, input) in [(&["--json-in"][..], &b"x"[..]), (&[], b"\xff\n"), (&["-u", "-"], b"one\n\xff\n")] {
+        let (url, server) = raw_peer_server(mute);
+        let finished = run([args, &[&*url]].concat(), input);
+        finished.fails_with(1, "from standard input is not");
+        assert!(finished.took < Duration::from_secs(4), "{finished:?}");
+        assert_eq!(server.join().expect("the server"), 1011);
+    }
+}
