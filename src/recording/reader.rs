@@ -1,6 +1,9 @@
 //! Reads a recording.
 
-use super::{Frame, har};
+use super::{
+    Frame,
+    har::{self, Panel},
+};
 use crate::{
     error::io_message,
     flow::Transfer,
@@ -50,6 +53,7 @@ pub fn read(
     let mut times = Times { direction: transfer, first: None, last: Duration::ZERO };
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
+    let whole = |reason: String| Broken { at: "the recording".into(), reason };
     for number in 1_u64.. {
         let broken = |reason: String| Broken { at: format!("line {number}"), reason };
         line.clear();
@@ -69,15 +73,15 @@ pub fn read(
         let frame = match Frame::parse(text) {
             Ok(frame) => frame,
             Err(reason) if number == 1 => match read_har(file) {
-                Some(Ok(frames)) => {
-                    for part in frames.into_iter().filter_map(|frame| times.part(frame)) {
+                Some(Ok(panel)) => {
+                    for part in panel.frames.into_iter().filter_map(|frame| times.part(frame)) {
                         if !take(part) {
                             return Ok(());
                         }
                     }
-                    return Ok(());
+                    return panel.broken.map_or(Ok(()), |reason| Err(whole(reason)));
                 }
-                Some(Err(reason)) => return Err(Broken { at: "the recording".into(), reason }),
+                Some(Err(reason)) => return Err(whole(reason)),
                 None if is_whole => return Err(broken(reason)),
                 None => return Err(broken("is cut off".into())),
             },
@@ -102,20 +106,19 @@ fn failed(error: &io::Error) -> String {
     format!("cannot be read: {}", io_message(error))
 }
 
-/// The messages of a HAR file; `None` if it is none.
-fn read_har(mut file: &File) -> Option<Result<Vec<Frame>, String>> {
+/// The first WebSocket of a HAR file; `None` if it is none.
+fn read_har(mut file: &File) -> Option<Result<Panel, String>> {
     // What cannot be read twice is no file of a browser.
     file.rewind().ok()?;
     let mut text = Vec::new();
     if let Err(error) = file.take(MAX_HAR).read_to_end(&mut text) {
         return Some(Err(failed(&error)));
     }
-    Some(har::frames(without_mark(&text))?.map(|(frames, others)| {
-        if others > 0 {
-            report::warn(format_args!("the recording holds other WebSockets, too ({others}), which are not played"));
-        }
-        frames
-    }))
+    let panel = har::panel(without_mark(&text))?;
+    if let Ok(Panel { others: others @ 1.., .. }) = panel {
+        report::warn(format_args!("the recording holds other WebSockets, too ({others}), which are not played"));
+    }
+    Some(panel)
 }
 
 struct Times {

@@ -131,12 +131,29 @@ fn a_recording_of_which_nothing_is_played_says_so() {
     let folder = Folder::new("replay-nothing");
     let path = folder.path("recording");
     let bad = json!({"log": {"entries": [{"_webSocketMessages": [
-        {"type": "send", "time": 1.0, "opcode": 1, "data": "a"}, {"type": "send", "time": 1.0, "opcode": 2, "data": "!"},
+        {"type": "send", "time": 1.0, "opcode": 2, "data": "!"}, {"type": "send", "time": 1.0, "opcode": 1, "data": "a"},
     ]}]}});
     for text in ["hello\n", "{\"log\":{\n", "{\"log\":{\"entries\":[]}}", &bad.to_string()] {
         fs::write(&path, text).expect("write");
         run([&format!("replay:{path}"), "null:"], "").fails_with(1, "").hints("nothing was played");
     }
+}
+
+#[test]
+fn a_har_file_with_a_bad_message_is_played_up_to_there() {
+    let folder = Folder::new("replay-bad-har");
+    let path = folder.path("panel.har");
+    let har = json!({"log": {"entries": [{"_webSocketMessages": [
+        {"type": "send", "time": 1.0, "opcode": 1, "data": "one"},
+        {"type": "receive", "time": 1.0, "opcode": 1, "data": "answer"},
+        {"type": "send", "time": 1.0, "opcode": 2, "data": "!"},
+        {"type": "send", "time": 1.0, "opcode": 1, "data": "two"},
+    ]}]}});
+    fs::write(&path, har.to_string()).expect("write");
+    let (url, server) = websocket_server(|mut peer: Peer| (peer.receive_text(), peer.receive_close()));
+    let finished = run([&format!("replay:{path}"), &url], "");
+    finished.fails_with(1, "has a message, number 3, that has invalid base64").hints("has been played");
+    assert_eq!(server.join().expect("the server"), ("one".into(), (1011, String::new())));
 }
 
 #[test]
@@ -188,6 +205,7 @@ fn a_har_file_of_a_browser_is_played() {
             {"type": "send", "time": 1764115269.1, "opcode": 1, "data": "question"},
             {"type": "receive", "time": 1764115269.2, "opcode": 1, "data": "answer"},
             {"type": "send", "time": 1764115269.3, "opcode": 2, "data": "/wA="},
+            {"type": "error", "time": 1764115269.4, "opcode": -1, "data": "Connection closed abnormally"},
         ]},
         {"_webSocketMessages": [{"type": "send", "time": 1764115269.1, "opcode": 1, "data": "other"}]},
     ]}});
