@@ -72,16 +72,16 @@ pub enum Error {
         hint: Option<String>,
     },
     /// The server's response to the opening handshake is not a valid 101.
-    #[error("WebSocket handshake with {with} failed: {reason}")]
+    #[error("WebSocket handshake with {with} failed: {reason}{}", .refusal.body)]
     Handshake {
         /// The URL.
         with: String,
-        /// The HTTP status and the start of the body, or the rule that the response violates.
+        /// The HTTP status, or the rule that the response violates.
         reason: String,
         /// What to try instead.
         hint: Option<String>,
-        /// The lines of a response with another status than 101, with more of its body.
-        response: Vec<String>,
+        /// A response with another status than 101.
+        refusal: Box<Refusal>,
     },
     /// The server redirects to another URL.
     #[error("WebSocket handshake with {with} failed: expected 101, got {status}")]
@@ -290,6 +290,15 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+}
+
+/// A response with another status than 101.
+#[derive(Debug, Default)]
+pub struct Refusal {
+    /// The start of the body in one line, behind a colon; empty if there is none.
+    pub body: String,
+    /// The lines of the response, with more of its body.
+    pub lines: Vec<String>,
 }
 
 impl Error {

@@ -8,6 +8,7 @@ use crate::{
     http::{
         HEALTH_PATH,
         client_handshake::{Driven, describe_unexpected, explain},
+        response_head::ResponseHead,
     },
     net::{self, HostPort, UnixStream},
     plan::FirstAddress,
@@ -180,11 +181,15 @@ async fn send(check: &HealthCheck) -> Result<(), Error> {
         let connected = connector.connect(server, socket).await;
         socket = ByteStream::other(connected.map_err(|error| tls::handshake_error(&name, tls::Peer::Server, &error))?);
     }
-    let lost = |error: hyper::Error| match explain(&name, &error) {
-        Error::Handshake { reason, .. } => Error::Unhealthy { url: name.clone(), reason, hint: None },
-        other => other,
+    let (io, head) = ResponseHead::new(socket);
+    let lost = |error: hyper::Error| {
+        let reason = match (head.invalid_header(&error), explain(&name, &error)) {
+            (Some(reason), _) | (None, Error::Handshake { reason, .. }) => reason,
+            (None, other) => return other,
+        };
+        Error::Unhealthy { url: name.clone(), reason, hint: None }
     };
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(lost)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(lost)?;
     let mut connection = Driven::new(connection);
     let request = Request::get(&check.path).header(header::HOST, check.host()).body(Empty::<Bytes>::new());
     let request = request.map_err(|error| Error::usage(format!("--healthcheck {name}: {error}")))?;
@@ -199,7 +204,8 @@ async fn send(check: &HealthCheck) -> Result<(), Error> {
         }),
         _ => {
             let unexpected = connection.drive(describe_unexpected(StatusCode::OK, response)).await;
-            Err(Error::Unhealthy { url: name, reason: unexpected.reason, hint: unexpected.hint })
+            let reason = unexpected.reason + &unexpected.refusal.body;
+            Err(Error::Unhealthy { url: name, reason, hint: unexpected.hint })
         }
     }
 }

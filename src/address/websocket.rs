@@ -132,7 +132,7 @@ impl Dial<MessageEnd> for Follow {
                     with,
                     reason: format!("it is behind more than {most} redirects"),
                     hint: Some("--max-redirects N sets the maximum".into()),
-                    response: Vec::new(),
+                    refusal: Box::default(),
                 },
                 other => other,
             })

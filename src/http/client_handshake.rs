@@ -12,7 +12,7 @@ use crate::{
     access::BasicAuth,
     config::Config,
     endpoint::UpgradeRequest,
-    error::Error,
+    error::{Error, Refusal},
     flow::ByteEnd,
     net::WebSocketUrl,
     report::{self, millis},
@@ -56,7 +56,7 @@ pub async fn upgrade(
         with: name.to_string(),
         reason,
         hint,
-        response: Vec::new(),
+        refusal: Box::default(),
     };
     let started = Instant::now();
     let (io, head) = ResponseHead::new(HeaderNames(io));
@@ -67,8 +67,8 @@ pub async fn upgrade(
         .map_err(|error| explain(&name, &error))?;
     let mut connection = Driven::new(connection.without_shutdown());
     let answer = connection.drive(sender.send_request(request)).await;
-    let response = answer.map_err(|error| match head.invalid_header().filter(|_| error.is_parse()) {
-        Some(header) => failed(format!("the response has an invalid header: {header}"), None),
+    let response = answer.map_err(|error| match head.invalid_header(&error) {
+        Some(reason) => failed(reason, None),
         None => explain(&name, &error),
     })?;
     report::handshake('<', &name, format_args!("{:?} {}", response.version(), response.status()));
@@ -79,9 +79,9 @@ pub async fn upgrade(
         return Err(Error::Redirected { with: name.to_string(), status, location: to.0, shown: to.1 });
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let Unexpected { reason, hint, response } =
+        let Unexpected { reason, hint, refusal } =
             connection.drive(describe_unexpected(StatusCode::SWITCHING_PROTOCOLS, response)).await;
-        return Err(Error::Handshake { with: name.to_string(), reason, hint, response });
+        return Err(Error::Handshake { with: name.to_string(), reason, hint, refusal: Box::new(refusal) });
     }
     let (subprotocol, deflate) =
         check(response.headers(), &handshake.key, &handshake.subprotocols, &handshake.extensions)
@@ -268,12 +268,12 @@ pub(crate) fn check(
 
 /// A response with another status than the expected one.
 pub struct Unexpected {
-    /// The status, and the start of the body in one line.
+    /// The status.
     pub reason: String,
     /// What to try instead.
     pub hint: Option<String>,
-    /// The lines of the response.
-    pub response: Vec<String>,
+    /// The response.
+    pub refusal: Refusal,
 }
 
 /// The longest line of a body that is shown in one, in characters.
@@ -283,14 +283,14 @@ const MAX_BODY_LINE: usize = 1000;
 pub async fn describe_unexpected(expected: StatusCode, response: Response<Incoming>) -> Unexpected {
     let status = response.status();
     let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut shown = vec![format!("{:?} {status}", response.version())];
-    shown.extend(shown_headers(response.headers()));
-    let body = body_start(response.into_body()).await;
-    if !body.is_empty() {
-        shown.push(String::new());
-        shown.extend(body.lines().flat_map(pieces));
+    let mut lines = vec![format!("{:?} {status}", response.version())];
+    lines.extend(shown_headers(response.headers()));
+    let start = body_start(response.into_body()).await;
+    if !start.is_empty() {
+        lines.push(String::new());
+        lines.extend(start.lines().flat_map(pieces));
     }
-    let text = in_one_line(&body);
+    let text = in_one_line(&start);
     let body = if text.is_empty() { String::new() } else { format!(": {text}") };
     let hint = match (status.as_u16(), location) {
         (300..=399, Some(location)) => Some(format!("redirected to {location}: use that address with ws:// or wss://")),
@@ -304,7 +304,8 @@ pub async fn describe_unexpected(expected: StatusCode, response: Response<Incomi
         }
         _ => None,
     };
-    Unexpected { reason: format!("expected {}, got {status}{body}", expected.as_u16()), hint, response: shown }
+    let reason = format!("expected {}, got {status}", expected.as_u16());
+    Unexpected { reason, hint, refusal: Refusal { body, lines } }
 }
 
 /// A line in pieces that are not too long for the log.
@@ -322,7 +323,7 @@ pub fn explain(name: &str, error: &hyper::Error) -> Error {
     if error.is_parse() {
         let reason = "the response is not HTTP".to_owned();
         let hint = "if the server speaks TLS, use wss://; otherwise it is not a WebSocket server".to_owned();
-        return Error::Handshake { with: name.to_owned(), reason, hint: Some(hint), response: Vec::new() };
+        return Error::Handshake { with: name.to_owned(), reason, hint: Some(hint), refusal: Box::default() };
     }
     if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         return lost("the server closed it before it sent a response");

@@ -3,7 +3,7 @@
 use super::{
     body_start::{body_start, in_one_line},
     client_handshake::Driven,
-    response_head::ResponseHead,
+    response_head::{Arrived, ResponseHead},
     show_headers,
 };
 use crate::{
@@ -45,16 +45,18 @@ pub async fn connect(
         .max_buf_size(MAX_HEAD)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
         .await
-        .map_err(|error| explain(proxy, &error))?;
+        .map_err(|error| explain(proxy, &arrived, &error))?;
     let mut connection = Driven::new(connection.with_upgrades());
-    let response = connection.drive(sender.send_request(request)).await.map_err(|error| explain(proxy, &error))?;
+    let answer = connection.drive(sender.send_request(request)).await;
+    let response = answer.map_err(|error| explain(proxy, &arrived, &error))?;
     arrived.report();
     report::handshake('<', &name, format_args!("{:?} {}", response.version(), response.status()));
     show_headers('<', &name, response.headers());
     if !response.status().is_success() {
         return Err(connection.drive(refused(response, target, proxy, login.is_some())).await);
     }
-    let upgraded = connection.drive(hyper::upgrade::on(response)).await.map_err(|error| explain(proxy, &error))?;
+    let upgraded = connection.drive(hyper::upgrade::on(response)).await;
+    let upgraded = upgraded.map_err(|error| explain(proxy, &arrived, &error))?;
     // It also has the bytes of the target that came together with the response.
     Ok(ByteEnd { on_empty_message, ..ByteEnd::new(TokioIo::new(upgraded), kind, target.to_string()) })
 }
@@ -102,7 +104,10 @@ async fn refused(response: Response<Incoming>, target: &HostPort, proxy: &str, h
 }
 
 /// Converts an error of hyper.
-fn explain(proxy: &str, error: &hyper::Error) -> Error {
+fn explain(proxy: &str, arrived: &Arrived, error: &hyper::Error) -> Error {
+    if let Some(reason) = arrived.invalid_header(error) {
+        return Error::Proxy { proxy: proxy.into(), reason, hint: None };
+    }
     let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     let (reason, hint) = match source {
         _ if error.is_parse_too_large() => (format!("its response is longer than {} KiB", MAX_HEAD >> 10), None),

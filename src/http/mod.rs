@@ -10,7 +10,7 @@ mod files;
 mod header_names;
 mod request;
 pub(crate) mod response_choice;
-mod response_head;
+pub mod response_head;
 mod server_handshake;
 mod watched;
 mod write_timeout;

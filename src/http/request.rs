@@ -91,7 +91,10 @@ pub async fn request(
             };
             let response = select! {
                 biased;
-                response = sender.send_request(request) => response.map_err(|error| failed(&name, &error))?,
+                response = sender.send_request(request) => response.map_err(|error| match arrived.invalid_header(&error) {
+                    Some(reason) => Error::HttpRequest { with: name.to_string(), reason, hint: None },
+                    None => failed(&name, &error),
+                })?,
                 () = too_late => {
                     let doing = format!("waiting for the response of {name}");
                     return Err(Error::TimedOut { doing, limit, option: "--connect-timeout" });
@@ -127,8 +130,8 @@ async fn check(name: &str, response: Response<Incoming>) -> Result<Response<Inco
         (status, Some(location)) if status.is_redirection() => Some(format!("redirected to {location}")),
         _ => None,
     };
-    let Unexpected { reason, .. } = describe_unexpected(StatusCode::OK, response).await;
-    Err(Error::HttpRequest { with: name.to_owned(), reason, hint })
+    let Unexpected { reason, refusal, .. } = describe_unexpected(StatusCode::OK, response).await;
+    Err(Error::HttpRequest { with: name.to_owned(), reason: reason + &refusal.body, hint })
 }
 
 type BodyReader = StreamReader<Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>, Bytes>;

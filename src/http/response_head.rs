@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -33,18 +33,26 @@ struct Seen {
     start: Mutex<Vec<u8>>,
 }
 
-/// Reports that the head of the response has arrived, so that what follows has no limit.
+impl Seen {
+    fn start(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.start.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports that the head of the response has arrived, so that what follows has no limit. Otherwise it knows what was wrong with it.
 pub struct Arrived(Arc<Seen>);
 
 impl Arrived {
     /// Lifts the limit.
     pub fn report(&self) {
         self.0.has_arrived.store(true, Relaxed);
+        *self.0.start() = Vec::new();
     }
 
-    /// The name of the first header that is not valid (RFC 9110 section 5), if what was read is a response.
-    pub fn invalid_header(&self) -> Option<String> {
-        invalid_header(&self.0.start.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Names the first header that is not valid (RFC 9110 section 5), if that is the reason for the error.
+    pub fn invalid_header(&self, error: &hyper::Error) -> Option<String> {
+        let name = invalid_header(&self.0.start()).filter(|_| error.is_parse())?;
+        Some(format!("the response has an invalid header: {name}"))
     }
 }
 
@@ -89,7 +97,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ResponseHead<T> {
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         let new = buf.filled().get(before..).unwrap_or_default();
         {
-            let mut start = self.seen.start.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut start = self.seen.start();
             let kept = new.len().min(MAX_KEPT - start.len());
             start.extend_from_slice(new.get(..kept).unwrap_or_default());
         }

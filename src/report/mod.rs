@@ -208,15 +208,21 @@ pub fn millis(time: Duration) -> String {
 
 /// Reports the error that ends the run. On a terminal, and with `-v`, the response that caused it is shown first.
 pub fn fatal(error: &Error) {
-    if let Error::Handshake { with, response, .. } = error {
+    let mut text = error.to_string();
+    let level = LEVEL.get().copied().unwrap_or(Level::Quiet);
+    if let Error::Handshake { with, refusal, .. } = error
+        && level >= Level::Events
+    {
         // With -v its head was shown when it came.
-        let has_head = LEVEL.get().is_some_and(|level| *level >= Level::Handshake);
-        let skipped = response.iter().take_while(|line| has_head && !line.is_empty()).count();
-        for line in response.iter().skip(skipped) {
+        let has_head = level >= Level::Handshake;
+        let skipped = refusal.lines.iter().take_while(|line| has_head && !line.is_empty()).count();
+        for line in refusal.lines.iter().skip(skipped) {
             info!(mark = "<", end = with, "{line}");
         }
+        // The lines have it.
+        text.truncate(text.len() - refusal.body.len());
     }
     if !error.is_silent() {
-        error!(target: FATAL, hint = error.hint(), "{error}");
+        error!(target: FATAL, hint = error.hint(), "{text}");
     }
 }

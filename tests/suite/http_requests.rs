@@ -132,6 +132,7 @@ fn a_response_that_reports_a_failure_is_an_error() {
 fn servers_that_break_the_protocol_are_errors() {
     for (response, code, reason) in [
         ("SSH-2.0-x\r\n", 5, "the response is not HTTP"),
+        ("HTTP/1.1 200 OK\r\nX-Note: a\x01b\r\n\r\n", 5, "the response has an invalid header: X-Note"),
         ("", 7, "closed it before it sent a response"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", 7, "lost"),
     ] {

@@ -381,6 +381,7 @@ fn each_refusal_of_an_http_proxy_is_told() {
         ("HTTP/1.1 405 X\r\nContent-Length: 0\r\n\r\n", 5, "405 Method Not Allowed"),
         ("HTTP/1.1 302 Found\r\nLocation: http://portal/\r\nContent-Length: 0\r\n\r\n", 5, "302 Found"),
         ("SSH-2.0-OpenSSH\r\n", 5, "its response is not HTTP"),
+        ("HTTP/1.1 403 X\r\nX-Note: a\x01b\r\n\r\n", 5, "the response has an invalid header: X-Note"),
         ("HTTP/1.1 200 OK\r\nX-Y", 5, "closed the connection before it answered"),
         ("", 5, "closed the connection before it answered"),
     ] {

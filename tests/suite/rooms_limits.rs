@@ -1,7 +1,7 @@
 //! The room server: its limits, who may join, its metrics and its log.
 
 use crate::{
-    http::{Exchange, upgrade_request},
+    http::{Exchange, http_server, upgrade_request},
     peer::{Message, Peer},
     raw::{BINARY, PING, RawPeer, from_client},
     rooms::{get, measured, metric, rooms, until_metric},
@@ -300,6 +300,16 @@ fn healthz_and_the_health_check_agree() {
     refused.fails_with(5, "426");
     let free = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address").port();
     run(["--healthcheck", &format!("http://127.0.0.1:{free}/healthz")], "").fails_with(3, "cannot connect");
+    for (response, reason) in [
+        ("SSH-2.0-x\r\n", "the response is not HTTP"),
+        ("HTTP/1.1 200 OK\r\nX-Note: a\x01b\r\n\r\n", "the response has an invalid header: X-Note"),
+    ] {
+        let (port, server) = http_server(move |mut exchange| {
+            exchange.reader.get_mut().write_all(response.as_bytes()).expect("write");
+        });
+        run(["--healthcheck", &format!("http://127.0.0.1:{port}/healthz")], "").fails_with(5, reason);
+        server.join().expect("the server");
+    }
 }
 
 #[test]

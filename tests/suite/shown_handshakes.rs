@@ -106,6 +106,8 @@ fn a_refused_handshake_shows_the_response_with_the_start_of_its_body() {
     assert!((4000..=4096).contains(&body), "{body} of it are shown");
     assert!(finished.stderr.contains("< \u{2026} only the first 4 KiB are shown\n"), "{finished:?}");
     assert!(!finished.stderr.contains("SECRET"), "{finished:?}");
+    // The error does not repeat it.
+    assert!(finished.stderr.contains(" failed: expected 101, got 403 Forbidden\n"), "{finished:?}");
 }
 
 #[test]
@@ -117,6 +119,7 @@ fn on_a_terminal_the_response_is_shown_without_v_and_a_pipe_gets_one_line() {
         assert_eq!(code, Some(5));
         // The prompt is cleared in front of it.
         has_lines(&printed.replace("\x1b[J", "\n"), &RESPONSE);
+        assert!(printed.contains(" failed: expected 101, got 403 Forbidden\n"), "{printed}");
     }
     let (url, server) = refusing();
     let (_, printed) = InTerminal::start(&["-q", &url]).ends();
