@@ -122,6 +122,12 @@ pub fn run(cli: Cli) -> u8 {
     finish(execute(cli))
 }
 
+/// Is the process of a jq program (`filter/program.rs`), and returns its exit code.
+#[cfg(feature = "jq")]
+pub fn run_jq_process() -> u8 {
+    filter::serve()
+}
+
 fn execute(mut cli: Cli) -> Result<(), Error> {
     if let Some(url) = &cli.rooms.healthcheck {
         return health::check(url.as_deref());

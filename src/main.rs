@@ -16,6 +16,8 @@ use wsplice::{
 fn main() -> ExitCode {
     let code = match Cli::parse_args(std::env::args_os()) {
         Ok(Parsed::Run(cli)) => run(*cli),
+        #[cfg(feature = "jq")]
+        Ok(Parsed::JqProcess) => wsplice::run_jq_process(),
         Ok(Parsed::Show(text)) => match std::io::stdout().write_all(text.as_bytes()) {
             // Closing a pager early is not an error.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => 0,

@@ -551,6 +551,9 @@ pub enum Parsed {
     Run(Box<Cli>),
     /// Print this text (help or version) to standard output.
     Show(String),
+    /// Be the process of a jq program.
+    #[cfg(feature = "jq")]
+    JqProcess,
 }
 
 impl Cli {
@@ -565,6 +568,12 @@ impl Cli {
             None => vec![arg],
         };
         let mut args: Vec<_> = args.into_iter().flat_map(split).collect();
+        #[cfg(feature = "jq")]
+        if let [_, only] = &args[..]
+            && only == crate::filter::ARGUMENT
+        {
+            return Ok(Parsed::JqProcess);
+        }
         // Remove them before clap parses the rest, since they may look like options of wsplice.
         let is_cut = |arg: &OsString| arg == "--exec-args" || arg.as_encoded_bytes().starts_with(b"--exec-args=");
         let exec_args = match args.iter().position(is_cut) {

@@ -1,7 +1,7 @@
 //! Options for scripts: what is sent, expected, printed and recorded.
 
 #[cfg(feature = "jq")]
-use crate::filter::Jq;
+use crate::filter::Program;
 use crate::{
     config::{ExpectOptions, Expectation, ReplayOptions, ScriptingOptions},
     error::{Error, io_message},
@@ -115,12 +115,14 @@ impl ScriptingArgs {
         });
         #[cfg(feature = "jq")]
         let matches = matches.chain(self.expect_json.iter().map(|text| {
-            Jq::parse(text).map(Expectation::Json).map_err(|malformed| malformed.into_error("--expect-json"))
+            Program::parse(text).map(Expectation::Json).map_err(|malformed| malformed.into_error("--expect-json"))
         }));
         let expectations: Arc<[_]> = matches.collect::<Result<_, Error>>()?;
         #[cfg(feature = "jq")]
         let filter = match &self.filter_json {
-            Some(text) => Some(Arc::new(Jq::parse(text).map_err(|malformed| malformed.into_error("--filter-json"))?)),
+            Some(text) => {
+                Some(Arc::new(Program::parse(text).map_err(|malformed| malformed.into_error("--filter-json"))?))
+            }
             None => None,
         };
         Ok(ScriptingOptions {

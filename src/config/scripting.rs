@@ -1,7 +1,7 @@
 //! Options for scripts: what is sent, expected, printed and recorded.
 
 #[cfg(feature = "jq")]
-use crate::filter::Jq;
+use crate::filter::Program;
 use crate::{filter::Pattern, flow::Transfer, message::Message};
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ pub struct ScriptingOptions {
     pub expect: Option<ExpectOptions>,
     /// What is made of the messages of the peer.
     #[cfg(feature = "jq")]
-    pub filter: Option<Arc<Jq>>,
+    pub filter: Option<Arc<Program>>,
     /// How `replay:` plays.
     pub replay: ReplayOptions,
 }
@@ -40,7 +40,7 @@ pub enum Expectation {
     Matches(Pattern),
     /// One for which a program has a result that is neither `false` nor `null`.
     #[cfg(feature = "jq")]
-    Json(Jq),
+    Json(Program),
 }
 
 impl fmt::Display for Expectation {

@@ -2,11 +2,18 @@
 
 #[cfg(feature = "jq")]
 mod jq;
+#[cfg(feature = "jq")]
+#[cfg_attr(windows, path = "limits_windows.rs")]
+mod limits;
 mod pattern;
+#[cfg(feature = "jq")]
+mod program;
 
 #[cfg(feature = "jq")]
-pub use jq::{Jq, JqError};
+pub use jq::JqError;
 pub use pattern::Pattern;
+#[cfg(feature = "jq")]
+pub use program::{ARGUMENT, Program, serve};
 
 use crate::error::{Error, carets};
 use std::ops::Range;

@@ -1,10 +1,8 @@
 //! `--expect` and `--expect-json`: messages that must come.
 
 #[cfg(feature = "jq")]
-use super::filter_json::endless;
+use super::filter_json::explain;
 use super::judged::{Judge, Judged, Judging};
-#[cfg(feature = "jq")]
-use crate::filter::JqError;
 use crate::{
     config::{ExpectOptions, Expectation},
     endpoint::{ConnectContext, Transform},
@@ -140,8 +138,7 @@ fn is_met(expected: &Expectation, message: &Message, name: &str) -> Result<bool,
         #[cfg(feature = "jq")]
         Expectation::Json(program) => match program.is_match(&message.payload) {
             Ok(is_match) => Ok(is_match),
-            Err(JqError::NotJson | JqError::TooDeep | JqError::Failed(_)) => Ok(false),
-            Err(JqError::Endless(cause)) => Err(endless(name, "--expect-json", cause)),
+            Err(error) => explain(error, name, "--expect-json").map(|_| false),
         },
     }
 }

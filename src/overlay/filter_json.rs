@@ -4,13 +4,14 @@ use super::judged::{Judge, Judged, Judging};
 use crate::{
     endpoint::{ConnectContext, Transform},
     error::Error,
-    filter::{Jq, JqError},
+    filter::{JqError, Program},
     flow::{BoxFuture, Incoming, MessageEnd, MessageLayer, MessageStream},
     message::{Kind, Message},
     report,
 };
 use std::{
     collections::VecDeque,
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -19,21 +20,32 @@ use std::{
 };
 
 /// A layer whose end gives the results of a program in place of each message.
-pub fn filter_json(program: &Arc<Jq>) -> Box<dyn Transform<MessageEnd, MessageEnd>> {
+pub fn filter_json(program: &Arc<Program>) -> Box<dyn Transform<MessageEnd, MessageEnd>> {
     Box::new(FilterJson(program.clone()))
 }
 
-/// The error for a program that does not end, and the limit that it is beyond.
-pub(super) fn endless(name: &str, option: &str, cause: &str) -> Error {
-    Error::Input {
-        what: "a message".into(),
-        from: name.into(),
-        reason: format!("is too much for the program of {option}: {cause}"),
-        hint: "first(…) and limit(N; …) end a program that goes on for ever",
+/// Why a program has no results for a message.
+///
+/// # Errors
+/// The program is stopped, or cannot be started, which ends the session.
+pub(super) fn explain(error: JqError, name: &str, option: &str) -> Result<String, Error> {
+    match error {
+        JqError::NotJson => Ok("it is not JSON".to_owned()),
+        JqError::TooDeep => Ok("it is nested deeper than 256 levels".to_owned()),
+        JqError::Failed(reason) => Ok(reason),
+        JqError::Endless(cause) => Err(Error::Input {
+            what: "a message".into(),
+            from: name.into(),
+            reason: format!("is too much for the program of {option}: {cause}"),
+            hint: "first(…) and limit(N; …) end a program that goes on for ever",
+        }),
+        JqError::NoProcess(cause) => {
+            Err(Error::io(format_args!("cannot run the program of {option}"), io::Error::other(cause)))
+        }
     }
 }
 
-struct FilterJson(Arc<Jq>);
+struct FilterJson(Arc<Program>);
 
 impl Transform<MessageEnd, MessageEnd> for FilterJson {
     fn apply<'a>(&'a self, inner: MessageEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
@@ -44,10 +56,7 @@ impl Transform<MessageEnd, MessageEnd> for FilterJson {
                     let message = |text: String| Message { kind: Kind::Text, payload: text.into() };
                     return Ok(results.into_iter().map(message).collect());
                 }
-                Err(JqError::Endless(cause)) => return Err(endless(&name, "--filter-json", cause)),
-                Err(JqError::TooDeep) => "it is nested deeper than 256 levels".to_owned(),
-                Err(JqError::NotJson) => "it is not JSON".to_owned(),
-                Err(JqError::Failed(reason)) => reason,
+                Err(error) => explain(error, &name, "--filter-json")?,
             };
             if !has_warned.swap(true, Relaxed) {
                 let start: String = reason.chars().take(200).collect();

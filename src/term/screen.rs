@@ -15,7 +15,7 @@ use super::{
 #[cfg(feature = "jq")]
 use crate::{
     error::carets,
-    filter::{Jq, JqError},
+    filter::{JqError, Program},
 };
 use crate::{
     error::io_message,
@@ -504,7 +504,7 @@ impl Screen {
 /// `/filter`.
 #[cfg(feature = "jq")]
 struct Filter {
-    program: Jq,
+    program: Program,
     /// Messages without a result.
     hidden: usize,
 }
@@ -513,7 +513,7 @@ struct Filter {
 impl Screen {
     /// Shows what a program makes of the messages from now on, or all of them again.
     fn filter(&mut self, program: Option<String>) {
-        let program = match program.as_deref().map(Jq::parse).transpose() {
+        let program = match program.as_deref().map(Program::parse).transpose() {
             Ok(program) => program,
             Err(malformed) => {
                 self.remark(&malformed.reason);
@@ -553,7 +553,7 @@ impl Screen {
             }
             Ok(_) | Err(JqError::NotJson | JqError::TooDeep | JqError::Failed(_)) => filter.hidden += 1,
             // It would hold up the keys with each message.
-            Err(JqError::Endless(cause)) => {
+            Err(JqError::Endless(cause) | JqError::NoProcess(cause)) => {
                 self.filter = None;
                 self.settings.view.message(record, columns, false, &mut self.out);
                 self.remark(&format!("there is no filter any more: {cause}"));

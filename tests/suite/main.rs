@@ -23,6 +23,7 @@ mod http_post_sse;
 mod http_requests;
 mod identities;
 mod inetd;
+mod jq_programs;
 mod leaving_early;
 mod length_prefixed;
 mod lifetime;
