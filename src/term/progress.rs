@@ -15,7 +15,7 @@ use std::{
     },
     task::{Context, Poll, ready},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -27,12 +27,15 @@ const TICK: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_millis(500);
 /// Lines of the log that may wait for a slow terminal.
 const MOST_LINES: usize = 1024;
-/// Of a file of known size. The terminal writes ^C behind it.
-const BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left   ";
+/// Of a file of known size. The line is as wide as the terminal, and the cursor goes back to its start: a ^C behind it would begin another
+/// line, and this one would stay.
+const BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left\r";
 /// The same at the end, which may come before all has passed.
-const LAST_BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}   ";
-/// Of any other.
-const COUNT: &str = "{binary_bytes}, {binary_bytes_per_sec}";
+const LAST_BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}";
+/// Of any other. There is no message: it fills the line.
+const COUNT: &str = "{binary_bytes}, {binary_bytes_per_sec}{wide_msg}\r";
+/// The same at the end.
+const LAST_COUNT: &str = "{binary_bytes}, {binary_bytes_per_sec}";
 
 /// Whether a line of progress is on the terminal.
 static IS_VISIBLE: AtomicBool = AtomicBool::new(false);
@@ -106,45 +109,44 @@ impl<T> Drop for Tracked<T> {
 
 /// Draws until the end.
 fn show(lines: &Receiver<Option<String>>, passed: &AtomicU64, total: Option<u64>) {
-    let mut bar: Option<ProgressBar> = None;
+    let bar = start(total);
+    let appears = Instant::now() + APPEAR_AFTER;
     loop {
-        match lines.recv_timeout(if bar.is_some() { TICK } else { APPEAR_AFTER }) {
+        match lines.recv_timeout(TICK) {
             Ok(Some(line)) => {
                 // A standard error that is closed is no reason to stop.
-                let write = || _ = io::stderr().write_all(line.as_bytes());
-                bar.as_ref().map_or_else(write, |bar| bar.suspend(write));
+                bar.suspend(|| _ = io::stderr().write_all(line.as_bytes()));
             }
             Err(RecvTimeoutError::Timeout) => {
-                let bar = bar.get_or_insert_with(|| start(total));
+                if bar.is_hidden() && Instant::now() >= appears {
+                    bar.set_draw_target(ProgressDrawTarget::stderr());
+                    IS_VISIBLE.store(true, Relaxed);
+                }
                 bar.set_position(passed.load(Relaxed));
                 bar.tick();
             }
             Ok(None) | Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    if let Some(bar) = bar {
+    if !bar.is_hidden() {
         bar.set_position(passed.load(Relaxed));
-        if total.is_some()
-            && let Ok(style) = ProgressStyle::with_template(LAST_BAR)
-        {
-            bar.set_style(style);
-        }
+        set_template(&bar, if total.is_some() { LAST_BAR } else { LAST_COUNT });
         IS_VISIBLE.store(false, Relaxed);
         bar.abandon();
     }
 }
 
+/// A bar that is not drawn yet, but knows how long what passes takes.
 fn start(total: Option<u64>) -> ProgressBar {
-    let (bar, template) = match total {
-        Some(total) => (ProgressBar::new(total), BAR),
-        None => (ProgressBar::no_length(), COUNT),
-    };
-    bar.set_draw_target(ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
+    set_template(&bar, if total.is_some() { BAR } else { COUNT });
+    bar
+}
+
+fn set_template(bar: &ProgressBar, template: &str) {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    IS_VISIBLE.store(true, Relaxed);
-    bar
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Tracked<T> {

@@ -1,12 +1,14 @@
 //! The interactive terminal as a terminal shows it: tmux, with its keys and its screen.
 
 use crate::{
+    common::peer::websocket_server,
     peer::{Peer, node},
     support::{Folder, LIMIT, Serving},
 };
 use std::{
     io::Write,
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -228,4 +230,30 @@ fn two_terminals_in_a_room_read_as_a_conversation() {
     red.until("the conversation", |screen| {
         matches!(screen, [.., a, b, c, d] if a == "> hello" && b == "> again" && c == "< half a reply" && d == ">")
     });
+}
+
+#[test]
+#[ignore = "needs installed peers: tests/with-peers.sh"]
+fn ctrl_c_leaves_one_line_of_progress_and_a_clean_prompt() {
+    for (columns, rows) in SIZES {
+        let tmux = Tmux::start("progress", columns, rows);
+        let file = tmux.folder.path("file");
+        std::fs::write(&file, vec![b'x'; 64 << 20]).expect("write");
+        let (go, wait) = mpsc::channel::<()>();
+        // It reads nothing, so the bar stands still.
+        let (url, server) = websocket_server(move |_| _ = wait.recv());
+        tmux.types(&format!("clear; {} --grace 0.3 -bu readfile:{file} {url}", env!("CARGO_BIN_EXE_wsplice")));
+        tmux.keys(&["Enter"]);
+        tmux.shows("% of 64.00 MiB, ");
+        // What has passed took half a second at least.
+        assert!(!tmux.screen().iter().any(|row| row.contains("GiB/s")), "{}", tmux.screen().join("\n"));
+        tmux.keys(&["C-c"]);
+        tmux.ends_with("$", 2);
+        let screen = tmux.screen();
+        let bars = screen.iter().filter(|row| row.contains("% of 64.00 MiB") || row.contains("\u{2588}")).count();
+        assert_eq!(bars, 1, "{}", screen.join("\n"));
+        assert!(!screen.iter().any(|row| row.contains(" left")), "{}", screen.join("\n"));
+        drop(go);
+        server.join().expect("the server");
+    }
 }
