@@ -25,6 +25,7 @@ mod rooms_load;
 mod rooms_metrics;
 mod rooms_nginx;
 mod rooms_soak;
+mod scripting;
 mod side_by_side;
 mod socat;
 mod socket_activation;

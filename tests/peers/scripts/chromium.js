@@ -6,13 +6,13 @@ const { chromium } = require('playwright-core');
 const quiet = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync'];
 
-// Runs a task with a context of its own, and tells if it fails.
-exports.withBrowser = async (task) => {
+// Runs a task with a context of its own, and tells if it fails. `args` are further options.
+exports.withBrowser = async (task, args = []) => {
   const browser = await chromium.launch({
     executablePath: execSync('command -v chromium').toString().trim(),
     // Its sandbox does not start for root.
     chromiumSandbox: process.getuid() !== 0,
-    args: quiet,
+    args: [...quiet, ...args],
   });
   try {
     await task(await browser.newContext({ ignoreHTTPSErrors: true }));
