@@ -23,7 +23,7 @@ _wsplice() {
 
     case "${cmd}" in
         wsplice)
-            opts="-s -u -U -E -n -1 -m -t -b -0 -p -P -H -A -L -4 -6 -F -k -X -e -v -q -c -x -w -S -B -h -V --listen --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --within --linger --reply-wait --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --separator --separator-n --one-line --lengthprefixed-nbytes --lengthprefixed-little-endian --lengthprefixed-skip-read-direction --lengthprefixed-skip-write-direction --lengthprefixed-tag-text --preamble --preamble-reverse --max-messages --max-messages-rev --jsonrpc --jsonrpc-omit-jsonrpc --timestamp-monotonic --foreachmsg-wait-read --byte-to-exit-on --reuser-send-zero-msg-on-disconnect --send --json-in --jsonl --expect --expect-json --filter-json --stats --record --replay-speed --replay-dir --base64 --base64-text --text-prefix --binary-prefix --compress-gzip --compress-zlib --compress-deflate --uncompress-gzip --uncompress-zlib --uncompress-deflate --websocket-ignore-zeromsg --header --origin --subprotocol --protocol --user-agent --ua --user --auth --basic-auth --basic-auth-file --websocket-version --ws-c-uri --cookie --forward-header --location --follow --max-redirs --max-redirects --ipv4 --ipv6 --resolve --proxy --noproxy --socks5-hostname --socks5 --proxy-user --socks5-user-pass --socks5-destination --socks5-bind-script --oneshot --threads --maxforks --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --chmod --accept-from-fd --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --sameorigin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --staticdir --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --cluster --cluster-name --cluster-auth --cluster-ca --cluster-wait --cluster-down --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --print-ping-rtts --max-sent-pings --inhibit-pongs --cert --key --client-cert --client-key --ca --cacert --insecure --tls-domain --client-ca --self-signed --pkcs12-der --pkcs12-passwd --client-pkcs12-der --client-pkcs12-passwd --passphrase --request-method --request-header --request-uri --udp-broadcast --udp-multicast --udp-multicast-iface-v4 --udp-multicast-iface-v6 --udp-multicast-loop --udp-oneshot --udp-reuseaddr --udp-ttl --udp-server-max-clients --udp-server-timeout --exec-args --dir --set-environment --header-to-env --passenv --pty --exec-exit-on-disconnect --exec-sighup-on-stdin-close --exec-sighup-on-zero-msg --autoreconnect-delay-millis --autoreconnect-max-delay-millis --retry-max --retry --no-tui --no-history --ts --pretty --raw --color --verbose --log-format --quiet --just-generate-key --just-generate-accept --connect --execute --wait --show-ping-pong --slash --no-color --strict --buffer-size --no-line --linemode-strip-newlines --async-stdio --no-async-stdio --no-fixups --queue-len --no-exit-on-zeromsg --help --version"
+            opts="-s -u -U -E -n -1 -m -t -b -0 -p -P -H -A -L -4 -6 -F -k -X -e -v -q -c -x -w -S -B -h -V --listen --server-mode --dump-spec --explain --unidirectional --unidirectional-reverse --exit-on-eof --no-close --one-message --replies --within --linger --reply-wait --close-timeout --grace --connect-timeout --max-time --text --binary --null-terminated --separator --separator-n --one-line --lengthprefixed-nbytes --lengthprefixed-little-endian --lengthprefixed-skip-read-direction --lengthprefixed-skip-write-direction --lengthprefixed-tag-text --preamble --preamble-reverse --max-messages --max-messages-rev --jsonrpc --jsonrpc-omit-jsonrpc --timestamp-monotonic --foreachmsg-wait-read --byte-to-exit-on --reuser-send-zero-msg-on-disconnect --send --json-in --jsonl --expect --expect-json --filter-json --stats --record --replay-speed --replay-dir --base64 --base64-text --text-prefix --binary-prefix --compress-gzip --compress-zlib --compress-deflate --uncompress-gzip --uncompress-zlib --uncompress-deflate --websocket-ignore-zeromsg --header --subprotocol --protocol --user --auth --basic-auth --basic-auth-file --ws-c-uri --origin --user-agent --ua --websocket-version --cookie --forward-header --location --follow --max-redirs --max-redirects --ipv4 --ipv6 --resolve --proxy --noproxy --socks5-hostname --socks5 --proxy-user --socks5-user-pass --socks5-destination --socks5-bind-script --oneshot --threads --maxforks --conncap --max-per-address --max-lifetime --max-memory --stdout-announce-listening-ports --unlink --chmod --accept-from-fd --server-protocol --server-header --max-url-length --max-header-length --restrict-uri --allow-origin --sameorigin --same-origin --require-basic-auth --require-token --trust-proxy --static-file --staticdir --broadcast --no-echo --slow --backlog --slow-timeout --max-rooms --max-per-room --room-prefix --metrics --healthcheck --cluster --cluster-name --cluster-auth --cluster-ca --cluster-wait --cluster-down --ping-interval --ping-timeout --close-status-code --close-reason --max-ws-message-length --max-ws-frame-length --message-timeout --deflate --deflate-level --deflate-window-bits --deflate-no-context-takeover --deflate-threshold --print-ping-rtts --max-sent-pings --inhibit-pongs --cert --key --client-cert --client-key --ca --cacert --insecure --tls-domain --client-ca --self-signed --pkcs12-der --pkcs12-passwd --client-pkcs12-der --client-pkcs12-passwd --passphrase --request-method --request-header --request-uri --udp-broadcast --udp-multicast --udp-multicast-iface-v4 --udp-multicast-iface-v6 --udp-multicast-loop --udp-oneshot --udp-reuseaddr --udp-ttl --udp-server-max-clients --udp-server-timeout --exec-args --dir --set-environment --header-to-env --passenv --pty --exec-exit-on-disconnect --exec-sighup-on-stdin-close --exec-sighup-on-zero-msg --autoreconnect-delay-millis --autoreconnect-max-delay-millis --retry-max --retry --no-tui --no-history --ts --pretty --raw --color --verbose --quiet --log-format --just-generate-key --just-generate-accept --connect --execute --wait --show-ping-pong --slash --no-color --strict --buffer-size --no-line --linemode-strip-newlines --async-stdio --no-async-stdio --no-fixups --queue-len --no-exit-on-zeromsg --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -161,27 +161,11 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --origin)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --protocol)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --subprotocol)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --ua)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --user-agent)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -A)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -201,11 +185,27 @@ _wsplice() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --websocket-version)
+                --ws-c-uri)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --ws-c-uri)
+                --origin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ua)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user-agent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -A)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --websocket-version)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -651,7 +651,7 @@ _wsplice_words() {
             _wsplice "$@"
             return
             ;;
-        -s|--server-mode|--listen|--replies|--within|--linger|--reply-wait|--close-timeout|--grace|--connect-timeout|-m|--max-time|--separator|--separator-n|--lengthprefixed-nbytes|-p|--preamble|-P|--preamble-reverse|--max-messages|--max-messages-rev|--byte-to-exit-on|--send|--expect|--expect-json|--filter-json|--record|--replay-speed|--text-prefix|--binary-prefix|-H|--header|--origin|--protocol|--subprotocol|-A|--ua|--user-agent|--basic-auth|--user|--auth|--basic-auth-file|--websocket-version|--ws-c-uri|--cookie|--forward-header|--max-redirects|--max-redirs|--resolve|--proxy|--noproxy|--socks5|--socks5-hostname|--socks5-user-pass|--proxy-user|--socks5-destination|--socks5-bind-script|--threads|--conncap|--maxforks|--max-per-address|--max-lifetime|--max-memory|--chmod|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--staticdir|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--cluster|--cluster-name|--cluster-auth|--cluster-ca|--cluster-wait|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate-level|--deflate-window-bits|--deflate-threshold|--max-sent-pings|--inhibit-pongs|--cert|--key|--client-cert|--client-key|--cacert|--ca|--tls-domain|--client-ca|--pkcs12-der|--pkcs12-passwd|--client-pkcs12-der|--client-pkcs12-passwd|--passphrase|-X|--request-method|--request-header|--request-uri|--udp-multicast|--udp-multicast-iface-v4|--udp-multicast-iface-v6|--udp-ttl|--udp-server-max-clients|--udp-server-timeout|--exec-args|--dir|--header-to-env|--passenv|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--retry|--retry-max|--just-generate-accept|-c|--connect|-x|--execute|-w|--wait|-B|--buffer-size|--queue-len)
+        -s|--server-mode|--listen|--replies|--within|--linger|--reply-wait|--close-timeout|--grace|--connect-timeout|-m|--max-time|--separator|--separator-n|--lengthprefixed-nbytes|-p|--preamble|-P|--preamble-reverse|--max-messages|--max-messages-rev|--byte-to-exit-on|--send|--expect|--expect-json|--filter-json|--record|--replay-speed|--text-prefix|--binary-prefix|-H|--header|--protocol|--subprotocol|--basic-auth|--user|--auth|--basic-auth-file|--ws-c-uri|--origin|-A|--ua|--user-agent|--websocket-version|--cookie|--forward-header|--max-redirects|--max-redirs|--resolve|--proxy|--noproxy|--socks5|--socks5-hostname|--socks5-user-pass|--proxy-user|--socks5-destination|--socks5-bind-script|--threads|--conncap|--maxforks|--max-per-address|--max-lifetime|--max-memory|--chmod|--server-protocol|--server-header|--max-url-length|--max-header-length|--restrict-uri|--allow-origin|--require-basic-auth|--require-token|--trust-proxy|-F|--static-file|--staticdir|--backlog|--slow-timeout|--max-rooms|--max-per-room|--room-prefix|--metrics|--healthcheck|--cluster|--cluster-name|--cluster-auth|--cluster-ca|--cluster-wait|--ping-interval|--ping-timeout|--close-status-code|--close-reason|--max-ws-message-length|--max-ws-frame-length|--message-timeout|--deflate-level|--deflate-window-bits|--deflate-threshold|--max-sent-pings|--inhibit-pongs|--cert|--key|--client-cert|--client-key|--cacert|--ca|--tls-domain|--client-ca|--pkcs12-der|--pkcs12-passwd|--client-pkcs12-der|--client-pkcs12-passwd|--passphrase|-X|--request-method|--request-header|--request-uri|--udp-multicast|--udp-multicast-iface-v4|--udp-multicast-iface-v6|--udp-ttl|--udp-server-max-clients|--udp-server-timeout|--exec-args|--dir|--header-to-env|--passenv|--autoreconnect-delay-millis|--autoreconnect-max-delay-millis|--retry|--retry-max|--just-generate-accept|-c|--connect|-x|--execute|-w|--wait|-B|--buffer-size|--queue-len)
             # The value of an option. Files are what -o default offers.
             COMPREPLY=()
             return

@@ -26,13 +26,13 @@ received\t''"
 complete -c wsplice -l text-prefix -d 'Put TEXT in front of each received text message; a message that starts with it is sent as text, without it' -r
 complete -c wsplice -l binary-prefix -d 'Put TEXT in front of each received binary message; a message that starts with it is sent as binary, without it' -r
 complete -c wsplice -s H -l header -d 'Add an HTTP header to the opening handshake, or replace a default one; @FILE reads a header a line. May be repeated' -r
-complete -c wsplice -l origin -d 'Send this Origin header' -r
 complete -c wsplice -l protocol -l subprotocol -d 'Offer this subprotocol; may be repeated, or a list separated by commas, in order of preference' -r
-complete -c wsplice -s A -l ua -l user-agent -d 'Send this User-Agent header' -r
 complete -c wsplice -l basic-auth -l user -l auth -d 'Send an Authorization header for Basic authentication' -r
 complete -c wsplice -l basic-auth-file -d 'As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable WEBSOCAT_BASIC_AUTH' -r -F
+complete -c wsplice -l ws-c-uri -d 'URL that the ws-c: overlay requests. Default: ws://localhost/' -r
+complete -c wsplice -l origin -d 'Send this Origin header' -r
+complete -c wsplice -s A -l ua -l user-agent -d 'Send this User-Agent header' -r
 complete -c wsplice -l websocket-version -d 'Send this Sec-WebSocket-Version header instead of 13, to test a server' -r
-complete -c wsplice -l ws-c-uri -d 'URL that the ws-c: overlay requests' -r
 complete -c wsplice -l cookie -d 'Send a cookie; may be repeated' -r
 complete -c wsplice -l forward-header -d 'Between two WebSockets, send this header of the client\'s request to the server, too, such as Cookie, Authorization or Origin; may be repeated' -r
 complete -c wsplice -l max-redirects -l max-redirs -d 'Maximum number of redirects to follow (exit 5)' -r

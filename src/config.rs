@@ -195,8 +195,8 @@ pub struct ClientOptions {
     pub protocols: Vec<HeaderValue>,
     /// The `Authorization` header, unless the URL has credentials.
     pub basic_auth: Option<BasicAuth>,
-    /// The URL that `ws-c:` requests.
-    pub ws_c_uri: WebSocketUrl,
+    /// The URL that `ws-c:` requests; `None`: the root of localhost.
+    pub ws_c_uri: Option<WebSocketUrl>,
     /// Headers of the request that a WebSocket listener at the other end received, which are sent, too.
     pub forward_headers: Vec<HeaderName>,
     /// How many redirects are followed.

@@ -118,7 +118,7 @@ use std::{
 
 /// Runs wsplice with the options of a command line. Reports its error, if there is one, and returns the exit code.
 pub fn run(cli: Cli) -> u8 {
-    report::init(cli.output.verbose, cli.output.quiet, cli.output.log_format);
+    report::init(cli.output.verbose, cli.output.quiet, cli.log.log_format);
     finish(execute(cli))
 }
 

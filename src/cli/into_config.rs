@@ -46,12 +46,15 @@ impl Config {
     pub(super) fn new(cli: Cli) -> Result<Self, Error> {
         let Cli {
             direction,
+            time_limits: Rare(time_limits),
             framing,
+            lines: Rare(lines),
             length_prefixed: Rare(length_prefixed),
             messages: Rare(messages),
             scripting: Rare(scripting),
             payload: Rare(payload),
             client,
+            handshake: Rare(handshake),
             request: Rare(request),
             wscat: Rare(wscat),
             proxy: Rare(proxy),
@@ -76,7 +79,7 @@ impl Config {
             ));
         }
         let expects = scripting.expects();
-        if direction.within.is_some() && direction.replies.is_none() && !direction.one_message && !expects {
+        if time_limits.within.is_some() && direction.replies.is_none() && !direction.one_message && !expects {
             return Err(Error::usage_hint(
                 "-1, --replies or --expect is required with --within",
                 "--max-time SECONDS limits the whole run",
@@ -100,7 +103,7 @@ impl Config {
             (_, true) => Some(Kind::Binary),
             _ => None,
         };
-        let within = Some(direction.within.unwrap_or(REPLIES_WITHIN)).filter(|limit| !limit.is_zero());
+        let within = Some(time_limits.within.unwrap_or(REPLIES_WITHIN)).filter(|limit| !limit.is_zero());
         let (is_scripted, json) = (scripting.is_scripted(), scripting.json_in);
         let secrets = |path: PathBuf| reloads.read(vec![path.clone()], move || Secrets::read(&path));
         Ok(Self {
@@ -127,32 +130,32 @@ impl Config {
                     None => Replies::Any,
                 },
                 within,
-                linger: if wscat.limits_wait() { Duration::ZERO } else { direction.linger },
-                reply_wait: if wscat.limits_wait() { Duration::ZERO } else { direction.reply_wait },
-                close_timeout: direction.close_timeout,
+                linger: if wscat.limits_wait() { Duration::ZERO } else { time_limits.linger },
+                reply_wait: if wscat.limits_wait() { Duration::ZERO } else { time_limits.reply_wait },
+                close_timeout: time_limits.close_timeout,
                 close_code: close.code,
-                grace: direction.grace,
+                grace: time_limits.grace,
             },
             framing: FramingOptions {
                 kind,
                 separator: Separator {
-                    byte: if framing.null_terminated { 0 } else { framing.separator.unwrap_or(b'\n') },
-                    count: framing.separator_n,
+                    byte: if framing.null_terminated { 0 } else { lines.separator.unwrap_or(b'\n') },
+                    count: lines.separator_n,
                 },
                 by_lines: json || payload.base64 || payload.base64_text,
                 json,
                 length_prefix: length_prefixed.options(),
-                one_line: framing.one_line,
+                one_line: lines.one_line,
                 max_length: max_message,
             },
             messages: messages.options(),
             scripting: scripting.options(kind, within, max_message)?,
             payload: payload.options(max_message),
             client: ClientOptions {
-                headers: client_headers(given, client.origin, client.ua, client.websocket_version),
+                headers: client_headers(given, request.origin, request.ua, request.websocket_version),
                 protocols: offered(client.protocols),
-                basic_auth: basic_auth(client.basic_auth, client.basic_auth_file.as_deref())?,
-                ws_c_uri: client.ws_c_uri,
+                basic_auth: basic_auth(handshake.basic_auth, handshake.basic_auth_file.as_deref())?,
+                ws_c_uri: handshake.ws_c_uri,
                 forward_headers: request.forward_headers,
                 max_redirects,
             },
@@ -258,8 +261,8 @@ impl Config {
             max_retries: reconnecting.retry,
             max_reconnect_delay: Duration::from_millis(reconnecting.autoreconnect_max_delay_millis)
                 .max(reconnect_delay),
-            connect_timeout: direction.connect_timeout,
-            max_time: direction.max_time,
+            connect_timeout: time_limits.connect_timeout,
+            max_time: time_limits.max_time,
         })
     }
 }

@@ -3,12 +3,15 @@
 mod accepted;
 mod applicable;
 mod cluster;
+mod handshake;
 mod help;
 mod http_request;
 mod identity;
 mod into_config;
 mod keys;
 mod length_prefixed;
+mod lines;
+mod log;
 mod messages;
 mod option_errors;
 mod payload;
@@ -20,6 +23,7 @@ mod request;
 mod resolve;
 mod scripting;
 mod terminal;
+mod time_limits;
 mod topics;
 mod udp;
 mod values;
@@ -28,23 +32,24 @@ mod wscat;
 use accepted::AcceptedArgs;
 pub use applicable::check_applicable;
 use cluster::ClusterArgs;
+use handshake::HandshakeArgs;
 use help::options;
 pub use help::{EXIT_CODES, command};
 use identity::IdentityArgs;
 use keys::KeyArgs;
 use length_prefixed::LengthPrefixedArgs;
+use lines::LineArgs;
+use log::LogArgs;
 use messages::MessageArgs;
 use payload::PayloadArgs;
 use pings::PingArgs;
 
 use crate::{
-    access::BasicAuth,
     config::{Config, RequestPath, SlowPolicy, StaticFile},
     error::Error,
     message::Close,
-    net::{HostPort, WebSocketUrl},
+    net::HostPort,
     plan::FirstAddress,
-    report::LogFormat,
     spec::Spec,
 };
 use clap::{ArgAction, Args, Command, FromArgMatches, Parser, ValueEnum, error::ErrorKind};
@@ -66,6 +71,7 @@ use std::{
     time::Duration,
 };
 use terminal::TerminalArgs;
+use time_limits::TimeLimitArgs;
 use udp::UdpArgs;
 use values::{Headers, Subprotocols, duration, header, server_address, static_file};
 use wscat::WscatArgs;
@@ -93,9 +99,15 @@ pub struct Cli {
     /// Directions, and when sessions end.
     #[command(flatten)]
     pub direction: DirectionArgs,
+    /// Time limits of sessions.
+    #[command(flatten)]
+    pub time_limits: Rare<TimeLimitArgs>,
     /// Framing.
     #[command(flatten)]
     pub framing: FramingArgs,
+    /// How lines end.
+    #[command(flatten)]
+    pub lines: Rare<LineArgs>,
     /// How `lengthprefixed:` writes lengths.
     #[command(flatten)]
     pub length_prefixed: Rare<LengthPrefixedArgs>,
@@ -111,6 +123,9 @@ pub struct Cli {
     /// WebSocket client.
     #[command(flatten)]
     pub client: ClientArgs,
+    /// Credentials and URL of the opening handshake.
+    #[command(flatten)]
+    pub handshake: Rare<HandshakeArgs>,
     /// The opening handshake of clients.
     #[command(flatten)]
     pub request: Rare<RequestArgs>,
@@ -156,6 +171,9 @@ pub struct Cli {
     /// Lines on standard error.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// How lines on standard error look.
+    #[command(flatten)]
+    pub log: Rare<LogArgs>,
     /// Keys of the opening handshake.
     #[command(flatten)]
     pub keys: Rare<KeyArgs>,
@@ -192,31 +210,6 @@ pub struct DirectionArgs {
     /// End as soon as N messages have arrived from ADDR2; exit 9 if the session ends earlier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["no_close", "forward_only"])]
     pub replies: Option<u64>,
-    /// With -1 and --replies, the maximum silence after the last message was sent, and with --expect the maximum wait after it (exit 9);
-    /// 0 sets no limit. Default: 30
-    #[arg(long, value_name = "SECONDS", value_parser = duration)]
-    pub within: Option<Duration>,
-    /// After the end of standard input, close when nothing has arrived for this long
-    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "300ms")]
-    pub linger: Duration,
-    /// After the end of standard input, wait this long for a first message if none has come since the last one was sent; 0
-    /// waits only for --linger, and -u for none
-    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
-    pub reply_wait: Duration,
-    /// Maximum silence in one direction of a WebSocket session after the other direction has ended
-    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
-    pub close_timeout: Duration,
-    /// Maximum time for sessions to end after SIGINT or SIGTERM, and for child processes after their session; a
-    /// second signal ends them at once
-    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "5")]
-    pub grace: Duration,
-    /// Maximum time to open a connection, from the name lookup to the end of the opening handshake, or from the
-    /// request of http: to the head of its response (exit 124); listeners also apply it to a client's TLS handshake, and to its request
-    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10")]
-    pub connect_timeout: Duration,
-    /// Maximum time for the whole run (exit 124)
-    #[arg(short = 'm', long, value_name = "SECONDS", value_parser = duration)]
-    pub max_time: Option<Duration>,
 }
 
 /// How byte streams are split into messages.
@@ -232,27 +225,6 @@ pub struct FramingArgs {
     /// Terminate lines with a zero byte instead of a newline
     #[arg(short = '0', long)]
     pub null_terminated: bool,
-    /// Terminate lines with this byte, a number from 0 to 255, instead of a newline
-    #[arg(
-        long,
-        value_name = "BYTE",
-        value_parser = values::byte,
-        conflicts_with = "null_terminated",
-        hide_short_help = true
-    )]
-    pub separator: Option<u8>,
-    /// Terminate lines with this number of newlines, or of the byte of -0 or --separator
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "1",
-        value_parser = clap::value_parser!(u8).range(1..),
-        hide_short_help = true
-    )]
-    pub separator_n: u8,
-    /// When messages are written as lines, replace the newlines inside them (zero bytes with -0) with spaces
-    #[arg(long)]
-    pub one_line: bool,
 }
 
 /// The opening handshake.
@@ -262,28 +234,9 @@ pub struct ClientArgs {
     /// Add an HTTP header to the opening handshake, or replace a default one; @FILE reads a header a line. May be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = values::headers)]
     pub headers: Vec<Headers>,
-    /// Send this Origin header
-    #[arg(long, value_name = "URL", value_parser = values::header_value)]
-    pub origin: Option<HeaderValue>,
     /// Offer this subprotocol; may be repeated, or a list separated by commas, in order of preference
     #[arg(long = "protocol", visible_alias = "subprotocol", value_name = "NAME", value_parser = values::subprotocols)]
     pub protocols: Vec<Subprotocols>,
-    /// Send this User-Agent header
-    #[arg(short = 'A', long, visible_alias = "user-agent", value_name = "TEXT", value_parser = values::header_value)]
-    pub ua: Option<HeaderValue>,
-    /// Send an Authorization header for Basic authentication
-    #[arg(long, visible_aliases = ["user", "auth"], value_name = "USER:PASSWORD", value_parser = values::basic_auth)]
-    pub basic_auth: Option<BasicAuth>,
-    /// As --basic-auth, with the USER:PASSWORD in FILE. Without both options, wsplice uses the environment variable
-    /// WEBSOCAT_BASIC_AUTH
-    #[arg(long, value_name = "FILE", conflicts_with = "basic_auth")]
-    pub basic_auth_file: Option<PathBuf>,
-    /// Send this Sec-WebSocket-Version header instead of 13, to test a server
-    #[arg(long, value_name = "NUMBER")]
-    pub websocket_version: Option<u8>,
-    /// URL that the ws-c: overlay requests
-    #[arg(long, value_name = "URL", value_parser = values::websocket_url, default_value = "ws://localhost/")]
-    pub ws_c_uri: WebSocketUrl,
 }
 
 /// Listeners.
@@ -534,9 +487,6 @@ pub struct OutputArgs {
     /// frames, except those of rooms
     #[arg(short = 'v', long, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Format of lines on standard error
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "text")]
-    pub log_format: LogFormat,
     /// Log nothing to standard error except the error that ends the run
     #[arg(short = 'q', long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -678,6 +628,9 @@ mod tests {
         let matches = options().try_get_matches_from(["wsplice", "mirror:"]).expect("an address is enough");
         let cli = Cli::from_arg_matches(&matches).expect("an address is enough");
         vec![
+            format!("{:?}", cli.time_limits),
+            format!("{:?}", cli.lines),
+            format!("{:?}", cli.log),
             format!("{:?}", cli.length_prefixed),
             format!("{:?}", cli.messages),
             format!("{:?}", cli.scripting),

@@ -1,5 +1,6 @@
-//! Options of the opening handshake of clients: redirects, cookies and headers of another client.
+//! Options of the opening handshake of clients: headers, redirects, cookies and headers of another client.
 
+use super::values;
 use clap::Args;
 use hyper::header::{self, HeaderName, HeaderValue};
 use smart_default::SmartDefault;
@@ -8,6 +9,15 @@ use smart_default::SmartDefault;
 #[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "WebSocket client")]
 pub struct RequestArgs {
+    /// Send this Origin header
+    #[arg(long, value_name = "URL", value_parser = values::header_value)]
+    pub origin: Option<HeaderValue>,
+    /// Send this User-Agent header
+    #[arg(short = 'A', long, visible_alias = "user-agent", value_name = "TEXT", value_parser = values::header_value)]
+    pub ua: Option<HeaderValue>,
+    /// Send this Sec-WebSocket-Version header instead of 13, to test a server
+    #[arg(long, value_name = "NUMBER")]
+    pub websocket_version: Option<u8>,
     /// Send a cookie; may be repeated
     #[arg(long = "cookie", value_name = "NAME=VALUE", value_parser = cookie)]
     pub cookies: Vec<String>,
@@ -42,7 +52,7 @@ fn cookie(text: &str) -> Result<String, String> {
     if !text.contains('=') {
         return Err("expected NAME=VALUE; -H @FILE reads headers from a file".into());
     }
-    super::values::header_value(text).map(|_| text.to_owned())
+    values::header_value(text).map(|_| text.to_owned())
 }
 
 /// The name of a header that belongs to the request, and not to the connection or its handshake.

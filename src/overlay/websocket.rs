@@ -84,7 +84,11 @@ pub(super) static CONNECT: Entry = Entry {
     example: "- ws-c:tls-c:tcp:127.0.0.1:8443 --ws-c-uri wss://example.com/chat",
     flags: &[&["ws-c-uri", "slash", "show-ping-pong"], CLIENT, PAYLOADS, PINGS, FRAMES],
     build: Build::Overlay(OverlayRow::new(|inner, config| {
-        let url = config.client.ws_c_uri.clone().shown_as(&inner.about.title);
+        let url = match &config.client.ws_c_uri {
+            Some(url) => url.clone(),
+            None => WebSocketUrl::parse("ws://localhost/").map_err(Error::usage)?,
+        };
+        let url = url.shown_as(&inner.about.title);
         Ok(Overlay::Around(Layer::Framing(ws_connect(url, config))))
     })),
 };
