@@ -31,11 +31,15 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The binary, in an environment without the variables that change what it does. `$WSPLICE` names another one than that of this build, such
-/// as one for another system with what runs it (tests/targets.sh).
+/// The path of the binary under test: `$WSPLICE`, such as the release build (tests/with-peers.sh) or a binary for another system
+/// (tests/targets.sh), else that of this build.
+pub fn program() -> String {
+    std::env::var("WSPLICE").unwrap_or_else(|_| env!("CARGO_BIN_EXE_wsplice").to_owned())
+}
+
+/// The binary, in an environment without the variables that change what it does.
 pub fn wsplice<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
-    let program = std::env::var_os("WSPLICE").unwrap_or_else(|| env!("CARGO_BIN_EXE_wsplice").into());
-    let mut command = Command::new(program);
+    let mut command = Command::new(program());
     command.args(args);
     for name in ["RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUEST_METHOD"] {
         command.env_remove(name);

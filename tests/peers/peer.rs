@@ -1,6 +1,6 @@
 //! Starts the peers.
 
-use crate::support::Running;
+use crate::support::{Running, program};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -90,7 +90,7 @@ pub struct Shell {
 /// Runs a command line with bash, `wsplice` being the binary under test. When the limit is over, all its processes are
 /// killed and the status is 124 or 137.
 pub fn bash(limit: Duration, line: &str) -> Shell {
-    let binary = Path::new(env!("CARGO_BIN_EXE_wsplice"));
+    let binary = PathBuf::from(program());
     let folder = binary.parent().expect("a folder").to_path_buf();
     let rest = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([folder].into_iter().chain(env::split_paths(&rest))).expect("a search path");

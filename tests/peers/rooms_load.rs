@@ -4,7 +4,7 @@ use crate::{
     common::peer::websocket,
     http::{Exchange, upgrade_request},
     rooms_metrics::{metrics_port, scrape},
-    support::{LIMIT, Serving},
+    support::{LIMIT, Serving, program},
 };
 use futures_util::{
     SinkExt, StreamExt,
@@ -502,7 +502,7 @@ fn members_of_a_blocked_room_are_not_taken_for_dead() {
 #[ignore = "needs many descriptors: tests/with-peers.sh"]
 fn a_soft_limit_on_open_files_does_not_limit_the_members() {
     let mut command = Command::new("sh");
-    command.args(["-c", r#"ulimit -Sn 64 && exec "$@""#, "sh", env!("CARGO_BIN_EXE_wsplice"), "--broadcast"]);
+    command.args(["-c", r#"ulimit -Sn 64 && exec "$@""#, "sh", &program(), "--broadcast"]);
     command.args(["ws-l:127.0.0.1:0", "--stdout-announce-listening-ports"]);
     let rooms = Serving::from_command(command);
     let scene = Scene::new(rooms.port);

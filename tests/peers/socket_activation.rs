@@ -2,13 +2,13 @@
 
 use crate::{
     peer::{Peer, merged},
-    support::{Finished, Folder, Running, run, wsplice},
+    support::{Finished, Folder, Running, program, run, wsplice},
 };
 use std::{net::TcpListener, path::Path};
 
 /// Starts `wsplice ARGS` when the first connection to `listen` comes, with that socket as descriptor 3.
 fn activated(listen: &str, options: &[&str], args: &[&str]) -> Running {
-    let binary = env!("CARGO_BIN_EXE_wsplice");
+    let binary: &str = &program();
     let words = [&["-l", listen], options, &[binary, "--stdout-announce-listening-ports"], args].concat();
     let mut launcher = Running::start(merged("systemd-socket-activate", words));
     while !launcher.line().starts_with("Listening on ") {}
@@ -137,7 +137,7 @@ fn a_socket_of_another_kind_is_refused() {
 #[ignore = "needs installed peers: tests/with-peers.sh"]
 fn a_connection_that_systemd_accepted_is_served_with_inetd() {
     let port = free_port();
-    let binary = env!("CARGO_BIN_EXE_wsplice");
+    let binary: &str = &program();
     let words = ["-l", &at(port), "--accept", "--inetd", binary, "inetd-ws:", "sh-c:echo $REMOTE_ADDR; cat"];
     let mut launcher = Running::start(merged("systemd-socket-activate", words));
     while !launcher.line().starts_with("Listening on ") {}

@@ -3,7 +3,7 @@
 use crate::{
     common::peer::websocket_server,
     peer::{Peer, node},
-    support::{Folder, LIMIT, Serving},
+    support::{Folder, LIMIT, Serving, program},
 };
 use std::{
     io::Write,
@@ -54,7 +54,7 @@ impl Tmux {
 
     /// Starts wsplice.
     pub fn connect(&self, args: &str) {
-        self.types(&format!("clear; {} {args}", env!("CARGO_BIN_EXE_wsplice")));
+        self.types(&format!("clear; {} {args}", program()));
         self.keys(&["Enter"]);
         self.shows("* connected");
     }
@@ -138,7 +138,7 @@ fn a_half_typed_line_stays_whole_under_ten_thousand_messages_and_when_the_size_c
         let line = "0123456789 ".repeat(6);
         tmux.types(line.trim_end());
         tmux.ends_with(&format!("> {}", line.trim_end()), 67);
-        let mut sender = Command::new(env!("CARGO_BIN_EXE_wsplice"));
+        let mut sender = Command::new(program());
         let sender = sender.args(["-u", "-", &format!("{}room", server.url())]).stdin(Stdio::piped()).spawn();
         let mut sender = sender.expect("the binary starts");
         let mut input = sender.stdin.take().expect("piped");

@@ -2,7 +2,7 @@
 
 use crate::{
     peer::Peer,
-    support::{LIMIT, Running, Serving, wsplice},
+    support::{LIMIT, Running, Serving, program, wsplice},
 };
 use std::{
     fs,
@@ -149,7 +149,7 @@ fn the_close_of_a_client_is_answered_while_a_program_goes_on_printing() {
 #[test]
 fn a_run_that_was_started_with_sighup_ignored_goes_on() {
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice")]);
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", &program()]);
     command.args(["tcp-l:127.0.0.1:0", CHILD, "--stdout-announce-listening-ports"]);
     let server = Serving::from_command(command);
     server.running.signal("HUP");

@@ -2,7 +2,7 @@
 
 use crate::{
     peer::{Message, Peer, websocket_server},
-    support::{Folder, LIMIT, Running, Serving, run, wsplice},
+    support::{Folder, LIMIT, Running, Serving, program, run, wsplice},
 };
 use std::{
     fs::{self, File, OpenOptions},
@@ -139,7 +139,7 @@ fn a_device_is_a_source_of_messages() {
 /// The command line with descriptor 3 as given by a shell's redirection.
 fn with_descriptor_3(redirection: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}"), env!("CARGO_BIN_EXE_wsplice")]).args(args);
+    command.args(["-c", &format!("exec \"$0\" \"$@\" {redirection}"), &program()]).args(args);
     command.env_remove("RUST_BACKTRACE");
     command
 }

@@ -3,7 +3,7 @@
 use crate::{
     peer::{Peer, websocket_server},
     raw::{BINARY, CLOSE, Frame, PING, PONG, RawPeer, TEXT, from_client, from_server, raw_peer_server},
-    support::{Folder, LIMIT, Running, Serving, connect, one_connection, run, wsplice},
+    support::{Folder, LIMIT, Running, Serving, connect, one_connection, program, run, wsplice},
 };
 use std::{
     io::{Read, Write},
@@ -357,7 +357,7 @@ fn with_capital_u_the_input_is_not_read() {
         peer.receive_close().0
     });
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", "\"$0\" -U \"$1\"; echo \"exit $?\"; cat", env!("CARGO_BIN_EXE_wsplice"), &url]);
+    shell.args(["-c", "\"$0\" -U \"$1\"; echo \"exit $?\"; cat", &program(), &url]);
     let mut running = Running::start(shell);
     running.write("for whoever reads next\n");
     running.close_input();
@@ -815,7 +815,7 @@ fn a_reader_that_goes_away_ends_the_session_silently() {
         peer.ends();
     });
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", "(\"$0\" \"$1\"; echo \"exit $?\" >&2) | head -n 1", env!("CARGO_BIN_EXE_wsplice"), &url]);
+    shell.args(["-c", "(\"$0\" \"$1\"; echo \"exit $?\" >&2) | head -n 1", &program(), &url]);
     let finished = Running::start(shell).finish();
     assert_eq!((finished.out(), finished.stderr), ("0\n".into(), "exit 141\n".into()));
     server.join().expect("the server");

@@ -2,7 +2,7 @@
 
 use crate::{
     peer::websocket_server,
-    support::{Folder, Serving, run, wsplice},
+    support::{Folder, Serving, program, run, wsplice},
     terminal::InTerminal,
 };
 use std::{
@@ -26,7 +26,7 @@ fn file(folder: &Folder, length: usize) -> String {
 /// The binary in a shell, which redirects its standard input.
 fn in_shell(command: &str, args: &[&str]) -> Command {
     let mut shell = Command::new("sh");
-    shell.args(["-c", command, env!("CARGO_BIN_EXE_wsplice")]).args(args);
+    shell.args(["-c", command, &program()]).args(args);
     shell
 }
 

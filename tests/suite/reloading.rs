@@ -5,7 +5,7 @@ use crate::{
     http::{Exchange, upgrade_request},
     peer::Peer,
     rooms::rooms,
-    support::{Folder, Running, Serving, run, wsplice},
+    support::{Folder, Running, Serving, program, run, wsplice},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -198,7 +198,7 @@ fn in_a_terminal(prefix: &str) -> (Serving, OwnedFd) {
     let name = ptsname(&terminal, Vec::new()).expect("a name").into_string().expect("text");
     let mut command = Command::new("sh");
     // The server leads the session of the terminal, as in `xterm -e wsplice …`.
-    command.args(["-c", &format!("{prefix} exec setsid --ctty \"$0\" \"$@\" <{name}"), env!("CARGO_BIN_EXE_wsplice")]);
+    command.args(["-c", &format!("{prefix} exec setsid --ctty \"$0\" \"$@\" <{name}"), &program()]);
     command.args(["ws-l:127.0.0.1:0", "mirror:", "--stdout-announce-listening-ports"]);
     (Serving::from_command(command), terminal)
 }

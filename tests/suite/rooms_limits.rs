@@ -5,7 +5,7 @@ use crate::{
     peer::{Message, Peer},
     raw::{BINARY, PING, RawPeer, from_client},
     rooms::{get, measured, metric, rooms, until_metric},
-    support::{Folder, Serving, run, wait_for},
+    support::{Folder, Serving, program, run, wait_for},
 };
 use std::{
     io::{Read, Write},
@@ -136,7 +136,7 @@ fn a_message_that_is_too_long_closes_its_sender_with_1009_and_nobody_receives_it
 #[test]
 fn a_soft_limit_on_open_files_does_not_limit_the_members() {
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice")]);
+    command.args(["-c", "ulimit -Sn 64; exec \"$0\" \"$@\"", &program()]);
     command.args(["--broadcast", "ws-l:127.0.0.1:0", "--stdout-announce-listening-ports"]);
     let server = Serving::from_command(command);
     let mut members: Vec<_> = (0..150).map(|_| Peer::connect(server.port, "/")).collect();

@@ -2,7 +2,7 @@
 
 use crate::{
     peer::Peer,
-    support::{Folder, LIMIT, Running, Serving, wait_for, wsplice},
+    support::{Folder, LIMIT, Running, Serving, program, wait_for, wsplice},
 };
 use std::{
     os::{
@@ -117,7 +117,7 @@ fn a_shutdown_is_announced_before_the_sessions_have_ended() {
 fn the_watchdog_hears_of_us_in_half_of_its_time() {
     let manager = Manager::new("watchdog");
     let mut command = Command::new("sh");
-    command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice"), "ws-l:127.0.0.1:0"]);
+    command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\"", &program(), "ws-l:127.0.0.1:0"]);
     command.env("WATCHDOG_USEC", "200000");
     let _server = Running::start(manager.service(command));
     let started = std::time::Instant::now();

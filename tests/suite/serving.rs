@@ -4,7 +4,7 @@ use crate::{
     http::{Exchange, upgrade_request},
     peer::{Message, Peer, websocket_server},
     raw::{CLOSE, PING, PONG, RawPeer, TEXT, from_client, raw_peer_server},
-    support::{Finished, Folder, LIMIT, Running, Serving, accept, one_connection, run, wait_for, wsplice},
+    support::{Finished, Folder, LIMIT, Running, Serving, accept, one_connection, program, run, wait_for, wsplice},
 };
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -355,7 +355,7 @@ fn autoreconnect_comes_back_to_a_server_that_was_restarted() {
     let at = listener.local_addr().expect("address");
     // The test waits for error lines too: messages that are sent before the client notices a loss are lost.
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", "exec \"$0\" \"$@\" 2>&1", env!("CARGO_BIN_EXE_wsplice")]);
+    shell.args(["-c", "exec \"$0\" \"$@\" 2>&1", &program()]);
     shell.args([&format!("autoreconnect:ws://{at}/"), "--autoreconnect-delay-millis", "10"]);
     let mut client = Running::start(shell);
     let mut peer = Peer::accept(accept(&listener));
@@ -479,7 +479,7 @@ fn with_u_nothing_passes_in_the_other_direction() {
 fn sockets_are_spliced_even_when_descriptors_are_scarce() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice")]);
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", &program()]);
     command.args(["tcp-l:127.0.0.1:0", "--stdout-announce-listening-ports"]);
     command.arg(format!("tcp:{}", listener.local_addr().expect("address")));
     let serving = Serving::from_command(command);

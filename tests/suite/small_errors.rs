@@ -2,7 +2,7 @@
 
 use crate::{
     raw::{BINARY, RawPeer, raw_peer_server},
-    support::{Folder, Serving, run},
+    support::{Folder, Serving, program, run},
 };
 
 #[test]
@@ -68,7 +68,7 @@ fn the_line_that_a_connection_is_open_precedes_its_first_message() {
     let server = Serving::start(["ws-l:127.0.0.1:0", "literal:welcome"]);
     let mut shell = std::process::Command::new("sh");
     // Both streams are one pipe.
-    shell.args(["-c", "\"$0\" -v \"$1\" 2>&1", env!("CARGO_BIN_EXE_wsplice"), &server.url()]);
+    shell.args(["-c", "\"$0\" -v \"$1\" 2>&1", &program(), &server.url()]);
     let output = shell.stdin(std::process::Stdio::null()).output().expect("run");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (connected, message) = (text.find("* connected to ws://"), text.find("\nwelcome\n"));

@@ -1,6 +1,6 @@
 //! What strangers send to a server, and what a server sends to us: text that reaches the log, logins, and request heads.
 
-use crate::support::{Folder, LIMIT, Running, Serving, connect, run, wsplice};
+use crate::support::{Folder, LIMIT, Running, Serving, connect, program, run, wsplice};
 use rcgen::{CertificateParams, KeyPair, SanType};
 use std::{
     fs,
@@ -248,9 +248,9 @@ fn descriptor_limits(pid: u32) -> (u64, u64) {
 
 #[test]
 fn every_listener_raises_its_soft_limit_on_descriptors() {
-    let limited = |program: &[&str]| {
+    let limited = |arguments: &[&str]| {
         let mut command = std::process::Command::new("sh");
-        command.args(["-c", "ulimit -Sn 256; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_wsplice")]).args(program);
+        command.args(["-c", "ulimit -Sn 256; exec \"$0\" \"$@\"", &program()]).args(arguments);
         command
     };
     for address in ["ws-l:127.0.0.1:0", "tcp-l:127.0.0.1:0"] {
