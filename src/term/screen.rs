@@ -8,7 +8,7 @@ use super::{
     keys::Decoder,
     link::{Event, Link, Work},
     mode,
-    style::{Style, escaped},
+    style::Style,
     tty::{self, Signal, raise},
     view::{Record, View, counted, grouped},
 };
@@ -521,7 +521,7 @@ impl Screen {
                 place
                     .lines()
                     .filter(|line| !line.is_empty())
-                    .for_each(|line| _ = writeln!(self.out, "{}", escaped(line)));
+                    .for_each(|line| _ = writeln!(self.out, "{}", super::style::escaped(line)));
                 return;
             }
         };
@@ -530,6 +530,7 @@ impl Screen {
             Some(Filter { hidden, .. }) if hidden > 0 => {
                 self.remark(&format!("messages that were not shown: {}; /find finds them", grouped(hidden)));
             }
+            Some(_) if !is_on => self.remark("messages are shown as they are again"),
             None if !is_on => self.remark("there is no filter"),
             _ => {}
         }

@@ -43,6 +43,8 @@ fn filter_shows_what_a_program_makes_of_the_messages_and_counts_the_others() {
     terminal.shows("< {\"b\": 4}\n");
     terminal.press("/filter\r");
     terminal.shows("* there is no filter\n");
+    terminal.press("/filter .\r/filter\r");
+    terminal.shows("* messages are shown as they are again\n");
     terminal.press("end\r");
     server.join().expect("the server");
     assert_eq!(terminal.ends().0, Some(8));
