@@ -43,7 +43,7 @@ pub struct ScriptingArgs {
     #[arg(long, value_name = "JQ", allow_hyphen_values = true, conflicts_with_all = EXPECT_CONFLICTS)]
     pub expect_json: Vec<String>,
     /// In place of each message from ADDR2, print the results of a program in the language of jq, such as 'select(.id == 7)'. Messages
-    /// that are not JSON are left out
+    /// that are not JSON are left out; one that takes the program more than a second or 1 GiB of memory ends the session (exit 1)
     #[cfg(feature = "jq")]
     #[arg(long, value_name = "JQ", allow_hyphen_values = true)]
     pub filter_json: Option<String>,
