@@ -288,8 +288,21 @@ pub struct RoomOptions {
     pub max_per_address: Option<u32>,
     /// The address where metrics are served.
     pub metrics: Option<HostPort>,
+    /// What members receive that was sent before they joined; `None`: nothing.
+    pub history: Option<HistoryOptions>,
     /// The other nodes; `None`: there are none.
     pub cluster: Option<ClusterOptions>,
+}
+
+/// What is kept of each room for members that join (`--history`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryOptions {
+    /// Maximum number of messages, at least 1.
+    pub messages: u64,
+    /// Maximum number of bytes of their frames.
+    pub bytes: usize,
+    /// For how long they are kept after the last one.
+    pub lifetime: Duration,
 }
 
 impl Default for RoomOptions {
@@ -304,6 +317,7 @@ impl Default for RoomOptions {
             max_per_room: None,
             max_per_address: None,
             metrics: None,
+            history: None,
             cluster: None,
         }
     }

@@ -13,6 +13,9 @@ use std::{
     time::Duration,
 };
 
+/// For how long the engine keeps what was published, at least: a server that missed it fetches it.
+const KEPT: Duration = Duration::from_secs(600);
+
 /// Rooms over several machines.
 #[derive(Args, Debug, SmartDefault)]
 #[command(next_help_heading = "Rooms over several machines")]
@@ -61,7 +64,7 @@ impl ClusterArgs {
     ///
     /// # Errors
     /// There are no rooms, or the file of `--cluster-auth` cannot be used.
-    pub fn options(self, broadcast: bool) -> Result<Option<ClusterOptions>, Error> {
+    pub fn options(self, broadcast: bool, history: Option<Duration>) -> Result<Option<ClusterOptions>, Error> {
         let Some(mut engine) = self.cluster else { return Ok(None) };
         if !broadcast {
             return Err(Error::usage("--broadcast is required with --cluster: it shares rooms"));
@@ -81,6 +84,7 @@ impl ClusterArgs {
             ca: self.cluster_ca,
             wait: self.cluster_wait,
             when_down: self.cluster_down,
+            kept: history.unwrap_or_default().max(KEPT),
         }))
     }
 }

@@ -4,7 +4,7 @@ use super::{Cli, DeflateMode, Rare, RoomArgs, WebSocketArgs, values, values::Sub
 use crate::{
     access::{AccessOptions, BasicAuth, Secrets},
     config::{
-        AfterEof, ClientOptions, Config, Directions, Replies, ReuseOptions, RoomOptions, ServerOptions, SessionOptions,
+        AfterEof, ClientOptions, Config, Directions, HistoryOptions, Replies, ReuseOptions, RoomOptions, ServerOptions, SessionOptions,
     },
     error::Error,
     framing::{FramingOptions, Separator},
@@ -41,6 +41,8 @@ const REUSE_BACKLOG: usize = 1 << 20;
 const MAX_MESSAGE: usize = 64 << 20;
 /// In rooms it is this part of a backlog, as in uWebSockets: a few long messages in a row do not make a member slow.
 const BACKLOG_PART: usize = 4;
+/// And this part is kept of a room for members that join, so that they are not slow when they have received it.
+const HISTORY_PART: usize = 4;
 
 impl Config {
     pub(super) fn new(cli: Cli) -> Result<Self, Error> {
@@ -94,7 +96,8 @@ impl Config {
             code: websocket.close_status_code.unwrap_or(1000),
             reason: websocket.close_reason.unwrap_or_default(),
         };
-        let cluster = cluster.options(rooms.broadcast)?;
+        let history = history(&rooms);
+        let cluster = cluster.options(rooms.broadcast, history.map(|history| history.lifetime))?;
         let slow_timeout = Some(rooms.slow_timeout).filter(|timeout| !timeout.is_zero());
         let reconnect_delay = Duration::from_millis(reconnecting.autoreconnect_delay_millis).max(MIN_RECONNECT_DELAY);
         let reloads = Reloads::default();
@@ -199,6 +202,7 @@ impl Config {
                 max_per_room: rooms.max_per_room,
                 max_per_address: serving.max_per_address,
                 metrics: rooms.metrics,
+                history,
                 cluster,
             }),
             websocket: WebSocketOptions {
@@ -265,6 +269,15 @@ impl Config {
             max_time: time_limits.max_time,
         })
     }
+}
+
+/// What is kept for members that join. It fits into a backlog, and the longest message into it by default.
+fn history(rooms: &RoomArgs) -> Option<HistoryOptions> {
+    rooms.history.map(|messages| HistoryOptions {
+        messages: messages.into(),
+        bytes: rooms.backlog.unwrap_or(ROOM_BACKLOG) / HISTORY_PART,
+        lifetime: rooms.history_ttl,
+    })
 }
 
 /// The longest message that is taken.

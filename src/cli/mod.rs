@@ -342,6 +342,14 @@ pub struct RoomArgs {
     #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "10")]
     #[default(Duration::from_secs(10))]
     pub slow_timeout: Duration,
+    /// Send the last N messages of a room to whoever joins it, before newer ones; at most a quarter of --backlog is kept of a room, and a
+    /// quarter of --max-memory of all rooms. Clients that offer the subprotocol wsplice.resume.v1 can resume after a reconnect
+    #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub history: Option<u32>,
+    /// Forget the messages of --history when nothing has been sent to a room for SECONDS, whether or not it has members
+    #[arg(long, value_name = "SECONDS", value_parser = values::history_ttl, default_value = "600", requires = "history")]
+    #[default(Duration::from_secs(600))]
+    pub history_ttl: Duration,
     /// Maximum number of rooms; handshakes for more get 503
     #[arg(long, value_name = "N", requires = "broadcast", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_rooms: Option<u32>,

@@ -33,6 +33,19 @@ pub struct NodeLimits {
     pub max_payload: usize,
     /// The longest batch of another node, in bytes.
     pub max_batch: usize,
+    /// Publications that are fetched for those that join a room; 0: none.
+    pub recent: usize,
+}
+
+/// The last batches of a room when it was opened.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// The place behind which everything is delivered.
+    pub position: Position,
+    /// All batches after this sequence and up to `position` are there.
+    pub after: u64,
+    /// The batches, with the number of messages and the place of each.
+    pub batches: Vec<(Body, u64, Position)>,
 }
 
 /// What a channel asks for.
@@ -46,12 +59,16 @@ pub enum Action<B> {
     Publish(BatchId, Bytes),
     /// Fetch at most [`FETCHED`] publications after this place; [`Channel::fetched`] gets the result.
     Since(Position),
-    /// Members that join from now on receive everything that is published from now on.
-    Opened,
-    /// Deliver a batch of this node, of which the next may be published.
-    DeliverOwn(B),
+    /// Fetch at most so many of the last publications; [`Channel::recent`] gets the result.
+    Last(usize),
+    /// Members that join from now on receive everything that is published from now on, and if the limits ask for them the last batches
+    /// before that.
+    Opened(Option<Recent>),
+    /// Deliver a batch of this node, of which the next may be published. Without a place the room has no members, or only those that
+    /// receive it when the room is [opened](Self::Opened).
+    DeliverOwn(B, Option<Position>),
     /// Deliver a batch of another node, with so many messages.
-    Deliver(Body, u64),
+    Deliver(Body, u64, Position),
     /// Messages were lost: tell those that are members now. What this node was about to publish is dropped.
     Lost,
     /// So many publications that had not come were fetched.
@@ -79,6 +96,8 @@ enum Request {
     },
     /// For the first chunks of a batch.
     Start,
+    /// For the last publications.
+    Last,
 }
 
 /// The batch of this node that is on its way.
@@ -128,6 +147,8 @@ pub struct Channel<B> {
     /// Whether the room has members here.
     is_wanted: bool,
     subscription: Subscription,
+    /// The room is opened when its last publications are known.
+    awaits_recent: bool,
     request: Option<Request>,
     /// What is being published.
     publishing: Option<BatchId>,
@@ -160,6 +181,7 @@ impl<B> Channel<B> {
             room,
             is_wanted: false,
             subscription: Subscription::No,
+            awaits_recent: false,
             request: None,
             publishing: None,
             rests: false,
@@ -180,14 +202,14 @@ impl<B> Channel<B> {
     pub fn open(&mut self, out: &mut Vec<Action<B>>) {
         self.is_wanted = true;
         if self.stands() && self.request != Some(Request::Unsubscribe) {
-            out.push(Action::Opened);
+            self.begin_opening(out);
         }
         self.step(out);
     }
 
     /// The room has lost its last member. What it has published still goes out.
     pub fn close(&mut self, out: &mut Vec<Action<B>>) {
-        self.is_wanted = false;
+        (self.is_wanted, self.awaits_recent) = (false, false);
         self.finish_stored(out);
         self.step(out);
     }
@@ -204,6 +226,19 @@ impl<B> Channel<B> {
     /// Whether everything that is published comes here.
     pub fn stands(&self) -> bool {
         self.subscription == Subscription::Stands
+    }
+
+    /// Whether the room is opened.
+    pub fn is_open(&self) -> bool {
+        self.stands() && !self.awaits_recent
+    }
+
+    /// Everything that is published comes here: asks for what was before, if that is wanted.
+    fn begin_opening(&mut self, out: &mut Vec<Action<B>>) {
+        self.awaits_recent = self.limits.recent > 0;
+        if !self.awaits_recent {
+            out.push(Action::Opened(None));
+        }
     }
 
     /// Whether [`tick`](Self::tick) has something to do.
@@ -279,9 +314,11 @@ impl<B> Channel<B> {
                 self.partial.clear();
                 (self.missing, self.fetched_start) = (None, None);
                 if self.is_wanted {
-                    out.push(Action::Opened);
+                    self.begin_opening(out);
                 }
-                self.follow_held(out);
+                if !self.awaits_recent {
+                    self.follow_held(out);
+                }
                 self.step(out);
             }
             Err(_) => {
@@ -307,6 +344,58 @@ impl<B> Channel<B> {
         }
     }
 
+    /// The result of [`Action::Last`].
+    pub fn recent(&mut self, result: Result<Vec<Publication>, EngineError>, out: &mut Vec<Action<B>>) {
+        self.request = None;
+        match result {
+            // It was abandoned meanwhile, or has no members any more.
+            _ if !self.stands() || !self.awaits_recent => {}
+            Err(_) => {
+                self.rests = true;
+                return;
+            }
+            Ok(publications) => {
+                self.awaits_recent = false;
+                out.push(Action::Opened(Some(self.batches(publications))));
+                if !self.doubts {
+                    self.follow_held(out);
+                }
+            }
+        }
+        self.step(out);
+    }
+
+    /// The whole batches among publications up to the current place, without a gap.
+    fn batches(&self, publications: Vec<Publication>) -> Recent {
+        let mut recent = Recent { position: self.position, after: self.position.sequence, batches: Vec::new() };
+        let is_before = |publication: &Publication| {
+            publication.position.epoch == self.position.epoch
+                && publication.position.sequence <= self.position.sequence
+        };
+        let mut publications = publications.into_iter().filter(is_before).peekable();
+        if let Some(first) = publications.peek() {
+            let unknown = first.position.sequence.saturating_sub(1);
+            recent.after = if first.previous == 0 { unknown } else { first.previous };
+        }
+        let mut scratch = Self::new(self.limits, self.room.clone());
+        for Publication { position, payload, .. } in publications {
+            let Some((header, chunk)) = Header::decode(payload, self.room.as_bytes()) else { continue };
+            let whole = if header.count == 1 {
+                Some(chunk)
+            } else if header.total <= self.limits.max_batch as u64 && scratch.join(&header, &chunk) {
+                scratch.take_joined(&header)
+            } else {
+                // Its first chunks are gone.
+                recent.batches.clear();
+                recent.after = position.sequence;
+                None
+            };
+            let parsed = whole.and_then(|whole| Body::parse(whole, header.plain_length()));
+            recent.batches.extend(parsed.map(|(body, messages)| (body, messages, position)));
+        }
+        recent
+    }
+
     /// The result of [`Action::Since`].
     pub fn fetched(&mut self, result: Result<Option<Vec<Publication>>, EngineError>, out: &mut Vec<Action<B>>) {
         let request = self.request.take();
@@ -330,7 +419,7 @@ impl<B> Channel<B> {
 
     /// The engine sends a publication.
     pub fn received(&mut self, publication: Publication, out: &mut Vec<Action<B>>) {
-        if self.stands() && self.request.is_none() && !self.doubts {
+        if self.is_open() && self.request.is_none() && !self.doubts {
             self.follow(publication, out);
         } else {
             self.hold(publication);
@@ -363,7 +452,7 @@ impl<B> Channel<B> {
         if self.outgoing.front().is_some_and(Outgoing::is_stored)
             && let Some(outgoing) = self.outgoing.pop_front()
         {
-            out.push(Action::DeliverOwn(outgoing.batch));
+            out.push(Action::DeliverOwn(outgoing.batch, None));
         }
     }
 
@@ -405,6 +494,7 @@ impl<B> Channel<B> {
             (false, _) if !self.outgoing.is_empty() => return,
             (false, _) => (Request::Unsubscribe, Action::Unsubscribe),
             (true, Subscription::No | Subscription::Unknown) => (Request::Subscribe, Action::Subscribe),
+            (true, Subscription::Stands) if self.awaits_recent => (Request::Last, Action::Last(self.limits.recent)),
             (true, Subscription::Stands) if !self.doubts => return,
             (true, Subscription::Stands) => match self.missing {
                 None => (Request::Since { seen: self.seen }, Action::Since(self.position)),
@@ -518,13 +608,13 @@ impl<B> Channel<B> {
             self.position = position;
             if is_last && let Some(outgoing) = self.outgoing.pop_front() {
                 self.publishing = None;
-                out.push(Action::DeliverOwn(outgoing.batch));
+                out.push(Action::DeliverOwn(outgoing.batch, Some(position).filter(|_| !self.awaits_recent)));
             }
             return true;
         }
         if header.count == 1 {
             self.position = position;
-            self.deliver(chunk, &header, out);
+            self.deliver(chunk, &header, position, out);
             return true;
         }
         if header.total > self.limits.max_batch as u64 {
@@ -546,19 +636,26 @@ impl<B> Channel<B> {
             return false;
         }
         self.position = position;
-        if is_last && let Some(at) = self.partial.iter().position(|partial| partial.node == header.node) {
-            let whole = self.partial.remove(at).joined.freeze();
-            self.deliver(whole, &header, out);
+        if let Some(whole) = self.take_joined(&header) {
+            self.deliver(whole, &header, position, out);
         }
         true
     }
 
-    fn deliver(&self, whole: Bytes, header: &Header, out: &mut Vec<Action<B>>) {
-        let parsed = Body::parse(whole, usize::try_from(header.plain).unwrap_or(usize::MAX));
-        out.push(match parsed {
-            Some((body, messages)) => Action::Deliver(body, messages),
-            None => Action::Stranger,
-        });
+    fn deliver(&self, whole: Bytes, header: &Header, position: Position, out: &mut Vec<Action<B>>) {
+        match Body::parse(whole, header.plain_length()) {
+            // What is fetched when the room is opened includes it.
+            Some(_) if self.awaits_recent => {}
+            Some((body, messages)) => out.push(Action::Deliver(body, messages, position)),
+            None => out.push(Action::Stranger),
+        }
+    }
+
+    /// Takes a batch whose last chunk has just been joined.
+    fn take_joined(&mut self, header: &Header) -> Option<Bytes> {
+        let is_last = header.index + 1 == header.count;
+        let at = self.partial.iter().position(|partial| is_last && partial.node == header.node)?;
+        Some(self.partial.remove(at).joined.freeze())
     }
 
     /// Adds a chunk to those before it. Returns false if these are not there.
@@ -619,7 +716,7 @@ impl<B> Channel<B> {
         self.partial = Vec::new();
         self.clear_held();
         (self.publishing, self.missing, self.fetched_start) = (None, None, None);
-        (self.doubts, self.is_lost, self.seen) = (false, false, 0);
+        (self.doubts, self.is_lost, self.awaits_recent, self.seen) = (false, false, false, 0);
         if self.subscription != Subscription::No {
             self.subscription = Subscription::Unknown;
         }

@@ -94,6 +94,17 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// The subscription may still stand.
     fn unsubscribe(&self, room: &[u8]) -> impl Future<Output = Result<(), EngineError>> + Send;
 
+    /// The newest publications of a room, at most `limit` of them, in order and without a gap. The first one tells its predecessor only if
+    /// the engine knows it; 0 otherwise.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    fn last(
+        &self,
+        room: &[u8],
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Publication>, EngineError>> + Send;
+
     /// The oldest publications after a place, at most `limit` of them, in order and without a gap. `None` if some of them are lost: they
     /// are too old, or the engine is in another epoch.
     ///

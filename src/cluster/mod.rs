@@ -21,7 +21,7 @@ mod testing;
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod transport;
 
-pub use channel::{Action, Channel, FETCHED, NodeLimits};
+pub use channel::{Action, Channel, FETCHED, NodeLimits, Recent};
 pub use engine::{BatchId, Engine, EngineError, Event, Position, Publication};
 pub use inbox::{Events, Inbox, inbox};
 #[cfg(feature = "nats")]

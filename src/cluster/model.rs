@@ -2,7 +2,7 @@
 //! which nothing is missing or doubled, or they are told that messages were lost.
 
 use super::{
-    channel::{Action, Channel, NodeLimits},
+    channel::{Action, Channel, NodeLimits, Recent},
     engine::{BatchId, EngineError, Position, Publication},
     payload::Body,
 };
@@ -13,6 +13,9 @@ use std::collections::{HashMap, VecDeque};
 /// A payload takes so little that some batches need chunks.
 const MAX_PAYLOAD: usize = 100;
 const NODES: usize = 3;
+/// Publications that are fetched for members that join, and messages that they receive.
+const RECENT: usize = 20;
+const HISTORY: usize = 5;
 
 #[derive(Default)]
 struct Engine {
@@ -26,6 +29,11 @@ struct Engine {
 impl Engine {
     fn end(&self) -> Position {
         Position { epoch: self.epoch, sequence: self.log.len() as u64 }
+    }
+
+    fn last(&self, limit: usize) -> Vec<Publication> {
+        let count = limit.min(self.history).min(self.log.len());
+        self.log.iter().skip(self.log.len() - count).cloned().collect()
     }
 
     fn since(&self, after: Position) -> Option<Vec<Publication>> {
@@ -43,6 +51,7 @@ enum Request {
     Unsubscribe,
     Publish(BatchId, Bytes),
     Since(Position),
+    Last(usize),
 }
 
 enum Reply {
@@ -50,6 +59,7 @@ enum Reply {
     Unsubscribe(Result<(), EngineError>),
     Publish(BatchId, Result<Position, EngineError>),
     Since(Result<Option<Vec<Publication>>, EngineError>),
+    Last(Result<Vec<Publication>, EngineError>),
 }
 
 /// What a member has seen, and how that ended.
@@ -58,6 +68,8 @@ struct Seen {
     messages: Vec<u64>,
     /// The epoch, and how many messages there were when it joined.
     joined: (usize, usize),
+    /// How many of those that were sent before it has received.
+    earlier: usize,
     has_ended: bool,
 }
 
@@ -72,13 +84,17 @@ struct Node {
     requests: VecDeque<Request>,
     replies: VecDeque<Reply>,
     events: VecDeque<Publication>,
+    /// What members receive that join: the places and the messages of the last batches.
+    history: VecDeque<(Position, u64)>,
+    /// Everything after this sequence is in it.
+    floor: u64,
     members: Vec<Seen>,
     gone: Vec<Seen>,
     losses: usize,
 }
 
 fn channel(id: u64) -> Channel<u64> {
-    Channel::new(NodeLimits { node: id, max_payload: MAX_PAYLOAD, max_batch: 10_000 }, "/".into())
+    Channel::new(NodeLimits { node: id, max_payload: MAX_PAYLOAD, max_batch: 10_000, recent: RECENT }, "/".into())
 }
 
 impl Node {
@@ -94,14 +110,27 @@ impl Node {
             requests: VecDeque::new(),
             replies: VecDeque::new(),
             events: VecDeque::new(),
+            history: VecDeque::new(),
+            floor: 0,
             members: Vec::new(),
             gone: Vec::new(),
             losses: 0,
         }
     }
 
-    fn see(&mut self, message: u64) {
+    fn see(&mut self, message: u64, position: Position) {
+        assert!(self.is_open, "its members would receive it before what is earlier");
         self.members.iter_mut().for_each(|member| member.messages.push(message));
+        self.keep(message, position);
+    }
+
+    fn keep(&mut self, message: u64, position: Position) {
+        let last = self.history.back().map_or(0, |(last, _)| last.sequence);
+        assert!(position.sequence > last, "an order of places");
+        self.history.push_back((position, message));
+        if self.history.len() > HISTORY {
+            self.floor = self.history.pop_front().map_or(0, |(first, _)| first.sequence);
+        }
     }
 
     fn end_members(&mut self) {
@@ -118,14 +147,28 @@ impl Node {
                 Action::Unsubscribe => self.requests.push_back(Request::Unsubscribe),
                 Action::Publish(id, payload) => self.requests.push_back(Request::Publish(id, payload)),
                 Action::Since(after) => self.requests.push_back(Request::Since(after)),
-                Action::Opened => self.is_open = true,
-                Action::DeliverOwn(message) => {
-                    self.is_publishing = false;
-                    self.see(message);
+                Action::Last(limit) => self.requests.push_back(Request::Last(limit)),
+                Action::Opened(recent) => {
+                    let Recent { position, after, batches } = recent.expect("it was asked for");
+                    (self.is_open, self.floor) = (true, after);
+                    self.history.clear();
+                    for (body, messages, place) in batches {
+                        assert_eq!(messages, 1);
+                        assert!(place.sequence > after && place.sequence <= position.sequence);
+                        self.keep(message_of(&body), place);
+                    }
                 }
-                Action::Deliver(body, messages) => {
+                Action::DeliverOwn(message, position) => {
+                    self.is_publishing = false;
+                    if let Some(position) = position.filter(|_| self.has_members) {
+                        self.see(message, position);
+                    }
+                }
+                Action::Deliver(body, messages, position) => {
                     assert_eq!(messages, 1);
-                    self.see(message_of(&body));
+                    if self.has_members {
+                        self.see(message_of(&body), position);
+                    }
                 }
                 Action::Lost => {
                     self.losses += 1;
@@ -238,6 +281,7 @@ impl World {
             Request::Subscribe => (Reply::Subscribe(Ok(self.engine.end())), Some(true)),
             Request::Unsubscribe => (Reply::Unsubscribe(Ok(())), Some(false)),
             Request::Since(after) => (Reply::Since(Ok(self.engine.since(after))), None),
+            Request::Last(limit) => (Reply::Last(Ok(self.engine.last(limit))), None),
             Request::Publish(id, payload) => {
                 if let Some((number, position)) = self.engine.last_numbers.get(&id.node)
                     && *number >= id.number
@@ -290,7 +334,8 @@ impl World {
                 // A member's opening handshake is answered when the subscription stands.
                 if node.is_open {
                     let joined = (self.orders.len() - 1, self.orders.last().map_or(0, Vec::len));
-                    node.members.push(Seen { joined, ..Seen::default() });
+                    let messages: Vec<_> = node.history.iter().map(|(_, message)| *message).collect();
+                    node.members.push(Seen { joined, earlier: messages.len(), messages, ..Seen::default() });
                 }
             }
             Step::LeaveAll => {
@@ -340,6 +385,7 @@ impl World {
                         Reply::Unsubscribe(_) => Request::Unsubscribe,
                         Reply::Publish(id, _) => Request::Publish(id, Bytes::new()),
                         Reply::Since(_) => Request::Since(Position { epoch: 0, sequence: 0 }),
+                        Reply::Last(_) => Request::Last(0),
                     });
                     self.reply(at, reply);
                 }
@@ -393,6 +439,7 @@ impl World {
             Reply::Unsubscribe(result) => channel.unsubscribed(result, out),
             Reply::Publish(id, result) => channel.stored(id, result, out),
             Reply::Since(result) => channel.fetched(result, out),
+            Reply::Last(result) => channel.recent(result, out),
         });
     }
 
@@ -452,6 +499,7 @@ impl World {
                 assert!(order.ends_with(&member.messages), "{member:?} of {order:?}");
                 assert_eq!(member.joined.0, last, "{member:?} was not told of a loss");
                 assert!(order.len() - member.messages.len() <= member.joined.1, "{member:?} of {order:?}");
+                assert!(member.earlier <= HISTORY);
             }
         }
     }
@@ -464,6 +512,7 @@ fn failed(request: &Request) -> Reply {
         Request::Unsubscribe => Reply::Unsubscribe(Err(error)),
         Request::Publish(id, _) => Reply::Publish(*id, Err(error)),
         Request::Since(_) => Reply::Since(Err(error)),
+        Request::Last(_) => Reply::Last(Err(error)),
     }
 }
 

@@ -17,6 +17,8 @@ pub struct ClusterOptions {
     pub wait: Duration,
     /// What happens after that.
     pub when_down: WhenDown,
+    /// The engine keeps the last publications of a room for this long after the last of them.
+    pub kept: Duration,
 }
 
 /// What happens when the engine has been away for too long.

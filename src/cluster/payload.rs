@@ -144,6 +144,11 @@ impl Header {
         is_valid.then_some((header, chunk))
     }
 
+    /// The length of the batch without compression.
+    pub fn plain_length(&self) -> usize {
+        usize::try_from(self.plain).unwrap_or(usize::MAX)
+    }
+
     /// The most bytes of a batch in a payload of at most so many bytes.
     pub fn chunk_size(max_payload: usize, room: &[u8]) -> usize {
         max_payload.saturating_sub(FIXED + room.len()).max(1)

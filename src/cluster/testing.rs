@@ -177,6 +177,7 @@ pub fn options(url: &str, name: &str) -> ClusterOptions {
         ca: None,
         wait: Duration::from_secs(5),
         when_down: WhenDown::Close,
+        kept: Duration::from_secs(600),
     }
 }
 
@@ -374,6 +375,30 @@ pub async fn places_are_known<E: Engine>(node: Node<E>) {
     assert_eq!(node.since(b"/", other_epoch).await, None);
     let future = Position { sequence: places[5].sequence + 1000, ..places[5] };
     assert_eq!(node.since(b"/", future).await, None);
+}
+
+/// `last` gives the newest publications, of which each names the one before it.
+pub async fn the_last_are_given_in_order<E: Engine>(node: Node<E>) {
+    let last = async |room: &[u8], limit| {
+        let answer = timeout(PATIENCE, node.engine.last(room, limit)).await;
+        answer.expect("an answer").expect("no error")
+    };
+    let start = node.subscribe(b"/").await;
+    assert_eq!(last(b"/", 5).await, []);
+    let mut places = vec![start];
+    for number in 0..30 {
+        places.push(node.publish(b"/", &number.to_string()).await);
+        node.publish(b"/other", "other").await;
+    }
+    for limit in [1, 2, 29, 30, 1000] {
+        let last = last(b"/", limit).await;
+        let count = limit.min(30);
+        assert_eq!(texts(&last), (30 - count..30).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert_eq!(last.iter().map(|publication| publication.position).collect::<Vec<_>>(), places[31 - count..]);
+        let first = last[0].previous;
+        assert!(first == 0 && count == 30 || first == places[30 - count].sequence, "{first}");
+        assert!(is_chain(Position { sequence: first, ..start }, &last));
+    }
 }
 
 /// A server that does not answer for 4 s is noticed, and has what was published meanwhile.

@@ -130,7 +130,7 @@ fn serve(input: &[u8], cuts: &[usize], flags: u8, config: &Arc<Config>) -> (Vec<
             pending.refuse(&Error::Full { target: request.target.to_string(), reason: String::new() }).await;
             return End::Refused;
         }
-        match pending.accept(choose_protocol(&request, None, &config.server)).await {
+        match pending.accept(choose_protocol(&request.protocols, None, &config.server)).await {
             Ok(mut upgraded) => {
                 let mut behind = upgraded.early;
                 client.lock().ends = true;

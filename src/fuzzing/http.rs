@@ -44,7 +44,7 @@ pub fn headers(data: &[u8]) {
     head.headers.entry(header::HOST).or_insert(HeaderValue::from_static("localhost"));
     if let route::Route::Upgrade { request, .. } = route::route(head, &Peer::named("client"), &config().server) {
         assert!(request.target.as_str().starts_with('/') || request.target == "*");
-        route::choose_protocol(&request, None, &config().server);
+        route::choose_protocol(&request.protocols, None, &config().server);
     }
 }
 

@@ -154,11 +154,10 @@ fn has_body(headers: &HeaderMap) -> bool {
 /// server on the other side selected or, if the other side is not a WebSocket, the first that the client offers: browsers close
 /// the connection if they offer subprotocols and none is selected.
 pub fn choose_protocol(
-    request: &UpgradeRequest,
+    offers: &[HeaderValue],
     far: Option<&MessageEnd>,
     options: &ServerOptions,
 ) -> Option<HeaderValue> {
-    let offers = &request.protocols;
     match (&options.protocol, far) {
         (Some(wanted), _) => offers.iter().find(|offer| *offer == wanted).cloned(),
         (None, Some(MessageEnd { subprotocol: Some(agreed), .. })) => {
@@ -231,7 +230,7 @@ mod tests {
         let Route::Upgrade { request, .. } = decide("/ws?x=%20", &GOOD, &options) else { panic!("no upgrade") };
         assert_eq!(request.target, "/ws?x=%20");
         assert_eq!(request.protocols, ["chat", "superchat"]);
-        assert_eq!(choose_protocol(&request, None, &options), Some(HeaderValue::from_static("chat")));
+        assert_eq!(choose_protocol(&request.protocols, None, &options), Some(HeaderValue::from_static("chat")));
     }
 
     #[test]

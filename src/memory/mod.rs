@@ -77,6 +77,11 @@ pub fn set_limit(bytes: usize) {
     LIMIT.store(bytes, Relaxed);
 }
 
+/// The limit, in bytes.
+pub fn limit() -> usize {
+    LIMIT.load(Relaxed)
+}
+
 /// Bytes that are held at present.
 pub fn held() -> usize {
     HELD.load(Relaxed)

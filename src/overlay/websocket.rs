@@ -199,7 +199,7 @@ impl PendingUpgrade for Pending {
     }
 
     fn accept(self: Box<Self>, far: Option<&MessageEnd>) -> BoxFuture<'static, Result<MessageEnd, Error>> {
-        let protocol = http::choose_protocol(self.pending.request(), far, &self.config.server);
+        let protocol = http::choose_protocol(&self.pending.request().protocols, far, &self.config.server);
         Box::pin(async move {
             let upgraded = self.pending.accept(protocol).await?;
             Ok(open(upgraded, ws::Role::Server, &self.config))

@@ -40,6 +40,11 @@ impl Broker {
         }
     }
 
+    /// Whether rooms that are left are kept with their history. The engine of a cluster keeps it itself.
+    pub fn keeps_rooms(&self) -> bool {
+        matches!(self, Self::Memory)
+    }
+
     /// Whether new members are refused.
     pub fn refuses(&self) -> bool {
         matches!(self, Self::Cluster(node) if node.refuses())

@@ -11,6 +11,9 @@ use std::{cell::OnceCell, collections::VecDeque};
 /// Short pieces that only one member has are joined up to this size: the overhead per piece is small then.
 const MAX_JOINED: usize = 4096;
 
+/// Marks a piece that is in no stream of frames, and that is shared and counted.
+const SHARED: u64 = 1 << 62;
+
 /// Frames that a room sends to its members.
 pub struct Frames {
     /// The frames, unmasked.
@@ -59,7 +62,7 @@ impl Frames {
 }
 
 /// The length of the unmasked frame that begins here (RFC 6455 section 5.2).
-fn frame_length(bytes: &[u8]) -> usize {
+pub fn frame_length(bytes: &[u8]) -> usize {
     let long = bytes.get(2..).and_then(|rest| rest.first_chunk().copied()).map(u64::from_be_bytes);
     match (bytes, long) {
         ([_, 127, ..], Some(length)) => usize::try_from(length).unwrap_or(usize::MAX).saturating_add(10),
@@ -67,6 +70,25 @@ fn frame_length(bytes: &[u8]) -> usize {
         ([_, length, ..], _) => usize::from(*length) + 2,
         _ => bytes.len(),
     }
+}
+
+/// The frames in a batch, one after the other.
+pub fn split(mut frames: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (frame, rest) = frames.split_at_checked(frame_length(frames)).filter(|(frame, _)| !frame.is_empty())?;
+        frames = rest;
+        Some(frame)
+    })
+}
+
+/// The payload of an unmasked frame.
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame {
+        [_, 127, ..] => 10,
+        [_, 126, ..] => 4,
+        _ => 2,
+    };
+    frame.get(header..).unwrap_or_default()
 }
 
 /// Batches of a room in one piece of memory, with which members replace the pieces that they have of them.
@@ -175,6 +197,16 @@ impl Backlog {
         let held = frame.len();
         self.bytes += held;
         self.pieces.push_back(Piece { bytes: frame, messages: 0, at: None, held });
+    }
+
+    /// Adds messages that were sent before, of which no more is kept than `held` bytes of memory.
+    pub fn push_earlier(&mut self, frames: Bytes, messages: u64, held: usize) {
+        self.bytes += frames.len();
+        // Copies of short pieces are joined.
+        let at = (frames.len() > MAX_JOINED / 2).then_some(SHARED);
+        let mut piece = Piece { bytes: frames, messages, at, held };
+        piece.shrink();
+        self.push_piece(piece);
     }
 
     /// Adds some frames of a batch. `written` bytes of the first are written already, which only happens to an empty backlog.

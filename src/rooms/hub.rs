@@ -3,9 +3,11 @@
 use super::{
     broker::Broker,
     drop_log::{self, Missed},
+    history::Histories,
     member::Member,
     metrics::Metrics,
     outbox::Outbox,
+    resume::Resume,
     room::Room,
 };
 use crate::{
@@ -18,7 +20,8 @@ use crate::{
 use std::{
     borrow::Borrow,
     collections::HashMap,
-    future::poll_fn,
+    convert::Infallible,
+    future::{pending, poll_fn},
     hash::{BuildHasher, Hash, RandomState},
     net::IpAddr,
     sync::{
@@ -27,6 +30,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::{task::yield_now, time::sleep};
 
 /// The largest pending batch of a room, unless one message is longer: much more is not written with one write.
 pub const MAX_PENDING: usize = 1 << 20;
@@ -49,11 +53,16 @@ pub struct Delivery {
     pub deflater: Option<SharedDeflater>,
     /// Where batches are published.
     pub broker: Broker,
+    /// What is kept for members that join; `None`: nothing.
+    pub histories: Option<Arc<Histories>>,
     /// The counters.
     pub metrics: Metrics,
     /// Logs the messages that slow members miss.
     pub drops: Arc<Drops<Missed>>,
 }
+
+/// Between two looks at what has been kept for long.
+const FORGETTING: Duration = Duration::from_secs(1);
 
 /// Parts of a table, each with its lock: members that join and leave wait for few others.
 const SHARDS: usize = 64;
@@ -124,6 +133,7 @@ impl Hub {
             }),
             deflater: SharedDeflater::new(&websocket.deflate),
             broker,
+            histories: options.history.map(Histories::new),
             metrics: Metrics::default(),
             drops: drop_log::log(),
         };
@@ -141,8 +151,10 @@ impl Hub {
 
     /// The metrics in Prometheus's text format.
     pub fn metrics(&self) -> String {
-        let rooms = self.rooms.values();
-        let mut page = self.delivery.metrics.render(rooms.len(), rooms.iter().map(|room| room.backlog()).sum());
+        let backlog = self.rooms.values().iter().map(|room| room.backlog()).sum();
+        let history = self.delivery.histories.as_ref().map_or(0, |histories| histories.held());
+        // Rooms that are left may be kept for their history.
+        let mut page = self.delivery.metrics.render(self.room_count.load(Relaxed), backlog, history);
         if let Broker::Cluster(node) = &self.delivery.broker {
             node.render(&mut page);
         }
@@ -156,6 +168,21 @@ impl Hub {
     ///
     /// [`Error::Full`] if a limit on rooms, members or connections is reached, [`Error::EngineAway`] if the engine of the cluster is away.
     pub fn join(self: &Arc<Self>, target: &str, name: &str, client: Option<IpAddr>) -> Result<Membership, Error> {
+        self.join_as(target, name, client, None)
+    }
+
+    /// The same for a member that may want the place of each message.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join).
+    pub fn join_as(
+        self: &Arc<Self>,
+        target: &str,
+        name: &str,
+        client: Option<IpAddr>,
+        resume: Option<Resume>,
+    ) -> Result<Membership, Error> {
         if self.delivery.broker.refuses() {
             return Err(Error::EngineAway { target: target.to_owned() });
         }
@@ -167,15 +194,19 @@ impl Hub {
         {
             return Err(full(format!("it has {most} members, the maximum (--max-per-room)")));
         }
-        if room.is_none()
-            && let Err(most) = self.count_room()
-        {
+        // With a history there may be one that was left.
+        let is_new = match (&room, &self.delivery.histories) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(room), Some(_)) => room.len() == 0,
+        };
+        if is_new && let Err(most) = self.count_room() {
             return Err(full(format!("there are {most} rooms, the maximum (--max-rooms)")));
         }
         if let Some((client, most)) = client.zip(self.options.max_per_address)
             && !address_counts::enter(&mut self.addresses.lock(&client), client, most)
         {
-            if room.is_none() {
+            if is_new {
                 self.room_count.fetch_sub(1, Relaxed);
             }
             return Err(full(format!("{client} has {most} connections, the maximum (--max-per-address)")));
@@ -184,16 +215,16 @@ impl Hub {
             Some(room) => room,
             None => {
                 let target: Arc<str> = target.into();
-                let room = Arc::new(Room::new(target.clone()));
+                let room = Arc::new(Room::new(target.clone(), self.delivery.histories.as_ref()));
                 rooms.insert(target, room.clone());
                 self.delivery.broker.subscribe(&room);
                 room
             }
         };
         let outbox = Outbox::new(name, Arc::as_ptr(&room).addr());
-        let member = Arc::new(Member::new(self.next_id.fetch_add(1, Relaxed), client, outbox));
+        let member = Arc::new(Member::new(self.next_id.fetch_add(1, Relaxed), client, resume, outbox));
         // Under the lock on this part of the rooms: the room must not be freed between its look-up and this.
-        room.enter(member.clone());
+        room.enter(member.clone(), &self.delivery);
         self.delivery.metrics.joined.fetch_add(1, Relaxed);
         Ok(Membership { hub: self.clone(), room, member, is_current: true })
     }
@@ -216,10 +247,40 @@ impl Hub {
         }
         let mut rooms = self.rooms.lock(&*room.target);
         if room.leave(member) == 0 {
-            rooms.remove(&room.target);
-            self.delivery.broker.unsubscribe(room);
             self.room_count.fetch_sub(1, Relaxed);
+            self.delivery.broker.unsubscribe(room);
+            if self.delivery.broker.keeps_rooms() && room.history_used().is_some() {
+                return;
+            }
+            rooms.remove(&room.target);
             address_counts::shrink(&mut rooms);
+        }
+    }
+
+    /// Forgets what is too old or too much of what is kept for members that join, from time to time. It never ends.
+    pub async fn forget_history(&self) -> Infallible {
+        let Some(histories) = &self.delivery.histories else { return pending().await };
+        loop {
+            sleep(FORGETTING).await;
+            let mut used = Vec::new();
+            for shard in &self.rooms.shards {
+                let mut rooms = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                rooms.retain(|_, room| {
+                    let last = room.history_used();
+                    used.extend(last.filter(|_| histories.excess() > 0).map(|last| (last, room.clone())));
+                    last.is_some() || room.len() > 0
+                });
+                address_counts::shrink(&mut rooms);
+                drop(rooms);
+                yield_now().await;
+            }
+            used.sort_unstable_by_key(|(last, _)| *last);
+            for (_, room) in used {
+                if histories.excess() == 0 {
+                    break;
+                }
+                room.forget_history();
+            }
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::{
     frame_queue::{Block, Frames},
+    history::History,
     hub::{Delivery, Membership},
     outbox::{Delivered, Dismissal, Outbox},
+    resume::Resume,
     room::Room,
     sync::{
         Mutex, MutexGuard,
@@ -61,6 +63,8 @@ pub struct Member {
     pub id: u64,
     /// Its address, or the one that a trusted proxy names; none over a unix socket.
     pub client: Option<IpAddr>,
+    /// It wants the place of each message.
+    pub resume: Option<Box<Resume>>,
     takes_deflated: AtomicBool,
     /// Its place among the members of its room, which changes under the room's lock.
     place: AtomicUsize,
@@ -69,9 +73,18 @@ pub struct Member {
 
 impl Member {
     /// A member whose opening handshake is not answered yet.
-    pub fn new(id: u64, client: Option<IpAddr>, outbox: Outbox) -> Self {
+    pub fn new(id: u64, client: Option<IpAddr>, resume: Option<Resume>, outbox: Outbox) -> Self {
         let takes_deflated = AtomicBool::new(false);
-        Self { id, client, takes_deflated, place: AtomicUsize::new(0), outbox: Mutex::new(outbox) }
+        let (resume, outbox) = (resume.map(Box::new), Mutex::new(outbox));
+        Self { id, client, resume, takes_deflated, place: AtomicUsize::new(0), outbox }
+    }
+
+    /// Queues what was sent before it joined, unless that has been done.
+    pub fn begin(&self, history: &mut History, delivery: &Delivery) {
+        let (messages, bytes) = self.outbox().begin(|| history.replay(self.resume.as_deref()));
+        delivery.metrics.replayed.fetch_add(messages, Relaxed);
+        delivery.metrics.sent.fetch_add(messages, Relaxed);
+        delivery.metrics.sent_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
     /// The opening handshake has been answered: messages published since the member joined are written to `end`.
@@ -236,6 +249,7 @@ impl MemberTask {
         member.connect(end, Heartbeat::of(&hub.websocket));
         if let Some((deflater, agreed)) = hub.delivery.deflater.as_ref().zip(deflate.as_ref())
             && deflater.fits(agreed)
+            && member.resume.is_none()
         {
             room.deflate_for(member);
         }

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub sent: AtomicU64,
     /// Their frames.
     pub sent_bytes: AtomicU64,
+    /// Those of them that were sent before the member joined.
+    pub replayed: AtomicU64,
     /// Messages that slow members missed.
     pub dropped: AtomicU64,
     /// Members that were closed for being slow.
@@ -36,7 +38,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// A page in the text format.
-    pub fn render(&self, rooms: usize, backlog: usize) -> Page {
+    pub fn render(&self, rooms: usize, backlog: usize, history: usize) -> Page {
         let mut page = Page::default();
         let get = |counter: &AtomicU64| counter.load(Relaxed);
         page.add("connections", "gauge", "Members at present.", get(&self.joined).saturating_sub(get(&self.left)));
@@ -56,6 +58,12 @@ impl Metrics {
             "Bytes of frames written to members or queued for them.",
             get(&self.sent_bytes),
         );
+        page.add(
+            "messages_replayed_total",
+            "counter",
+            "Messages of these that were sent before the member joined (--history).",
+            get(&self.replayed),
+        );
         page.add("messages_dropped_total", "counter", "Messages that slow members missed.", get(&self.dropped));
         page.add("slow_disconnects_total", "counter", "Members closed for being too slow.", get(&self.slow));
         page.add(
@@ -70,6 +78,7 @@ impl Metrics {
             "Bytes held for clients, of which --max-memory is the limit.",
             memory::held() as u64,
         );
+        page.add("history_bytes", "gauge", "Bytes that are kept for members that join (--history).", history as u64);
         page.add("backlog_bytes", "gauge", "Bytes that wait for slow members.", backlog as u64);
         self.deliveries.render(
             &mut page,
@@ -88,7 +97,7 @@ mod tests {
     #[test]
     fn the_manual_names_every_metric() {
         let manual = include_str!("../../man/wsplice.1.in");
-        let Page(text) = Metrics::default().render(0, 0);
+        let Page(text) = Metrics::default().render(0, 0, 0);
         for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE wsplice_")) {
             let name = name.split(' ').next().unwrap_or_default();
             let is_named = manual.lines().any(|line| line.split_whitespace().nth(1) == Some(name));
@@ -102,7 +111,7 @@ mod tests {
         metrics.deliveries.observe(3, Duration::from_micros(50));
         metrics.deliveries.observe(2, Duration::from_millis(7));
         metrics.deliveries.observe(1, Duration::from_secs(9));
-        let Page(text) = metrics.render(1, 0);
+        let Page(text) = metrics.render(1, 0, 0);
         for line in ["_bucket{le=\"0.0001\"} 3", "_bucket{le=\"0.01\"} 5", "_bucket{le=\"+Inf\"} 6", "_count 6"] {
             assert!(text.contains(line), "{line} in {text}");
         }

@@ -11,6 +11,7 @@ mod drop_log;
 mod frame_queue;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod history;
 mod hub;
 mod member;
 mod members;
@@ -19,6 +20,7 @@ mod metrics;
 mod models;
 mod node;
 mod outbox;
+mod resume;
 mod room;
 mod sync;
 mod trim;
@@ -45,6 +47,7 @@ use crate::{
 use broker::Broker;
 use hub::Hub;
 use node::Node;
+use resume::{Resume, is_resume};
 use std::{
     convert::Infallible,
     future::pending,
@@ -78,6 +81,7 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown, wo
     let ended = tokio::select! {
         ended = accept_all(listener, Arc::new(handler), config, stop, workers) => ended,
         never = trim::give_back(&hub, workers) => match never {},
+        never = hub.forget_history() => match never {},
         never = stop_serving(readiness.as_deref(), stop) => match never {},
     };
     if let Broker::Cluster(node) = &hub.delivery.broker {
@@ -162,7 +166,8 @@ impl Handle<ByteEnd> for RoomHandler {
             let request = pending.request().clone();
             peer.name.clone_from(&request.peer);
             let client = request.client.map(counted_address);
-            match self.hub.join(request.target.as_str(), &request.peer, client) {
+            let resume = self.hub.delivery.histories.as_ref().and_then(|_| Resume::requested(&request.protocols));
+            match self.hub.join_as(request.target.as_str(), &request.peer, client, resume) {
                 Ok(membership) => {
                     let subscribed = tokio::select! {
                         biased;
@@ -174,7 +179,14 @@ impl Handle<ByteEnd> for RoomHandler {
                         return Err(error);
                     }
                     report::set_room(request.target.as_str());
-                    let protocol = http::choose_protocol(&request, None, &self.config.server);
+                    let protocol = match &membership.member.resume {
+                        Some(resume) => resume.selected(&request.protocols),
+                        None => {
+                            let offers = request.protocols.iter().filter(|offer| !is_resume(offer));
+                            let offers: Vec<_> = offers.cloned().collect();
+                            http::choose_protocol(&offers, None, &self.config.server)
+                        }
+                    };
                     Ok((membership, pending.accept(protocol).await?))
                 }
                 Err(error) => {

@@ -193,6 +193,7 @@ enum Outcome {
     Unsubscribed(Result<(), EngineError>),
     Stored(crate::cluster::BatchId, Result<Position, EngineError>),
     Fetched(Result<Option<Vec<Publication>>, EngineError>),
+    Recent(Result<Vec<Publication>, EngineError>),
 }
 
 impl Outcome {
@@ -203,6 +204,7 @@ impl Outcome {
             Self::Subscribed(result) => (Part::Requests, result.as_ref().err()),
             Self::Unsubscribed(result) => (Part::Requests, result.as_ref().err()),
             Self::Fetched(result) => (Part::Requests, result.as_ref().err()),
+            Self::Recent(result) => (Part::Requests, result.as_ref().err()),
         }
     }
 }
@@ -271,7 +273,9 @@ pub fn run<E: Engine>(
 ) -> impl Future<Output = ()> + Send {
     let Commands { receiver: mut commands, status } = commands;
     status.is_up.store(true, Relaxed);
-    let limits = NodeLimits { node: rand::random(), max_payload: engine.max_payload(), max_batch };
+    let max_payload = engine.max_payload();
+    let recent = delivery.histories.as_ref().map_or(0, |histories| histories.publications(max_payload));
+    let limits = NodeLimits { node: rand::random(), max_payload, max_batch, recent };
     let mut driver = Driver {
         engine,
         outage: Outage::new(options.wait),
@@ -332,7 +336,7 @@ impl<E: Engine> Driver<E> {
                 match self.mode {
                     Mode::Together => {}
                     Mode::Refusing => room.set_subscription(Subscription::Refused),
-                    Mode::Alone => room.set_subscription(Subscription::Stands),
+                    Mode::Alone => room.open(None, &self.delivery),
                 }
                 self.entry(&target).room = Some(room);
                 self.call(&target, |channel, out| channel.open(out));
@@ -428,6 +432,7 @@ impl<E: Engine> Driver<E> {
             Outcome::Unsubscribed(result) => channel.unsubscribed(result, out),
             Outcome::Stored(id, result) => channel.stored(id, result, out),
             Outcome::Fetched(result) => channel.fetched(result, out),
+            Outcome::Recent(result) => channel.recent(result, out),
         });
     }
 
@@ -479,7 +484,7 @@ impl<E: Engine> Driver<E> {
             let outgoing = entry.channel.abandon();
             match (&entry.room, self.mode) {
                 (Some(room), Mode::Alone) => {
-                    room.set_subscription(Subscription::Stands);
+                    room.open(None, &self.delivery);
                     for Own { room: from, batch, .. } in outgoing {
                         if Arc::ptr_eq(room, &from) {
                             room.deliver(batch, true, &self.delivery);
@@ -509,8 +514,11 @@ impl<E: Engine> Driver<E> {
         report::notice(format_args!("cluster: {} is back: {what}", self.options.engine));
         for entry in self.rooms.values() {
             if let Some(room) = &entry.room {
-                let stands = entry.channel.stands();
-                room.set_subscription(if stands { Subscription::Stands } else { Subscription::Pending });
+                if !entry.channel.is_open() {
+                    room.set_subscription(Subscription::Pending);
+                } else if !was_alone {
+                    room.open(None, &self.delivery);
+                }
                 if was_alone {
                     room.dismiss(Dismissal::EngineBack);
                 }
@@ -565,20 +573,31 @@ impl<E: Engine> Driver<E> {
             Action::Since(after) => self.request(target, async move {
                 Outcome::Fetched(answer(engine.since(name.as_bytes(), after, crate::cluster::FETCHED)).await)
             }),
-            Action::Opened => room.into_iter().for_each(|room| room.set_subscription(Subscription::Stands)),
-            Action::DeliverOwn(Own { room: from, batch, sent, _counted }) => {
+            Action::Last(limit) => self.request(target, async move {
+                Outcome::Recent(answer(engine.last(name.as_bytes(), limit)).await)
+            }),
+            Action::Opened(recent) => {
+                if let Some(room) = room {
+                    room.open(recent, &self.delivery);
+                }
+            }
+            Action::DeliverOwn(Own { room: from, batch, sent, _counted }, position) => {
                 self.status.published.fetch_add(1, Relaxed);
                 self.status.round_trips.observe(1, sent.elapsed());
-                if let Some(room) = room.filter(|room| !Arc::ptr_eq(room, &from)) {
+                let batch = match position {
+                    Some(position) => batch.at(position),
+                    None => batch,
+                };
+                if let Some(room) = room.filter(|room| position.is_some() && !Arc::ptr_eq(room, &from)) {
                     room.deliver(batch.of_others(), false, &self.delivery);
                 }
                 from.deliver(batch, true, &self.delivery);
                 from.flush(&self.delivery);
             }
-            Action::Deliver(body, messages) => {
+            Action::Deliver(body, messages, position) => {
                 self.status.received.fetch_add(1, Relaxed);
                 if let Some(room) = room {
-                    room.deliver(Batch::received(body, messages), false, &self.delivery);
+                    room.deliver(Batch::received(body, messages, position), false, &self.delivery);
                 }
             }
             Action::Lost => {

@@ -1,6 +1,9 @@
 //! The outbox of one member: its connection, and the backlog that it has not taken yet.
 
-use super::frame_queue::{Backlog, Block, Frames};
+use super::{
+    frame_queue::{Backlog, Block, Frames},
+    history::Replayed,
+};
 use crate::{
     config::SlowPolicy,
     error::Error,
@@ -57,6 +60,8 @@ pub struct Outbox {
     control: ControlState,
     /// Something was read since the last look at the heartbeat.
     has_received: bool,
+    /// The member has what was sent before it joined, if that is kept.
+    has_begun: bool,
     /// The member has left its room; a flusher that has not noticed may still deliver.
     has_left: bool,
     /// Why our close frame was sent, if the room has sent it.
@@ -115,6 +120,7 @@ impl Outbox {
             waits_since: None,
             control: ControlState::default(),
             has_received: false,
+            has_begun: false,
             has_left: false,
             dismissal: Dismissal::default(),
             failed: None,
@@ -127,6 +133,23 @@ impl Outbox {
     pub fn connect(&mut self, end: ByteEnd, heartbeat: Option<Heartbeat>) {
         self.end = ByteEnd { name: self.end.name.clone(), ..end };
         self.control.start_heartbeat(heartbeat);
+    }
+
+    /// Queues what was sent before the member joined: `earlier` gives it the first time. Returns the number of messages and bytes.
+    pub fn begin(&mut self, earlier: impl FnOnce() -> Vec<Replayed>) -> (u64, usize) {
+        if std::mem::replace(&mut self.has_begun, true) || self.close_sent() || self.has_left {
+            return (0, 0);
+        }
+        let (mut all, before) = (0, self.backlog.bytes());
+        for Replayed { frames, messages, held } in earlier() {
+            all += messages;
+            self.backlog.push_earlier(frames, messages, held);
+        }
+        if !self.backlog.is_empty() {
+            self.waits_since.get_or_insert_with(Instant::now);
+            self.account.set_shared(self.backlog.bytes());
+        }
+        (all, self.backlog.bytes() - before)
     }
 
     /// The peer's name in logs and errors.

@@ -1,18 +1,20 @@
 //! One room: its members, and the pending batch of messages for them.
 
 use super::{
-    frame_queue::{Block, Frames},
+    frame_queue::{Block, Frames, split},
+    history::{Histories, History},
     hub::Delivery,
     member::Member,
     members::Members,
     outbox::{Delivered, Dismissal},
+    resume::number,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 use crate::{
-    cluster::Body,
+    cluster::{Body, Position, Recent},
     error::Error,
     memory,
     message::{Kind, Message},
@@ -91,6 +93,10 @@ struct State {
     sent: [u64; 2],
     /// The last batches in both forms, while members are behind. The flusher has them while it writes.
     tails: Option<Box<[Tail; 2]>>,
+    /// What members receive that join, if anything is kept.
+    history: Option<Box<History>>,
+    /// The number of members that want the place of each message. There are none without a history.
+    resuming: usize,
 }
 
 /// Whether a room receives what is published on other nodes.
@@ -147,6 +153,13 @@ struct Span {
 }
 
 impl State {
+    /// Keeps a batch for members that join. Returns its frames for members that want the place of each message, if there are any.
+    #[cold]
+    fn record(&mut self, batch: &Batch) -> Option<Bytes> {
+        let position = self.history.as_mut()?.record(batch.plain.clone(), batch.messages, batch.position);
+        (self.resuming > 0).then(|| number(&batch.plain, position, 0))
+    }
+
     /// Wakes the task when no member holds the room up, or when the pending batch is taken.
     fn wait(&mut self, cx: &Context<'_>) {
         if !self.held_up.iter().any(|waiting| waiting.will_wake(cx.waker())) {
@@ -157,8 +170,10 @@ impl State {
 
 impl Room {
     /// An empty room.
-    pub fn new(target: Arc<str>) -> Self {
-        Self { target, deflating: AtomicUsize::new(0), is_held_up: AtomicBool::new(false), state: Mutex::default() }
+    pub fn new(target: Arc<str>, histories: Option<&Arc<Histories>>) -> Self {
+        let history = histories.map(|histories| Box::new(History::new(histories)));
+        let state = Mutex::new(State { history, ..State::default() });
+        Self { target, deflating: AtomicUsize::new(0), is_held_up: AtomicBool::new(false), state }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -176,9 +191,29 @@ impl Room {
         members.iter().map(|member| member.backlog()).sum()
     }
 
-    /// Adds a member. It receives the messages that are published from now on.
-    pub fn enter(&self, member: Arc<Member>) {
-        self.lock().members.push(member);
+    /// Adds a member. It receives what is kept, and the messages that are published from now on.
+    pub fn enter(&self, member: Arc<Member>, delivery: &Delivery) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if let Some(history) = &mut state.history {
+            state.resuming += usize::from(member.resume.is_some());
+            if state.subscription == Subscription::Stands {
+                member.begin(history, delivery);
+            }
+        }
+        state.members.push(member);
+    }
+
+    /// When something was published last, if that is kept. What is too old is forgotten.
+    pub fn history_used(&self) -> Option<Instant> {
+        let mut state = self.lock();
+        let history = state.history.as_mut()?;
+        (!history.forget_old()).then(|| history.used())
+    }
+
+    /// Forgets what was kept for members that join.
+    pub fn forget_history(&self) {
+        self.lock().history.iter_mut().for_each(|history| history.forget());
     }
 
     /// Removes a member. Returns how many are left.
@@ -188,6 +223,7 @@ impl Room {
         }
         let mut state = self.lock();
         state.members.remove(leaving);
+        state.resuming -= usize::from(leaving.resume.is_some());
         state.members.len()
     }
 
@@ -246,7 +282,20 @@ impl Room {
         }
     }
 
-    /// What is published comes here from now on, or not.
+    /// What is published comes here from now on. Members that have waited for that receive what is kept, which is `recent` if the engine
+    /// of the cluster has told it.
+    pub fn open(&self, recent: Option<Recent>, delivery: &Delivery) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if let Some(history) = &mut state.history {
+            recent.into_iter().for_each(|recent| history.begin(recent));
+            state.members.iter().for_each(|member| member.begin(history, delivery));
+        }
+        state.subscription = Subscription::Stands;
+        state.awaiting_delivery.drain(..).for_each(Waker::wake);
+    }
+
+    /// What is published does not come here any more.
     pub fn set_subscription(&self, subscription: Subscription) {
         let mut state = self.lock();
         state.subscription = subscription;
@@ -361,7 +410,8 @@ impl Locked<'_> {
     pub fn deliver(self, batch: Batch, is_own: bool, delivery: &Arc<Delivery>) {
         let Self { room, mut state } = self;
         let own_messages = if is_own { batch.messages } else { 0 };
-        let batch = batch.place(&mut state.sent, room.takes_deflated());
+        let numbered = if state.history.is_some() { state.record(&batch) } else { None };
+        let batch = batch.place(&mut state.sent, room.takes_deflated(), numbered);
         let mut delivering = Delivering { room, is_own, own_messages, slow: 0, tails: state.tails.take() };
         let members = state.members.clone();
         drop(state);
@@ -446,18 +496,27 @@ pub struct Batch {
     /// When the first of them was published, or when they were received.
     since: Instant,
     generation: u32,
+    /// Its position at the engine of the cluster.
+    position: Option<Position>,
 }
 
 impl Batch {
     /// Messages of another node.
-    pub fn received(body: Body, messages: u64) -> Self {
-        let Body { plain, deflated } = body;
-        Self { plain, deflated, messages, spans: Vec::new(), since: Instant::now(), generation: 0 }
+    pub fn received(body: Body, messages: u64, position: Position) -> Self {
+        let (Body { plain, deflated }, position) = (body, Some(position));
+        Self { plain, deflated, messages, spans: Vec::new(), since: Instant::now(), generation: 0, position }
     }
 
     /// The same for a room whose members have not published any of it.
     pub fn of_others(&self) -> Self {
-        Self::received(self.body(), self.messages)
+        let Body { plain, deflated } = self.body();
+        let (since, position) = (Instant::now(), self.position);
+        Self { plain, deflated, messages: self.messages, spans: Vec::new(), since, generation: 0, position }
+    }
+
+    /// The same with its position at the engine of the cluster.
+    pub fn at(self, position: Position) -> Self {
+        Self { position: Some(position), ..self }
     }
 
     /// Its frames, for other nodes.
@@ -475,11 +534,12 @@ impl Batch {
             spans: std::mem::take(&mut state.spans),
             since: state.since.take().unwrap_or_else(Instant::now),
             generation: state.generation,
+            position: None,
         }
     }
 
     /// Gives it its place in the room's streams of frames.
-    fn place(self, sent: &mut [u64; 2], is_deflating: bool) -> PlacedBatch {
+    fn place(self, sent: &mut [u64; 2], is_deflating: bool, numbered: Option<Bytes>) -> PlacedBatch {
         let Self { plain, deflated, messages, spans, since, .. } = self;
         let deflated = deflated.or_else(|| is_deflating.then(|| plain.clone()));
         let [plain_sent, deflated_sent] = sent;
@@ -488,30 +548,43 @@ impl Batch {
             *sent += bytes.len() as u64;
             Frames::new(bytes, messages, Some(at))
         };
-        PlacedBatch {
-            plain: at(plain_sent, plain, 0),
-            deflated: deflated.map(|bytes| at(deflated_sent, bytes, DEFLATED)),
-            spans,
-            since,
+        let plain = at(plain_sent, plain, 0);
+        let mut forms = deflated.map(|bytes| Forms { deflated: Some(at(deflated_sent, bytes, DEFLATED)), numbered: None });
+        if let Some(bytes) = numbered {
+            forms.get_or_insert_default().numbered = Some(Box::new(Frames::new(bytes, messages, None)));
         }
+        PlacedBatch { plain, forms, spans, since }
     }
 }
 
 /// Messages that are written to each member with one write.
 struct PlacedBatch {
     plain: Frames,
-    /// The batch for members that take compressed messages, if there are any.
-    deflated: Option<Frames>,
+    /// The batch as some members take it, if there are any.
+    forms: Option<Forms>,
     spans: Vec<Span>,
     since: Instant,
 }
 
+/// A batch for members that do not take plain frames.
+#[derive(Default)]
+struct Forms {
+    /// For members that take compressed messages.
+    deflated: Option<Frames>,
+    /// For members that want the place of each message.
+    numbered: Option<Box<Frames>>,
+}
+
 impl PlacedBatch {
+    fn deflated(&self) -> Option<&Frames> {
+        self.forms.as_ref().and_then(|forms| forms.deflated.as_ref())
+    }
+
     /// Before its delivery.
     fn begin(&self, tails: &mut Option<Box<[Tail; 2]>>) {
         if let Some([plain, deflated]) = tails.as_deref_mut() {
             plain.begin(&self.plain);
-            self.deflated.iter().for_each(|batch| deflated.begin(batch));
+            self.deflated().into_iter().for_each(|batch| deflated.begin(batch));
         }
     }
 
@@ -520,7 +593,7 @@ impl PlacedBatch {
         if is_queued {
             let [plain, deflated] = &mut **tails.get_or_insert_default();
             plain.end(&self.plain);
-            match &self.deflated {
+            match self.deflated() {
                 Some(batch) => deflated.end(batch),
                 None => *deflated = Tail::default(),
             }
@@ -530,7 +603,13 @@ impl PlacedBatch {
     }
 
     fn deliver(&self, member: &Member, tails: Option<&[Tail; 2]>, delivery: &Arc<Delivery>) -> Delivered {
-        let deflated = self.deflated.as_ref().filter(|_| member.takes_deflated());
+        if let Some(forms) = &self.forms
+            && member.resume.is_some()
+            && let Some(numbered) = &forms.numbered
+        {
+            return self.deliver_numbered(numbered, member, delivery);
+        }
+        let deflated = self.deflated().filter(|_| member.takes_deflated());
         let frames = deflated.unwrap_or(&self.plain);
         let tail = tails.map(|[plain, compressed]| if deflated.is_some() { compressed } else { plain });
         let block = tail.and_then(|tail| tail.block.as_ref());
@@ -545,10 +624,23 @@ impl PlacedBatch {
             .filter(|(_, span)| span.sender != member.id)
             .filter_map(|(start, span)| frames.bytes.get(start..end(span)))
             .collect();
-        match others.len() as u64 {
-            0 => Delivered::default(),
-            messages => member.deliver(&Frames::new(others.concat().into(), messages, None), block, delivery),
+        deliver_parts(&others, member, block, delivery)
+    }
+
+    fn deliver_numbered(&self, frames: &Frames, member: &Member, delivery: &Arc<Delivery>) -> Delivered {
+        if self.spans.iter().all(|span| span.sender != member.id) {
+            return member.deliver(frames, None, delivery);
         }
+        let others = split(&frames.bytes).zip(&self.spans).filter(|(_, span)| span.sender != member.id);
+        deliver_parts(&others.map(|(frame, _)| frame).collect::<Vec<_>>(), member, None, delivery)
+    }
+}
+
+/// Delivers some frames of a batch, each a message.
+fn deliver_parts(frames: &[&[u8]], member: &Member, block: Option<&Block>, delivery: &Arc<Delivery>) -> Delivered {
+    match frames.len() as u64 {
+        0 => Delivered::default(),
+        messages => member.deliver(&Frames::new(frames.concat().into(), messages, None), block, delivery),
     }
 }
 

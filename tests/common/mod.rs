@@ -5,5 +5,6 @@ pub mod certificates;
 pub mod http;
 pub mod peer;
 pub mod raw;
+pub mod resuming;
 pub mod support;
 pub mod terminal;

@@ -33,4 +33,4 @@ mod terminal_scenes;
 mod tmux;
 mod zsh;
 
-use common::{http, raw, support};
+use common::{http, raw, resuming, support};

@@ -51,6 +51,7 @@ mod requests;
 mod rooms;
 mod rooms_bad_input;
 mod rooms_deflate;
+mod rooms_history;
 mod rooms_limits;
 mod rooms_memory;
 mod rooms_slow;
@@ -82,4 +83,4 @@ mod waiting_for_replies;
 mod websocat_options;
 mod wscat;
 
-use common::{certificates, http, peer, raw, support, terminal};
+use common::{certificates, http, peer, raw, resuming, support, terminal};

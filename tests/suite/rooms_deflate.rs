@@ -32,7 +32,7 @@ fn deflating(args: &[&str]) -> Serving {
 
 /// A whole message, inflated without those before it, with a window of this many bits.
 #[track_caller]
-fn inflated(deflated: &[u8], bits: u8) -> Vec<u8> {
+pub fn inflated(deflated: &[u8], bits: u8) -> Vec<u8> {
     let (input, mut out) = ([deflated, &TAIL].concat(), Vec::new());
     let mut decompress = Decompress::new_with_window_bits(false, bits);
     while out.len() == out.capacity() {

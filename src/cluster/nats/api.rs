@@ -4,6 +4,7 @@ use super::subjects::Subjects;
 use crate::cluster::EngineError;
 use async_nats::{Client, HeaderMap, Message, Request, RequestErrorKind, header};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 /// The stream with the name of the cluster.
@@ -20,6 +21,13 @@ pub struct Stream {
 pub struct Stored {
     pub sequence: u64,
     pub payload: Bytes,
+}
+
+/// Where a message of a room is in the stream, and how long it is.
+#[derive(Clone, Copy)]
+pub struct Listed {
+    pub sequence: u64,
+    pub bytes: usize,
 }
 
 /// Why a request failed.
@@ -42,6 +50,9 @@ impl From<ApiError> for EngineError {
         Self { reason }
     }
 }
+
+/// Longest life of a consumer that nobody reads from any more.
+const CONSUMER_LIFETIME: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// No stream of this name.
 pub const STREAM_NOT_FOUND: u64 = 10059;
@@ -147,6 +158,97 @@ pub async fn last(client: &Client, subjects: &Subjects, room: &[u8]) -> Result<O
 /// The server does not answer.
 pub async fn next(client: &Client, subjects: &Subjects, room: &[u8], from: u64) -> Result<Option<Stored>, ApiError> {
     get(client, subjects, &json!({ "seq": from, "next_by_subj": subjects.stored(room) })).await
+}
+
+/// Messages of a room from a sequence on, in order, at most `limit` of them, and whether these are all. The server sends them together, which
+/// it does since 2.9 for a consumer only.
+///
+/// # Errors
+/// The server does not answer.
+pub async fn all_next(
+    client: &Client,
+    subjects: &Subjects,
+    room: &[u8],
+    from: u64,
+    limit: usize,
+) -> Result<(Vec<Stored>, bool), ApiError> {
+    let (messages, is_all) = consume(client, subjects, room, from, limit, false).await?;
+    let stored = |message: Message| Some(Stored { sequence: delivered(&message)?, payload: message.payload });
+    let stored = messages.into_iter().map(stored).collect::<Option<_>>();
+    Ok((stored.ok_or_else(unexpected)?, is_all))
+}
+
+/// The same without the messages themselves.
+///
+/// # Errors
+/// The server does not answer.
+pub async fn list(
+    client: &Client,
+    subjects: &Subjects,
+    room: &[u8],
+    from: u64,
+    limit: usize,
+) -> Result<(Vec<Listed>, bool), ApiError> {
+    let (messages, is_all) = consume(client, subjects, room, from, limit, true).await?;
+    let listed = |message: Message| {
+        let bytes = usize::try_from(number(&message, "Nats-Msg-Size")?).ok()?;
+        Some(Listed { sequence: delivered(&message)?, bytes })
+    };
+    let listed = messages.into_iter().map(listed).collect::<Option<_>>();
+    Ok((listed.ok_or_else(unexpected)?, is_all))
+}
+
+/// Reads with a consumer that pushes to a subject of its own, so that its creation and the messages are one round trip.
+async fn consume(
+    client: &Client,
+    subjects: &Subjects,
+    room: &[u8],
+    from: u64,
+    limit: usize,
+    headers_only: bool,
+) -> Result<(Vec<Message>, bool), ApiError> {
+    let failed = |error: &dyn std::fmt::Display| ApiError::Failed(error.to_string());
+    let inbox = client.new_inbox();
+    let mut subscriber = client.subscribe(inbox.clone()).await.map_err(|error| failed(&error))?;
+    // The server sends no more than that, however much there is.
+    subscriber.unsubscribe_after(limit as u64).await.map_err(|error| failed(&error))?;
+    let config = json!({
+        "stream_name": subjects.stream,
+        "config": {
+            "deliver_subject": inbox,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": from.max(1),
+            "filter_subject": subjects.stored(room),
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "headers_only": headers_only,
+            "inactive_threshold": u64::try_from(CONSUMER_LIFETIME.as_nanos()).unwrap_or(u64::MAX),
+            "mem_storage": true,
+            "num_replicas": 1,
+        },
+    });
+    let created = ask(client, subjects.api("CONSUMER.CREATE"), &config).await?;
+    let pending = created.get("num_pending").and_then(Value::as_u64).ok_or_else(unexpected)?;
+    let pending = usize::try_from(pending).unwrap_or(usize::MAX);
+    let mut messages = Vec::new();
+    while messages.len() < pending.min(limit) {
+        let message = subscriber.next().await.ok_or_else(unexpected)?;
+        messages.push(message);
+    }
+    if let Some(name) = created.get("name").and_then(Value::as_str) {
+        // Otherwise it ends a little later.
+        let delete = format!("{}.{name}", subjects.api("CONSUMER.DELETE"));
+        let _ = client.publish_with_reply(delete, client.new_inbox(), Bytes::new()).await;
+    }
+    Ok((messages, pending <= limit))
+}
+
+/// The sequence in the stream of a message that a consumer has delivered: `$JS.ACK.STREAM.CONSUMER.TIMES.SEQUENCE.…`, with the domain and the
+/// account before the stream since 2.10 in some servers.
+fn delivered(message: &Message) -> Option<u64> {
+    let parts: Vec<_> = message.reply.as_ref()?.split('.').collect();
+    let place = if parts.len() > 9 { 7 } else { 5 };
+    parts.get(place)?.parse().ok()
 }
 
 async fn get(client: &Client, subjects: &Subjects, which: &Value) -> Result<Option<Stored>, ApiError> {

@@ -1,8 +1,8 @@
 //! Watches the connection to NATS, which the client restores itself, and the stream.
 
 use super::{
-    LIMITS, Shared, State,
-    api::{self, ApiError, STREAM_NOT_FOUND, Stream},
+    Shared, State,
+    api::{self, ApiError, Limits, STREAM_NOT_FOUND, Stream},
     lock,
     subjects::Subjects,
 };
@@ -27,9 +27,9 @@ const FLOORS: u64 = 1000;
 ///
 /// # Errors
 /// JetStream refuses, or does not answer.
-pub async fn open(client: &Client, subjects: &Subjects) -> Result<Stream, ApiError> {
+pub async fn open(client: &Client, subjects: &Subjects, limits: &Limits) -> Result<Stream, ApiError> {
     match api::info(client, subjects).await {
-        Err(ApiError::Refused(STREAM_NOT_FOUND, _)) => api::create(client, subjects, &LIMITS).await,
+        Err(ApiError::Refused(STREAM_NOT_FOUND, _)) => api::create(client, subjects, limits).await,
         result => result,
     }
 }
@@ -105,7 +105,7 @@ async fn restore(shared: &Weak<Shared>, mut told: String) -> Option<Stream> {
         let shared: Arc<Shared> = shared.upgrade()?;
         // What has happened until now ends with the answer.
         shared.signals.clear();
-        let opened = timeout(PROBE_TIMEOUT, open(&shared.client, &shared.subjects)).await;
+        let opened = timeout(PROBE_TIMEOUT, open(&shared.client, &shared.subjects, &shared.limits)).await;
         let problem = match opened {
             Ok(Ok(stream)) => {
                 shared.state.send_modify(|state: &mut State| {

@@ -22,7 +22,7 @@ use super::{
     transport,
 };
 use crate::error::Error;
-use api::{ApiError, Limits};
+use api::{ApiError, Limits, Listed, Stored};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event as ClientEvent};
 use bytes::Bytes;
 use forwarder::Forwarder;
@@ -49,14 +49,20 @@ const HEADERS: usize = 2 * 1024;
 /// What may wait for the node.
 const INBOX: usize = 64 * 1024 * 1024;
 
-/// Limits of a stream that this creates. An operator may create it with others.
-const LIMITS: Limits = Limits {
-    per_room: 1000,
-    bytes: 1024 * 1024 * 1024,
-    age: Duration::from_secs(600),
-    // Longer than a batch is tried.
-    duplicates: Duration::from_secs(120),
-};
+/// Publications among which the last ones of a room are looked for.
+const LISTED: usize = 10_000;
+
+/// Bytes of the last publications of a room that are read, as many as Redis keeps.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// Publications of a room that are kept.
+const PER_ROOM: u64 = 1000;
+
+/// Bytes of all rooms that are kept.
+const ALL_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// For this long a batch that is sent again is known to be stored. It is longer than a batch is tried.
+const DUPLICATES: Duration = Duration::from_secs(120);
 
 /// A connection to NATS.
 #[derive(Clone)]
@@ -66,6 +72,7 @@ struct Shared {
     engine: String,
     client: Client,
     subjects: Subjects,
+    limits: Limits,
     inbox: Inbox,
     rooms: Mutex<HashMap<Bytes, Room>>,
     state: watch::Sender<State>,
@@ -144,7 +151,9 @@ impl Nats {
             return Err(unusable("it is too old: NATS 2.9 or newer is required".into(), None));
         }
         let subjects = Subjects::new(&options.name);
-        let stream = match tokio::time::timeout(CONNECT_TIMEOUT, keeper::open(&client, &subjects)).await {
+        // Of a stream that this creates. An operator may create it with others.
+        let limits = Limits { per_room: PER_ROOM, bytes: ALL_BYTES, age: options.kept, duplicates: DUPLICATES };
+        let stream = match tokio::time::timeout(CONNECT_TIMEOUT, keeper::open(&client, &subjects, &limits)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(ApiError::NoResponders)) => {
                 return Err(unusable("it has no JetStream".into(), Some("start nats-server with -js")));
@@ -157,6 +166,7 @@ impl Nats {
             engine: engine.clone(),
             client,
             subjects,
+            limits,
             inbox,
             rooms: Mutex::default(),
             state: watch::Sender::new(state),
@@ -167,30 +177,6 @@ impl Nats {
         });
         shared.keeper.get_or_init(|| Task::spawn(keeper::keep(Arc::downgrade(&shared), stream.last)));
         Ok(Self(shared))
-    }
-
-    /// The newest publications of a room, at most `limit` of them, oldest first.
-    ///
-    /// # Errors
-    /// The engine does not answer.
-    pub async fn last(&self, room: &[u8], limit: usize) -> Result<Vec<Publication>, EngineError> {
-        let shared = &self.0;
-        let (newest, state) = shared.request(api::last(&shared.client, &shared.subjects, room)).await?;
-        let Some(newest) = newest else { return Ok(Vec::new()) };
-        // The room's messages are not next to each other in the stream, and can be read forwards only.
-        let mut all = std::collections::VecDeque::new();
-        let mut previous = 0;
-        while previous < newest.sequence {
-            let (next, _) = shared.request(api::next(&shared.client, &shared.subjects, room, previous + 1)).await?;
-            let Some(next) = next else { break };
-            let position = Position { epoch: state.epoch, sequence: next.sequence };
-            all.push_back(Publication { position, previous, payload: next.payload });
-            if all.len() > limit {
-                all.pop_front();
-            }
-            previous = next.sequence;
-        }
-        Ok(all.into())
     }
 }
 
@@ -297,7 +283,7 @@ impl Shared {
         if stream.epoch != after.epoch || stream.last < after.sequence {
             return Ok(false);
         }
-        if u64::try_from(found).unwrap_or(u64::MAX) >= LIMITS.per_room {
+        if u64::try_from(found).unwrap_or(u64::MAX) >= PER_ROOM {
             return Ok(false);
         }
         // What is dropped is the oldest, so if the last one that is known is there, so is all that followed.
@@ -346,24 +332,67 @@ impl Engine for Nats {
         Ok(())
     }
 
+    async fn last(&self, room: &[u8], limit: usize) -> Result<Vec<Publication>, EngineError> {
+        let shared = &self.0;
+        let (newest, _) = shared.request(api::last(&shared.client, &shared.subjects, room)).await?;
+        let Some(newest) = newest else { return Ok(Vec::new()) };
+        // A stream can be read forwards only, so the beginning of the last ones is looked for first.
+        let mut from = 1;
+        let listed = loop {
+            let list = api::list(&shared.client, &shared.subjects, room, from, LISTED);
+            let ((listed, is_all), _) = shared.request(list).await?;
+            // With other limits than ours there may be more of them. Then those among the last ones of all rooms.
+            let nearer = newest.sequence.saturating_sub(LISTED as u64) + 1;
+            if is_all || from >= nearer {
+                break listed;
+            }
+            from = nearer;
+        };
+        let mut bytes = 0_usize;
+        let fits = |one: &&Listed| {
+            bytes = bytes.saturating_add(one.bytes);
+            bytes <= MOST_BYTES
+        };
+        let count = listed.iter().rev().take(limit).take_while(fits).count();
+        let (before, last) = listed.split_at(listed.len() - count);
+        let Some(first) = last.first() else { return Ok(Vec::new()) };
+        let read = api::all_next(&shared.client, &shared.subjects, room, first.sequence, count);
+        let ((stored, _), state) = shared.request(read).await?;
+        let mut previous = before.last().map_or(0, |before| before.sequence);
+        Ok(in_order(stored, &mut previous, state.epoch))
+    }
+
     async fn since(&self, room: &[u8], after: Position, limit: usize) -> Result<Option<Vec<Publication>>, EngineError> {
         let shared = &self.0;
-        let mut found = Vec::new();
         let mut previous = after.sequence;
         let generation = shared.state().generation;
-        while found.len() < limit {
-            let (next, state) = shared.request(api::next(&shared.client, &shared.subjects, room, previous + 1)).await?;
-            let Some(next) = next else { break };
-            let position = Position { epoch: state.epoch, sequence: next.sequence };
-            found.push(Publication { position, previous, payload: next.payload });
-            previous = next.sequence;
+        let (next, state) = shared.request(api::next(&shared.client, &shared.subjects, room, previous + 1)).await?;
+        let mut stored = Vec::from_iter(next);
+        let mut is_all = stored.is_empty();
+        // In most rooms nothing is missing. Otherwise the rest is read together.
+        if let Some(first) = stored.first().filter(|_| limit > 1) {
+            let from = first.sequence + 1;
+            let read = api::all_next(&shared.client, &shared.subjects, room, from, limit - 1);
+            let ((rest, is_rest), _) = shared.request(read).await?;
+            stored.extend(rest);
+            is_all = is_rest;
         }
+        let found = in_order(stored, &mut previous, state.epoch);
         if !shared.is_whole(room, after, found.len()).await? {
             return Ok(None);
         }
-        if found.len() < limit {
+        if is_all {
             shared.set_place(room, Place { sequence: previous, generation });
         }
         Ok(Some(found))
     }
+}
+
+/// Messages of a room as publications. `previous`: the sequence of the one before them, then that of the last.
+fn in_order(stored: Vec<Stored>, previous: &mut u64, epoch: u64) -> Vec<Publication> {
+    let publication = |Stored { sequence, payload }| {
+        let previous = std::mem::replace(previous, sequence);
+        Publication { position: Position { epoch, sequence }, previous, payload }
+    };
+    stored.into_iter().map(publication).collect()
 }

@@ -113,14 +113,7 @@ async fn what_follows_a_place_is_given_if_the_place_is_known() {
 #[ignore = "needs nats-server"]
 async fn the_last_publications_of_a_room_are_given_in_order() {
     let server = Server::start(JETSTREAM).await;
-    let node = server.node().await;
-    for number in 0..5 {
-        node.publish(b"/", &number.to_string()).await;
-        node.publish(b"/other", "other").await;
-    }
-    assert_eq!(texts(&node.engine.last(b"/", 2).await.expect("no error")), ["3", "4"]);
-    assert_eq!(texts(&node.engine.last(b"/", 9).await.expect("no error")), ["0", "1", "2", "3", "4"]);
-    assert!(node.engine.last(b"/empty", 9).await.expect("no error").is_empty());
+    testing::the_last_are_given_in_order(server.node().await).await;
 }
 
 #[tokio::test]

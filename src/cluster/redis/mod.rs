@@ -41,9 +41,6 @@ const KEPT_STEP: usize = 512 * 1024;
 /// Publications of a room that are kept, at least, while they fit into the limit of bytes.
 const KEPT: usize = 1000;
 
-/// The publications of a room are kept for this long after the last one.
-const STREAM_LIFETIME: Duration = Duration::from_secs(600);
-
 /// The epoch and the sequence of a room are kept for this long after the last publication. Nodes keep those of their rooms alive.
 const STATE_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
@@ -100,17 +97,6 @@ impl Redis {
         Ok(Self(shared))
     }
 
-    /// The newest publications of a room, at most `limit` of them, oldest first.
-    ///
-    /// # Errors
-    /// The engine does not answer.
-    pub async fn last(&self, room: &[u8], limit: usize) -> Result<Vec<Publication>, EngineError> {
-        let read = self.read(room, "-", limit).await?;
-        let mut entries = read.map(|read| read.entries).unwrap_or_default();
-        entries.reverse();
-        Ok(entries)
-    }
-
     fn link(&self) -> Result<Arc<Link>, EngineError> {
         self.0.link.borrow().clone().ok_or_else(|| EngineError { reason: "there is no connection".into() })
     }
@@ -148,7 +134,7 @@ impl Engine for Redis {
             command.arg(3).arg(keys.state(room)).arg(keys.stream(room)).arg(keys.last_batch(id.node, room));
             command.arg(format!("{:020}", id.number)).arg(&payload[..]).arg(keys.channel(room));
             command.arg(&link.run).arg(epoch).arg(KEPT).arg(KEPT_STEP);
-            command.arg(STREAM_LIFETIME.as_secs()).arg(STATE_LIFETIME.as_secs()).arg(BATCH_LIFETIME.as_secs());
+            command.arg(self.0.options.kept.as_secs()).arg(STATE_LIFETIME.as_secs()).arg(BATCH_LIFETIME.as_secs());
         };
         let reply = link.run(Script::Publish, run).await?;
         reply::position(&reply).ok_or_else(unexpected)
@@ -167,6 +153,13 @@ impl Engine for Redis {
         // Without a connection there is no subscription, and a new one will not have it.
         let Ok(link) = self.link() else { return Ok(()) };
         link.call(cmd("UNSUBSCRIBE").arg(self.0.keys.channel(room))).await.map(|_| ())
+    }
+
+    async fn last(&self, room: &[u8], limit: usize) -> Result<Vec<Publication>, EngineError> {
+        let read = self.read(room, "-", limit).await?;
+        let mut entries = read.map(|read| read.entries).unwrap_or_default();
+        entries.reverse();
+        Ok(entries)
     }
 
     async fn since(&self, room: &[u8], after: Position, limit: usize) -> Result<Option<Vec<Publication>>, EngineError> {

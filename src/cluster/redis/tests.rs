@@ -91,6 +91,13 @@ async fn what_follows_a_place_is_given_if_the_place_is_known() {
 
 #[tokio::test]
 #[ignore = "needs redis-server"]
+async fn the_last_publications_of_a_room_are_given_in_order() {
+    let server = Server::start(&[]).await;
+    testing::the_last_are_given_in_order(server.node().await).await;
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server"]
 async fn an_older_batch_that_comes_late_is_not_stored() {
     let server = Server::start(&[]).await;
     let node = server.node().await;
