@@ -4,7 +4,8 @@ use super::{Cli, DeflateMode, Rare, RoomArgs, WebSocketArgs, values, values::Sub
 use crate::{
     access::{AccessOptions, BasicAuth, Secrets},
     config::{
-        AfterEof, ClientOptions, Config, Directions, HistoryOptions, Replies, ReuseOptions, RoomOptions, ServerOptions, SessionOptions,
+        AfterEof, ClientOptions, Config, Directions, HistoryOptions, Replies, ReuseOptions, RoomOptions, ServerOptions,
+        SessionOptions,
     },
     error::Error,
     framing::{FramingOptions, Separator},

@@ -45,7 +45,8 @@ impl ValueEnum for LogFormat {
 pub fn history_ttl(text: &str) -> Result<Duration, String> {
     // The engine of a cluster keeps the numbers of messages for a day.
     let range = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
-    duration(text).and_then(|ttl| if range.contains(&ttl) { Ok(ttl) } else { Err("must be between 1 s and 24 h".into()) })
+    duration(text)
+        .and_then(|ttl| if range.contains(&ttl) { Ok(ttl) } else { Err("must be between 1 s and 24 h".into()) })
 }
 
 /// A duration, such as `5`, `0.3`, `300ms`, `5s`, `2m` or `1h`; the default unit is seconds.

@@ -369,8 +369,7 @@ impl<B> Channel<B> {
     fn batches(&self, publications: Vec<Publication>) -> Recent {
         let mut recent = Recent { position: self.position, after: self.position.sequence, batches: Vec::new() };
         let is_before = |publication: &Publication| {
-            publication.position.epoch == self.position.epoch
-                && publication.position.sequence <= self.position.sequence
+            publication.position.epoch == self.position.epoch && publication.position.sequence <= self.position.sequence
         };
         let mut publications = publications.into_iter().filter(is_before).peekable();
         if let Some(first) = publications.peek() {

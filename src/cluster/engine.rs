@@ -99,11 +99,7 @@ pub trait Engine: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// The engine does not answer.
-    fn last(
-        &self,
-        room: &[u8],
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<Publication>, EngineError>> + Send;
+    fn last(&self, room: &[u8], limit: usize) -> impl Future<Output = Result<Vec<Publication>, EngineError>> + Send;
 
     /// The oldest publications after a place, at most `limit` of them, in order and without a gap. `None` if some of them are lost: they
     /// are too old, or the engine is in another epoch.

@@ -241,25 +241,22 @@ impl History {
     pub fn replay(&mut self, resume: Option<&Resume>) -> Vec<Replayed> {
         self.forget_old();
         let after = resume.and_then(|resume| resume.after);
-        let after = after.filter(|after| *after >= self.floor && after.batch.sequence <= self.position.sequence);
+        // On another node of the cluster it may have received what this one has not yet.
+        let is_known = |after: &Place| !self.is_local || after.batch.sequence <= self.position.sequence;
+        let after = after.filter(|after| *after >= self.floor && is_known(after));
         if let Some(resume) = resume.filter(|_| after.is_some()) {
             resume.succeed();
         }
         let epoch = self.position.epoch;
         let part = |entry: &Entry| {
-            let skipped = match after {
-                Some(after) if entry.sequence < after.batch.sequence => entry.messages,
-                Some(after) if entry.sequence == after.batch.sequence => {
-                    after.index.saturating_add(1).saturating_sub(entry.first).min(entry.messages)
-                }
-                _ => 0,
-            };
+            let batch = Position { epoch, sequence: entry.sequence };
+            let skipped = resume.filter(|_| after.is_some()).map_or(0, |resume| resume.skipped(batch));
+            let skipped = skipped.saturating_sub(entry.first).min(entry.messages);
             let messages = entry.messages - skipped;
             let frames = if messages == 0 { Bytes::new() } else { entry.without(skipped) };
             if resume.is_none() {
                 return Replayed { frames, messages, held: entry.kept };
             }
-            let batch = Position { epoch, sequence: entry.sequence };
             let frames = memory::counted(number(&frames, batch, entry.first + skipped));
             Replayed { held: frames.len(), frames, messages }
         };
@@ -376,12 +373,16 @@ mod tests {
             (place(7, 0), true, vec![3]),
             (place(8, 0), true, vec![3]),
             (place(12, 0), true, vec![]),
-            (place(13, 0), false, vec![0, 1, 2, 3]),
+            (place(13, 0), true, vec![]),
             (Some(Place { batch: Position { epoch: 8, sequence: 7 }, index: 0 }), false, vec![0, 1, 2, 3]),
             (None, false, vec![0, 1, 2, 3]),
         ] {
             let (is_resumed, replayed) = resumed(&mut history, after);
-            assert_eq!((is_resumed, replayed.iter().map(|(_, number)| *number).collect()), (is_known, expected), "{after:?}");
+            assert_eq!(
+                (is_resumed, replayed.iter().map(|(_, number)| *number).collect()),
+                (is_known, expected),
+                "{after:?}"
+            );
         }
         // Then the node is alone, and back.
         assert_ne!(history.record(batch(4..5, 8), 1, None).epoch, 9);

@@ -573,9 +573,9 @@ impl<E: Engine> Driver<E> {
             Action::Since(after) => self.request(target, async move {
                 Outcome::Fetched(answer(engine.since(name.as_bytes(), after, crate::cluster::FETCHED)).await)
             }),
-            Action::Last(limit) => self.request(target, async move {
-                Outcome::Recent(answer(engine.last(name.as_bytes(), limit)).await)
-            }),
+            Action::Last(limit) => {
+                self.request(target, async move { Outcome::Recent(answer(engine.last(name.as_bytes(), limit)).await) })
+            }
             Action::Opened(recent) => {
                 if let Some(room) = room {
                     room.open(recent, &self.delivery);

@@ -81,10 +81,19 @@ impl Resume {
             let place = offer.to_str().ok()?.strip_prefix(PROTOCOL)?.strip_prefix('.')?;
             Place::parse(place)
         };
-        offers.iter().any(|offer| offer == PROTOCOL).then(|| Self {
-            after: offers.iter().find_map(offered),
-            is_resumed: AtomicBool::new(false),
-        })
+        offers
+            .iter()
+            .any(|offer| offer == PROTOCOL)
+            .then(|| Self { after: offers.iter().find_map(offered), is_resumed: AtomicBool::new(false) })
+    }
+
+    /// How many of the first messages of a batch it has already.
+    pub fn skipped(&self, batch: Position) -> u64 {
+        match self.after {
+            Some(after) if Place::after(batch) <= after => u64::MAX,
+            Some(after) if after.batch == batch => after.index.saturating_add(1),
+            _ => 0,
+        }
     }
 
     /// It receives everything after the place that it has named.
@@ -153,7 +162,8 @@ mod tests {
 
     #[test]
     fn the_subprotocol_that_is_selected_tells_whether_the_place_is_known() {
-        let offers = |offers: &[&'static str]| offers.iter().map(|offer| HeaderValue::from_static(offer)).collect::<Vec<_>>();
+        let offers =
+            |offers: &[&'static str]| offers.iter().map(|offer| HeaderValue::from_static(offer)).collect::<Vec<_>>();
         let both = offers(&["wsplice.resume.v1.a.2.3", "chat", "wsplice.resume.v1"]);
         let resume = Resume::requested(&both).expect("it is asked for");
         assert_eq!(resume.after, Some(place(10, 2, 3)));
@@ -164,6 +174,15 @@ mod tests {
         assert!(Resume::requested(&offers(&["wsplice.resume.v10", "chat"])).is_none());
         let fresh = Resume::requested(&offers(&["wsplice.resume.v1.nonsense", "wsplice.resume.v1"]));
         assert_eq!(fresh.expect("it is asked for").after, None);
+    }
+
+    #[test]
+    fn what_a_member_has_is_skipped_until_the_place_that_it_has_named() {
+        let resume = Resume { after: Some(place(7, 5, 2)), is_resumed: AtomicBool::new(true) };
+        let skipped = |epoch, sequence| resume.skipped(Position { epoch, sequence });
+        assert_eq!([skipped(7, 4), skipped(7, 5), skipped(7, 6), skipped(8, 4)], [u64::MAX, 3, 0, 0]);
+        let resume = Resume { after: None, is_resumed: AtomicBool::new(false) };
+        assert_eq!(resume.skipped(Position { epoch: 7, sequence: 4 }), 0);
     }
 
     #[test]

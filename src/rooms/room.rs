@@ -7,7 +7,7 @@ use super::{
     member::Member,
     members::Members,
     outbox::{Delivered, Dismissal},
-    resume::number,
+    resume::{Resume, number},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -155,9 +155,12 @@ struct Span {
 impl State {
     /// Keeps a batch for members that join. Returns its frames for members that want the place of each message, if there are any.
     #[cold]
-    fn record(&mut self, batch: &Batch) -> Option<Bytes> {
+    fn record(&mut self, batch: &Batch) -> Option<Box<Numbered>> {
         let position = self.history.as_mut()?.record(batch.plain.clone(), batch.messages, batch.position);
-        (self.resuming > 0).then(|| number(&batch.plain, position, 0))
+        (self.resuming > 0).then(|| {
+            let frames = Frames::new(number(&batch.plain, position, 0), batch.messages, None);
+            Box::new(Numbered { frames, position })
+        })
     }
 
     /// Wakes the task when no member holds the room up, or when the pending batch is taken.
@@ -539,7 +542,7 @@ impl Batch {
     }
 
     /// Gives it its place in the room's streams of frames.
-    fn place(self, sent: &mut [u64; 2], is_deflating: bool, numbered: Option<Bytes>) -> PlacedBatch {
+    fn place(self, sent: &mut [u64; 2], is_deflating: bool, numbered: Option<Box<Numbered>>) -> PlacedBatch {
         let Self { plain, deflated, messages, spans, since, .. } = self;
         let deflated = deflated.or_else(|| is_deflating.then(|| plain.clone()));
         let [plain_sent, deflated_sent] = sent;
@@ -549,9 +552,10 @@ impl Batch {
             Frames::new(bytes, messages, Some(at))
         };
         let plain = at(plain_sent, plain, 0);
-        let mut forms = deflated.map(|bytes| Forms { deflated: Some(at(deflated_sent, bytes, DEFLATED)), numbered: None });
-        if let Some(bytes) = numbered {
-            forms.get_or_insert_default().numbered = Some(Box::new(Frames::new(bytes, messages, None)));
+        let mut forms =
+            deflated.map(|bytes| Forms { deflated: Some(at(deflated_sent, bytes, DEFLATED)), numbered: None });
+        if numbered.is_some() {
+            forms.get_or_insert_default().numbered = numbered;
         }
         PlacedBatch { plain, forms, spans, since }
     }
@@ -572,7 +576,13 @@ struct Forms {
     /// For members that take compressed messages.
     deflated: Option<Frames>,
     /// For members that want the place of each message.
-    numbered: Option<Box<Frames>>,
+    numbered: Option<Box<Numbered>>,
+}
+
+/// A batch in which each message tells its place.
+struct Numbered {
+    frames: Frames,
+    position: Position,
 }
 
 impl PlacedBatch {
@@ -604,10 +614,10 @@ impl PlacedBatch {
 
     fn deliver(&self, member: &Member, tails: Option<&[Tail; 2]>, delivery: &Arc<Delivery>) -> Delivered {
         if let Some(forms) = &self.forms
-            && member.resume.is_some()
             && let Some(numbered) = &forms.numbered
+            && let Some(resume) = &member.resume
         {
-            return self.deliver_numbered(numbered, member, delivery);
+            return self.deliver_numbered(numbered, resume, member, delivery);
         }
         let deflated = self.deflated().filter(|_| member.takes_deflated());
         let frames = deflated.unwrap_or(&self.plain);
@@ -627,12 +637,21 @@ impl PlacedBatch {
         deliver_parts(&others, member, block, delivery)
     }
 
-    fn deliver_numbered(&self, frames: &Frames, member: &Member, delivery: &Arc<Delivery>) -> Delivered {
-        if self.spans.iter().all(|span| span.sender != member.id) {
+    fn deliver_numbered(
+        &self,
+        Numbered { frames, position }: &Numbered,
+        resume: &Resume,
+        member: &Member,
+        delivery: &Arc<Delivery>,
+    ) -> Delivered {
+        let skipped = resume.skipped(*position);
+        if skipped == 0 && self.spans.iter().all(|span| span.sender != member.id) {
             return member.deliver(frames, None, delivery);
         }
-        let others = split(&frames.bytes).zip(&self.spans).filter(|(_, span)| span.sender != member.id);
-        deliver_parts(&others.map(|(frame, _)| frame).collect::<Vec<_>>(), member, None, delivery)
+        let senders = self.spans.iter().map(|span| Some(span.sender)).chain(std::iter::repeat(None));
+        let others = split(&frames.bytes).zip(senders).skip(usize::try_from(skipped).unwrap_or(usize::MAX));
+        let others = others.filter(|(_, sender)| *sender != Some(member.id)).map(|(frame, _)| frame);
+        deliver_parts(&others.collect::<Vec<_>>(), member, None, delivery)
     }
 }
 

@@ -5,6 +5,7 @@ mod browser;
 mod clock;
 mod cluster;
 mod cluster_faults;
+mod cluster_history;
 #[allow(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/mod.rs"]
 mod common;

@@ -230,7 +230,10 @@ fn joins_during_traffic(options: &[&str], headers: &str) {
                     let mut member = RawPeer::client(Exchange::connect(port, &request).switched());
                     let first = number(&next(&mut member));
                     let after = sent.load(SeqCst);
-                    assert!(before.saturating_sub(HISTORY) <= first && first <= (after + 8).saturating_sub(HISTORY), "{first}");
+                    assert!(
+                        before.saturating_sub(HISTORY) <= first && first <= (after + 8).saturating_sub(HISTORY),
+                        "{first}"
+                    );
                     for expected in first + 1..(first + 300).min(LAST) {
                         assert_eq!(number(&next(&mut member)), expected);
                     }
