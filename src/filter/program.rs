@@ -9,7 +9,7 @@ use super::{
     jq::{Jq, JqError, TOO_LATE},
     limits,
 };
-use crate::allocator;
+use crate::{allocator, error::io_message};
 use std::{
     io::{self, BufReader, Read, Write},
     panic, process,
@@ -91,21 +91,23 @@ impl Program {
 
     fn ask(&self, question: u8, message: &[u8]) -> Result<Vec<String>, JqError> {
         let mut slot = Slot::take(self);
+        let mut ended = String::new();
         // If somebody else has ended a process, another one takes its place.
         for _ in 0..ATTEMPTS {
             let mut process = match slot.process.take() {
                 Some(process) => process,
-                None => Process::start(&self.text).map_err(|error| JqError::NoProcess(error.to_string()))?,
+                None => Process::start(&self.text).map_err(|error| JqError::NoProcess(io_message(&error)))?,
             };
             if let Ok(answer) = process.ask(question, message) {
                 slot.process = Some(process);
                 return answer;
             }
-            if let Some(reason) = process.reason() {
-                return Err(JqError::Endless(reason.to_owned()));
+            match process.end() {
+                Ok(reason) => return Err(JqError::Endless(reason.to_owned())),
+                Err(how) => ended = how,
             }
         }
-        Err(JqError::NoProcess("its process was killed".into()))
+        Err(JqError::NoProcess(format!("its process has ended ({ended})")))
     }
 
     fn lock(&self) -> MutexGuard<'_, Processes> {
@@ -186,13 +188,13 @@ impl Process {
         }
     }
 
-    /// Why it has ended, if that is the program's fault.
-    fn reason(mut self) -> Option<&'static str> {
-        let status = self.child.wait().ok()?;
+    /// Why it has ended. The error is for an end that is not the program's fault.
+    fn end(mut self) -> Result<&'static str, String> {
+        let status = self.child.wait().map_err(|error| io_message(&error))?;
         match status.code() {
-            Some(LATE_CODE) => Some(TOO_LATE),
-            _ if limits::is_exhausted(status) => Some(TOO_LARGE),
-            _ => None,
+            Some(LATE_CODE) => Ok(TOO_LATE),
+            _ if limits::is_exhausted(status) => Ok(TOO_LARGE),
+            _ => Err(status.to_string()),
         }
     }
 }
