@@ -25,8 +25,10 @@ use std::{
 /// The only argument of the process of a program.
 pub const ARGUMENT: &str = "--jq-process";
 
-/// How often a message is given to a process.
-const ATTEMPTS: usize = 2;
+/// How often a process that somebody has ended is replaced, while messages wait.
+const MAX_FAILURES: usize = 1;
+/// A process gives the answers that it has when they have so many bytes.
+const MAX_ANSWERS: usize = 1 << 20;
 /// The most processes of a program at a time. Further messages wait.
 const MOST: usize = 8;
 /// The stack of a process, in bytes. Only what is used of it is in memory.
@@ -43,6 +45,13 @@ const TICK: Duration = Duration::from_millis(250);
 const LATE_CODE: i32 = 124;
 
 const TOO_LARGE: &str = "it needs more than 1 GiB of memory, or nests values too deep";
+
+/// What a program makes of a message.
+pub type Answer<T> = Result<T, JqError>;
+
+fn is_fatal(answer: &Answer<Vec<String>>) -> bool {
+    matches!(answer, Err(JqError::Endless(_) | JqError::NoProcess(_)))
+}
 
 /// A program. Its processes end when it is dropped.
 pub struct Program {
@@ -73,41 +82,43 @@ impl Program {
         &self.text
     }
 
-    /// The results for a message, each a JSON text. It may take two seconds.
-    ///
-    /// # Errors
-    /// See [`JqError`].
-    pub fn results(&self, message: &[u8]) -> Result<Vec<String>, JqError> {
-        self.ask(RESULTS, message)
+    /// The results for each message, each a JSON text. A message may take two seconds. Nothing follows the first error that is fatal.
+    pub fn results<M: AsRef<[u8]>>(&self, messages: &[M]) -> Vec<Answer<Vec<String>>> {
+        self.ask(RESULTS, messages)
     }
 
-    /// Whether a result for a message is neither `false` nor `null`. It may take two seconds.
-    ///
-    /// # Errors
-    /// See [`JqError`].
-    pub fn is_match(&self, message: &[u8]) -> Result<bool, JqError> {
-        self.ask(IS_MATCH, message).map(|results| !results.is_empty())
+    /// Whether a result for a message is neither `false` nor `null`, otherwise the same.
+    pub fn are_matches<M: AsRef<[u8]>>(&self, messages: &[M]) -> Vec<Answer<bool>> {
+        let answers = self.ask(IS_MATCH, messages).into_iter();
+        answers.map(|answer| answer.map(|results| !results.is_empty())).collect()
     }
 
-    fn ask(&self, question: u8, message: &[u8]) -> Result<Vec<String>, JqError> {
+    fn ask<M: AsRef<[u8]>>(&self, question: u8, messages: &[M]) -> Vec<Answer<Vec<String>>> {
         let mut slot = Slot::take(self);
-        let mut ended = String::new();
-        // If somebody else has ended a process, another one takes its place.
-        for _ in 0..ATTEMPTS {
-            let mut process = match slot.process.take() {
-                Some(process) => process,
-                None => Process::start(&self.text).map_err(|error| JqError::NoProcess(io_message(&error)))?,
+        let (mut answers, mut most, mut failures) = (Vec::with_capacity(messages.len()), messages.len(), 0);
+        while answers.len() < messages.len() && !answers.last().is_some_and(is_fatal) {
+            let mut process = match slot.process.take().map_or_else(|| Process::start(&self.text), Ok) {
+                Ok(process) => process,
+                Err(error) => {
+                    answers.push(Err(JqError::NoProcess(io_message(&error))));
+                    break;
+                }
             };
-            if let Ok(answer) = process.ask(question, message) {
+            if let Ok(some) = process.ask(question, messages.iter().skip(answers.len()).take(most)) {
                 slot.process = Some(process);
-                return answer;
+                answers.extend(some);
+                continue;
             }
             match process.end() {
-                Ok(reason) => return Err(JqError::Endless(reason.to_owned())),
-                Err(how) => ended = how,
+                // The message that is too much for it is found by asking for each alone.
+                Ok(_) if most > 1 => most = 1,
+                Ok(reason) => answers.push(Err(JqError::Endless(reason.to_owned()))),
+                // If somebody else has ended a process, another one takes its place.
+                Err(_) if failures < MAX_FAILURES => failures += 1,
+                Err(how) => answers.push(Err(JqError::NoProcess(format!("its process has ended ({how})")))),
             }
         }
-        Err(JqError::NoProcess(format!("its process has ended ({ended})")))
+        answers
     }
 
     fn lock(&self) -> MutexGuard<'_, Processes> {
@@ -165,26 +176,32 @@ impl Process {
         Ok(Self { child, input, output: BufReader::new(output) })
     }
 
-    /// The outer error is that of a process that has ended.
-    fn ask(&mut self, question: u8, message: &[u8]) -> io::Result<Result<Vec<String>, JqError>> {
-        let mut part = Vec::with_capacity(message.len() + HEAD);
-        push_part(&mut part, question, message);
+    /// The answers for the first messages, at least for one.
+    ///
+    /// # Errors
+    /// The process has ended.
+    fn ask<'a, M: AsRef<[u8]> + 'a>(
+        &mut self,
+        question: u8,
+        messages: impl Iterator<Item = &'a M>,
+    ) -> io::Result<Vec<Answer<Vec<String>>>> {
+        let (mut all, mut part) = (Vec::new(), Vec::new());
+        messages.for_each(|message| push_part(&mut all, MESSAGE, message.as_ref()));
+        push_part(&mut part, question, &all);
         self.input.write_all(&part)?;
-        let mut results = Vec::new();
+        let (mut answers, mut results) = (Vec::new(), Vec::new());
         loop {
             let (tag, bytes) = read_part(&mut self.output)?;
-            let text = String::from_utf8_lossy(&bytes);
-            return Ok(match tag {
-                RESULT => {
-                    results.push(text.into_owned());
-                    continue;
-                }
-                END => Ok(results),
-                NOT_JSON => Err(JqError::NotJson),
-                TOO_DEEP => Err(JqError::TooDeep),
-                FAILED => Err(JqError::Failed(text.into_owned())),
-                _ => Err(JqError::Endless(text.into_owned())),
-            });
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            match tag {
+                RESULT => results.push(text),
+                END => answers.push(Ok(std::mem::take(&mut results))),
+                NOT_JSON => answers.push(Err(JqError::NotJson)),
+                TOO_DEEP => answers.push(Err(JqError::TooDeep)),
+                FAILED => answers.push(Err(JqError::Failed(text))),
+                ENDLESS => answers.push(Err(JqError::Endless(text))),
+                _ => return Ok(answers),
+            }
         }
     }
 
@@ -211,13 +228,17 @@ impl Drop for Process {
 
 const PROGRAM: u8 = b'p';
 const RESULTS: u8 = b'q';
-const IS_MATCH: u8 = b'm';
+const IS_MATCH: u8 = b't';
+/// The content of a question has one for each message.
+const MESSAGE: u8 = b'm';
 const RESULT: u8 = b'r';
 const END: u8 = b'.';
 const NOT_JSON: u8 = b'n';
 const TOO_DEEP: u8 = b'd';
 const FAILED: u8 = b'f';
 const ENDLESS: u8 = b'e';
+/// Behind the answers to a question.
+const DONE: u8 = b'!';
 
 /// The length of a part without its content.
 const HEAD: usize = 9;
@@ -261,26 +282,31 @@ pub fn serve() -> u8 {
 fn answer(jq: &Jq, watch: &Watch) -> io::Result<()> {
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     loop {
-        let (question, message) = read_part(&mut input)?;
-        watch.begin();
-        let answer = match question {
-            IS_MATCH => jq.is_match(&message, RECURSION).map(|is_match| Vec::from_iter(is_match.then(String::new))),
-            _ => jq.results(&message, RECURSION),
-        };
-        let mut parts = Vec::new();
-        match answer {
-            Ok(results) => {
-                results.iter().for_each(|text| push_part(&mut parts, RESULT, text.as_bytes()));
-                push_part(&mut parts, END, &[]);
-            }
-            Err(JqError::NotJson) => push_part(&mut parts, NOT_JSON, &[]),
-            Err(JqError::TooDeep) => push_part(&mut parts, TOO_DEEP, &[]),
-            Err(JqError::Failed(reason)) => push_part(&mut parts, FAILED, reason.as_bytes()),
-            Err(JqError::Endless(reason) | JqError::NoProcess(reason)) => {
-                push_part(&mut parts, ENDLESS, reason.as_bytes());
+        let (question, messages) = read_part(&mut input)?;
+        let (mut messages, mut parts) = (&messages[..], Vec::new());
+        while !messages.is_empty() && parts.len() < MAX_ANSWERS {
+            let (_, message) = read_part(&mut messages)?;
+            watch.begin();
+            let answer = match question {
+                IS_MATCH => jq.is_match(&message, RECURSION).map(|is_match| Vec::from_iter(is_match.then(String::new))),
+                _ => jq.results(&message, RECURSION),
+            };
+            watch.end();
+            match answer {
+                Ok(results) => {
+                    results.iter().for_each(|text| push_part(&mut parts, RESULT, text.as_bytes()));
+                    push_part(&mut parts, END, &[]);
+                }
+                Err(JqError::NotJson) => push_part(&mut parts, NOT_JSON, &[]),
+                Err(JqError::TooDeep) => push_part(&mut parts, TOO_DEEP, &[]),
+                Err(JqError::Failed(reason)) => push_part(&mut parts, FAILED, reason.as_bytes()),
+                Err(JqError::Endless(reason) | JqError::NoProcess(reason)) => {
+                    push_part(&mut parts, ENDLESS, reason.as_bytes());
+                    break;
+                }
             }
         }
-        watch.end();
+        push_part(&mut parts, DONE, &[]);
         output.write_all(&parts)?;
         output.flush()?;
     }

@@ -109,9 +109,19 @@ impl Transform<MessageEnd, MessageEnd> for Expect {
         let ExpectOptions { expectations, within } = self.0.clone();
         let (name, judged) = (inner.name.clone(), expectations.clone());
         let from = name.clone();
-        let judge: Judge<(Message, Vec<bool>)> = Arc::new(move |message| {
-            let met: Result<_, _> = judged.iter().map(|expected| is_met(expected, &message, &from)).collect();
-            met.map(|met| (message, met))
+        let judge: Judge<(Message, Vec<bool>)> = Arc::new(move |messages| {
+            let mut met: Vec<_> =
+                judged.iter().map(|expected| are_met(expected, &messages, &from).into_iter()).collect();
+            let mut judged = VecDeque::with_capacity(messages.len());
+            for message in messages {
+                let met: Result<_, _> = met.iter_mut().filter_map(Iterator::next).collect();
+                let is_error = met.is_err();
+                judged.push_back(met.map(|met| (message, met)));
+                if is_error {
+                    break;
+                }
+            }
+            judged
         });
         let io = ExpectStream {
             judging: Judging::new(inner.io, judge),
@@ -132,14 +142,17 @@ impl Transform<MessageEnd, MessageEnd> for Expect {
 }
 
 #[cfg_attr(not(feature = "jq"), expect(unused_variables, reason = "only a program can fail"))]
-fn is_met(expected: &Expectation, message: &Message, name: &str) -> Result<bool, Error> {
+fn are_met(expected: &Expectation, messages: &[Message], name: &str) -> Vec<Result<bool, Error>> {
     match expected {
-        Expectation::Matches(pattern) => Ok(pattern.is_match(&message.payload)),
+        Expectation::Matches(pattern) => {
+            messages.iter().map(|message| Ok(pattern.is_match(&message.payload))).collect()
+        }
         #[cfg(feature = "jq")]
-        Expectation::Json(program) => match program.is_match(&message.payload) {
-            Ok(is_match) => Ok(is_match),
-            Err(error) => explain(error, name, "--expect-json").map(|_| false),
-        },
+        Expectation::Json(program) => {
+            let payloads: Vec<_> = messages.iter().map(|message| message.payload.clone()).collect();
+            let answers = program.are_matches(&payloads).into_iter();
+            answers.map(|answer| answer.or_else(|error| explain(error, name, "--expect-json").map(|_| false))).collect()
+        }
     }
 }
 

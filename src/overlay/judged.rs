@@ -21,8 +21,8 @@ const BATCH: usize = 64;
 /// The same in bytes.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// What is made of a message. It runs on another thread.
-pub type Judge<T> = Arc<dyn Fn(Message) -> Result<T, Error> + Send + Sync>;
+/// What is made of messages, for each of them up to the first error. It runs on another thread.
+pub type Judge<T> = Arc<dyn Fn(Vec<Message>) -> VecDeque<Result<T, Error>> + Send + Sync>;
 
 /// What an end gives.
 pub enum Judged<T> {
@@ -82,7 +82,7 @@ impl<T: Send + 'static> Judging<T> {
             }
             if !messages.is_empty() {
                 let judge = self.judge.clone();
-                self.job = Some(spawn_blocking(move || messages.into_iter().map(|message| judge(message)).collect()));
+                self.job = Some(spawn_blocking(move || judge(messages)));
             }
         }
     }

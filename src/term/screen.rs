@@ -544,7 +544,8 @@ impl Screen {
     /// Shows what the program makes of a message.
     fn filtered(&mut self, record: &Record, columns: usize) {
         let Some(filter) = &mut self.filter else { return };
-        match filter.program.results(&record.message.payload) {
+        let answer = filter.program.results(&[&record.message.payload]).pop().unwrap_or(Ok(Vec::new()));
+        match answer {
             Ok(results) if !results.is_empty() => {
                 for text in results {
                     let message = Message { kind: Kind::Text, payload: text.into() };

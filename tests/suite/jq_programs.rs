@@ -135,3 +135,13 @@ fn ctrl_c_does_not_end_the_process_of_a_program() {
     let group = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(2));
     assert_eq!(group, Some(child.as_str()), "it is in a group of its own: {stat}");
 }
+
+#[test]
+fn what_is_before_a_message_that_is_too_much_is_printed() {
+    let program = "if . == 3 then \"x\" * 100000000000 elif . == 4 then repeat(.) else . end";
+    for last in ["3", "4"] {
+        let finished = run(["--filter-json", program, "mirror:"], format!("1\nno JSON\n2\n{last}\n5\n"));
+        assert_eq!((finished.code, &*finished.out()), (1, "1\n2\n"), "{finished:?}");
+        assert!(finished.stderr.contains("is too much for the program of --filter-json"), "{finished:?}");
+    }
+}
