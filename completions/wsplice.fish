@@ -66,6 +66,8 @@ drop-newest\t'Drop new messages'
 block\t'Pause its room until the backlog has shrunk'"
 complete -c wsplice -l backlog -d 'Maximum number of bytes that are queued for one member, or for one client of reuse: or -s. Default: 16m, for reuse: 1m' -r
 complete -c wsplice -l slow-timeout -d 'With --slow disconnect and block, close a member with code 1013 that takes nothing from its backlog for SECONDS, whatever it sends; also a client of reuse: or -s for which others wait, or which waits for the shared end. 0 sets no limit' -r
+complete -c wsplice -l history -d 'Send the last N messages of a room to whoever joins it, before newer ones; at most a quarter of --backlog is kept of a room, and a quarter of --max-memory of all rooms. Clients that offer the subprotocol wsplice.resume.v1 can resume after a reconnect' -r
+complete -c wsplice -l history-ttl -d 'Forget the messages of --history when nothing has been sent to a room for SECONDS, whether or not it has members' -r
 complete -c wsplice -l max-rooms -d 'Maximum number of rooms; handshakes for more get 503' -r
 complete -c wsplice -l max-per-room -d 'Maximum number of members per room; further ones get 503' -r
 complete -c wsplice -l room-prefix -d 'Serve rooms only at this path and below it; other paths get 404' -r

@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(numbers(&history.replay(None)), [4]);
         history.record(batch(5..6, 8), 1, Some(position(20)));
         assert_eq!(numbers(&history.replay(None)), [5]);
-        assert_eq!(resumed(&mut history, place(12, 0)).0, false);
+        assert!(!resumed(&mut history, place(12, 0)).0);
     }
 
     proptest! {

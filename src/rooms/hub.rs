@@ -28,7 +28,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{task::yield_now, time::sleep};
 
@@ -102,6 +102,9 @@ impl<K, V> Sharded<K, V> {
         self.shards.iter().flat_map(lock).collect()
     }
 }
+
+/// Rooms by request target.
+type Rooms = HashMap<Arc<str>, Arc<Room>>;
 
 /// The state of the room server.
 pub struct Hub {
@@ -264,14 +267,7 @@ impl Hub {
             sleep(FORGETTING).await;
             let mut used = Vec::new();
             for shard in &self.rooms.shards {
-                let mut rooms = shard.lock().unwrap_or_else(PoisonError::into_inner);
-                rooms.retain(|_, room| {
-                    let last = room.history_used();
-                    used.extend(last.filter(|_| histories.excess() > 0).map(|last| (last, room.clone())));
-                    last.is_some() || room.len() > 0
-                });
-                address_counts::shrink(&mut rooms);
-                drop(rooms);
+                forget_old(shard, histories, &mut used);
                 yield_now().await;
             }
             used.sort_unstable_by_key(|(last, _)| *last);
@@ -283,6 +279,17 @@ impl Hub {
             }
         }
     }
+}
+
+/// Forgets what is too old of some rooms, and those that were kept for it. Adds when the others were used, if something must be forgotten.
+fn forget_old(rooms: &Mutex<Rooms>, histories: &Histories, used: &mut Vec<(Instant, Arc<Room>)>) {
+    let mut rooms = rooms.lock().unwrap_or_else(PoisonError::into_inner);
+    rooms.retain(|_, room| {
+        let last = room.history_used();
+        used.extend(last.filter(|_| histories.excess() > 0).map(|last| (last, room.clone())));
+        last.is_some() || room.len() > 0
+    });
+    address_counts::shrink(&mut rooms);
 }
 
 /// A member in its room, until this is dropped.
