@@ -4,7 +4,11 @@ use crate::{
     support::{Finished, Folder, Running, Serving, run, wait_for, wsplice},
     terminal::InTerminal,
 };
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
 /// The number behind a name in `/proc/PID/status`.
 fn status(pid: &str, name: &str) -> Option<u64> {
@@ -25,7 +29,9 @@ fn children(pid: u32) -> Vec<String> {
 
 /// Runs a program for a message. Gives how it ends, and the most memory that its process took, in MiB.
 fn run_program(program: &str, message: &str) -> (Finished, u64) {
-    let folder = Folder::new("jq-program");
+    // Tests run at the same time.
+    static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+    let folder = Folder::new(&format!("jq-program-{}", FOLDERS.fetch_add(1, Relaxed)));
     let path = folder.path("message");
     fs::write(&path, message).expect("write");
     let mut running = Running::start(wsplice(["--send", &format!("@{path}"), "--filter-json", program, "mirror:"]));
