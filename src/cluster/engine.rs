@@ -1,7 +1,7 @@
 //! What a node asks of the engine, which is Redis or NATS with JetStream.
 
 use bytes::Bytes;
-use std::future::Future;
+use std::{future::Future, time::Instant};
 
 /// The place of a publication in the order of its room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,13 @@ pub enum Event {
     Down {
         /// Why.
         reason: String,
+        /// Since when the engine has not answered.
+        since: Instant,
+    },
+    /// The engine has refused something. A request may get no answer for that.
+    Refused {
+        /// Its words.
+        reason: String,
     },
     /// The connection stands again, and so do all subscriptions.
     Up,
@@ -57,6 +64,20 @@ pub enum Event {
 pub struct EngineError {
     /// The engine's words, or why there are none, such as a lost connection.
     pub reason: String,
+    /// There is no connection, which [`Event::Down`] tells, too.
+    pub is_lost: bool,
+}
+
+impl EngineError {
+    /// The engine refuses, or does not answer.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_lost: false }
+    }
+
+    /// There is no connection.
+    pub fn lost(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_lost: true }
+    }
 }
 
 /// A connection to an engine. Its clones share it. Connecting gives one, together with a bounded queue of [`Event`]s: while that is

@@ -2,9 +2,12 @@
 
 use super::{Event, Publication};
 use bytes::Bytes;
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -48,19 +51,29 @@ impl Inbox {
     /// # Errors
     /// The limit is reached. It is dropped then.
     pub fn publication(&self, room: Bytes, publication: Publication) -> Result<(), Overflow> {
-        let size = size(&room, &publication);
+        let event = Event::Publication { room, publication };
+        let size = size(&event);
         if self.held.bytes.fetch_add(size, Relaxed) >= self.held.limit {
             self.held.bytes.fetch_sub(size, Relaxed);
             return Err(Overflow);
         }
         // Without a receiver the node has ended, and nobody misses it.
-        let _ = self.sender.send(Event::Publication { room, publication });
+        let _ = self.sender.send(event);
         Ok(())
     }
 
-    /// Tells that the connection is lost.
-    pub fn down(&self, reason: String) {
-        let _ = self.sender.send(Event::Down { reason });
+    /// Tells that the connection is lost, and since when there was no answer.
+    pub fn down(&self, reason: String, since: Instant) {
+        let _ = self.sender.send(Event::Down { reason, since });
+    }
+
+    /// Tells that the engine has refused something, unless too much waits.
+    pub fn refused(&self, reason: String) {
+        let event = Event::Refused { reason };
+        let size = size(&event);
+        if self.held.bytes.fetch_add(size, Relaxed) >= self.held.limit || self.sender.send(event).is_err() {
+            self.held.bytes.fetch_sub(size, Relaxed);
+        }
     }
 
     /// Tells that the connection and all subscriptions stand.
@@ -96,8 +109,9 @@ impl Events {
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<Event> {
         let event = self.receiver.recv().await?;
-        if let Event::Publication { room, publication } = &event {
-            self.held.bytes.fetch_sub(size(room, publication), Relaxed);
+        let size = size(&event);
+        if size > 0 {
+            self.held.bytes.fetch_sub(size, Relaxed);
             if self.held.is_low() {
                 self.held.shrunk.notify_one();
             }
@@ -106,8 +120,13 @@ impl Events {
     }
 }
 
-fn size(room: &Bytes, publication: &Publication) -> usize {
-    OVERHEAD + room.len() + publication.payload.len()
+/// What is counted of an event. Few of the others wait at a time.
+fn size(event: &Event) -> usize {
+    match event {
+        Event::Publication { room, publication } => OVERHEAD + room.len() + publication.payload.len(),
+        Event::Refused { reason } => OVERHEAD + reason.len(),
+        Event::Down { .. } | Event::Up => 0,
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +146,7 @@ mod tests {
         assert_eq!(inbox.publication(Bytes::new(), publication(400)), Ok(()));
         assert_eq!(inbox.publication(Bytes::new(), publication(400)), Ok(()));
         assert_eq!(inbox.publication(Bytes::new(), publication(1)), Err(Overflow));
-        inbox.down("too slow".into());
+        inbox.down("too slow".into(), Instant::now());
         assert!(tokio::time::timeout(Duration::from_secs(1), inbox.low()).await.is_err());
         let (low, _) = tokio::join!(inbox.low(), async {
             assert!(matches!(events.next().await, Some(Event::Publication { .. })));
@@ -139,10 +158,11 @@ mod tests {
     #[tokio::test]
     async fn events_stay_in_order_and_end_with_the_inbox() {
         let (inbox, mut events) = inbox(1000);
-        inbox.down("gone".into());
+        let since = Instant::now();
+        inbox.down("gone".into(), since);
         inbox.up();
         drop(inbox);
-        assert_eq!(events.next().await, Some(Event::Down { reason: "gone".into() }));
+        assert_eq!(events.next().await, Some(Event::Down { reason: "gone".into(), since }));
         assert_eq!(events.next().await, Some(Event::Up));
         assert_eq!(events.next().await, None);
     }

@@ -506,7 +506,7 @@ impl World {
 }
 
 fn failed(request: &Request) -> Reply {
-    let error = EngineError { reason: "lost".into() };
+    let error = EngineError::lost("lost");
     match request {
         Request::Subscribe => Reply::Subscribe(Err(error)),
         Request::Unsubscribe => Reply::Unsubscribe(Err(error)),

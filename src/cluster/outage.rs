@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// The number of them.
+const PARTS: usize = 3;
+
 /// What failed, or works again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -11,6 +14,21 @@ pub enum Part {
     Publishing,
     /// Any other request.
     Requests,
+}
+
+/// A connection was lost.
+pub struct Loss {
+    /// Why.
+    pub reason: String,
+    /// Since when the engine has not answered.
+    pub since: Instant,
+}
+
+impl Loss {
+    /// It answered until now.
+    pub fn now(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), since: Instant::now() }
+    }
 }
 
 /// What has changed.
@@ -24,6 +42,8 @@ pub enum Change {
 
 /// After the engine was away for too long it counts as back when it is connected and nothing has failed for this long.
 const TRIAL: Duration = Duration::from_secs(1);
+/// It is longer each time that requests fail again before one has succeeded, so that members are not let in and closed all the time.
+const LONGEST_TRIAL: Duration = Duration::from_secs(60);
 
 /// Decides when the engine counts as away: when it is not connected, or when requests of one kind have failed without a success in
 /// between, for longer than `wait`.
@@ -31,15 +51,19 @@ const TRIAL: Duration = Duration::from_secs(1);
 pub struct Outage {
     wait: Duration,
     /// Since when each part fails, and why.
-    failing: [Option<(Instant, String)>; 3],
+    failing: [Option<(Instant, String)>; PARTS],
     last_failure: Option<Instant>,
     is_away: bool,
+    trial: Duration,
+    /// Requests that have failed before it counted as back, none of which has succeeded since.
+    on_trial: [bool; PARTS],
 }
 
 impl Outage {
     /// The engine is connected.
     pub fn new(wait: Duration) -> Self {
-        Self { wait, failing: [const { None }; 3], last_failure: None, is_away: false }
+        let failing = [const { None }; PARTS];
+        Self { wait, failing, last_failure: None, is_away: false, trial: TRIAL, on_trial: [false; PARTS] }
     }
 
     /// Something failed that was tried at `since`.
@@ -54,6 +78,9 @@ impl Outage {
     pub fn works(&mut self, part: Part) {
         if let Some(failing) = self.failing.get_mut(part as usize) {
             *failing = None;
+        }
+        if let Some(on_trial) = self.on_trial.get_mut(part as usize) {
+            *on_trial = false;
         }
     }
 
@@ -75,11 +102,12 @@ impl Outage {
     /// What has changed since the last call.
     pub fn poll(&mut self, now: Instant) -> Option<Change> {
         if self.is_away {
-            let is_quiet = self.last_failure.is_none_or(|last| now.saturating_duration_since(last) >= TRIAL);
+            let is_quiet = self.last_failure.is_none_or(|last| now.saturating_duration_since(last) >= self.trial);
             if self.is_disconnected() || (self.is_failing_requests() && !is_quiet) {
                 return None;
             }
-            (self.failing, self.is_away) = ([const { None }; 3], false);
+            self.on_trial = std::array::from_fn(|part| part > 0 && self.failing.get(part).is_some_and(Option::is_some));
+            (self.failing, self.is_away) = ([const { None }; PARTS], false);
             return Some(Change::Back);
         }
         let longest = self.failing.iter().flatten().min_by_key(|(since, _)| *since)?;
@@ -87,6 +115,8 @@ impl Outage {
             return None;
         }
         self.is_away = true;
+        let fails_again = self.on_trial.iter().any(|on_trial| *on_trial);
+        self.trial = if fails_again { (self.trial * 2).min(LONGEST_TRIAL) } else { TRIAL };
         Some(Change::Away(longest.1.clone()))
     }
 
@@ -119,5 +149,31 @@ mod tests {
         assert_eq!(outage.poll(at(99)), None);
         outage.works(Part::Connection);
         assert_eq!(outage.poll(at(99)), Some(Change::Back));
+    }
+
+    #[test]
+    fn an_engine_that_refuses_again_and_again_is_tried_less_and_less_often() {
+        let start = Instant::now();
+        let mut now = start;
+        let mut outage = Outage::new(Duration::from_secs(5));
+        let mut trials = Vec::new();
+        for _ in 0..9 {
+            // It is tried again and again.
+            while outage.poll(now).is_none() {
+                outage.failed(Part::Publishing, now, now, "out of memory");
+                now += Duration::from_millis(250);
+            }
+            let away = now;
+            while outage.poll(now) != Some(Change::Back) {
+                now += Duration::from_millis(250);
+            }
+            trials.push((now - away).as_secs_f64().ceil() as u64);
+        }
+        assert_eq!(trials, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        outage.works(Part::Publishing);
+        outage.failed(Part::Publishing, now, now, "out of memory");
+        now += Duration::from_secs(5);
+        assert!(matches!(outage.poll(now), Some(Change::Away(_))));
+        assert_eq!(outage.poll(now + TRIAL), Some(Change::Back));
     }
 }

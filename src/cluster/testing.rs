@@ -257,7 +257,7 @@ impl<E: Engine> Node<E> {
     /// The reason of the next loss of the connection; what comes before is dropped.
     pub async fn down(&mut self) -> String {
         loop {
-            if let Event::Down { reason } = self.event().await {
+            if let Event::Down { reason, .. } = self.event().await {
                 return reason;
             }
         }

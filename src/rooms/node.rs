@@ -112,6 +112,7 @@ struct Status {
     is_up: AtomicBool,
     refuses: AtomicBool,
     reconnects: AtomicU64,
+    errors: AtomicU64,
     published: AtomicU64,
     received: AtomicU64,
     in_flight: AtomicUsize,
@@ -129,6 +130,7 @@ impl Status {
             |name: &str, kind: &str, help: &str, value: u64| page.add(&format!("cluster_{name}"), kind, help, value);
         add("up", "gauge", "Whether the engine is connected.", u64::from(self.is_up.load(Relaxed)));
         add("reconnects_total", "counter", "Connections to the engine that were restored.", get(&self.reconnects));
+        add("errors_total", "counter", "Requests that the engine has refused or not answered.", get(&self.errors));
         add("rooms", "gauge", "Rooms that are subscribed to at the engine.", self.rooms.load(Relaxed) as u64);
         add("batches_published_total", "counter", "Batches of this node that came back.", get(&self.published));
         add("batches_received_total", "counter", "Batches of other nodes.", get(&self.received));
@@ -179,6 +181,8 @@ struct Entry {
     /// `None` when its last member has left.
     room: Option<Arc<Room>>,
     channel: Channel<Own>,
+    /// Since when its requests fail, by [`Part`].
+    failing: [Option<Instant>; 3],
 }
 
 /// The outcome of a request to the engine.
@@ -215,9 +219,22 @@ struct Troubles {
     repaired: usize,
     repaired_rooms: HashSet<Arc<str>>,
     lost: HashSet<Arc<str>>,
+    /// Requests that were refused or not answered, and why the last of them.
+    refused: usize,
+    refusal: String,
+    /// Rooms whose requests have failed for too long.
+    failed: HashSet<Arc<str>>,
 }
 
-fn report_troubles(Troubles { repaired, repaired_rooms, lost }: Troubles) {
+impl Troubles {
+    fn refuse(&mut self, reason: &str) {
+        self.refused += 1;
+        reason.clone_into(&mut self.refusal);
+    }
+}
+
+fn report_troubles(troubles: Troubles) {
+    let Troubles { repaired, repaired_rooms, lost, refused, refusal, failed } = troubles;
     let rooms = |rooms: &HashSet<Arc<str>>| match (rooms.len(), rooms.iter().next()) {
         (1, Some(room)) => format!("room {room}"),
         (count, _) => format!("{count} rooms"),
@@ -226,6 +243,16 @@ fn report_troubles(Troubles { repaired, repaired_rooms, lost }: Troubles) {
         report::notice(format_args!(
             "cluster: fetched {repaired} batches of {} that were missing",
             rooms(&repaired_rooms)
+        ));
+    }
+    if refused > 0 {
+        let requests = if refused == 1 { "a request".to_owned() } else { format!("{refused} requests") };
+        report::warn(format_args!("cluster: the engine has refused {requests} or not answered: {refusal}"));
+    }
+    if !failed.is_empty() {
+        report::warn(format_args!(
+            "cluster: requests of {} have failed for too long; its members are closed",
+            rooms(&failed)
         ));
     }
     if !lost.is_empty() {
@@ -259,6 +286,8 @@ struct Driver<E> {
     ticks: bool,
     troubles: Arc<Drops<Troubles>>,
     told_of_strangers: bool,
+    /// What the engine has refused last, and when.
+    refusal: Option<(Instant, String)>,
 }
 
 /// Serves the rooms of `delivery` until the process ends. `max_batch`: see [`NodeLimits`].
@@ -291,6 +320,7 @@ pub fn run<E: Engine>(
         ticks: false,
         troubles: Drops::new(report_troubles),
         told_of_strangers: false,
+        refusal: None,
     };
     // Deliveries write to many sockets, more than tokio allows a task in one turn.
     unconstrained(async move {
@@ -355,7 +385,10 @@ impl<E: Engine> Driver<E> {
     fn entry(&mut self, target: &Arc<str>) -> &mut Entry {
         let limits = self.limits;
         let entry = self.rooms.entry(target.clone());
-        entry.or_insert_with(|| Entry { room: None, channel: Channel::new(limits, target.clone()) })
+        entry.or_insert_with(|| {
+            let channel = Channel::new(limits, target.clone());
+            Entry { room: None, channel, failing: [None; 3] }
+        })
     }
 
     fn publish(&mut self, room: Arc<Room>, batch: Batch) {
@@ -393,11 +426,15 @@ impl<E: Engine> Driver<E> {
                     self.call(&target, |channel, out| channel.received(publication, out));
                 }
             }
-            Event::Down { reason } => {
+            Event::Down { reason, since } => {
                 self.status.is_up.store(false, Relaxed);
-                let now = Instant::now();
                 report::warn(format_args!("cluster: {} is not connected: {reason}", self.options.engine));
-                self.outage.failed(Part::Connection, now, now, &reason);
+                self.outage.failed(Part::Connection, since, Instant::now(), &reason);
+            }
+            Event::Refused { reason } => {
+                self.status.errors.fetch_add(1, Relaxed);
+                self.troubles.add(|troubles| troubles.refuse(&reason));
+                self.refusal = Some((Instant::now(), reason));
             }
             Event::Up => {
                 self.status.is_up.store(true, Relaxed);
@@ -424,8 +461,21 @@ impl<E: Engine> Driver<E> {
 
     fn done(&mut self, Done { target, began, outcome }: Done) {
         match outcome.verdict() {
-            (part, None) => self.outage.works(part),
-            (part, Some(error)) => self.outage.failed(part, began, Instant::now(), &error.reason),
+            (part, None) => {
+                self.outage.works(part);
+                self.set_failing(&target, part, None);
+            }
+            (part, Some(error)) => {
+                // The engine may have told why it does not answer.
+                let told = self.refusal.as_ref().filter(|(at, _)| *at >= began).map(|(_, reason)| reason.clone());
+                let reason = told.unwrap_or_else(|| error.reason.clone());
+                if !error.is_lost {
+                    self.status.errors.fetch_add(1, Relaxed);
+                    self.troubles.add(|troubles| troubles.refuse(&reason));
+                }
+                self.outage.failed(part, began, Instant::now(), &reason);
+                self.set_failing(&target, part, Some(began));
+            }
         }
         self.call(&target, |channel, out| match outcome {
             Outcome::Subscribed(result) => channel.subscribed(result, out),
@@ -436,11 +486,41 @@ impl<E: Engine> Driver<E> {
         });
     }
 
+    fn set_failing(&mut self, target: &Arc<str>, part: Part, since: Option<Instant>) {
+        let failing = self.rooms.get_mut(target).and_then(|entry| entry.failing.get_mut(part as usize));
+        if let Some(failing) = failing {
+            *failing = since.map(|since| failing.unwrap_or(since));
+        }
+    }
+
+    /// Closes the members of a room of which nothing can be published or received, although the engine serves others.
+    fn give_up(&mut self, target: &Arc<str>) {
+        let Some(entry) = self.rooms.get_mut(target) else { return };
+        entry.failing = [None; 3];
+        if entry.channel.stands() {
+            self.status.rooms.fetch_sub(1, Relaxed);
+        }
+        drop(entry.channel.abandon());
+        if let Some(room) = &entry.room {
+            room.set_subscription(Subscription::Refused);
+            room.dismiss(Dismissal::EngineAway);
+        }
+        self.troubles.add(|troubles| _ = troubles.failed.insert(target.clone()));
+    }
+
     fn tick(&mut self) {
         self.ticks = false;
         // Without a connection every request would fail.
         let is_connected = !self.outage.is_disconnected();
         for target in self.targets() {
+            let Some(entry) = self.rooms.get(&target) else { continue };
+            let since = entry.failing.iter().flatten().min();
+            if !self.outage.is_failing()
+                && self.mode == Mode::Together
+                && since.is_some_and(|since| since.elapsed() >= self.options.wait)
+            {
+                self.give_up(&target);
+            }
             let Some(entry) = self.rooms.get(&target) else { continue };
             if entry.channel.needs_tick() {
                 self.ticks = true;
@@ -475,7 +555,8 @@ impl<E: Engine> Driver<E> {
                 "members are served alone"
             }
         };
-        report::warn(format_args!("cluster: {engine} has been away for {} s: {what}", self.options.wait.as_secs_f64()));
+        let wait = self.options.wait.as_secs_f64();
+        report::warn(format_args!("cluster: {engine} has been away for {wait} s ({reason}): {what}"));
         for target in self.targets() {
             let Some(entry) = self.rooms.get_mut(&target) else { continue };
             if entry.channel.stands() {
@@ -635,7 +716,7 @@ impl<E: Engine> Driver<E> {
 
 /// The answer to a request, or an error if there is none in time.
 async fn answer<T>(request: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
-    let late = || EngineError { reason: format!("no answer within {} s", ANSWER.as_secs()) };
+    let late = || EngineError::new(format!("no answer within {} s", ANSWER.as_secs()));
     timeout(ANSWER, request).await.unwrap_or_else(|_| Err(late()))
 }
 

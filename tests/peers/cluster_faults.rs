@@ -57,7 +57,13 @@ pub struct Server {
 
 impl Server {
     pub fn start(engine: Engine, is_persistent: bool, name: &str) -> Self {
+        Self::start_with(engine, is_persistent, name, "")
+    }
+
+    /// One with this text as its configuration, if it is a NATS.
+    pub fn start_with(engine: Engine, is_persistent: bool, name: &str, config: &str) -> Self {
         let folder = Folder::new(&format!("cluster-{name}"));
+        fs::write(folder.path("config"), config).expect("a file");
         let mut server = Self { engine, is_persistent, folder, process: None, port: "-1".into(), monitor: 0 };
         server.restart();
         server
@@ -74,6 +80,8 @@ impl Server {
             Engine::Nats => {
                 let mut command = Command::new("nats-server");
                 command.args([
+                    "-c",
+                    "config",
                     "-a",
                     "127.0.0.1",
                     "-js",
@@ -106,7 +114,7 @@ impl Server {
         }
     }
 
-    fn redis(&self, arguments: &[&str]) -> String {
+    pub fn redis(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli").arg("-s").arg(self.folder.path("socket")).args(arguments).output();
         String::from_utf8_lossy(&output.expect("redis-cli").stdout).into_owned()
     }
@@ -124,7 +132,7 @@ impl Server {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         signal(self.process.as_ref().expect("a running engine").id(), name);
     }
 

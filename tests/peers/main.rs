@@ -6,6 +6,7 @@ mod clock;
 mod cluster;
 mod cluster_faults;
 mod cluster_history;
+mod cluster_refusals;
 #[allow(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/mod.rs"]
 mod common;

@@ -44,10 +44,10 @@ pub enum ApiError {
 impl From<ApiError> for EngineError {
     fn from(error: ApiError) -> Self {
         let reason = match error {
-            ApiError::NoResponders => "JetStream does not answer".into(),
+            ApiError::NoResponders => "JetStream does not answer".to_owned(),
             ApiError::Refused(_, text) | ApiError::Failed(text) => text,
         };
-        Self { reason }
+        Self::new(reason)
     }
 }
 

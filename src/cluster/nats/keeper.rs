@@ -6,11 +6,11 @@ use super::{
     lock,
     subjects::Subjects,
 };
-use crate::cluster::{EngineError, backoff::Backoff};
+use crate::cluster::{EngineError, backoff::Backoff, outage::Loss};
 use async_nats::Client;
 use std::{
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::time::{sleep, timeout};
 
@@ -37,7 +37,7 @@ pub async fn open(client: &Client, subjects: &Subjects, limits: &Limits) -> Resu
 /// Runs until the node drops its events. It is aborted with the last handle, so it keeps none while it waits.
 pub async fn keep(shared: Weak<Shared>, mut last: u64) {
     loop {
-        let Some(reason) = watch(&shared, last).await else { return };
+        let Some(Loss { reason, since }) = watch(&shared, last).await else { return };
         let Some(now) = shared.upgrade() else { return };
         now.state.send_modify(|state| {
             let mut floors = lock(&now.floors);
@@ -46,7 +46,7 @@ pub async fn keep(shared: Weak<Shared>, mut last: u64) {
             state.is_up = false;
             state.generation += 1;
         });
-        now.inbox.down(reason.clone());
+        now.inbox.down(reason.clone(), since);
         let inbox = now.inbox.clone();
         drop(now);
         // What waits holds the memory that more would fill.
@@ -60,23 +60,24 @@ pub async fn keep(shared: Weak<Shared>, mut last: u64) {
 }
 
 /// Ready with the reason when the connection is lost. `None` if nobody uses it any more.
-async fn watch(shared: &Weak<Shared>, last: u64) -> Option<String> {
+async fn watch(shared: &Weak<Shared>, last: u64) -> Option<Loss> {
     let (inbox, signals) = {
         let shared = shared.upgrade()?;
         (shared.inbox.clone(), shared.signals.clone())
     };
     tokio::select! {
         () = inbox.closed() => None,
-        () = signals.disconnected.notified() => Some("the connection was closed".into()),
-        () = signals.overflow.notified() => Some("this node is too slow: too much waits to be delivered".into()),
+        () = signals.disconnected.notified() => Some(Loss::now("the connection was closed")),
+        () = signals.overflow.notified() => Some(Loss::now("this node is too slow: too much waits to be delivered")),
         reason = probe(shared, last) => reason,
     }
 }
 
-async fn probe(shared: &Weak<Shared>, mut last: u64) -> Option<String> {
+async fn probe(shared: &Weak<Shared>, mut last: u64) -> Option<Loss> {
     loop {
         sleep(PROBE_INTERVAL).await;
         let shared = shared.upgrade()?;
+        let since = Instant::now();
         match timeout(PROBE_TIMEOUT, api::info(&shared.client, &shared.subjects)).await {
             Ok(Ok(stream)) if stream.epoch == shared.state().epoch => {
                 shared.state.send_if_modified(|state| {
@@ -86,12 +87,13 @@ async fn probe(shared: &Weak<Shared>, mut last: u64) -> Option<String> {
                 });
                 last = stream.last;
             }
-            Ok(Ok(_) | Err(ApiError::Refused(STREAM_NOT_FOUND, _))) => return Some("its data was deleted".into()),
-            Ok(Err(error)) => return Some(EngineError::from(error).reason),
+            Ok(Ok(_) | Err(ApiError::Refused(STREAM_NOT_FOUND, _))) => return Some(Loss::now("its data was deleted")),
+            Ok(Err(error)) => return Some(Loss::now(EngineError::from(error).reason)),
             Err(_) => {
                 // It is on its way to be closed already if this fails.
                 let _ = shared.client.force_reconnect().await;
-                return Some(format!("no answer for {} s", PROBE_TIMEOUT.as_secs_f64()));
+                let reason = format!("no answer for {} s", PROBE_TIMEOUT.as_secs_f64());
+                return Some(Loss { reason, since });
             }
         }
     }
@@ -119,7 +121,7 @@ async fn restore(shared: &Weak<Shared>, mut told: String) -> Option<Stream> {
             Err(_) => lock(&shared.signals.problem).clone(),
         };
         if let Some(problem) = problem.filter(|problem| *problem != told) {
-            shared.inbox.down(problem.clone());
+            shared.inbox.down(problem.clone(), Instant::now());
             told = problem;
         }
     }

@@ -34,7 +34,10 @@ use std::{
     time::Duration,
 };
 use subjects::Subjects;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    task::yield_now,
+};
 use tokio_rustls::rustls;
 
 /// For connecting, with all handshakes.
@@ -99,7 +102,7 @@ struct State {
 struct Signals {
     disconnected: Notify,
     overflow: Notify,
-    /// Why the last attempt to connect failed.
+    /// Why the last attempt to connect failed, or what the server has refused last.
     problem: Mutex<Option<String>>,
 }
 
@@ -140,7 +143,7 @@ impl Nats {
 
     async fn connect_with(options: ClusterOptions, inbox: Inbox) -> Result<Self, Error> {
         let signals = Arc::new(Signals::default());
-        let client = connect(&options, signals.clone()).await?;
+        let client = connect(&options, signals.clone(), inbox.clone()).await?;
         let engine = options.engine.to_string();
         let unusable = |reason: String, hint: Option<&str>| Error::Engine {
             engine: engine.clone(),
@@ -159,7 +162,10 @@ impl Nats {
                 return Err(unusable("it has no JetStream".into(), Some("start nats-server with -js")));
             }
             Ok(Err(error)) => return Err(unusable(EngineError::from(error).reason, None)),
-            Err(_) => return Err(unusable("JetStream does not answer".into(), None)),
+            Err(_) => {
+                let refused = lock(&signals.problem).clone();
+                return Err(unusable(refused.unwrap_or_else(|| "JetStream does not answer".into()), None));
+            }
         };
         let state = State { is_up: true, generation: 1, epoch: stream.epoch, floor: stream.last };
         let shared = Arc::new(Shared {
@@ -181,7 +187,7 @@ impl Nats {
 }
 
 /// Connects the client.
-async fn connect(options: &ClusterOptions, signals: Arc<Signals>) -> Result<Client, Error> {
+async fn connect(options: &ClusterOptions, signals: Arc<Signals>, inbox: Inbox) -> Result<Client, Error> {
     let engine = &options.engine;
     let mut connect = ConnectOptions::new()
         .name("wsplice")
@@ -195,6 +201,11 @@ async fn connect(options: &ClusterOptions, signals: Arc<Signals>) -> Result<Clie
             match event {
                 ClientEvent::Disconnected => signals.disconnected.notify_one(),
                 ClientEvent::ClientError(error) => *lock(&signals.problem) = Some(error.to_string()),
+                // Such as a subject that this user may not use.
+                ClientEvent::ServerError(error) => {
+                    *lock(&signals.problem) = Some(error.to_string());
+                    inbox.refused(error.to_string());
+                }
                 ClientEvent::Connected => *lock(&signals.problem) = None,
                 _ => {}
             }
@@ -247,14 +258,14 @@ impl Shared {
     async fn request<T>(&self, request: impl Future<Output = Result<T, ApiError>>) -> Result<(T, State), EngineError> {
         let state = self.state();
         if !state.is_up {
-            return Err(EngineError { reason: "there is no connection".into() });
+            return Err(EngineError::lost("there is no connection"));
         }
         let mut watch = self.state.subscribe();
         tokio::select! {
             biased;
             answer = request => Ok((answer?, state)),
             _ = watch.wait_for(|now| now.generation != state.generation) => {
-                Err(EngineError { reason: "the connection was lost".into() })
+                Err(EngineError::lost("the connection was lost"))
             }
         }
     }
@@ -314,13 +325,21 @@ impl Engine for Nats {
         let has_room = lock(&shared.rooms).contains_key(room);
         if !has_room {
             let subscriber = shared.client.subscribe(shared.subjects.live(room)).await;
-            let subscriber = subscriber.map_err(|error| EngineError { reason: error.to_string() })?;
+            let subscriber = subscriber.map_err(|error| EngineError::new(error.to_string()))?;
             let (room, place) = (Bytes::copy_from_slice(room), Arc::default());
             let forwarder = Forwarder::new(room.clone(), Arc::clone(&place), Arc::downgrade(shared));
             lock(&shared.rooms).insert(room, Room { place, _forwarder: Task::spawn(forwarder.run(subscriber)) });
         }
         // Answered after the subscription, so what is published from now on is received.
         let (last, state) = shared.request(api::last(&shared.client, &shared.subjects, room)).await?;
+        // The server has told before that answer if it refuses the subscription. The client tells it by another task.
+        yield_now().await;
+        let refused = lock(&shared.signals.problem).clone();
+        if let Some(reason) = refused.filter(|reason| reason.contains(&shared.subjects.live(room))) {
+            lock(&shared.signals.problem).take();
+            lock(&shared.rooms).remove(room);
+            return Err(EngineError::new(reason));
+        }
         let sequence = last.map_or(0, |last| last.sequence);
         shared.set_place(room, Place { sequence, generation: state.generation });
         Ok(Position { epoch: state.epoch, sequence })

@@ -26,8 +26,8 @@ pub async fn keep(shared: Weak<Shared>, link: Arc<Link>, inbox: Inbox) {
 
 async fn serve(shared: &Weak<Shared>, mut link: Arc<Link>, inbox: &Inbox) {
     loop {
-        let reason = tokio::select! {
-            reason = link.lost() => reason,
+        let loss = tokio::select! {
+            loss = link.lost() => loss,
             () = refresh(shared, &link) => return,
         };
         drop(link);
@@ -35,10 +35,10 @@ async fn serve(shared: &Weak<Shared>, mut link: Arc<Link>, inbox: &Inbox) {
             Some(shared) => shared.set_link(None),
             None => return,
         }
-        inbox.down(reason.clone());
+        inbox.down(loss.reason.clone(), loss.since);
         // What waits holds the memory that a new connection would fill.
         inbox.low().await;
-        match restore(shared, inbox, reason).await {
+        match restore(shared, inbox, loss.reason).await {
             Some(restored) => link = restored,
             None => return,
         }
@@ -74,7 +74,7 @@ async fn restore(shared: &Weak<Shared>, inbox: &Inbox, mut told: String) -> Opti
             Err(error) => error.to_string(),
         };
         if problem != told {
-            inbox.down(problem.clone());
+            inbox.down(problem.clone(), std::time::Instant::now());
             told = problem;
         }
     }

@@ -7,7 +7,7 @@ use super::{
     stream,
 };
 use crate::{
-    cluster::{ClusterOptions, EngineError, Inbox, task::Task},
+    cluster::{ClusterOptions, EngineError, Inbox, outage::Loss, task::Task},
     error::Error,
     report,
 };
@@ -22,7 +22,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::watch,
@@ -125,7 +125,7 @@ impl Link {
         tokio::select! {
             biased;
             reply = command.query_async(&mut connection) => reply.map_err(|error| self.failure(&error)),
-            reason = self.end.reason() => Err(EngineError { reason }),
+            reason = self.end.reason() => Err(EngineError::lost(reason)),
         }
     }
 
@@ -142,7 +142,7 @@ impl Link {
             tokio::select! {
                 biased;
                 reply = command.query_async::<Value>(&mut connection) => Ok(reply),
-                reason = self.end.reason() => Err(EngineError { reason }),
+                reason = self.end.reason() => Err(EngineError::lost(reason)),
             }
         };
         match attempt().await? {
@@ -176,38 +176,41 @@ impl Link {
                 reply = commands.query_async::<Value>(&mut connection) => {
                     reply.map_err(|error| self.failure(&error))?;
                 }
-                reason = self.end.reason() => return Err(EngineError { reason }),
+                reason = self.end.reason() => return Err(EngineError::lost(reason)),
             }
         }
         Ok(())
     }
 
-    /// Ready with the reason when the connection is lost. Probes it.
-    pub async fn lost(&self) -> String {
+    /// Ready when the connection is lost. Probes it.
+    pub async fn lost(&self) -> Loss {
         tokio::select! {
-            reason = self.end.reason() => reason,
-            reason = self.probe() => {
-                self.end.because(reason.clone());
-                reason
+            reason = self.end.reason() => Loss::now(reason),
+            loss = self.probe() => {
+                self.end.because(loss.reason.clone());
+                loss
             }
         }
     }
 
-    async fn probe(&self) -> String {
+    async fn probe(&self) -> Loss {
         let mut ask = cmd("GET");
         ask.arg(&self.epoch_key);
         loop {
             sleep(PROBE_INTERVAL).await;
+            let mut since = Instant::now();
             let mut answer = std::pin::pin!(self.call(&ask));
             loop {
                 let pushes = self.pushes.load(Relaxed);
                 match timeout(PROBE_TIMEOUT, &mut answer).await {
                     Ok(Ok(Value::BulkString(epoch))) if epoch == self.epoch.as_bytes() => break,
-                    Ok(Ok(_)) => return "its data was deleted".into(),
-                    Ok(Err(error)) => return error.reason,
+                    Ok(Ok(_)) => return Loss::now("its data was deleted"),
+                    Ok(Err(error)) => return Loss::now(error.reason),
                     // The answer waits behind publications.
-                    Err(_) if pushes != self.pushes.load(Relaxed) => {}
-                    Err(_) => return format!("no answer for {} s", PROBE_TIMEOUT.as_secs_f64()),
+                    Err(_) if pushes != self.pushes.load(Relaxed) => since = Instant::now(),
+                    Err(_) => {
+                        return Loss { reason: format!("no answer for {} s", PROBE_TIMEOUT.as_secs_f64()), since };
+                    }
                 }
             }
         }
@@ -220,8 +223,9 @@ impl Link {
             matches!(error.code(), Some("READONLY" | "MOVED" | "MASTERDOWN" | "CLUSTERDOWN" | "LOADING"));
         if is_elsewhere || error.is_unrecoverable_error() {
             self.end.because(reason.clone());
+            return EngineError::lost(reason);
         }
-        EngineError { reason }
+        EngineError::new(reason)
     }
 }
 

@@ -98,7 +98,7 @@ impl Redis {
     }
 
     fn link(&self) -> Result<Arc<Link>, EngineError> {
-        self.0.link.borrow().clone().ok_or_else(|| EngineError { reason: "there is no connection".into() })
+        self.0.link.borrow().clone().ok_or_else(|| EngineError::lost("there is no connection"))
     }
 
     async fn position(&self, link: &Link, room: &[u8]) -> Result<Position, EngineError> {
@@ -175,5 +175,5 @@ impl Engine for Redis {
 }
 
 fn unexpected() -> EngineError {
-    EngineError { reason: "an unexpected reply".into() }
+    EngineError::new("an unexpected reply")
 }

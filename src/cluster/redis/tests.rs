@@ -266,7 +266,7 @@ async fn a_node_that_takes_nothing_loses_the_connection_and_no_memory_grows() {
     let reason = loop {
         match node.event().await {
             Event::Publication { .. } => seen += 1,
-            Event::Down { reason } => break reason,
+            Event::Down { reason, .. } => break reason,
             Event::Up => panic!("up before down"),
         }
     };

@@ -1,0 +1,162 @@
+//! Engines that are connected and refuse: they are full, or do not allow something.
+
+use crate::{
+    cluster_faults::{Engine, Line, Server, node_with},
+    http::Exchange,
+    raw::RawPeer,
+    rooms_metrics::{metrics_port, scrape},
+    support::{Serving, run, wait_for},
+};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+/// An engine and one node, which waits for 2 s.
+struct Single {
+    node: Serving,
+    metrics: u16,
+    server: Server,
+    _line: Line,
+    _runtime: Runtime,
+}
+
+impl Single {
+    fn start(engine: Engine, name: &str, config: &str) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let server = Server::start_with(engine, false, &format!("{name}-{engine:?}"), config);
+        let line = runtime.block_on(Line::new(&server, Duration::ZERO));
+        let mut node = node_with(engine, line.port, &["--cluster-wait", "2", "--metrics", "127.0.0.1:0"]);
+        let metrics = metrics_port(&mut node);
+        Self { node, metrics, server, _line: line, _runtime: runtime }
+    }
+
+    /// The status and the body of the health check.
+    fn health(&self) -> (u16, String) {
+        let mut answer = Exchange::connect(self.metrics, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        (answer.head.status(), answer.body())
+    }
+
+    /// A member says something, which is refused: that is logged, counted, and told by the health check, and the member is closed.
+    fn refuses(&mut self, room: &str, reason: &str) {
+        let mut member = RawPeer::connect(self.node.port, room);
+        let start = Instant::now();
+        member.send_text("hello");
+        let line = self.node.running.error_line("has refused");
+        assert!(line.contains(reason), "{line}");
+        assert_eq!(member.receive_close(), (1013, "the engine of the cluster is away".into()));
+        let took = start.elapsed();
+        assert!((Duration::from_secs(2)..Duration::from_secs(5)).contains(&took), "{took:?}");
+        let line = self.node.running.error_line("has been away for 2 s");
+        assert!(line.contains(reason), "{line}");
+        let (status, body) = self.health();
+        assert!(status == 503 && body.contains(reason), "{status} {body}");
+        let page = scrape(self.metrics);
+        let errors =
+            page.lines().find_map(|line| line.strip_prefix("wsplice_cluster_errors_total ")).expect("a metric");
+        assert!(errors.parse::<u64>().expect("a number") > 0);
+        assert!(page.contains("wsplice_cluster_up 1"), "{page}");
+    }
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_redis_that_is_full_is_told_and_members_are_let_in_when_it_is_not() {
+    let mut cluster = Single::start(Engine::Redis, "full", "");
+    cluster.server.redis(&["CONFIG", "SET", "maxmemory", "1"]);
+    cluster.refuses("/", "OOM");
+    cluster.server.redis(&["CONFIG", "SET", "maxmemory", "0"]);
+    wait_for("the engine", || (cluster.health().0 == 200).then_some(()));
+    let mut member = RawPeer::connect(cluster.node.port, "/");
+    member.send_text("hello");
+    assert_eq!(member.receive_text(), "hello");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_redis_that_forbids_to_publish_is_told() {
+    let mut cluster = Single::start(Engine::Redis, "forbids", "");
+    cluster.server.redis(&["ACL", "SETUSER", "default", "-publish"]);
+    cluster.refuses("/", "can't run this command");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_room_that_redis_refuses_does_not_hold_its_members_and_others_are_served() {
+    let mut cluster = Single::start(Engine::Redis, "one-room", "");
+    let (mut bad, mut good) =
+        (RawPeer::connect(cluster.node.port, "/bad"), RawPeer::connect(cluster.node.port, "/good"));
+    // Somebody has taken its key.
+    cluster.server.redis(&["SET", "wsplice:stream:/bad", "x"]);
+    bad.send_text("hello");
+    let talks = std::thread::spawn(move || {
+        for number in 0..60 {
+            good.send_text(&number.to_string());
+            assert_eq!(good.receive_text(), number.to_string());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let line = cluster.node.running.error_line("has refused");
+    assert!(line.contains("WRONGTYPE"), "{line}");
+    assert_eq!(bad.receive_close(), (1013, "the engine of the cluster is away".into()));
+    cluster.node.running.error_line("requests of room /bad have failed for too long");
+    assert_eq!(cluster.health().0, 200);
+    talks.join().expect("the other room goes on");
+}
+
+/// A user who may not do one thing.
+fn forbidding(forbidden: &str) -> String {
+    format!(
+        "authorization {{ users: [{{ user: u, password: p, permissions: {{ {forbidden} }} }}] }}\nno_auth_user: u\n"
+    )
+}
+
+#[test]
+#[ignore = "needs nats-server"]
+fn a_nats_that_forbids_to_publish_is_told() {
+    let config = forbidding("publish: { deny: \"wsplice.stored.>\" }");
+    Single::start(Engine::Nats, "publish", &config).refuses("/", "Permissions Violation");
+}
+
+#[test]
+#[ignore = "needs nats-server"]
+fn a_nats_that_forbids_to_subscribe_lets_nobody_in() {
+    let config = forbidding("subscribe: { deny: \"wsplice.live.>\" }");
+    let mut cluster = Single::start(Engine::Nats, "subscribe", &config);
+    let port = cluster.node.port;
+    let handshake =
+        std::thread::spawn(move || Exchange::connect(port, &crate::http::upgrade_request("/", "")).head.status());
+    let line = cluster.node.running.error_line("has refused");
+    assert!(line.contains("Permissions Violation"), "{line}");
+    assert_eq!(handshake.join().expect("an answer"), 503);
+    let (status, body) = cluster.health();
+    assert!(status == 503 && body.contains("Permissions Violation"), "{status} {body}");
+}
+
+#[test]
+#[ignore = "needs nats-server"]
+fn a_nats_that_forbids_the_stream_is_exit_code_3() {
+    let config = forbidding("publish: { deny: \"$JS.API.>\" }");
+    let runtime = Runtime::new().expect("a runtime");
+    let server = Server::start_with(Engine::Nats, false, "stream-Nats", &config);
+    let line = runtime.block_on(Line::new(&server, Duration::ZERO));
+    let url = format!("nats://127.0.0.1:{}", line.port);
+    run(["--broadcast", "--cluster", &url, "ws-l:127.0.0.1:0"], "").fails_with(3, "Permissions Violation");
+}
+
+#[test]
+#[ignore = "needs redis-server and nats-server"]
+fn the_wait_for_a_silent_engine_begins_with_its_silence() {
+    for engine in [Engine::Redis, Engine::Nats] {
+        let runtime = Runtime::new().expect("a runtime");
+        let server = Server::start(engine, false, &format!("silent-{engine:?}"));
+        let line = runtime.block_on(Line::new(&server, Duration::ZERO));
+        let node = node_with(engine, line.port, &["--cluster-wait", "3"]);
+        let mut member = RawPeer::connect(node.port, "/");
+        // Nobody says anything.
+        let start = Instant::now();
+        server.signal("STOP");
+        assert_eq!(member.receive_close().0, 1013);
+        let took = start.elapsed();
+        assert!((Duration::from_secs(3)..Duration::from_millis(4200)).contains(&took), "{engine:?}: {took:?}");
+        server.signal("CONT");
+    }
+}
