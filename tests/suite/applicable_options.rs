@@ -162,7 +162,11 @@ pub fn given(option: &Arg, file: &str) -> Vec<String> {
     };
     if let Some((ErrorKind::MissingRequiredArgument, missing)) = error_of(&args) {
         let names = missing.iter().filter_map(|usage| usage.strip_prefix("--")?.split(' ').next());
-        let value = |name| if name == "cluster" { "redis://localhost" } else { file };
+        let value = |name| match name {
+            "cluster" => "redis://localhost",
+            "history" => "9",
+            _ => file,
+        };
         args.extend(names.flat_map(|name| [format!("--{name}"), value(name).to_owned()]));
     }
     match long {
