@@ -340,10 +340,11 @@ pub async fn doubles_are_refused<E: Engine>(mut node: Node<E>) {
     node.subscribe(b"/other").await;
     node.publish_as(b"/other", id, "other".into()).await;
     node.publish(b"/", "next").await;
-    let mut seen = Vec::new();
-    for _ in 0..3 {
+    let mut seen: Vec<Publication> = Vec::new();
+    while seen.len() < 2 {
         let (room, publication) = node.publication().await;
-        if room == "/" {
+        // It may come twice.
+        if room == "/" && !seen.contains(&publication) {
             seen.push(publication);
         }
     }

@@ -1,4 +1,4 @@
--- Stores a payload in a room, and publishes it. A batch that is stored already is not stored again.
+-- Stores a payload in a room, and publishes it. A batch that is stored already is only published again: that may have failed.
 -- KEYS: the room's state, its stream, the last batch of this node in this room.
 -- ARGV: 1 number of the batch, with 20 digits  2 payload  3 channel  4 id of this server's process  5 epoch of a new room
 --       6 entries to keep  7 bytes a step (16 of them are kept)  8 seconds to keep an idle room's entries
@@ -7,7 +7,10 @@
 
 local last = redis.call('GET', KEYS[3])
 if last and string.sub(last, 1, 20) >= ARGV[1] then
-    local epoch, sequence = string.match(last, '^%d+ (%d+) (%d+)$')
+    local epoch, sequence, previous = string.match(last, '^%d+ (%d+) (%d+) (%d+)$')
+    if string.sub(last, 1, 20) == ARGV[1] then
+        redis.call('PUBLISH', ARGV[3], epoch .. ' ' .. sequence .. ' ' .. previous .. '\n' .. ARGV[2])
+    end
     return { epoch, sequence }
 end
 
@@ -44,6 +47,6 @@ redis.call('EXPIRE', KEYS[1], ARGV[9])
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', string.format('%.0f', math.max(entries, 1)), sequence .. '-0',
     'p', previous, 'd', ARGV[2])
 redis.call('EXPIRE', KEYS[2], ARGV[8])
-redis.call('SET', KEYS[3], ARGV[1] .. ' ' .. epoch .. ' ' .. sequence, 'EX', ARGV[10])
+redis.call('SET', KEYS[3], ARGV[1] .. ' ' .. epoch .. ' ' .. sequence .. ' ' .. previous, 'EX', ARGV[10])
 redis.call('PUBLISH', ARGV[3], epoch .. ' ' .. sequence .. ' ' .. previous .. '\n' .. ARGV[2])
 return { epoch, sequence }
