@@ -5,6 +5,8 @@ mod backoff;
 mod channel;
 mod engine;
 mod inbox;
+#[cfg(any(feature = "nats", feature = "redis"))]
+mod loss;
 #[cfg(test)]
 mod model;
 #[cfg(feature = "nats")]

@@ -16,21 +16,6 @@ pub enum Part {
     Requests,
 }
 
-/// A connection was lost.
-pub struct Loss {
-    /// Why.
-    pub reason: String,
-    /// Since when the engine has not answered.
-    pub since: Instant,
-}
-
-impl Loss {
-    /// It answered until now.
-    pub fn now(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), since: Instant::now() }
-    }
-}
-
 /// What has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -12,6 +12,7 @@ pub enum Broker {
     /// There is one node: a batch is delivered at once.
     Memory,
     /// A batch goes to the engine, and is delivered when it comes back.
+    #[cfg_attr(not(any(feature = "nats", feature = "redis")), allow(dead_code, reason = "there is no engine"))]
     Cluster(Node),
 }
 

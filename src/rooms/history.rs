@@ -26,7 +26,8 @@ const MEMORY_PART: usize = 4;
 
 /// What the histories of all rooms share.
 pub struct Histories {
-    limits: HistoryOptions,
+    /// Of each.
+    pub limits: HistoryOptions,
     held: AtomicUsize,
     most: usize,
 }
@@ -35,12 +36,6 @@ impl Histories {
     /// There are none yet.
     pub fn new(limits: HistoryOptions) -> Arc<Self> {
         Arc::new(Self { limits, held: AtomicUsize::new(0), most: memory::limit() / MEMORY_PART })
-    }
-
-    /// So many of the last publications of a room have its history, if each takes at most `max_payload` bytes.
-    pub fn publications(&self, max_payload: usize) -> usize {
-        let messages = usize::try_from(self.limits.messages).unwrap_or(usize::MAX);
-        messages.saturating_add(self.limits.bytes.div_ceil(max_payload.max(1)))
     }
 
     /// Bytes in them.

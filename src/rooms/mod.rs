@@ -18,6 +18,7 @@ mod members;
 mod metrics;
 #[cfg(all(test, wsplice_loom))]
 mod models;
+#[cfg_attr(not(any(feature = "nats", feature = "redis")), allow(dead_code, reason = "there is no engine"))]
 mod node;
 mod outbox;
 mod resume;
@@ -46,7 +47,6 @@ use crate::{
 };
 use broker::Broker;
 use hub::Hub;
-use node::Node;
 use resume::{Resume, is_resume};
 use std::{
     convert::Infallible,
@@ -99,6 +99,7 @@ const SPREAD: f64 = 0.8;
 ///
 /// # Errors
 /// The engine cannot be used.
+#[cfg_attr(not(any(feature = "nats", feature = "redis")), allow(unused_variables, reason = "there is no engine"))]
 async fn join_cluster(cluster: ClusterOptions, options: RoomOptions, config: &Arc<Config>) -> Result<Arc<Hub>, Error> {
     match cluster.engine.kind {
         #[cfg(feature = "nats")]
@@ -123,7 +124,7 @@ fn start_node<E: Engine>(
     options: RoomOptions,
     config: &Arc<Config>,
 ) -> Arc<Hub> {
-    let (node, commands) = Node::new();
+    let (node, commands) = node::Node::new();
     // Both forms of the longest batch: the last message may go beyond the limit of a batch.
     let longest = config.websocket.limits.max_message_size.unwrap_or(usize::MAX);
     let max_batch = longest.saturating_add(hub::MAX_PENDING).saturating_mul(2);

@@ -13,6 +13,7 @@ use crate::{
         Action, Change, Channel, ClusterOptions, Engine, EngineError, Event, Events, NodeLimits, Outage, Part,
         Position, Publication, WhenDown,
     },
+    config::HistoryOptions,
     metrics::{Histogram, Page},
     readiness::Readiness,
     report::{self, Drops},
@@ -303,7 +304,7 @@ pub fn run<E: Engine>(
     let Commands { receiver: mut commands, status } = commands;
     status.is_up.store(true, Relaxed);
     let max_payload = engine.max_payload();
-    let recent = delivery.histories.as_ref().map_or(0, |histories| histories.publications(max_payload));
+    let recent = delivery.histories.as_ref().map_or(0, |histories| publications(&histories.limits, max_payload));
     let limits = NodeLimits { node: rand::random(), max_payload, max_batch, recent };
     let mut driver = Driver {
         engine,
@@ -356,6 +357,12 @@ pub fn run<E: Engine>(
             }
         }
     })
+}
+
+/// So many of the last publications of a room have its history, if each takes at most `max_payload` bytes.
+fn publications(limits: &HistoryOptions, max_payload: usize) -> usize {
+    let messages = usize::try_from(limits.messages).unwrap_or(usize::MAX);
+    messages.saturating_add(limits.bytes.div_ceil(max_payload.max(1)))
 }
 
 impl<E: Engine> Driver<E> {

@@ -6,7 +6,7 @@ use super::{
     lock,
     subjects::Subjects,
 };
-use crate::cluster::{EngineError, backoff::Backoff, outage::Loss};
+use crate::cluster::{EngineError, backoff::Backoff, loss::Loss};
 use async_nats::Client;
 use std::{
     sync::{Arc, Weak},

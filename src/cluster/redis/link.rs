@@ -7,7 +7,7 @@ use super::{
     stream,
 };
 use crate::{
-    cluster::{ClusterOptions, EngineError, Inbox, outage::Loss, task::Task},
+    cluster::{ClusterOptions, EngineError, Inbox, loss::Loss, task::Task},
     error::Error,
     report,
 };

@@ -6,6 +6,8 @@
 //! A server that restarts may come from an older snapshot. Its process has a new id, and the first publication in each room then skips
 //! 2^32 numbers; so no number ever names two publications, and `previous` tells which one the server had last.
 
+#[cfg(test)]
+mod forwarder;
 mod keeper;
 mod keys;
 mod link;

@@ -1,7 +1,8 @@
 use super::*;
 use crate::cluster::{
     Event,
-    testing::{self, Folder, Forwarder, Node, Process, is_chain, options, texts},
+    redis::forwarder::Forwarder,
+    testing::{self, Folder, Node, Process, is_chain, options, texts},
 };
 use std::{path::PathBuf, process::Command};
 use tokio_rustls::{
