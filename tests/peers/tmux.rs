@@ -242,7 +242,7 @@ fn ctrl_c_leaves_one_line_of_progress_and_a_clean_prompt() {
         let (go, wait) = mpsc::channel::<()>();
         // It reads nothing, so the bar stands still.
         let (url, server) = websocket_server(move |_| _ = wait.recv());
-        tmux.types(&format!("clear; {} --grace 0.3 -bu readfile:{file} {url}", env!("CARGO_BIN_EXE_wsplice")));
+        tmux.types(&format!("clear; {} --grace 0.3 -bu readfile:{file} {url}", program()));
         tmux.keys(&["Enter"]);
         tmux.shows("% of 64.00 MiB, ");
         // What has passed took half a second at least.
