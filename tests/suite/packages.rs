@@ -48,3 +48,30 @@ fn every_system_that_has_packages_is_linted_and_documented() {
         assert!(linted.contains(&format!("'{target}|")) && documented.contains(&format!("`{target}`")), "{target}");
     }
 }
+
+#[test]
+fn no_code_is_left_out_for_an_architecture() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut lines = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            // What cfg!() chooses between is all compiled.
+            for line in fs::read_to_string(&path).expect("a source").lines().filter(|line| !line.contains("cfg!(")) {
+                lines += 1;
+                for condition in ["target_arch", "target_pointer_width", "target_endian", "target_feature"] {
+                    let shown = path.display();
+                    assert!(
+                        !line.contains(condition),
+                        "tests/targets.sh --lint misses code for others: {shown}: {line}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(lines > 10_000, "{lines}");
+}
