@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
 # Builds the image from Dockerfile and runs it as operators do, with podman. Installs what is missing first. The build
 # downloads nothing: an almost empty image takes the place of the rust image, and the toolchain and the crates of this
-# machine are mounted. Images and containers are kept in a folder of their own, which is removed at the end.
+# machine are mounted. Images and containers are kept in a folder of their own, which is removed at the end. --arm64 builds
+# the image for arm64 instead, and runs it under qemu as a Cortex-A53: a room and its client only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/install.sh
 unset RUST_BACKTRACE
 
 limit=10500000
+architecture=amd64
+[ "${1:-}" != --arm64 ] || architecture=arm64
 
 [ "$(id -u)" -eq 0 ] || fail "it needs root: the containers have networks and users of their own"
 need cargo rustc
+if [ "$architecture" = arm64 ]; then
+    install_debian gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+    install_targets aarch64-unknown-linux-gnu
+fi
 install_debian buildah podman runc conmon netavark aardvark-dns iptables ca-certificates openssl curl
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/wsplice-container.XXXXXX")"
@@ -58,18 +65,37 @@ cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 # Its links lead to the C compiler.
 cp -a /etc/alternatives "$root/etc/"
 buildah config --env PATH="$toolchain/bin:/usr/bin:/bin" --env CARGO_HOME="$crates" --env CARGO_NET_OFFLINE=true "$builder"
+# buildah 1.28 takes an image of the final architecture for the first stage, too, whatever --platform says there.
+[ "$architecture" = amd64 ] || buildah config --arch "$architecture" "$builder"
 buildah umount "$builder" >/dev/null
 buildah commit --quiet --rm "$builder" localhost/rust >/dev/null
+
+# Starts a room server in a container, and a client in another one.
+try_arm64() {
+    local run=(podman run --no-healthcheck --network host -v "$(command -v qemu-aarch64-static):/qemu:ro" --entrypoint /qemu)
+    local options=(-cpu cortex-a53 /usr/local/bin/wsplice) end=$((SECONDS + 60)) said
+    [ "$(podman image inspect --format '{{.Architecture}}' $image)" = arm64 ] || fail "the image is not for arm64"
+    "${run[@]}" -d --name rooms $image "${options[@]}" --broadcast --self-signed wss-l:127.0.0.1:0 >/dev/null
+    until podman logs rooms 2>&1 | grep -q 'listening: .*:[0-9]'; do
+        [ "$SECONDS" -lt "$end" ] || fail "it does not listen: $(podman logs rooms 2>&1)"
+        sleep 0.1
+    done
+    said="$(podman logs rooms 2>&1 | sed -n 's/.*listening: .*:\([0-9]*\)$/\1/p')"
+    said="$(echo hello | timeout 60 "${run[@]}" --rm -i $image "${options[@]}" -k -1 "wss://127.0.0.1:$said/room")"
+    [ "$said" = hello ] || fail "the client received '$said'"
+    say "ok: a room over TLS, under qemu"
+}
 
 say "building"
 start=$SECONDS
 cargo fetch --locked --quiet
-# The target folder is the one of tests/static-binary.sh, which builds the same crates with the same flags.
 target="${CARGO_TARGET_DIR:-target}"
 mkdir -p "$target"
 target="$(realpath "$target")"
+platform=()
+[ "$architecture" = amd64 ] || platform=(--platform "linux/$architecture")
 buildah build --quiet --pull=never --isolation chroot --network host --format docker \
-    --build-arg RUST_IMAGE=localhost/rust \
+    --build-arg RUST_IMAGE=localhost/rust "${platform[@]}" \
     -v /usr:/usr:ro -v "$toolchain:$toolchain:ro" -v "$crates:$crates" -v "$target:/src/target" \
     -t localhost/wsplice . >/dev/null
 image=localhost/wsplice
@@ -79,6 +105,12 @@ size="$(podman image inspect --format '{{.Size}}' $image)"
 [ "$size" -le "$limit" ] || fail "$size bytes, more than $limit"
 say "$size bytes, at most $limit"
 
+if [ "$architecture" = arm64 ]; then
+    try_arm64
+    say "everything passed after $SECONDS s"
+    exit
+fi
+
 # The same binary on this machine is the client.
 wsplice="$work/wsplice"
 layer="$(podman image mount $image)"
@@ -86,6 +118,7 @@ cp "$layer/usr/local/bin/wsplice" "$wsplice"
 [ -s "$layer/etc/ssl/certs/ca-certificates.crt" ] || fail "no authorities' certificates"
 [ ! -e "$layer/bin" ] || fail "there is more in it than the binary"
 podman image unmount $image >/dev/null
+tests/static-binary.sh "$wsplice"
 
 # WHAT WANTED GOT
 same() {

