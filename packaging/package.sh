@@ -2,7 +2,7 @@
 # Makes the packages of a release in dist/:
 #
 #   packaging/package.sh [TARGET...]   the archives of these targets, for Linux also a .deb; without arguments all that can be built here
-#   packaging/package.sh --finish      SHA256SUMS, and if all archives are there the Homebrew formula ($REPOSITORY_URL is in it)
+#   packaging/package.sh --finish      SHA256SUMS; the Homebrew formula, if all archives are there and $REPOSITORY_URL says where from
 #   packaging/package.sh --notes TAG   prints what CHANGELOG.md says about the version; fails if TAG is not the version of Cargo.toml
 #
 # Two runs for the same commit give the same bytes. On Linux zig compiles and links; macOS needs its own tools. Installs what is missing.
@@ -78,7 +78,8 @@ finish() {
     local formula target sum
     (cd "$dist" && find . -maxdepth 1 -type f ! -name SHA256SUMS ! -name wsplice.rb -printf '%f\n' | sort | xargs sha256sum >SHA256SUMS)
     say "made $dist/SHA256SUMS"
-    formula="$(sed "s|@VERSION@|$version|g; s|@URL@|${REPOSITORY_URL:-https://example.com/wsplice}|g" packaging/wsplice.rb.in)"
+    [ -n "${REPOSITORY_URL:-}" ] || { say "no formula: REPOSITORY_URL is not set" && return; }
+    formula="$(sed "s|@VERSION@|$version|g; s|@URL@|$REPOSITORY_URL|g" packaging/wsplice.rb.in)"
     for target in "${linux[@]}" "${macos[@]}"; do
         sum="$(awk -v name="wsplice-$version-$target.tar.gz" '$2 == name { print $1 }' "$dist/SHA256SUMS")"
         [ -n "$sum" ] || { say "no formula: there is no archive for $target" && return; }
