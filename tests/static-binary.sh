@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/install.sh
 
-# 10 MiB.
-limit=$((10 << 20))
+# 10 MB.
+limit=10000000
 
 binary="${1:-}"
 if [ -z "$binary" ]; then
