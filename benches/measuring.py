@@ -91,8 +91,13 @@ def serving(command, behind=None):
         yield port, Processes(running)
     finally:
         for process in running:
-            process.kill()
-            process.wait()
+            # SIGTERM, so that nginx ends its workers.
+            process.terminate()
+            try:
+                process.wait(2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 @functools.cache
