@@ -73,7 +73,8 @@ impl History {
             tty::private_folder().create(folder)?;
         }
         let mut file = tty::private_file().read(true).append(true).open(&self.0)?;
-        // An editor may have saved it without a newline at its end.
+        // An editor may have saved it without a newline at its end. It also looks so while another run writes: that gives an empty line,
+        // which is no entry.
         let mut last = [b'\n'];
         if file.metadata()?.len() > 0 {
             file.seek(SeekFrom::End(-1))?;
