@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use std::{
     env, io,
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::process::{CommandExt, ExitStatusExt, parent_id},
     path::PathBuf,
     process::{Command, ExitStatus},
 };
@@ -20,6 +20,11 @@ pub fn own_binary() -> io::Result<PathBuf> {
 /// Keeps the keys of a terminal from ending the process: ^C is for the run, which may have messages left.
 pub fn detach(command: &mut Command) {
     command.arg0("wsplice").process_group(0);
+}
+
+/// The process that this one was started by; another one, if that has ended.
+pub fn parent() -> u32 {
+    parent_id()
 }
 
 /// Limits the memory of this process, in bytes. It is aborted when it needs more.

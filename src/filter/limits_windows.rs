@@ -18,6 +18,11 @@ pub fn detach(command: &mut Command) {
     command.creation_flags(FLAGS);
 }
 
+/// Windows does not tell when it has ended.
+pub fn parent() -> u32 {
+    0
+}
+
 pub fn limit_memory(_: u64) {}
 
 pub fn is_exhausted(status: ExitStatus) -> bool {

@@ -312,8 +312,10 @@ fn answer(jq: &Jq, watch: &Watch) -> io::Result<()> {
     }
 }
 
-/// Ends the process when a message takes too long.
+/// Ends the process when a message takes too long, or when the run has ended.
 struct Watch {
+    /// The process of the run.
+    parent: u32,
     started: Instant,
     /// When the message came, in milliseconds from the start and one; 0: there is none.
     since: AtomicU64,
@@ -326,7 +328,7 @@ impl Watch {
     /// A watch that is to be run on this thread.
     fn new() -> Self {
         let (since, is_asleep) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { started: Instant::now(), since, is_asleep, thread: thread::current() }
+        Self { parent: limits::parent(), started: Instant::now(), since, is_asleep, thread: thread::current() }
     }
 
     fn now(&self) -> u64 {
@@ -356,6 +358,8 @@ impl Watch {
                     self.is_asleep.store(false, SeqCst);
                 }
                 at if Duration::from_millis(self.now().saturating_sub(at)) > MAX_TIME => process::exit(LATE_CODE),
+                // Between messages the end of the input tells it.
+                _ if limits::parent() != self.parent => process::exit(0),
                 _ => thread::park_timeout(TICK),
             }
         }

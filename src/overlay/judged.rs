@@ -13,11 +13,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// Messages that are judged together, so that a burst costs few changes of thread.
+/// The most messages that are judged together, so that a burst costs few changes of thread.
 const BATCH: usize = 64;
+/// A judge that takes longer is given the next messages one by one: each is passed on before the next is looked at.
+const QUICK: Duration = Duration::from_millis(10);
 /// The same in bytes.
 const BATCH_BYTES: usize = 256 * 1024;
 
@@ -38,6 +41,10 @@ pub struct Judging<T> {
     pub io: Box<dyn MessageStream>,
     judge: Judge<T>,
     job: Option<JoinHandle<VecDeque<Result<T, Error>>>>,
+    /// When the job began.
+    since: Instant,
+    /// The most messages of the next job.
+    most: usize,
     judged: VecDeque<Result<T, Error>>,
     /// What came behind the messages of the job.
     behind: Option<Result<Incoming, Error>>,
@@ -47,7 +54,8 @@ pub struct Judging<T> {
 
 impl<T: Send + 'static> Judging<T> {
     pub fn new(io: Box<dyn MessageStream>, judge: Judge<T>) -> Self {
-        Self { io, judge, job: None, judged: VecDeque::new(), behind: None, asked: Cell::new(0) }
+        let (job, judged, since) = (None, VecDeque::new(), Instant::now());
+        Self { io, judge, job, since, most: 1, judged, behind: None, asked: Cell::new(0) }
     }
 
     /// See [`MessageStream::poll_next`].
@@ -59,6 +67,7 @@ impl<T: Send + 'static> Judging<T> {
             if let Some(job) = &mut self.job {
                 let done = ready!(Pin::new(job).poll(cx));
                 self.job = None;
+                self.most = if self.since.elapsed() > QUICK { 1 } else { BATCH.min(self.most * 2) };
                 self.judged = done.map_err(|error| Error::io("cannot judge a message", error.into()))?;
                 continue;
             }
@@ -66,7 +75,7 @@ impl<T: Send + 'static> Judging<T> {
                 return Poll::Ready(behind.map(Judged::Other));
             }
             let (mut messages, mut bytes) = (Vec::new(), 0);
-            while messages.len() < BATCH && bytes < BATCH_BYTES {
+            while messages.len() < self.most && bytes < BATCH_BYTES {
                 match self.io.poll_next(cx) {
                     Poll::Ready(Ok(Incoming::Message(message))) => {
                         bytes += message.payload.len();
@@ -82,6 +91,7 @@ impl<T: Send + 'static> Judging<T> {
             }
             if !messages.is_empty() {
                 let judge = self.judge.clone();
+                self.since = Instant::now();
                 self.job = Some(spawn_blocking(move || judge(messages)));
             }
         }

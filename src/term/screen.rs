@@ -507,7 +507,13 @@ struct Filter {
     program: Program,
     /// Messages without a result.
     hidden: usize,
+    /// Its process has been started, which takes a while.
+    has_run: bool,
 }
+
+/// The longest time for a message, in which no key is shown.
+#[cfg(feature = "jq")]
+const MAX_FILTER_TIME: Duration = Duration::from_millis(300);
 
 #[cfg(feature = "jq")]
 impl Screen {
@@ -538,13 +544,15 @@ impl Screen {
             let text = format!("messages are shown as {} makes them; /filter ends that", program.as_str());
             self.remark(&text);
         }
-        self.filter = program.map(|program| Filter { program, hidden: 0 });
+        self.filter = program.map(|program| Filter { program, hidden: 0, has_run: false });
     }
 
     /// Shows what the program makes of a message.
     fn filtered(&mut self, record: &Record, columns: usize) {
         let Some(filter) = &mut self.filter else { return };
+        let started = Instant::now();
         let answer = filter.program.results(&[&record.message.payload]).pop().unwrap_or(Ok(Vec::new()));
+        let is_slow = std::mem::replace(&mut filter.has_run, true) && started.elapsed() > MAX_FILTER_TIME;
         match answer {
             Ok(results) if !results.is_empty() => {
                 for text in results {
@@ -560,6 +568,12 @@ impl Screen {
                 self.settings.view.message(record, columns, false, &mut self.out);
                 self.remark(&format!("there is no filter any more: {cause}"));
             }
+        }
+        if is_slow && self.filter.take().is_some() {
+            let limit = MAX_FILTER_TIME.as_millis();
+            self.remark(&format!(
+                "there is no filter any more: it took more than {limit} ms for a message, and keys waited"
+            ));
         }
     }
 }
