@@ -43,6 +43,7 @@ pub fn encode(out: &mut BytesMut, header: &FrameHeader, masked: bool, payload: &
 }
 
 /// Appends the header of one frame, except for its masking key.
+#[inline]
 pub fn begin(out: &mut BytesMut, header: &FrameHeader, masked: bool, length: usize) {
     // RFC 6455 section 5.5. The lengths of reasons and of ping payloads are limited where they come from.
     debug_assert!(!matches!(header.opcode, OpCode::Control(_)) || length <= 125, "a control frame is short");
