@@ -177,7 +177,7 @@ impl History {
             let epoch = self.position.epoch;
             let place = |index| Place { batch: Position { epoch, sequence: front.sequence }, index };
             if self.messages - front.messages >= messages {
-                self.floor = place(u64::MAX);
+                self.floor = place((front.first + front.messages).saturating_sub(1));
                 self.messages -= front.messages;
                 self.bytes -= front.size();
                 self.entries.pop_front();
@@ -385,6 +385,20 @@ mod tests {
         history.record(batch(5..6, 8), 1, Some(position(20)));
         assert_eq!(numbers(&history.replay(None)), [5]);
         assert!(!resumed(&mut history, place(12, 0)).0);
+    }
+
+    #[test]
+    fn a_client_resumes_that_has_the_last_message_of_a_batch_that_is_gone() {
+        let mut history = history(18, 580);
+        let mut next = 0;
+        let positions = [3, 2, 16].map(|messages| {
+            next += messages;
+            history.record(batch(next - messages..next, 8), messages, None)
+        });
+        assert_eq!(numbers(&history.replay(None)), (3..21).collect::<Vec<_>>());
+        for (index, is_known) in [(1, false), (2, true)] {
+            assert_eq!(resumed(&mut history, Some(Place { batch: positions[0], index })).0, is_known);
+        }
     }
 
     proptest! {
