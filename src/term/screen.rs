@@ -571,9 +571,7 @@ impl Screen {
         }
         if is_slow && self.filter.take().is_some() {
             let limit = MAX_FILTER_TIME.as_millis();
-            self.remark(&format!(
-                "there is no filter any more: it took more than {limit} ms for a message, and keys waited"
-            ));
+            self.remark(&format!("there is no filter any more: its program took more than {limit} ms for a message"));
         }
     }
 }

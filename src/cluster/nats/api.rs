@@ -172,10 +172,8 @@ pub async fn all_next(
     from: u64,
     limit: usize,
 ) -> Result<(Vec<Stored>, bool), ApiError> {
-    let (messages, is_all) = consume(client, subjects, room, from, limit, false).await?;
     let stored = |message: Message| Some(Stored { sequence: delivered(&message)?, payload: message.payload });
-    let stored = messages.into_iter().map(stored).collect::<Option<_>>();
-    Ok((stored.ok_or_else(unexpected)?, is_all))
+    consume(client, subjects, room, from, limit, false, stored).await
 }
 
 /// The same without the messages themselves.
@@ -189,24 +187,24 @@ pub async fn list(
     from: u64,
     limit: usize,
 ) -> Result<(Vec<Listed>, bool), ApiError> {
-    let (messages, is_all) = consume(client, subjects, room, from, limit, true).await?;
     let listed = |message: Message| {
         let bytes = usize::try_from(number(&message, "Nats-Msg-Size")?).ok()?;
         Some(Listed { sequence: delivered(&message)?, bytes })
     };
-    let listed = messages.into_iter().map(listed).collect::<Option<_>>();
-    Ok((listed.ok_or_else(unexpected)?, is_all))
+    consume(client, subjects, room, from, limit, true, listed).await
 }
 
-/// Reads with a consumer that pushes to a subject of its own, so that its creation and the messages are one round trip.
-async fn consume(
+/// Reads with a consumer that pushes to a subject of its own, so that its creation and the messages are one round trip. `read` takes what
+/// is wanted from a message, if it is there.
+async fn consume<T>(
     client: &Client,
     subjects: &Subjects,
     room: &[u8],
     from: u64,
     limit: usize,
     headers_only: bool,
-) -> Result<(Vec<Message>, bool), ApiError> {
+    read: impl Fn(Message) -> Option<T>,
+) -> Result<(Vec<T>, bool), ApiError> {
     let failed = |error: &dyn std::fmt::Display| ApiError::Failed(error.to_string());
     let inbox = client.new_inbox();
     let mut subscriber = client.subscribe(inbox.clone()).await.map_err(|error| failed(&error))?;
@@ -240,7 +238,8 @@ async fn consume(
         let delete = format!("{}.{name}", subjects.api("CONSUMER.DELETE"));
         let _ = client.publish_with_reply(delete, client.new_inbox(), Bytes::new()).await;
     }
-    Ok((messages, pending <= limit))
+    let all = messages.into_iter().map(read).collect::<Option<_>>().ok_or_else(unexpected)?;
+    Ok((all, pending <= limit))
 }
 
 /// The sequence in the stream of a message that a consumer has delivered: `$JS.ACK.STREAM.CONSUMER.TIMES.SEQUENCE.…`, with the domain and the
