@@ -2,6 +2,7 @@
 # A room server on nginx with Nchan: nchan.sh PORT REDIS_PORT FOLDER. REDIS_PORT is the Redis through which servers share their rooms, or
 # `none`; FOLDER is for its files.
 set -eu
+common="$(realpath "$(dirname "$0")")/nginx-http.conf"
 if [ "$2" = none ]; then
     upstream='' redis=''
 else
@@ -17,12 +18,7 @@ pid nginx.pid;
 worker_rlimit_nofile 65536;
 events { worker_connections 32768; }
 http {
-    access_log off;
-    client_body_temp_path temp;
-    proxy_temp_path temp;
-    fastcgi_temp_path temp;
-    uwsgi_temp_path temp;
-    scgi_temp_path temp;
+    include "$common";
     $upstream
     server {
         listen 127.0.0.1:$1 backlog=4096;

@@ -1,6 +1,7 @@
 #!/bin/sh
 # nginx with TLS in front of a WebSocket server on another port: nginx.sh PORT TO CERT KEY FOLDER. FOLDER is for its files.
 set -eu
+common="$(realpath "$(dirname "$0")")/nginx-http.conf"
 cat >"$5/nginx-$1.conf" <<EOF
 daemon off;
 master_process off;
@@ -8,12 +9,7 @@ pid nginx-$1.pid;
 worker_rlimit_nofile 65536;
 events { worker_connections 32768; }
 http {
-    access_log off;
-    client_body_temp_path temp;
-    proxy_temp_path temp;
-    fastcgi_temp_path temp;
-    uwsgi_temp_path temp;
-    scgi_temp_path temp;
+    include "$common";
     server {
         listen 127.0.0.1:$1 ssl backlog=4096;
         ssl_certificate $3;
