@@ -429,6 +429,7 @@ impl EventStream {
         let held = unsent.bytes.load(Relaxed);
         self.account.set_own(held);
         if self.account.poll_must_close(cx, false) {
+            self.connection = Connection(None);
             return Poll::Ready(Err(Error::OutOfMemory { with: self.name.to_string(), held }));
         }
         if held < MAX_QUEUED { Poll::Ready(Ok(())) } else { Poll::Pending }
@@ -487,9 +488,10 @@ impl MessageStream for EventStream {
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Poll::Ready(Err(error)) = self.poll_room(cx) {
+        if self.connection.0.is_some()
+            && let Poll::Ready(Err(error)) = self.poll_room(cx)
+        {
             report::session_error(&self.name, &error);
-            return Poll::Ready(());
         }
         self.connection.poll_ended(cx).map(|_| ())
     }

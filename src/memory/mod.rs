@@ -22,6 +22,7 @@ use std::{
     task::Context,
     time::{Duration, Instant},
 };
+use tokio::{runtime::Handle, time::sleep};
 
 /// A connection with less is neither counted nor closed.
 pub const LARGE: usize = 16 * 1024;
@@ -145,6 +146,13 @@ fn relieve() {
     }
     large.closing += told;
     large.since = Some(Instant::now());
+    // Those who wait until less is held do not come here again.
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(async {
+            sleep(CLOSING).await;
+            relieve();
+        });
+    }
 }
 
 /// Bytes that are counted until the last part of them is dropped.

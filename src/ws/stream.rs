@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::Error,
     flow::{self, ControlFrame, ControlObserver, ControlObservers, Incoming, MessageEnd, MessageStream, Transfer},
-    memory::Account,
+    memory::{self, Account},
     message::{Close, Kind, Message},
 };
 use bytes::{Buf, Bytes, BytesMut};
@@ -340,7 +340,13 @@ impl MessageStream for WebSocket {
             }
             match next {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(Event::Message(message))) => return Poll::Ready(Ok(Incoming::Message(message))),
+                Poll::Ready(Ok(Event::Message(message))) => {
+                    if message.payload.len() > memory::LONG_MESSAGE {
+                        // It is no longer held here, and this end may not be read again before the other has taken it.
+                        self.account.set_own(self.reader.held() + self.wire.out.held());
+                    }
+                    return Poll::Ready(Ok(Incoming::Message(message)));
+                }
                 Poll::Ready(Ok(Event::Close(close))) => {
                     self.observers.notify(Transfer::Received, || ControlFrame::Close(close.clone()));
                     self.control.close_received(close);

@@ -189,11 +189,29 @@ fn events_for_clients_that_read_nothing_stay_within_max_memory() {
     let address = ["http-post-sse:tcp-l:127.0.0.1:0", lines, "--grace", "0.2"];
     let mut server = Serving::start([&address[..], &LIMIT].concat());
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let _stuck: Vec<_> = (0..6).map(|_| Exchange::connect(server.port, request)).collect();
+    // Whoever comes while others are being closed is refused.
+    let admitted = || Some(Exchange::connect(server.port, request)).filter(|exchange| exchange.head.status() == 200);
+    let _stuck: Vec<_> = (0..6).map(|_| wait_for("a client that is let in", admitted)).collect();
     for _ in 0..2 {
         server.running.error_line("to stay within --max-memory");
     }
     stayed_within_the_limit(&server);
+}
+
+#[test]
+fn an_event_that_waits_for_its_client_is_counted_once() {
+    let line = "sh-c:head -c 16777216 /dev/zero | tr '\\0' x && echo";
+    let server = Serving::start(["http-post-sse:tcp-l:127.0.0.1:0", line, LIMIT[0], LIMIT[1]]);
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut clients: Vec<_> = (0..3).map(|_| Exchange::connect(server.port, request)).collect();
+    for client in &mut clients {
+        client.reader.fill_buf().expect("an event begins");
+    }
+    for mut client in clients {
+        assert!(client.ends());
+    }
+    server.running.signal("TERM");
+    assert_eq!(server.running.finish().stderr, "");
 }
 
 #[test]
