@@ -1,7 +1,7 @@
 //! Where the batches of rooms go. What the broker gives back is what members receive.
 
 use super::{
-    hub::Delivery,
+    delivery::Delivery,
     node::Node,
     room::{Batch, Locked, Room, Subscription},
 };

@@ -3,7 +3,8 @@
 use super::{
     broker::Broker,
     hub::{Hub, Membership},
-    member::{Member, MemberTask},
+    member::Member,
+    member_task::MemberTask,
 };
 use crate::{
     config::{RoomOptions, SlowPolicy},

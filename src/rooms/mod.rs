@@ -7,6 +7,9 @@
 
 pub mod bench;
 mod broker;
+mod delivery;
+#[cfg_attr(not(any(feature = "nats", feature = "redis")), allow(dead_code, reason = "there is no engine"))]
+mod driver;
 mod drop_log;
 mod frame_queue;
 #[cfg(fuzzing)]
@@ -14,6 +17,7 @@ pub mod fuzzing;
 mod history;
 mod hub;
 mod member;
+mod member_task;
 mod members;
 mod metrics;
 #[cfg(all(test, wsplice_loom))]
@@ -127,10 +131,10 @@ fn start_node<E: Engine>(
     let (node, commands) = node::Node::new();
     // Both forms of the longest batch: the last message may go beyond the limit of a batch.
     let longest = config.websocket.limits.max_message_size.unwrap_or(usize::MAX);
-    let max_batch = longest.saturating_add(hub::MAX_PENDING).saturating_mul(2);
+    let max_batch = longest.saturating_add(delivery::MAX_PENDING).saturating_mul(2);
     let readiness = config.server.healthz.clone();
     let hub = Arc::new(Hub::new(options, config.websocket.clone(), Broker::Cluster(node)));
-    tokio::spawn(node::run(engine, events, commands, cluster, max_batch, hub.delivery.clone(), readiness));
+    tokio::spawn(driver::run(engine, events, commands, cluster, max_batch, hub.delivery.clone(), readiness));
     hub
 }
 
@@ -197,7 +201,7 @@ impl Handle<ByteEnd> for RoomHandler {
             }
         });
         let (membership, upgraded) = stop.interrupts(opening).await?;
-        member::run(membership, upgraded, stop, self.config.session.grace).await
+        member_task::run(membership, upgraded, stop, self.config.session.grace).await
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{
     broker::Broker,
     hub::{Hub, Membership},
-    member::MemberTask,
+    member_task::MemberTask,
     sync::Mutex,
 };
 use crate::{

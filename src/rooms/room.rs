@@ -1,9 +1,9 @@
 //! One room: its members, and the pending batch of messages for them.
 
 use super::{
+    delivery::Delivery,
     frame_queue::{Block, Frames, split},
     history::{Histories, History},
-    hub::Delivery,
     member::Member,
     members::Members,
     outbox::{Delivered, Dismissal},
