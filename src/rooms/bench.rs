@@ -47,10 +47,10 @@ impl Fanout {
         if let Some(Membership { hub, room, member, .. }) = self.members.first() {
             for _ in 0..messages {
                 while room.publish(member.id, &self.message, None, &hub.delivery, &never).is_pending() {
-                    room.flush(&hub.delivery);
+                    hub.flush(room);
                 }
             }
-            room.flush(&hub.delivery);
+            hub.flush(room);
         }
     }
 }

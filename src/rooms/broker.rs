@@ -18,7 +18,7 @@ pub enum Broker {
 
 impl Broker {
     /// Publishes a batch of a room.
-    pub fn publish(&self, room: Locked<'_>, batch: Batch, delivery: &Arc<Delivery>) {
+    pub fn publish(&self, room: Locked<'_>, batch: Batch, delivery: &Delivery) {
         match self {
             Self::Memory => room.deliver(batch, true, delivery),
             Self::Cluster(node) => node.publish(room.unlock(), batch),

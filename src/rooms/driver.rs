@@ -4,7 +4,7 @@
 //! a time, since its next batch follows when the last one has come back.
 
 use super::{
-    delivery::Delivery,
+    hub::Hub,
     node::{Command, Commands, Status},
     outbox::Dismissal,
     room::{Batch, Room, Subscription},
@@ -160,7 +160,7 @@ enum Mode {
 struct Driver<E> {
     engine: E,
     options: ClusterOptions,
-    delivery: Arc<Delivery>,
+    hub: Arc<Hub>,
     readiness: Option<Arc<Readiness>>,
     status: Arc<Status>,
     limits: NodeLimits,
@@ -176,26 +176,26 @@ struct Driver<E> {
     refusal: Option<(Instant, String)>,
 }
 
-/// Serves the rooms of `delivery` until the process ends. `max_batch`: see [`NodeLimits`].
+/// Serves the rooms of `hub` until the process ends. `max_batch`: see [`NodeLimits`].
 pub fn run<E: Engine>(
     engine: E,
     mut events: Events,
     commands: Commands,
     options: ClusterOptions,
     max_batch: usize,
-    delivery: Arc<Delivery>,
+    hub: Arc<Hub>,
     readiness: Option<Arc<Readiness>>,
 ) -> impl Future<Output = ()> + Send {
     let Commands { receiver: mut commands, status } = commands;
     status.is_up.store(true, Relaxed);
     let max_payload = engine.max_payload();
-    let recent = delivery.histories.as_ref().map_or(0, |histories| publications(&histories.limits, max_payload));
+    let recent = hub.delivery.histories.as_ref().map_or(0, |histories| publications(&histories.limits, max_payload));
     let limits = NodeLimits { node: rand::random(), max_payload, max_batch, recent };
     let mut driver = Driver {
         engine,
         outage: Outage::new(options.wait),
         options,
-        delivery,
+        hub,
         readiness,
         status,
         limits,
@@ -258,7 +258,7 @@ impl<E: Engine> Driver<E> {
                 match self.mode {
                     Mode::Together => {}
                     Mode::Refusing => room.set_subscription(Subscription::Refused),
-                    Mode::Alone => room.open(None, &self.delivery),
+                    Mode::Alone => room.open(None, &self.hub.delivery),
                 }
                 self.entry(&target).room = Some(room);
                 self.call(&target, |channel, out| channel.open(out));
@@ -291,8 +291,8 @@ impl<E: Engine> Driver<E> {
             Mode::Together => {}
             Mode::Refusing => return room.dismiss(Dismissal::EngineAway),
             Mode::Alone => {
-                room.deliver(batch, true, &self.delivery);
-                return room.flush(&self.delivery);
+                room.deliver(batch, true, &self.hub.delivery);
+                return self.hub.flush(&room);
             }
         }
         let body = batch.body();
@@ -457,15 +457,15 @@ impl<E: Engine> Driver<E> {
             let outgoing = entry.channel.abandon();
             match (&entry.room, self.mode) {
                 (Some(room), Mode::Alone) => {
-                    room.open(None, &self.delivery);
+                    room.open(None, &self.hub.delivery);
                     for Own { room: from, batch, .. } in outgoing {
                         if Arc::ptr_eq(room, &from) {
-                            room.deliver(batch, true, &self.delivery);
+                            room.deliver(batch, true, &self.hub.delivery);
                         } else {
-                            room.deliver(batch.of_others(), false, &self.delivery);
+                            room.deliver(batch.of_others(), false, &self.hub.delivery);
                         }
                     }
-                    room.flush(&self.delivery);
+                    self.hub.flush(room);
                 }
                 (Some(room), _) => {
                     room.set_subscription(Subscription::Refused);
@@ -490,7 +490,7 @@ impl<E: Engine> Driver<E> {
                 if !entry.channel.is_open() {
                     room.set_subscription(Subscription::Pending);
                 } else if !was_alone {
-                    room.open(None, &self.delivery);
+                    room.open(None, &self.hub.delivery);
                 }
                 if was_alone {
                     room.dismiss(Dismissal::EngineBack);
@@ -551,7 +551,7 @@ impl<E: Engine> Driver<E> {
             }
             Action::Opened(recent) => {
                 if let Some(room) = room {
-                    room.open(recent, &self.delivery);
+                    room.open(recent, &self.hub.delivery);
                 }
             }
             Action::DeliverOwn(Own { room: from, batch, sent, _counted }, position) => {
@@ -562,15 +562,15 @@ impl<E: Engine> Driver<E> {
                     None => batch,
                 };
                 if let Some(room) = room.filter(|room| position.is_some() && !Arc::ptr_eq(room, &from)) {
-                    room.deliver(batch.of_others(), false, &self.delivery);
+                    room.deliver(batch.of_others(), false, &self.hub.delivery);
                 }
-                from.deliver(batch, true, &self.delivery);
-                from.flush(&self.delivery);
+                from.deliver(batch, true, &self.hub.delivery);
+                self.hub.flush(&from);
             }
             Action::Deliver(body, messages, position) => {
                 self.status.received.fetch_add(1, Relaxed);
                 if let Some(room) = room {
-                    room.deliver(Batch::received(body, messages, position), false, &self.delivery);
+                    room.deliver(Batch::received(body, messages, position), false, &self.hub.delivery);
                 }
             }
             Action::Lost => {

@@ -1,22 +1,9 @@
 //! All rooms, by request target.
 
 use super::{
-    broker::Broker,
-    delivery::{Delivery, MAX_PENDING, PENDING_PART},
-    drop_log,
-    history::Histories,
-    member::Member,
-    metrics::Metrics,
-    outbox::Outbox,
-    resume::Resume,
-    room::Room,
+    broker::Broker, delivery::Delivery, history::Histories, member::Member, outbox::Outbox, resume::Resume, room::Room,
 };
-use crate::{
-    config::{RoomOptions, SlowPolicy},
-    error::Error,
-    net::address_counts,
-    ws::{SharedDeflater, WebSocketOptions},
-};
+use crate::{config::RoomOptions, error::Error, net::address_counts, ws::WebSocketOptions};
 use std::{
     borrow::Borrow,
     collections::HashMap,
@@ -30,7 +17,13 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{task::yield_now, time::sleep};
+use tokio::{
+    task::{unconstrained, yield_now},
+    time::sleep,
+};
+
+/// Batches that a member's task flushes in a row. Then a new task flushes the rest, so that the member's task can read again.
+const MAX_ROUNDS: usize = 16;
 
 /// Between two looks at what has been kept for long.
 const FORGETTING: Duration = Duration::from_secs(1);
@@ -87,7 +80,9 @@ pub struct Hub {
     /// Limits, pings and compression of members' connections.
     pub websocket: WebSocketOptions,
     /// How rooms deliver.
-    pub delivery: Arc<Delivery>,
+    pub delivery: Delivery,
+    /// Where their batches are published.
+    pub broker: Broker,
     /// Connections that have ended, including those that never became members.
     pub ended: AtomicU64,
     next_id: AtomicU64,
@@ -96,28 +91,14 @@ pub struct Hub {
 impl Hub {
     /// A hub without rooms.
     pub fn new(options: RoomOptions, websocket: WebSocketOptions, broker: Broker) -> Self {
-        let delivery = Delivery {
-            echo: options.echo,
-            backlog: options.backlog,
-            pending: MAX_PENDING.min(options.backlog / PENDING_PART),
-            slow: options.slow,
-            slow_timeout: options.slow_timeout.filter(|_| {
-                // Where messages are dropped, a backlog is bounded, and nobody waits for a member that sleeps for a while.
-                matches!(options.slow, SlowPolicy::Disconnect | SlowPolicy::Block)
-            }),
-            deflater: SharedDeflater::new(&websocket.deflate),
-            broker,
-            histories: options.history.map(Histories::new),
-            metrics: Metrics::default(),
-            drops: drop_log::log(),
-        };
         Self {
             rooms: Sharded::default(),
             room_count: AtomicUsize::new(0),
             addresses: Sharded::default(),
+            delivery: Delivery::new(&options, &websocket),
+            broker,
             options,
             websocket,
-            delivery: Arc::new(delivery),
             ended: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
         }
@@ -129,7 +110,7 @@ impl Hub {
         let history = self.delivery.histories.as_ref().map_or(0, |histories| histories.held());
         // Rooms that are left may be kept for their history.
         let mut page = self.delivery.metrics.render(self.room_count.load(Relaxed), backlog, history);
-        if let Broker::Cluster(node) = &self.delivery.broker {
+        if let Broker::Cluster(node) = &self.broker {
             node.render(&mut page);
         }
         page.0
@@ -157,7 +138,7 @@ impl Hub {
         client: Option<IpAddr>,
         resume: Option<Resume>,
     ) -> Result<Membership, Error> {
-        if self.delivery.broker.refuses() {
+        if self.broker.refuses() {
             return Err(Error::EngineAway { target: target.to_owned() });
         }
         let full = |reason: String| Error::Full { target: target.to_owned(), reason };
@@ -191,7 +172,7 @@ impl Hub {
                 let target: Arc<str> = target.into();
                 let room = Arc::new(Room::new(target.clone(), self.delivery.histories.as_ref()));
                 rooms.insert(target, room.clone());
-                self.delivery.broker.subscribe(&room);
+                self.broker.subscribe(&room);
                 room
             }
         };
@@ -222,13 +203,24 @@ impl Hub {
         let mut rooms = self.rooms.lock(&*room.target);
         if room.leave(member) == 0 {
             self.room_count.fetch_sub(1, Relaxed);
-            self.delivery.broker.unsubscribe(room);
-            if self.delivery.broker.keeps_rooms() && room.history_used().is_some() {
+            self.broker.unsubscribe(room);
+            if self.broker.keeps_rooms() && room.history_used().is_some() {
                 return;
             }
             rooms.remove(&room.target);
             address_counts::shrink(&mut rooms);
         }
+    }
+
+    /// Publishes the pending batch of a room, and in memory further ones that are added meanwhile. Does nothing while a batch of the room is
+    /// on its way.
+    pub fn flush(self: &Arc<Self>, room: &Arc<Room>) {
+        for _ in 0..MAX_ROUNDS {
+            let Some((batch, room)) = room.take_batch() else { return };
+            self.broker.publish(room, batch, &self.delivery);
+        }
+        let (hub, room) = (self.clone(), room.clone());
+        tokio::spawn(unconstrained(async move { hub.flush(&room) }));
     }
 
     /// Forgets what is too old or too much of what is kept for members that join, from time to time. It never ends.
@@ -283,7 +275,7 @@ impl Membership {
     /// # Errors
     /// [`Error::EngineAway`].
     pub async fn subscribed(&self) -> Result<(), Error> {
-        match self.hub.delivery.broker {
+        match self.hub.broker {
             Broker::Memory => Ok(()),
             Broker::Cluster(_) => poll_fn(|cx| self.room.poll_subscribed(cx)).await,
         }

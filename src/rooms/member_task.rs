@@ -367,7 +367,7 @@ impl MemberTask {
         self.unflushed = 0;
         let Membership { room, hub, .. } = &self.membership;
         let delivering = poll_fn(|_| {
-            room.flush(&hub.delivery);
+            hub.flush(room);
             Poll::Ready(())
         });
         let _: Poll<()> = pin!(unconstrained(delivering)).poll(cx);
@@ -551,7 +551,7 @@ mod tests {
             let never = Context::from_waker(std::task::Waker::noop());
             let published = membership.room.publish(membership.member.id, &hello, None, &hub.delivery, &never);
             let Poll::Ready(number) = published else { panic!("it is full") };
-            let flush = std::panic::AssertUnwindSafe(|| membership.room.flush(&hub.delivery));
+            let flush = std::panic::AssertUnwindSafe(|| hub.flush(&membership.room));
             assert!(std::panic::catch_unwind(flush).is_err(), "it is delivered");
             number
         };
@@ -571,7 +571,7 @@ mod tests {
         let publish = |length| membership.room.publish(0, &message(length), None, &hub.delivery, &cx);
         assert!(publish(600).is_ready(), "one message however long it is");
         assert!(publish(1).is_pending());
-        membership.room.flush(&hub.delivery);
+        hub.flush(&membership.room);
         assert!(publish(400).is_ready());
         assert!(publish(400).is_ready());
         assert!(publish(1).is_pending());
@@ -599,11 +599,11 @@ mod tests {
         };
         // Frames of 501 and 500 bytes: both fit into the backlog, and each is half of it.
         assert!(publish(497).is_ready());
-        stuck.room.flush(&hub.delivery);
+        hub.flush(&stuck.room);
         assert!(stuck.room.is_held_up(&Context::from_waker(std::task::Waker::noop())), "more than half waits");
         assert!(publish(496).is_ready());
         assert!(publish(1).is_pending());
-        stuck.room.flush(&hub.delivery);
+        hub.flush(&stuck.room);
         assert!(woken.0.load(Relaxed));
     }
 

@@ -88,7 +88,7 @@ pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown, wo
         never = hub.forget_history() => match never {},
         never = stop_serving(readiness.as_deref(), stop) => match never {},
     };
-    if let Broker::Cluster(node) = &hub.delivery.broker {
+    if let Broker::Cluster(node) = &hub.broker {
         // What members have published before they were closed.
         let _ = timeout(config.session.grace.mul_f64(1.0 - SPREAD), node.flush()).await;
     }
@@ -134,7 +134,7 @@ fn start_node<E: Engine>(
     let max_batch = longest.saturating_add(delivery::MAX_PENDING).saturating_mul(2);
     let readiness = config.server.healthz.clone();
     let hub = Arc::new(Hub::new(options, config.websocket.clone(), Broker::Cluster(node)));
-    tokio::spawn(driver::run(engine, events, commands, cluster, max_batch, hub.delivery.clone(), readiness));
+    tokio::spawn(driver::run(engine, events, commands, cluster, max_batch, hub.clone(), readiness));
     hub
 }
 

@@ -124,7 +124,7 @@ fn send(hub: &Arc<Hub>, membership: &Membership, byte: u8) {
         let room = &membership.room;
         let is_published =
             !room.is_held_up(cx) && room.publish(membership.member.id, &message, None, &hub.delivery, cx).is_ready();
-        room.flush(&hub.delivery);
+        hub.flush(room);
         if is_published { Poll::Ready(()) } else { Poll::Pending }
     }));
 }

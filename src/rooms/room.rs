@@ -26,11 +26,7 @@ use std::{
     task::{Context, Poll, Waker},
     time::Instant,
 };
-use tokio::task::unconstrained;
 use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, coding::OpCode};
-
-/// Batches that a member's task flushes in a row. Then a new task flushes the rest, so that the member's task can read again.
-const MAX_ROUNDS: usize = 16;
 
 /// The largest batch whose buffer is kept for the next one: there may be many rooms, each with few members.
 const MAX_KEPT: usize = 4096;
@@ -325,7 +321,7 @@ impl Room {
     }
 
     /// Writes a batch to all members.
-    pub fn deliver(self: &Arc<Self>, batch: Batch, is_own: bool, delivery: &Arc<Delivery>) {
+    pub fn deliver(self: &Arc<Self>, batch: Batch, is_own: bool, delivery: &Delivery) {
         Locked { room: self, state: self.lock() }.deliver(batch, is_own, delivery);
     }
 
@@ -335,7 +331,7 @@ impl Room {
     }
 
     /// Appends a message to the pending batch and returns its number. If the batch is full, the task is woken when it has been
-    /// taken. [`flush`](Self::flush) must follow. `deflated`: its form for members that take compressed messages.
+    /// taken. A [flush](super::hub::Hub::flush) must follow. `deflated`: its form for members that take compressed messages.
     pub fn publish(
         &self,
         sender: u64,
@@ -377,22 +373,18 @@ impl Room {
         Poll::Ready(state.published)
     }
 
-    /// Publishes the pending batch, and in memory further ones that are added meanwhile. Does nothing while a batch of this room is on
-    /// its way.
-    pub fn flush(self: &Arc<Self>, delivery: &Arc<Delivery>) {
-        for _ in 0..MAX_ROUNDS {
-            let mut state = self.lock();
-            if state.is_flushing || state.messages == 0 {
-                return;
-            }
-            state.is_flushing = true;
-            let batch = Batch::take(&mut state);
-            // Some of them may wait for this. The others will wait again.
-            state.held_up.drain(..).for_each(Waker::wake);
-            delivery.broker.publish(Locked { room: self, state }, batch, delivery);
+    /// Takes the pending batch to publish it, unless a batch of this room is on its way already. [`Locked::deliver`] must follow, or
+    /// [`deliver`](Self::deliver) when it comes back.
+    pub fn take_batch(self: &Arc<Self>) -> Option<(Batch, Locked<'_>)> {
+        let mut state = self.lock();
+        if state.is_flushing || state.messages == 0 {
+            return None;
         }
-        let (room, delivery) = (self.clone(), delivery.clone());
-        tokio::spawn(unconstrained(async move { room.flush(&delivery) }));
+        state.is_flushing = true;
+        let batch = Batch::take(&mut state);
+        // Some of them may wait for this. The others will wait again.
+        state.held_up.drain(..).for_each(Waker::wake);
+        Some((batch, Locked { room: self, state }))
     }
 }
 
@@ -410,7 +402,7 @@ impl Locked<'_> {
 
     /// Writes a batch to all members. Batches of one room are delivered one after the other. `is_own`: it was taken from the pending
     /// batch of this room, of which the next may be published afterwards.
-    pub fn deliver(self, batch: Batch, is_own: bool, delivery: &Arc<Delivery>) {
+    pub fn deliver(self, batch: Batch, is_own: bool, delivery: &Delivery) {
         let Self { room, mut state } = self;
         let own_messages = if is_own { batch.messages } else { 0 };
         let numbered = if state.history.is_some() { state.record(&batch) } else { None };
@@ -612,7 +604,7 @@ impl PlacedBatch {
         }
     }
 
-    fn deliver(&self, member: &Member, tails: Option<&[Tail; 2]>, delivery: &Arc<Delivery>) -> Delivered {
+    fn deliver(&self, member: &Member, tails: Option<&[Tail; 2]>, delivery: &Delivery) -> Delivered {
         if let Some(forms) = &self.forms
             && let Some(numbered) = &forms.numbered
             && let Some(resume) = &member.resume
@@ -642,7 +634,7 @@ impl PlacedBatch {
         Numbered { frames, position }: &Numbered,
         resume: &Resume,
         member: &Member,
-        delivery: &Arc<Delivery>,
+        delivery: &Delivery,
     ) -> Delivered {
         let skipped = resume.skipped(*position);
         if skipped == 0 && self.spans.iter().all(|span| span.sender != member.id) {
@@ -656,7 +648,7 @@ impl PlacedBatch {
 }
 
 /// Delivers some frames of a batch, each a message.
-fn deliver_parts(frames: &[&[u8]], member: &Member, block: Option<&Block>, delivery: &Arc<Delivery>) -> Delivered {
+fn deliver_parts(frames: &[&[u8]], member: &Member, block: Option<&Block>, delivery: &Delivery) -> Delivered {
     match frames.len() as u64 {
         0 => Delivered::default(),
         messages => member.deliver(&Frames::new(frames.concat().into(), messages, None), block, delivery),

@@ -46,6 +46,30 @@ const ORDER: &[&str] = &[
     "fuzzing",
 ];
 
+/// The files of `rooms`, in the same way.
+const ROOMS: &[&str] = &[
+    "sync",
+    "metrics",
+    "drop_log",
+    "frame_queue",
+    "resume",
+    "history",
+    "outbox",
+    "delivery",
+    "member",
+    "members",
+    "room",
+    "node",
+    "broker",
+    "hub",
+    "driver",
+    "member_task",
+    "trim",
+    "bench",
+    "fuzzing",
+    "models",
+];
+
 fn source_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
@@ -62,10 +86,10 @@ fn without_comments(source: &str) -> String {
     source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The modules that a source names behind `crate::`, in a `use` with or without braces or in a path.
-fn imports(source: &str) -> BTreeSet<String> {
+/// The modules that a source names behind `parent`, in a `use` with or without braces or in a path.
+fn imports(source: &str, parent: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for rest in source.split("crate::").skip(1) {
+    for rest in source.split(parent).skip(1) {
         let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
         let Some(list) = rest.strip_prefix('{') else {
             found.insert(word(rest));
@@ -112,7 +136,7 @@ fn each_module_imports_only_from_those_before_it() {
         if is_top && source.lines().any(|line| line.starts_with("use super::")) {
             wrong.push(format!("{} imports by way of super", path.display()));
         }
-        for name in imports(&source) {
+        for name in imports(&source, "crate::") {
             if name != module && place(&name).is_none_or(|other| other > own) {
                 wrong.push(format!("{} imports {name}", path.display()));
             }
@@ -124,7 +148,29 @@ fn each_module_imports_only_from_those_before_it() {
 }
 
 #[test]
+fn each_file_of_the_rooms_imports_only_from_those_before_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rooms");
+    let mut files = Vec::new();
+    source_files(&folder, &mut files);
+    let names = files.iter().map(|file| file.file_stem().expect("a name").to_string_lossy().into_owned());
+    let expected: BTreeSet<_> = ROOMS.iter().map(|name| (*name).to_owned()).chain(["mod".to_owned()]).collect();
+    assert_eq!(names.collect::<BTreeSet<_>>(), expected);
+    let mut wrong = Vec::new();
+    for (at, name) in ROOMS.iter().enumerate() {
+        let source = without_comments(&fs::read_to_string(folder.join(format!("{name}.rs"))).expect("a source file"));
+        // Tests of a file stand above it.
+        let source = source.split("mod tests {").next().unwrap_or_default();
+        for other in imports(source, "super::").into_iter().chain(imports(source, "crate::rooms::")) {
+            if !ROOMS[..at].contains(&other.as_str()) {
+                wrong.push(format!("{name} imports {other}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
 fn imports_are_found_in_any_form() {
     let source = "use crate::a::B; pub use crate::{c::{D, E}, f, g::H as I,\n}; let x = crate::j::k();";
-    assert_eq!(imports(source), ["a", "c", "f", "g", "j"].map(str::to_owned).into());
+    assert_eq!(imports(source, "crate::"), ["a", "c", "f", "g", "j"].map(str::to_owned).into());
 }
