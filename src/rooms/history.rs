@@ -3,6 +3,7 @@
 use super::{
     frame_queue::frame_length,
     resume::{Place, Resume, number},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 use crate::{
     cluster::{Position, Recent},
@@ -10,14 +11,7 @@ use crate::{
     memory,
 };
 use bytes::{Buf, Bytes};
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Instant,
-};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// Counted for each batch beside its frames: the allocations around them.
 const OVERHEAD: usize = 200;

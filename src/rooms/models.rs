@@ -5,15 +5,20 @@ use super::{
     broker::Broker,
     hub::{Hub, Membership},
     member_task::MemberTask,
+    node::Node,
+    resume::{PROTOCOL, Resume},
+    room::Batch,
     sync::Mutex,
 };
 use crate::{
-    config::{RoomOptions, SlowPolicy},
+    cluster::{Body, Position, Recent},
+    config::{HistoryOptions, RoomOptions, SlowPolicy},
     flow::ByteEnd,
     message::{Kind, Message},
     ws::{Upgraded, WebSocketOptions},
 };
 use bytes::Bytes;
+use hyper::header::HeaderValue;
 use loom::{future::block_on, thread};
 use std::{
     future::poll_fn,
@@ -21,6 +26,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -109,6 +115,13 @@ fn model(preemptions: usize, run: fn()) {
 fn hub(slow: SlowPolicy, backlog: usize) -> Arc<Hub> {
     let options = RoomOptions { slow, backlog, slow_timeout: None, ..RoomOptions::default() };
     Arc::new(Hub::new(options, WebSocketOptions::default(), Broker::Memory))
+}
+
+/// A hub that keeps what was sent for members that join.
+fn hub_with_history(broker: Broker) -> Arc<Hub> {
+    let history = HistoryOptions { messages: 10, bytes: 10_000, lifetime: Duration::from_secs(600) };
+    let options = RoomOptions { history: Some(history), slow_timeout: None, ..RoomOptions::default() };
+    Arc::new(Hub::new(options, WebSocketOptions::default(), broker))
 }
 
 fn join(hub: &Arc<Hub>, connection: &Connection) -> Membership {
@@ -240,5 +253,107 @@ fn a_sender_that_finds_the_batch_full_goes_on_when_it_is_taken() {
         send(&hub, &membership, 3);
         drop(sending.join().unwrap());
         assert_eq!(connection.written().len(), 9);
+    });
+}
+
+#[test]
+fn a_member_that_joins_while_another_sends_receives_each_message_once() {
+    model(3, || {
+        let hub = hub_with_history(Broker::Memory);
+        let (near, late) = (Connection::new(true, 6), Connection::new(true, 6));
+        let (sender, other) = (join(&hub, &near), hub.clone());
+        let sending = spawn(move || {
+            send(&other, &sender, 1);
+            send(&other, &sender, 2);
+            sender
+        });
+        let task = serve(hub.join("/", "late", None).expect("there is no limit"), &late);
+        assert_eq!(late.written(), [frame(1), frame(2)].concat());
+        drop((sending.join().unwrap(), task));
+    });
+}
+
+/// What a member asks for that resumes after the message at this place.
+fn resuming(place: Option<&str>) -> Resume {
+    let place = place.map(|place| format!("{PROTOCOL}.{place}"));
+    let offers = place.iter().map(String::as_str).chain([PROTOCOL]).map(|offer| HeaderValue::from_str(offer).unwrap());
+    Resume::requested(&offers.collect::<Vec<_>>()).unwrap()
+}
+
+/// The place and the payload of each message that a member has received which wants places. All frames have one length.
+fn places(connection: &Connection, length: usize) -> Vec<(String, u8)> {
+    let place = |frame: &[u8]| {
+        let (place, payload) = frame[2..].split_at(frame.len() - 4);
+        assert_eq!(payload[0], b'\n');
+        (String::from_utf8(place.to_vec()).unwrap(), payload[1])
+    };
+    connection.written().chunks(length).map(place).collect()
+}
+
+#[test]
+fn a_member_that_resumes_while_another_sends_receives_what_it_lacks_once() {
+    model(3, || {
+        let hub = hub_with_history(Broker::Memory);
+        let near = Connection::new(true, 9);
+        let sender = join(&hub, &near);
+        send(&hub, &sender, 1);
+        // An earlier connection, which had the first message.
+        let earlier = Connection::new(true, 1);
+        let before = hub.join_as("/", "member", None, Some(resuming(None))).expect("there is no limit");
+        let task = serve(before, &earlier);
+        let length = earlier.written().len();
+        let [(place, 1)] = &places(&earlier, length)[..] else { panic!("one message") };
+        drop(task);
+        let other = hub.clone();
+        let sending = spawn(move || {
+            send(&other, &sender, 2);
+            send(&other, &sender, 3);
+            sender
+        });
+        let late = Connection::new(true, 2 * length);
+        let member = hub.join_as("/", "member", None, Some(resuming(Some(place)))).expect("there is no limit");
+        let offers = [format!("{PROTOCOL}.{place}"), PROTOCOL.to_owned()];
+        let offers = offers.map(|offer| HeaderValue::from_str(&offer).unwrap());
+        assert_eq!(
+            member.member.resume.as_ref().and_then(|resume| resume.selected(&offers)).as_ref(),
+            Some(&offers[0])
+        );
+        let task = serve(member, &late);
+        assert_eq!(places(&late, length).iter().map(|(_, payload)| *payload).collect::<Vec<_>>(), [2, 3]);
+        drop((sending.join().unwrap(), task));
+    });
+}
+
+/// The batch of another node with this sequence, which is also its only message.
+fn received(sequence: u8) -> (Body, u64, Position) {
+    let position = Position { epoch: 7, sequence: sequence.into() };
+    (Body { plain: Bytes::copy_from_slice(&frame(sequence)), deflated: None }, 1, position)
+}
+
+#[test]
+fn members_that_join_while_the_node_learns_what_was_sent_receive_each_message_once() {
+    model(3, || {
+        // What it sends is not looked at.
+        let (node, _commands) = Node::new();
+        let hub = hub_with_history(Broker::Cluster(node));
+        let connections = [Connection::new(true, 6), Connection::new(true, 6)];
+        let early = hub.join("/", "early", None).expect("there is no limit");
+        let (room, other) = (early.room.clone(), hub.clone());
+        let driving = spawn(move || {
+            let recent = Recent { position: received(1).2, after: 0, batches: vec![received(1)] };
+            room.open(Some(recent), &other.delivery);
+            let (body, messages, position) = received(2);
+            room.deliver(Batch::received(body, messages, position), false, &other.delivery);
+        });
+        let late = hub.join("/", "late", None).expect("there is no limit");
+        let members = [early, late].into_iter().zip(&connections).map(|(member, connection)| {
+            // Its handshake is answered then.
+            block_on(member.subscribed()).expect("the engine is there");
+            let task = serve(member, connection);
+            assert_eq!(connection.written(), [frame(1), frame(2)].concat());
+            task
+        });
+        drop(members.collect::<Vec<_>>());
+        driving.join().unwrap();
     });
 }

@@ -1,17 +1,15 @@
 //! Resuming after a reconnect: the subprotocol in which each message tells its place, and by which a client names the last one it has.
 
-use crate::{
-    cluster::Position,
-    message::Kind,
-    rooms::frame_queue::{payload, split},
-    ws::append_frame,
+use super::{
+    frame_queue::{payload, split},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
+use crate::{cluster::Position, message::Kind, ws::append_frame};
 use bytes::{Bytes, BytesMut};
 use hyper::header::HeaderValue;
 use std::{
     cmp::Ordering,
     fmt::{self, Write},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
 
