@@ -177,7 +177,12 @@ pub struct Line {
 
 impl Line {
     pub async fn new(server: &Server, delay: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::at("127.0.0.1", server, delay).await
+    }
+
+    /// One that nodes reach at this address.
+    pub async fn at(address: &str, server: &Server, delay: Duration) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let cuts = watch::Sender::new(0);
         let (watch, engine) = (cuts.clone(), server.engine);
@@ -247,8 +252,13 @@ fn node(engine: Engine, port: u16, wait: &str) -> Serving {
 }
 
 pub fn node_with(engine: Engine, port: u16, options: &[&str]) -> Serving {
+    node_at(engine, "127.0.0.1", port, options)
+}
+
+/// A node whose engine is at this address.
+pub fn node_at(engine: Engine, address: &str, port: u16, options: &[&str]) -> Serving {
     let scheme = if engine == Engine::Redis { "redis" } else { "nats" };
-    let url = format!("{scheme}://127.0.0.1:{port}");
+    let url = format!("{scheme}://{address}:{port}");
     Serving::start([&["--broadcast", "--cluster", &url, "ws-l:127.0.0.1:0"], options].concat())
 }
 

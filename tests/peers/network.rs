@@ -1,9 +1,10 @@
-//! Rooms over a network that loses, delays and reorders packets, and whose link goes down.
+//! Rooms over a network that loses, delays and reorders packets, and whose link goes down: that of their members, and that of a cluster.
 //!
 //! A test runs itself again in a network namespace of its own. There a TUN device, which socat opens, leads to the test: a packet to
 //! [`FAR`] comes back as one from there, so both ends of a connection to that address are in the namespace.
 
 use crate::{
+    cluster_faults::{self, Engine, Server, node_at},
     http::{Exchange, upgrade_request},
     raw::{RawPeer, TEXT, from_client},
     support::{LIMIT, Running, Serving, wait_for},
@@ -18,6 +19,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use tokio::runtime::Runtime;
 
 /// Set for the test that runs in the namespace.
 const INSIDE: &str = "WSPLICE_TEST_IN_NAMESPACE";
@@ -157,13 +159,31 @@ fn log(member: &mut RawPeer, messages: usize) -> Vec<String> {
     (0..messages).map(|_| member.receive_text()).collect()
 }
 
+/// All members send at once; each must receive everything, in one order.
+fn exchange(mut members: Vec<RawPeer>) {
+    const MESSAGES: usize = 40;
+    let all = members.len();
+    let logs: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = members
+            .iter_mut()
+            .enumerate()
+            .map(|(name, member)| {
+                let writer = member.writer();
+                scope.spawn(move || send(writer, name, MESSAGES));
+                scope.spawn(move || log(member, all * MESSAGES))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("a member")).collect()
+    });
+    check(&logs, all, MESSAGES);
+}
+
 #[test]
 #[ignore = "needs a network namespace: tests/with-peers.sh"]
 fn lost_late_and_overtaking_packets_change_no_order_and_lose_no_message() {
     if !in_namespace("lost_late_and_overtaking_packets_change_no_order_and_lose_no_message") {
         return;
     }
-    const MESSAGES: usize = 40;
     let line = Line::new();
     let server = Serving::start(["--broadcast", "ws-l:0.0.0.0:0"]);
     let ms = Duration::from_millis;
@@ -173,21 +193,7 @@ fn lost_late_and_overtaking_packets_change_no_order_and_lose_no_message() {
         Weather { delay: ms(1), jitter: ms(40), ..Weather::default() },
     ] {
         line.set(weather);
-        let mut members: Vec<_> = [FAR, FAR, FAR, "127.0.0.1"].map(|address| member(address, server.port)).into();
-        let all = members.len();
-        let logs: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = members
-                .iter_mut()
-                .enumerate()
-                .map(|(name, member)| {
-                    let writer = member.writer();
-                    scope.spawn(move || send(writer, name, MESSAGES));
-                    scope.spawn(move || log(member, all * MESSAGES))
-                })
-                .collect();
-            threads.into_iter().map(|thread| thread.join().expect("a member")).collect()
-        });
-        check(&logs, all, MESSAGES);
+        exchange([FAR, FAR, FAR, "127.0.0.1"].map(|address| member(address, server.port)).into());
     }
 }
 
@@ -250,4 +256,31 @@ fn a_member_whose_link_stays_down_is_closed_and_the_others_lose_nothing() {
     sending.join().expect("the sender");
     server.running.error_line("1013");
     drop(lost);
+}
+
+/// One node is next to the engine, and the packets between the other one and the engine are lost and late.
+fn engine_behind_a_bad_line(engine: Engine) {
+    let line = Line::new();
+    let server = Server::start(engine, false, &format!("packets-{engine:?}"));
+    let runtime = Runtime::new().expect("a runtime");
+    let entrance = runtime.block_on(cluster_faults::Line::at("0.0.0.0", &server, Duration::ZERO));
+    let nodes = [FAR, "127.0.0.1"].map(|address| node_at(engine, address, entrance.port, &["--cluster-wait", "30"]));
+    line.set(Weather { lost: 5, delay: Duration::from_millis(200), jitter: Duration::from_millis(20) });
+    exchange([0, 0, 1, 1].map(|node: usize| member("127.0.0.1", nodes[node].port)).into());
+}
+
+#[test]
+#[ignore = "needs a network namespace and redis-server: tests/with-peers.sh"]
+fn lost_and_late_packets_between_a_node_of_a_cluster_and_redis_lose_no_message() {
+    if in_namespace("lost_and_late_packets_between_a_node_of_a_cluster_and_redis_lose_no_message") {
+        engine_behind_a_bad_line(Engine::Redis);
+    }
+}
+
+#[test]
+#[ignore = "needs a network namespace and nats-server: tests/with-peers.sh"]
+fn lost_and_late_packets_between_a_node_of_a_cluster_and_nats_lose_no_message() {
+    if in_namespace("lost_and_late_packets_between_a_node_of_a_cluster_and_nats_lose_no_message") {
+        engine_behind_a_bad_line(Engine::Nats);
+    }
 }
