@@ -6,6 +6,8 @@ mod datagram_socket;
 mod datagrams;
 #[cfg_attr(windows, path = "descriptor_windows.rs")]
 mod descriptor;
+#[cfg_attr(windows, path = "file_options_windows.rs")]
+pub mod file_options;
 mod message_layer;
 mod ping_times;
 mod redial_requests;

@@ -1,7 +1,7 @@
 //! Static files (`-F`, `--staticdir`).
 
-use super::{Body, file_options};
-use crate::{config::StaticFile, net::path_segments};
+use super::Body;
+use crate::{config::StaticFile, flow::file_options, net::path_segments};
 use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{
@@ -10,7 +10,10 @@ use hyper::{
     header::{self, HeaderValue},
 };
 use std::{io, path::Path};
-use tokio::{fs::File, io::AsyncReadExt};
+use tokio::{
+    fs::{File, OpenOptions},
+    io::AsyncReadExt,
+};
 
 /// Maximum number of bytes to read from a file at once.
 const PIECE: usize = 64 * 1024;
@@ -73,7 +76,7 @@ async fn open_regular(path: &Path) -> Result<(File, u64), StatusCode> {
     if !tokio::fs::metadata(path).await.map_err(status)?.is_file() {
         return Err(StatusCode::NOT_FOUND);
     }
-    let opened = file_options::reading().open(path).await.map_err(status)?;
+    let opened = OpenOptions::from(file_options::non_blocking()).read(true).open(path).await.map_err(status)?;
     let metadata = opened.metadata().await.map_err(status)?;
     if metadata.is_file() { Ok((opened, metadata.len())) } else { Err(StatusCode::NOT_FOUND) }
 }

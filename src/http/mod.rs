@@ -4,8 +4,6 @@ mod body_start;
 pub mod client_handshake;
 mod connect;
 mod events;
-#[cfg_attr(windows, path = "file_options_windows.rs")]
-mod file_options;
 mod files;
 mod header_names;
 mod request;
