@@ -19,7 +19,7 @@ complete -c wsplice -l send -d 'Send MSG to ADDR2 before the input; @FILE sends 
 complete -c wsplice -l expect -d 'Wait for a message from ADDR2 that matches a regular expression, print only that, and end; exit 9 if none comes within --within after the last message was sent. May be repeated: each must match a message' -r
 complete -c wsplice -l expect-json -d 'The same with a program in the language of jq, which matches if a result is neither false nor null' -r
 complete -c wsplice -l filter-json -d 'In place of each message from ADDR2, print the results of a program in the language of jq, such as \'select(.id == 7)\'. Messages that are not JSON are left out; one that takes the program more than a second or 1 GiB of memory ends the session (exit 1)' -r
-complete -c wsplice -l record -d 'Record the session to FILE, replacing its content: a JSON line for each frame, as --jsonl prints them, control frames too. If FILE cannot be written any more, a warning says so and the session goes on' -r -F
+complete -c wsplice -l record -d 'Record the session to FILE, replacing its content: a JSON line for each frame, as --jsonl prints them, control frames too. Those of a listener have the number of the client\'s session ("session"). FILE may be a FIFO that is read, but not one to which another run records (exit 2). If it cannot be written any more, a warning says so and the session goes on' -r -F
 complete -c wsplice -l replay-speed -d 'Play replay: at a multiple of its speed, such as 2x or 0.5x, or without pauses (max)' -r
 complete -c wsplice -l replay-dir -d 'Play what was sent, or what was received. Default: sent, or to clients of a WebSocket listener received' -r -f -a "sent\t''
 received\t''"

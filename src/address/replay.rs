@@ -29,8 +29,9 @@ pub(super) static REPLAY: Entry = Entry {
     details: "FILE was written by --record or by --jsonl, or is a HAR file of a browser's network panel with the messages of a \
               WebSocket. It sends what the recorded client had sent, with the same pauses; if the other end is a WebSocket \
               listener, it sends what the client had received (--replay-dir). A close frame of the recording ends the session \
-              with its code. What is written to it is discarded, and pings and pongs are not played. A recording that is cut \
-              off is played up to there; then the exit code is 1.",
+              with its code. What is written to it is discarded, and pings and pongs are not played. Of the sessions of a \
+              listener the one that begins the recording is played. A recording that is cut off is played up to there; then the exit \
+              code is 1.",
     example: "replay:session.jsonl ws://127.0.0.1:8080/",
     flags: &[&["replay-speed", "replay-dir", "max-ws-message-length"]],
     build: Build::Dial(|arg, config| {

@@ -50,8 +50,9 @@ pub struct ScriptingArgs {
     /// At the end of a session, print its messages, bytes and rates, and the round trips of its pings, to standard error
     #[arg(long)]
     pub stats: bool,
-    /// Record the session to FILE, replacing its content: a JSON line for each frame, as --jsonl prints them, control frames too. If FILE
-    /// cannot be written any more, a warning says so and the session goes on
+    /// Record the session to FILE, replacing its content: a JSON line for each frame, as --jsonl prints them, control frames too. Those of
+    /// a listener have the number of the client's session ("session"). FILE may be a FIFO that is read, but not one to which another run
+    /// records (exit 2). If it cannot be written any more, a warning says so and the session goes on
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Play replay: at a multiple of its speed, such as 2x or 0.5x, or without pauses (max)
@@ -104,7 +105,10 @@ impl ScriptingArgs {
         within: Option<Duration>,
         max_length: usize,
     ) -> Result<ScriptingOptions, Error> {
-        if self.record.as_deref() == Some(Path::new("-")) {
+        let is_output = |path: &PathBuf| {
+            ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].map(Path::new).contains(&path.as_path())
+        };
+        if self.record.as_ref().is_some_and(is_output) {
             return Err(Error::usage_hint(
                 "--record needs the name of a file",
                 "--jsonl prints these lines to standard output; ./- is a file with that name".to_owned(),

@@ -1,11 +1,16 @@
 //! How files are opened whose names others choose.
 
-use rustix::fs::OFlags;
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt};
+use rustix::{fs::OFlags, io::Errno};
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt};
 
 /// Neither opening nor what follows waits: not for the other side of a FIFO, and not for a device.
 pub fn non_blocking() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     options
+}
+
+/// Whether a file could not be opened for writing because it is a FIFO that nobody reads.
+pub fn is_without_reader(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::NXIO.raw_os_error())
 }

@@ -48,7 +48,7 @@ impl Transform<MessageEnd, MessageEnd> for JsonLines {
 
 fn line(transfer: Transfer, seen: Seen<'_>, newline: bool) -> Message {
     let mut line = Vec::new();
-    append_line(&mut line, SystemTime::now(), transfer, seen);
+    append_line(&mut line, SystemTime::now(), None, transfer, seen);
     line.extend(newline.then_some(b'\n'));
     Message { kind: Kind::Text, payload: line.into() }
 }

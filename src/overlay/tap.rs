@@ -11,22 +11,25 @@ use crate::{
 };
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 type Layer = Box<dyn Transform<MessageEnd, MessageEnd>>;
 
-/// The layers that `options` ask for, the innermost first.
-pub fn taps(options: &ScriptingOptions) -> Vec<(LayerNote, Layer)> {
+/// The layers that `options` ask for, the innermost first. `has_many`: there may be several sessions.
+pub fn taps(options: &ScriptingOptions, has_many: bool) -> Vec<(LayerNote, Layer)> {
     let mut layers: Vec<(LayerNote, Layer)> = Vec::new();
     if options.stats {
         layers.push((LayerNote::inserted("stats", "--stats"), Box::new(Tapping(|| Ok(Arc::new(Stats::new()))))));
     }
     if let Some(path) = options.record.clone() {
-        let recording = Recording { path, recorder: Mutex::default() };
-        layers.push((LayerNote::inserted("record", "--record"), Box::new(Tapping(move || recording.recorder()))));
+        let recording = Recording { path, recorder: Mutex::default(), sessions: has_many.then(AtomicU64::default) };
+        layers.push((LayerNote::inserted("record", "--record"), Box::new(Tapping(move || recording.session()))));
     }
     layers
 }
@@ -106,25 +109,35 @@ impl<T: Tap> Drop for Tapped<T> {
 struct Recording {
     path: PathBuf,
     recorder: Mutex<Option<Arc<Recorder>>>,
+    /// The sessions so far, if there may be several.
+    sessions: Option<AtomicU64>,
+}
+
+/// A session that is recorded.
+struct Recorded {
+    recorder: Arc<Recorder>,
+    number: Option<u64>,
 }
 
 impl Recording {
-    fn recorder(&self) -> Result<Arc<Recorder>, Error> {
+    fn session(&self) -> Result<Arc<Recorded>, Error> {
         let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(match &*recorder {
+        let recorder = match &*recorder {
             Some(recorder) => recorder.clone(),
             None => recorder.insert(Arc::new(Recorder::create(&self.path)?)).clone(),
-        })
+        };
+        let number = self.sessions.as_ref().map(|sessions| 1 + sessions.fetch_add(1, Relaxed));
+        Ok(Arc::new(Recorded { recorder, number }))
     }
 }
 
-impl Tap for Recorder {
+impl Tap for Recorded {
     fn see(&self, transfer: Transfer, seen: Seen<'_>) {
-        self.record(transfer, seen);
+        self.recorder.record(self.number, transfer, seen);
     }
 
     fn idle(&self) {
-        self.flush();
+        self.recorder.flush();
     }
 }
 

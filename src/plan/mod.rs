@@ -224,7 +224,7 @@ fn add_scripting(left: &mut Draft, right: &mut Draft, config: &Config) -> Result
         ));
     }
     let (console, peer) = if is_swapped { (right, left) } else { (left, right) };
-    for (note, layer) in overlay::taps(options) {
+    for (note, layer) in overlay::taps(options, is_served && !config.server.oneshot) {
         peer.add_layer(note, layer);
     }
     if !options.first.is_empty() {

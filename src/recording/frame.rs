@@ -26,14 +26,16 @@ pub enum Seen<'a> {
 pub struct Frame {
     /// The time since 1970; `None`: with the one before it.
     pub at: Option<Duration>,
+    /// The number of its session, if there may be several.
+    pub session: Option<u64>,
     /// Which way it went.
     pub transfer: Transfer,
     /// A message or a close frame; `None`: a ping or a pong.
     pub content: Option<Result<Message, Close>>,
 }
 
-/// Appends the line of a frame, without a newline.
-pub fn append_line(line: &mut Vec<u8>, at: SystemTime, transfer: Transfer, seen: Seen<'_>) {
+/// Appends the line of a frame, without a newline. `session` is the number of its session, if there may be several.
+pub fn append_line(line: &mut Vec<u8>, at: SystemTime, session: Option<u64>, transfer: Transfer, seen: Seen<'_>) {
     let (kind, payload, close) = match seen {
         Seen::Message(Message { kind: Kind::Text, payload }) => ("text", payload.clone(), None),
         Seen::Message(Message { kind: Kind::Binary, payload }) => ("binary", payload.clone(), None),
@@ -48,13 +50,11 @@ pub fn append_line(line: &mut Vec<u8>, at: SystemTime, transfer: Transfer, seen:
         Transfer::Received => "received",
     };
     // Writing to a vector does not fail.
-    let _ = write!(
-        line,
-        "{{\"t\":{}.{:06},\"dir\":\"{direction}\",\"kind\":\"{kind}\",\"len\":{}",
-        time.as_secs(),
-        time.subsec_micros(),
-        payload.len()
-    );
+    let _ = write!(line, "{{\"t\":{}.{:06}", time.as_secs(), time.subsec_micros());
+    if let Some(session) = session {
+        let _ = write!(line, ",\"session\":{session}");
+    }
+    let _ = write!(line, ",\"dir\":\"{direction}\",\"kind\":\"{kind}\",\"len\":{}", payload.len());
     match (close, std::str::from_utf8(&payload)) {
         (Some(close), _) => {
             let _ = write!(line, ",\"code\":{},\"reason\":", close.code);
@@ -114,7 +114,7 @@ impl Frame {
             None | Some(Value::Null) => None,
             Some(at) => Some(time(at.as_f64().ok_or_else(|| format!("has no valid time: {at}"))?)?),
         };
-        Ok(Self { at, transfer, content })
+        Ok(Self { at, session: value.get("session").and_then(Value::as_u64), transfer, content })
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
 
     fn round_trip(transfer: Transfer, seen: Seen<'_>) -> Frame {
         let mut line = Vec::new();
-        append_line(&mut line, SystemTime::UNIX_EPOCH + Duration::from_micros(1_500_000), transfer, seen);
+        append_line(&mut line, SystemTime::UNIX_EPOCH + Duration::from_micros(1_500_000), Some(7), transfer, seen);
         assert!(!line.contains(&b'\n'));
         Frame::parse(&line).expect("a line of ours")
     }
@@ -151,7 +151,7 @@ mod tests {
         let mut line = Vec::new();
         let at = SystemTime::UNIX_EPOCH + Duration::from_micros(12_000_345);
         let message = Message { kind: Kind::Text, payload: "\"h\u{e9}\n\0".into() };
-        append_line(&mut line, at, Transfer::Received, Seen::Message(&message));
+        append_line(&mut line, at, None, Transfer::Received, Seen::Message(&message));
         let text = String::from_utf8(line).expect("UTF-8");
         assert_eq!(text, r#"{"t":12.000345,"dir":"received","kind":"text","len":6,"data":"\"hé\n\u0000"}"#);
     }
@@ -198,7 +198,7 @@ mod tests {
             for message in messages {
                 let frame = round_trip(transfer, Seen::Message(&message));
                 let at = Some(Duration::from_micros(1_500_000));
-                prop_assert_eq!(frame, Frame { at, transfer, content: Some(Ok(message)) });
+                prop_assert_eq!(frame, Frame { at, session: Some(7), transfer, content: Some(Ok(message)) });
             }
         }
     }

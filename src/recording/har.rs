@@ -65,5 +65,6 @@ fn frame(message: &Value) -> Result<Frame, String> {
         // Control frames have nothing to play.
         _ => None,
     };
-    Ok(Frame { at: message.get("time").and_then(Value::as_f64).map(time).transpose()?, transfer, content })
+    let at = message.get("time").and_then(Value::as_f64).map(time).transpose()?;
+    Ok(Frame { at, session: None, transfer, content })
 }

@@ -51,6 +51,7 @@ pub fn read(
     // A letter takes six at most: `\u0000`.
     let max_line = (max_length as u64).saturating_mul(6).saturating_add(4096);
     let mut times = Times { direction: transfer, first: None, last: Duration::ZERO };
+    let (mut session, mut is_alone) = (None, true);
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     let whole = |reason: String| Broken { at: "the recording".into(), reason };
@@ -88,6 +89,14 @@ pub fn read(
             Err(_) if !is_whole => return Err(broken("is cut off".into())),
             Err(reason) => return Err(broken(reason)),
         };
+        if *session.get_or_insert(frame.session) != frame.session {
+            if std::mem::take(&mut is_alone) {
+                report::warn(
+                    "the recording holds other sessions, too, which are not played; `grep '\"session\":2,'` gives the lines of one",
+                );
+            }
+            continue;
+        }
         if let Some(part) = times.part(frame)
             && !take(part)
         {

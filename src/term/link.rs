@@ -255,7 +255,7 @@ impl Link {
     /// Records a frame, if that is wanted.
     pub fn record(&self, transfer: Transfer, seen: Seen<'_>) {
         let recorder = self.lock().recorder.clone();
-        recorder.into_iter().for_each(|recorder| recorder.record(transfer, seen));
+        recorder.into_iter().for_each(|recorder| recorder.record(None, transfer, seen));
     }
 
     /// Nothing more passes for now.

@@ -44,6 +44,7 @@ mod progress;
 mod proxies;
 mod readme;
 mod reconnecting;
+mod recording_files;
 mod recordings;
 mod reloading;
 mod repeated_options;
