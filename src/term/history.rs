@@ -1,9 +1,9 @@
 //! The history of what was typed, kept across runs.
 
 use super::{editor::MAX_HISTORY, tty};
+use crate::flow::file_options;
 use std::{
-    env,
-    fs::{self, File},
+    env, fs,
     io::{self, Read, Seek, SeekFrom, Write},
     path::PathBuf,
 };
@@ -29,15 +29,19 @@ impl History {
     /// The entries, the oldest first.
     ///
     /// # Errors
-    /// The file is there and cannot be read.
+    /// The file is there and cannot be read, or is a FIFO or a device, which may hold up the keys.
     pub fn load(&self) -> io::Result<Vec<String>> {
-        let mut file = match File::open(&self.0) {
+        let mut file = match file_options::non_blocking().read(true).open(&self.0) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Ok(Vec::new());
             }
             file => file?,
         };
-        let length = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let length = metadata.len();
         let start = length.saturating_sub(MAX_FILE / 2);
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
@@ -70,7 +74,11 @@ impl History {
             return Ok(());
         }
         if let Some(folder) = self.0.parent() {
-            tty::private_folder().create(folder)?;
+            tty::private_folder().create(folder).map_err(|error| match error.kind() {
+                // A file has the name of a folder.
+                io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+                _ => error,
+            })?;
         }
         let mut file = tty::private_file().read(true).append(true).open(&self.0)?;
         // An editor may have saved it without a newline at its end. It also looks so while another run writes: that gives an empty line,

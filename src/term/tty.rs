@@ -1,6 +1,7 @@
 //! The terminal as the system has it: its mode, its size, and its signals.
 
 use super::{link::Link, wake::Wake};
+use crate::flow::file_options;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -139,9 +140,9 @@ pub fn watch_signals(link: &Arc<Link>) -> io::Result<()> {
     Ok(())
 }
 
-/// A file that other users must not read.
+/// A file that other users must not read, and that is not waited for.
 pub fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
+    let mut options = file_options::non_blocking();
     options.create(true).mode(0o600);
     options
 }
