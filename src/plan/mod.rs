@@ -163,6 +163,13 @@ impl Splice {
         #[cfg(feature = "term")]
         use_terminal(&mut left, &mut right, config);
         #[cfg(feature = "term")]
+        if left.is_console() && right.is_console() && (left.is_terminal() || right.is_terminal()) {
+            return Err(Error::usage_hint(
+                "`term:` cannot be connected to the terminal that it is",
+                "give the address of what is typed, such as wsplice term: ws://127.0.0.1:8080/",
+            ));
+        }
+        #[cfg(feature = "term")]
         if left.is_terminal() {
             right.add_reconnecting(config);
         }

@@ -7,7 +7,7 @@
 use super::{
     keys::Key,
     style::escaped,
-    view::{boundary, grouped},
+    view::{boundary, counted},
 };
 use std::mem;
 use unicode_segmentation::UnicodeSegmentation;
@@ -304,7 +304,9 @@ impl Editor {
             let start = place.0.saturating_sub(most_rows / 2).min(count.saturating_sub(most_rows));
             rows = rows.into_iter().skip(start).take(most_rows).collect();
             place.0 -= start;
-            rows.push(format!("  [{} bytes, {} lines]", grouped(self.text.len()), grouped(self.text.lines().count())));
+            let [bytes, lines] = [(self.text.len(), "byte"), (self.text.lines().count(), "line")]
+                .map(|(count, unit)| counted(count as u64, unit));
+            rows.push(format!("  [{bytes}, {lines}]"));
         }
         Rows { rows, row: place.0, column: place.1 }
     }

@@ -17,12 +17,19 @@ use unicode_width::UnicodeWidthChar;
 
 /// Rows of a message that are shown; the rest is folded.
 const UNFOLDED: usize = 20;
+/// Bytes of a text that are laid out, if it is folded: more than rows of a wide terminal have.
+const LAID_OUT: usize = 64 * 1024;
 /// Bytes in a row of a hex dump.
 const DUMPED: usize = 16;
 
 /// The last boundary between characters at or before `at`.
 pub fn boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
+}
+
+/// Lines that begin in the rest of a text.
+fn line_count(rest: &str) -> usize {
+    memchr::memchr_iter(b'\n', rest.strip_suffix('\n').unwrap_or(rest).as_bytes()).count()
 }
 
 /// What fits into some rows of the terminal.
@@ -96,8 +103,8 @@ impl View {
             return out.push('\n');
         }
         let most = if is_whole { usize::MAX } else { UNFOLDED };
-        let body = match std::str::from_utf8(payload) {
-            Ok(text) if *kind == Kind::Text => self.text(text, columns),
+        let (body, behind) = match std::str::from_utf8(payload) {
+            Ok(text) if *kind == Kind::Text => self.text(text, columns, is_whole),
             _ => {
                 self.size(payload.len(), " binary", out);
                 let rows = payload.chunks(DUMPED);
@@ -114,25 +121,35 @@ impl View {
             self.size(payload.len(), "", out);
         } else {
             let hidden = self.line(lines.next().unwrap_or_default(), columns, &mut left, out);
-            return self.cut(hidden, out);
+            return self.cut(hidden + behind.len(), out);
         }
         while let Some(line) = lines.next() {
             if left == 0 {
-                return self.folded(1 + lines.count(), out);
+                return self.folded(1 + lines.count() + line_count(behind), out);
             }
             out.push_str("  ");
             let hidden = self.line(line, columns, &mut left, out);
             if hidden > 0 {
-                let behind: usize = lines.map(|line| 1 + fit(line, columns, 0).hidden).sum();
-                return self.cut(hidden + behind, out);
+                let others: usize = lines.map(|line| 1 + fit(line, columns, 0).hidden).sum();
+                return self.cut(hidden + others + behind.len(), out);
             }
         }
+        self.cut(behind.len(), out);
     }
 
-    fn text(&self, text: &str, columns: usize) -> String {
+    /// The text as it is laid out, and what is not looked at since it will be folded.
+    fn text<'a>(&self, text: &'a str, columns: usize, is_whole: bool) -> (String, &'a str) {
         let fits = text.len() + 10 < columns && !text.contains('\n');
         let is_indented = self.options.pretty || !fits;
-        json::pretty(text, self.style, is_indented).unwrap_or_else(|| escaped(text))
+        if let Some(json) = json::pretty(text, self.style, is_indented) {
+            return (json, "");
+        }
+        if is_whole || text.len() <= LAID_OUT {
+            return (escaped(text), "");
+        }
+        // A newline belongs to the lines behind it.
+        let start = text.get(..boundary(text, LAID_OUT)).unwrap_or_default().trim_end_matches('\n');
+        (escaped(start), text.get(start.len()..).unwrap_or_default())
     }
 
     /// Appends a line, cut where it would take more than the rows that are left. Returns the bytes that were left out.
