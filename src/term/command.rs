@@ -3,6 +3,7 @@
 use crate::{
     flow::ControlFrame,
     message::{Close, Kind, Message},
+    recording::Recorder,
     ws::slash,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -58,12 +59,13 @@ pub enum Command {
 }
 
 /// What the session is asked for.
-#[derive(Debug)]
 pub enum Request {
     /// To send a message.
     Message(Message),
     /// To send a control frame at once. A close frame ends the session.
     Control(ControlFrame),
+    /// To record what passes from now on, or no longer. It is asked for like a message, so that it concerns those that are typed behind it.
+    Record(Option<Recorder>),
     /// To end as after the end of standard input.
     End,
 }
@@ -73,7 +75,7 @@ impl Request {
     pub fn size(&self) -> usize {
         match self {
             Self::Message(message) => message.payload.len(),
-            Self::Control(_) | Self::End => 0,
+            Self::Control(_) | Self::Record(_) | Self::End => 0,
         }
     }
 }

@@ -246,10 +246,11 @@ impl Link {
         mem::take(&mut self.lock().is_continued)
     }
 
-    /// Writes what passes to this file from now on, or to none. Returns whether there was one before.
-    pub fn record_to(&self, recorder: Option<Recorder>) -> bool {
+    /// Writes what passes to this file from now on, or to none.
+    pub fn record_to(&self, recorder: Option<Recorder>) {
         let before = mem::replace(&mut self.lock().recorder, recorder.map(Arc::new));
-        before.is_some()
+        // It may write its last lines.
+        drop(before);
     }
 
     /// Records a frame, if that is wanted.

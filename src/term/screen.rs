@@ -76,6 +76,8 @@ pub struct Screen {
     history: Option<History>,
     /// Nothing more is typed.
     has_ended: bool,
+    /// What passes is recorded, or will be when the session has taken what was typed before.
+    is_recording: bool,
     /// The line as it was drawn.
     drawn: Option<Drawn>,
     /// What is to be written with the line.
@@ -104,6 +106,7 @@ impl Screen {
             editor: Editor::default(),
             history: None,
             has_ended: false,
+            is_recording: false,
             drawn: None,
             out: String::new(),
             #[cfg(feature = "jq")]
@@ -254,7 +257,9 @@ impl Screen {
         }
         match command::parse(line, self.settings.kind, self.settings.longest, &self.settings.close) {
             Err(error) => self.remark(&error),
-            Ok(Command::Send(_) | Command::Control(_)) if !self.link.takes_requests() => self.remark(BUSY),
+            Ok(Command::Send(_) | Command::Control(_) | Command::Record(_)) if !self.link.takes_requests() => {
+                self.remark(BUSY);
+            }
             Ok(Command::Send(message)) => self.send(message),
             Ok(Command::Control(frame)) => {
                 match frame {
@@ -304,8 +309,11 @@ impl Screen {
 
     fn record(&mut self, path: Option<String>) {
         let Some(path) = path else {
-            let had_one = self.link.record_to(None);
-            return self.remark(if had_one { "the recording ends" } else { "nothing is recorded" });
+            if std::mem::take(&mut self.is_recording) {
+                self.link.request(Request::Record(None));
+                return self.remark("the recording ends");
+            }
+            return self.remark("nothing is recorded");
         };
         // A name is easily completed to that of another file.
         if Path::new(&path).exists() {
@@ -314,7 +322,8 @@ impl Screen {
         match Recorder::create(Path::new(&path)) {
             Err(error) => self.remark(&error.to_string()),
             Ok(recorder) => {
-                self.link.record_to(Some(recorder));
+                self.is_recording = true;
+                self.link.request(Request::Record(Some(recorder)));
                 self.remark(&format!("what passes is written to {path}; /record ends that"));
             }
         }

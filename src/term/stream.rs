@@ -67,21 +67,25 @@ impl Drop for TerminalStream {
 
 impl MessageStream for TerminalStream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
-        let polled = self.link.poll_request(cx);
-        if polled.is_pending() {
-            self.link.flush_recording();
-        }
-        polled.map(|request| {
-            Ok(match request {
+        loop {
+            let Poll::Ready(request) = self.link.poll_request(cx) else {
+                self.link.flush_recording();
+                return Poll::Pending;
+            };
+            return Poll::Ready(Ok(match request {
                 Some(Request::Message(message)) => {
                     self.link.record(Transfer::Sent, Seen::Message(&message));
                     Incoming::Message(message)
                 }
                 Some(Request::Control(ControlFrame::Close(close))) => Incoming::End(Some(close)),
                 Some(Request::Control(frame)) => Incoming::ControlRequest(frame),
+                Some(Request::Record(recorder)) => {
+                    self.link.record_to(recorder);
+                    continue;
+                }
                 Some(Request::End) | None => Incoming::End(None),
-            })
-        })
+            }));
+        }
     }
 
     /// The session never waits for the terminal.

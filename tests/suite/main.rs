@@ -71,6 +71,7 @@ mod static_directory;
 mod strangers;
 mod term;
 mod term_connections;
+mod term_files;
 mod term_recordings;
 mod term_unread;
 mod terminal_output;
