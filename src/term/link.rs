@@ -94,7 +94,7 @@ pub struct Link {
 /// What there is to do for the thread.
 pub struct Work {
     /// What is to be shown, in its order.
-    pub events: Vec<Event>,
+    pub events: VecDeque<Event>,
     /// How many were left out before it.
     pub skipped: usize,
 }
@@ -110,7 +110,8 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self) {
+    /// Wakes the thread.
+    pub fn wake(&self) {
         self.wake.wake();
     }
 
@@ -143,24 +144,34 @@ impl Link {
         }
     }
 
-    /// Whether something is to be shown, and whether at once.
-    pub fn is_pending(&self) -> (bool, bool) {
-        let state = self.lock();
-        (!state.events.is_empty(), state.is_hurried)
+    /// Whether something is to be shown.
+    pub fn is_pending(&self) -> bool {
+        !self.lock().events.is_empty()
+    }
+
+    /// Whether it is to be shown at once.
+    pub fn is_hurried(&self) -> bool {
+        self.lock().is_hurried
     }
 
     /// Takes up to `most` events, or `most_bytes` of them. [`written`](Self::written) follows.
     pub fn take(&self, most: usize, most_bytes: usize) -> Work {
         let mut state = self.lock();
-        let (mut events, mut bytes) = (Vec::new(), 0);
+        let (mut events, mut bytes) = (VecDeque::new(), 0);
         while events.len() < most && bytes < most_bytes {
             let Some(event) = state.events.pop_front() else { break };
             bytes += event.size();
-            events.push(event);
+            events.push_back(event);
         }
         state.bytes -= bytes;
         state.is_writing = true;
         Work { events, skipped: mem::take(&mut state.skipped) }
+    }
+
+    /// How many were left out so far.
+    #[cfg(feature = "jq")]
+    pub fn take_skipped(&self) -> usize {
+        mem::take(&mut self.lock().skipped)
     }
 
     /// What was taken has been written.
@@ -191,6 +202,12 @@ impl Link {
         (state.is_closing, state.is_hurried) = (true, true);
         drop(state);
         self.wake();
+    }
+
+    /// Whether the session is over: nobody waits until a program has looked at all messages.
+    #[cfg(feature = "jq")]
+    pub fn is_over(&self) -> bool {
+        self.lock().is_closing
     }
 
     /// Whether the thread is to end.
@@ -343,7 +360,7 @@ mod tests {
             link.show(Event::Remark(number.to_string()));
         }
         let Work { events, skipped } = link.take(1, usize::MAX);
-        assert!(matches!(&events[..], [Event::Remark(text)] if text == "10") && skipped == 10);
+        assert!(matches!(events.front(), Some(Event::Remark(text)) if text == "10") && skipped == 10);
         let message = Message { kind: Kind::Text, payload: vec![0; MAX_BYTES].into() };
         let long = || {
             Event::Received(Record { transfer: Transfer::Received, message: message.clone(), at: SystemTime::now() })
@@ -365,7 +382,7 @@ mod tests {
             link.observe(Transfer::Sent, &ControlFrame::Ping(payload.clone()));
             link.observe(Transfer::Received, &ControlFrame::Pong(Bytes::new()));
             link.observe(Transfer::Received, &ControlFrame::Pong(payload.clone()));
-            assert_eq!(link.is_pending().0, asked);
+            assert_eq!(link.is_pending(), asked);
         }
         assert_eq!(link.totals().1.count, 2);
     }

@@ -5,6 +5,8 @@
 mod command;
 mod complete;
 mod editor;
+#[cfg(feature = "jq")]
+mod filter;
 mod history;
 mod json;
 mod keys;

@@ -1,5 +1,7 @@
 //! The thread of the terminal: reads keys, and shows messages above the line that is typed.
 
+#[cfg(feature = "jq")]
+use super::filter::{Filter, Step};
 use super::{
     command::{self, Command, Request},
     complete::complete,
@@ -13,10 +15,7 @@ use super::{
     view::{Record, View, counted, grouped},
 };
 #[cfg(feature = "jq")]
-use crate::{
-    error::carets,
-    filter::{JqError, Program},
-};
+use crate::{error::carets, filter::Program};
 use crate::{
     error::io_message,
     flow::{ControlFrame, RedialRequest, RedialRequests, Transfer},
@@ -82,8 +81,13 @@ pub struct Screen {
     drawn: Option<Drawn>,
     /// What is to be written with the line.
     out: String,
+    /// What is to be shown, and was taken from the session.
+    waiting: VecDeque<Event>,
     #[cfg(feature = "jq")]
     filter: Option<Filter>,
+    /// Messages that the program of `/filter` had not looked at when the session was over.
+    #[cfg(feature = "jq")]
+    unseen: usize,
     recent: VecDeque<Record>,
     recent_bytes: usize,
     sent: (u64, u64),
@@ -109,8 +113,11 @@ impl Screen {
             is_recording: false,
             drawn: None,
             out: String::new(),
+            waiting: VecDeque::new(),
             #[cfg(feature = "jq")]
             filter: None,
+            #[cfg(feature = "jq")]
+            unseen: 0,
             recent: VecDeque::new(),
             recent_bytes: 0,
             sent: (0, 0),
@@ -149,9 +156,9 @@ impl Screen {
         self.draw()?;
         loop {
             let next_frame = last_shown.map_or(Duration::ZERO, |shown| FRAME.saturating_sub(shown.elapsed()));
-            let (is_pending, is_hurried) = self.link.is_pending();
+            let is_hurried = self.link.is_hurried();
             let timeouts = [
-                is_pending.then_some(if is_hurried { Duration::ZERO } else { next_frame }),
+                self.can_show().then_some(if is_hurried { Duration::ZERO } else { next_frame }),
                 self.decoder.is_waiting().then_some(ESCAPE_WAIT),
             ];
             let has_key = self.wait(timeouts.into_iter().flatten().min(), true)?;
@@ -168,18 +175,18 @@ impl Screen {
                 self.draw()?;
             }
             let is_stale = self.link.take_stale();
-            let (is_pending, is_hurried) = self.link.is_pending();
-            let is_due = is_hurried || last_shown.is_none_or(|shown| shown.elapsed() >= FRAME);
-            if is_pending && is_due {
-                let work = self.link.take(MAX_SHOWN, MAX_SHOWN_BYTES);
-                self.show(work);
+            let is_due = self.link.is_hurried() || last_shown.is_none_or(|shown| shown.elapsed() >= FRAME);
+            if is_due && self.can_show() {
+                self.show();
                 self.draw()?;
-                self.link.written();
+                if self.waiting.is_empty() {
+                    self.link.written();
+                }
                 last_shown = Some(Instant::now());
             } else if is_stale {
                 self.draw()?;
             }
-            if self.link.is_closing() {
+            if self.waiting.is_empty() && self.link.is_closing() {
                 return self.close();
             }
         }
@@ -389,30 +396,82 @@ impl Screen {
         self.settings.view.remark(text, &mut self.out);
     }
 
-    fn received(&mut self, record: &Record, columns: usize) {
-        #[cfg(feature = "jq")]
-        if self.filter.is_some() {
-            return self.filtered(record, columns);
+    /// Whether something can be shown without waiting for the program of `/filter`.
+    fn can_show(&mut self) -> bool {
+        match self.waiting.front() {
+            None => self.link.is_pending(),
+            #[cfg(feature = "jq")]
+            Some(Event::Received(_)) => self.filter.as_mut().is_none_or(Filter::is_ready) || self.link.is_over(),
+            Some(_) => true,
         }
-        self.settings.view.message(record, columns, false, &mut self.out);
     }
 
-    fn show(&mut self, work: Work) {
-        if work.skipped > 0 {
-            let text = format!("{} messages are not shown: the terminal is too slow", grouped(work.skipped));
-            self.remark(&text);
+    /// Shows what waits, up to a limit.
+    fn show(&mut self) {
+        if self.waiting.is_empty() {
+            self.take();
         }
         let columns = self.columns();
-        for event in work.events {
+        let mut shown = 0;
+        while shown < MAX_SHOWN && self.out.len() < MAX_SHOWN_BYTES && self.can_show() {
+            let Some(event) = self.waiting.pop_front() else { break };
             match event {
-                Event::Received(record) => {
-                    self.received(&record, columns);
-                    self.keep(record);
-                }
+                Event::Received(record) if self.received(&record, columns) => self.keep(record),
+                Event::Received(record) => self.waiting.push_front(Event::Received(record)),
                 Event::Line(line) => self.out.push_str(&line),
                 Event::Remark(text) => self.remark(&text),
             }
+            shown += 1;
         }
+    }
+
+    fn take(&mut self) {
+        let Work { events, skipped } = self.link.take(MAX_SHOWN, MAX_SHOWN_BYTES);
+        self.waiting = events;
+        self.tell_skipped(skipped);
+        #[cfg(feature = "jq")]
+        self.judge();
+    }
+
+    fn tell_skipped(&mut self, count: usize) {
+        #[cfg(feature = "jq")]
+        let is_filtered = self.filter.is_some();
+        #[cfg(not(feature = "jq"))]
+        let is_filtered = false;
+        if count > 0 {
+            let cause = if is_filtered { "the program of /filter" } else { "the terminal" };
+            self.remark(&format!("{} messages are not shown: {cause} is too slow", grouped(count)));
+        }
+    }
+
+    /// Shows a message, or a part of it. Returns whether that was all.
+    fn received(&mut self, record: &Record, columns: usize) -> bool {
+        #[cfg(feature = "jq")]
+        if let Some(filter) = &mut self.filter {
+            // Without one of the messages, the next answer would be taken for that of another.
+            let step = if self.unseen == 0 { filter.next() } else { None };
+            match step {
+                Some(Step::Result(text)) => {
+                    let message = Message { kind: Kind::Text, payload: text.into() };
+                    let record = Record { message, ..*record };
+                    self.settings.view.message(&record, columns, false, &mut self.out);
+                    return false;
+                }
+                Some(Step::End) => return true,
+                Some(Step::GivenUp(cause)) => {
+                    self.filter = None;
+                    self.settings.view.message(record, columns, false, &mut self.out);
+                    self.remark(&format!("there is no filter any more: {cause}"));
+                    return true;
+                }
+                None => {
+                    self.unseen += 1;
+                    return true;
+                }
+            }
+        }
+        self.settings.view.message(record, columns, false, &mut self.out);
+        true
     }
 
     fn size(&self) -> (usize, usize) {
@@ -497,6 +556,12 @@ impl Screen {
 
     fn close(&mut self) -> io::Result<()> {
         self.erase();
+        #[cfg(feature = "jq")]
+        if self.unseen > 0 {
+            let verb = if self.unseen == 1 { "is" } else { "are" };
+            let count = counted(self.unseen as u64, "message");
+            self.remark(&format!("{count} {verb} not shown: the program of /filter is too slow"));
+        }
         let unsent = self.link.unsent();
         if unsent > 0 {
             let verb = if unsent == 1 { "was" } else { "were" };
@@ -509,20 +574,6 @@ impl Screen {
         self.flush()
     }
 }
-
-/// `/filter`.
-#[cfg(feature = "jq")]
-struct Filter {
-    program: Program,
-    /// Messages without a result.
-    hidden: usize,
-    /// Its process has been started, which takes a while.
-    has_run: bool,
-}
-
-/// The longest time for a message, in which no key is shown.
-#[cfg(feature = "jq")]
-const MAX_FILTER_TIME: Duration = Duration::from_millis(300);
 
 #[cfg(feature = "jq")]
 impl Screen {
@@ -541,47 +592,36 @@ impl Screen {
             }
         };
         let is_on = program.is_some();
+        let skipped = self.link.take_skipped();
+        self.tell_skipped(skipped);
         match self.filter.take() {
-            Some(Filter { hidden, .. }) if hidden > 0 => {
+            Some(Filter { hidden: hidden @ 1.., .. }) => {
                 self.remark(&format!("messages that were not shown: {}; /find finds them", grouped(hidden)));
             }
             Some(_) if !is_on => self.remark("messages are shown as they are again"),
             None if !is_on => self.remark("there is no filter"),
             _ => {}
         }
-        if let Some(program) = &program {
-            let text = format!("messages are shown as {} makes them; /filter ends that", program.as_str());
-            self.remark(&text);
+        let Some(program) = program else { return };
+        let text = format!("messages are shown as {} makes them; /filter ends that", program.as_str());
+        match Filter::start(program, self.link.clone()) {
+            Ok(filter) => {
+                self.remark(&text);
+                self.filter = Some(filter);
+                self.judge();
+            }
+            Err(error) => self.remark(&format!("there is no thread for a filter: {}", io_message(&error))),
         }
-        self.filter = program.map(|program| Filter { program, hidden: 0, has_run: false });
     }
 
-    /// Shows what the program makes of a message.
-    fn filtered(&mut self, record: &Record, columns: usize) {
-        let Some(filter) = &mut self.filter else { return };
-        let started = Instant::now();
-        let answer = filter.program.results(&[&record.message.payload]).pop().unwrap_or(Ok(Vec::new()));
-        let is_slow = std::mem::replace(&mut filter.has_run, true) && started.elapsed() > MAX_FILTER_TIME;
-        match answer {
-            Ok(results) if !results.is_empty() => {
-                for text in results {
-                    let message = Message { kind: Kind::Text, payload: text.into() };
-                    let record = Record { message, ..*record };
-                    self.settings.view.message(&record, columns, false, &mut self.out);
-                }
-            }
-            Ok(_) | Err(JqError::NotJson | JqError::TooDeep | JqError::Failed(_)) => filter.hidden += 1,
-            // It would hold up the keys with each message.
-            Err(JqError::Endless(cause) | JqError::NoProcess(cause)) => {
-                self.filter = None;
-                self.settings.view.message(record, columns, false, &mut self.out);
-                self.remark(&format!("there is no filter any more: {cause}"));
-            }
-        }
-        if is_slow && self.filter.take().is_some() {
-            let limit = MAX_FILTER_TIME.as_millis();
-            self.remark(&format!("there is no filter any more: its program took more than {limit} ms for a message"));
-        }
+    /// Gives what waits to the program.
+    fn judge(&self) {
+        let Some(filter) = &self.filter else { return };
+        let messages = self.waiting.iter().filter_map(|event| match event {
+            Event::Received(record) => Some(record.message.payload.clone()),
+            _ => None,
+        });
+        filter.judge(messages.collect());
     }
 }
 

@@ -72,6 +72,7 @@ mod strangers;
 mod term;
 mod term_connections;
 mod term_files;
+mod term_filters;
 mod term_recordings;
 mod term_unread;
 mod terminal_output;
