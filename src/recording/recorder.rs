@@ -69,8 +69,8 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a frame of now; `session` is the number of its session, if there may be several. If the file cannot be written, for example because the disk is full, a warning says so once, and nothing
-    /// more is written.
+    /// Adds a frame of now; `session` is the number of its session, if there may be several. If the file cannot be written, for example
+    /// because the disk is full, a warning says so once, and nothing more is written.
     pub fn record(&self, session: Option<u64>, transfer: Transfer, seen: Seen<'_>) {
         let mut state = self.lock();
         if state.file.is_some() {
