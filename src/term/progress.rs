@@ -28,14 +28,14 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 /// Lines of the log that may wait for a slow terminal.
 const MOST_LINES: usize = 1024;
 /// Of a file of known size. The line is as wide as the terminal, and the cursor goes back to its start: a ^C behind it would begin another
-/// line, and this one would stay.
-const BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left\r";
+/// line, and this one would stay. First it clears the rows below, where a terminal that has become narrower has wrapped the line.
+const BAR: &str = "\x1b[J{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left\r";
 /// The same at the end, which may come before all has passed.
-const LAST_BAR: &str = "{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}";
+const LAST_BAR: &str = "\x1b[J{wide_bar} {percent}% of {binary_total_bytes}, {binary_bytes_per_sec}";
 /// Of any other. There is no message: it fills the line.
-const COUNT: &str = "{binary_bytes}, {binary_bytes_per_sec}{wide_msg}\r";
+const COUNT: &str = "\x1b[J{binary_bytes}, {binary_bytes_per_sec}{wide_msg}\r";
 /// The same at the end.
-const LAST_COUNT: &str = "{binary_bytes}, {binary_bytes_per_sec}";
+const LAST_COUNT: &str = "\x1b[J{binary_bytes}, {binary_bytes_per_sec}";
 
 /// Whether a line of progress is on the terminal.
 static IS_VISIBLE: AtomicBool = AtomicBool::new(false);

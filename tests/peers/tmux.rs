@@ -247,6 +247,10 @@ fn ctrl_c_leaves_one_line_of_progress_and_a_clean_prompt() {
         tmux.shows("% of 64.00 MiB, ");
         // What has passed took half a second at least.
         assert!(!tmux.screen().iter().any(|row| row.contains("GiB/s")), "{}", tmux.screen().join("\n"));
+        // What a narrower terminal has wrapped is cleared.
+        tmux.run(&["resize-window", "-x", "60", "-y", "20"]);
+        let is_bar = |row: &&String| row.contains("of 64.00 MiB") || row.contains(" left");
+        tmux.until("one row of progress", |screen| screen.iter().filter(is_bar).count() == 1);
         tmux.keys(&["C-c"]);
         tmux.ends_with("$", 2);
         let screen = tmux.screen();
