@@ -236,6 +236,8 @@ pub enum Error {
         expected: String,
         /// Such as `within 5 s`.
         reason: String,
+        /// The connection was lost before.
+        is_lost: bool,
         /// The number of messages that came.
         received: u64,
         /// The last of those that were not expected, as they are shown.
@@ -354,7 +356,11 @@ impl Error {
             | Self::Full { .. }
             | Self::EngineAway { .. } => 5,
             Self::Protocol { .. } | Self::TooLong { .. } => 6,
-            Self::Lost { .. } | Self::TooSlow { .. } | Self::StuckShared { .. } | Self::OutOfMemory { .. } => 7,
+            Self::Lost { .. }
+            | Self::Expectation { is_lost: true, .. }
+            | Self::TooSlow { .. }
+            | Self::StuckShared { .. }
+            | Self::OutOfMemory { .. } => 7,
             Self::ClosedByPeer { .. } => 8,
             Self::Replies { .. } | Self::Expectation { .. } | Self::Assertion { .. } => 9,
             Self::Child { .. } => 10,

@@ -128,7 +128,10 @@ pub fn run(cli: Cli) -> u8 {
 /// Is the process of a jq program (`filter/program.rs`), and returns its exit code.
 #[cfg(feature = "jq")]
 pub fn run_jq_process() -> u8 {
-    filter::serve()
+    filter::serve().unwrap_or_else(|error| {
+        report::init(0, false, report::LogFormat::Text);
+        finish(Err(error))
+    })
 }
 
 fn execute(mut cli: Cli) -> Result<(), Error> {

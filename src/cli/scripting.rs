@@ -43,7 +43,8 @@ pub struct ScriptingArgs {
     #[arg(long, value_name = "JQ", allow_hyphen_values = true, conflicts_with_all = EXPECT_CONFLICTS)]
     pub expect_json: Vec<String>,
     /// In place of each message from ADDR2, print the results of a program in the language of jq, such as 'select(.id == 7)'. Messages
-    /// that are not JSON are left out; one that takes the program more than a second or 1 GiB of memory ends the session (exit 1)
+    /// that are not JSON are left out; one that takes the program more than a second or 1 GiB of memory ends the session (exit 1).
+    /// jq's functions for dates, mathematics, formats such as @csv, and regular expressions except test are missing
     #[cfg(feature = "jq")]
     #[arg(long, value_name = "JQ", allow_hyphen_values = true)]
     pub filter_json: Option<String>,
@@ -119,7 +120,8 @@ impl ScriptingArgs {
         });
         #[cfg(feature = "jq")]
         let matches = matches.chain(self.expect_json.iter().map(|text| {
-            Program::parse(text).map(Expectation::Json).map_err(|malformed| malformed.into_error("--expect-json"))
+            let program = Program::parse(text).map(Arc::new);
+            program.map(Expectation::Json).map_err(|malformed| malformed.into_error("--expect-json"))
         }));
         let expectations: Arc<[_]> = matches.collect::<Result<_, Error>>()?;
         #[cfg(feature = "jq")]

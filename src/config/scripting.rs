@@ -40,7 +40,7 @@ pub enum Expectation {
     Matches(Pattern),
     /// One for which a program has a result that is neither `false` nor `null`.
     #[cfg(feature = "jq")]
-    Json(Program),
+    Json(Arc<Program>),
 }
 
 impl fmt::Display for Expectation {

@@ -27,8 +27,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The longest time that a program may take for a message.
-const MAX_TIME: Duration = Duration::from_secs(1);
 /// The most results that it may have for one.
 const MAX_RESULTS: usize = 10_000;
 /// The same in bytes.
@@ -135,6 +133,8 @@ impl Jq {
         if let Some(start) = too_nested(text) {
             return Err(malformed(start, format!("there are more than {MAX_BRACKETS} brackets around this")));
         }
+        // As in jq.
+        let text = if text.trim_ascii().is_empty() { "." } else { text };
         with_large_stack(|| Self::compile(text)).unwrap_or_else(|reason| Err(malformed(0, reason)))
     }
 
@@ -147,6 +147,11 @@ impl Jq {
         let arena = Arena::default();
         let modules = Loader::new(defs)
             .load(&arena, File { code: text, path: () })
+            .and_then(|modules| {
+                // It would fail for each message.
+                load::import(&modules, |_| Err("files cannot be imported".into()))?;
+                Ok(modules)
+            })
             .map_err(|errors| malformed(errors.into_iter().find_map(|(_, error)| first(error)).unwrap_or(BAD)))?;
         let filter = Compiler::default().with_funs(functions()).compile(modules).map_err(|errors| {
             let undefined = errors.into_iter().flat_map(|(_, errors)| errors).next();
@@ -155,14 +160,14 @@ impl Jq {
         Ok(Self(filter))
     }
 
-    /// The results for a message, each a JSON text. The program may take `stack` bytes of the thread's stack between its steps.
+    /// The results for a message, each a JSON text.
     ///
     /// # Errors
     /// See [`JqError`].
-    pub fn results(&self, message: &[u8], stack: usize) -> Result<Vec<String>, JqError> {
+    pub fn results(&self, message: &[u8], budget: Budget) -> Result<Vec<String>, JqError> {
         let mut results = Vec::new();
         let mut left = MAX_BYTES;
-        self.run(message, stack, |value| {
+        self.run(message, budget, |value| {
             let mut bounded = Bounded::new(left);
             if write!(bounded, "{value}").is_err() || results.len() == MAX_RESULTS {
                 return Err(JqError::Endless(TOO_MUCH.into()));
@@ -174,13 +179,13 @@ impl Jq {
         Ok(results)
     }
 
-    /// Whether a result for a message is neither `false` nor `null`. `stack` is as above.
+    /// Whether a result for a message is neither `false` nor `null`.
     ///
     /// # Errors
     /// See [`JqError`].
-    pub fn is_match(&self, message: &[u8], stack: usize) -> Result<bool, JqError> {
+    pub fn is_match(&self, message: &[u8], budget: Budget) -> Result<bool, JqError> {
         let mut is_match = false;
-        self.run(message, stack, |value| {
+        self.run(message, budget, |value| {
             is_match = !matches!(value, Val::Null | Val::Bool(false));
             Ok(!is_match)
         })?;
@@ -191,15 +196,15 @@ impl Jq {
     fn run(
         &self,
         message: &[u8],
-        stack: usize,
+        budget: Budget,
         mut take: impl FnMut(Val) -> Result<bool, JqError>,
     ) -> Result<(), JqError> {
         if !json::is_value(message, MAX_DEPTH) {
             return Err(if json::is_value(message, usize::MAX) { JqError::TooDeep } else { JqError::NotJson });
         }
         let input = read::parse_single(message).map_err(|_| JqError::NotJson)?;
-        let budget = Budget::new(stack);
-        let machine = Run { lut: &self.0.lut, budget: &budget };
+        let meter = Meter::new(budget);
+        let machine = Run { lut: &self.0.lut, meter: &meter };
         let run = || {
             let context = Ctx::<Machine>::new(machine, Vars::new([]));
             for result in self.0.id.run((context, input)) {
@@ -241,12 +246,12 @@ impl DataT for Machine {
 #[derive(Clone, Copy)]
 struct Run<'a> {
     lut: &'a Lut<Machine>,
-    budget: &'a Budget,
+    meter: &'a Meter,
 }
 
 impl<'a> HasLut<'a, Machine> for Run<'a> {
     fn lut(&self) -> &'a Lut<Machine> {
-        self.budget.step();
+        self.meter.step();
         self.lut
     }
 }
@@ -254,7 +259,17 @@ impl<'a> HasLut<'a, Machine> for Run<'a> {
 /// The payload with which a program is unwound: the limit that it is beyond.
 struct Stopped(&'static str);
 
-struct Budget {
+/// What a program may take for a message.
+#[derive(Clone, Copy)]
+pub struct Budget {
+    /// The longest time.
+    pub time: Duration,
+    /// The bytes of the thread's stack between its steps.
+    pub stack: usize,
+}
+
+/// What it has taken.
+struct Meter {
     end: Instant,
     steps: Cell<usize>,
     /// Where the stack was at the start.
@@ -263,9 +278,9 @@ struct Budget {
     stack: usize,
 }
 
-impl Budget {
-    fn new(stack: usize) -> Self {
-        Self { end: Instant::now() + MAX_TIME, steps: Cell::new(0), start: stack_pointer(), stack }
+impl Meter {
+    fn new(Budget { time, stack }: Budget) -> Self {
+        Self { end: Instant::now() + time, steps: Cell::new(0), start: stack_pointer(), stack }
     }
 
     /// Unwinds the program if it is beyond the budget.
@@ -370,7 +385,7 @@ fn range<'a>(run: Run<'a>, from: Val, to: Val, by: Val) -> impl Iterator<Item = 
     let order = by.partial_cmp(&Val::from(0_isize)).unwrap_or(Ordering::Equal);
     let mut next = Some(Ok(from));
     iter::from_fn(move || {
-        run.budget.step();
+        run.meter.step();
         let value: Val = match next.take()? {
             Ok(value) => value,
             Err(error) => return Some(Err(error)),
@@ -458,11 +473,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What a thread of these tests has, at least, and what remains.
-    const STACK: usize = 1 << 20;
+    /// A thread of these tests has more stack.
+    const BUDGET: Budget = Budget { time: Duration::from_secs(1), stack: 1 << 20 };
 
     fn results(program: &str, message: &str) -> Result<Vec<String>, JqError> {
-        Jq::parse(program).expect("a program").results(message.as_bytes(), STACK)
+        Jq::parse(program).expect("a program").results(message.as_bytes(), BUDGET)
     }
 
     #[test]
@@ -480,6 +495,7 @@ mod tests {
             ("@base64, (@base64 | @base64d)", "\"h\u{e9}\"", &["\"aMOp\"", "\"h\u{e9}\""]),
             ("now > 1700000000", "1", &["true"]),
             ("halt", "1", &[]),
+            (" \n", "[1]", &["[1]"]),
         ] {
             assert_eq!(results(program, message).expect(program), expected, "{program}");
         }
@@ -502,10 +518,10 @@ mod tests {
         ] {
             let started = Instant::now();
             assert!(matches!(results(program, "1"), Err(JqError::Endless(_))), "{program}");
-            assert!(started.elapsed() < 10 * MAX_TIME, "{program}");
+            assert!(started.elapsed() < 10 * BUDGET.time, "{program}");
         }
         assert_eq!(
-            Jq::parse("repeat(.)").expect("a program").is_match(b"1", STACK),
+            Jq::parse("repeat(.)").expect("a program").is_match(b"1", BUDGET),
             Ok(true),
             "the first result is enough"
         );
@@ -541,16 +557,70 @@ mod tests {
             (".a | foo(1)", 5, "no filter foo"),
             ("$x", 0, "no variable $x"),
             (".a | (", 6, "closing parenthesis"),
-            ("", 0, "expected term"),
             (".a |", 4, "expected term"),
             ("if . then 1", 11, "else or end"),
             (".a & .b", 3, "token"),
             ("todate", 0, "no filter todate"),
             ("include \"x\"; .", 9, "not supported"),
+            ("import \"x\" as $x; $x", 8, "cannot be imported"),
         ] {
             let malformed = Jq::parse(text).err().unwrap_or_else(|| panic!("{text} is a program"));
             assert_eq!(malformed.span.start, at, "{malformed:?}");
             assert!(malformed.reason.contains(reason), "{malformed:?}");
+        }
+    }
+
+    /// The manual lists them (JQ PROGRAMS).
+    #[test]
+    fn functions_that_the_manual_calls_missing_are_missing() {
+        for call in [
+            "match(\"\")",
+            "capture(\"\")",
+            "scan(\"\")",
+            "split(\"\"; \"\")",
+            "splits(\"\")",
+            "sub(\"\"; \"\")",
+            "gsub(\"\"; \"\")",
+            "todate",
+            "fromdate",
+            "strftime(\"\")",
+            "strptime(\"\")",
+            "mktime",
+            "gmtime",
+            "localtime",
+            "sqrt",
+            "pow(1; 2)",
+            "log",
+            "exp",
+            "sin",
+            "@csv",
+            "@tsv",
+            "@html",
+            "@uri",
+            "@base32",
+            "tostream",
+            "fromstream(1)",
+            "input",
+            "inputs",
+            "debug",
+            "stderr",
+            "halt_error",
+            "env",
+            "$ENV",
+            "$__loc__",
+            "IN(1)",
+            "INDEX(1)",
+            "ascii",
+            "leaf_paths",
+            "builtins",
+            "input_line_number",
+        ] {
+            assert!(Jq::parse(call).is_err(), "{call}");
+        }
+        for call in
+            ["test(\"\")", "now", "floor", "ceil", "round", "abs", "@base64", "@base64d", "@sh", "@json", "@text"]
+        {
+            assert!(Jq::parse(call).is_ok(), "{call}");
         }
     }
 

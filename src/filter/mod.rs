@@ -13,7 +13,7 @@ mod program;
 pub use jq::JqError;
 pub use pattern::Pattern;
 #[cfg(feature = "jq")]
-pub use program::{ARGUMENT, Answer, Program, serve};
+pub use program::{ARGUMENT, Answer, Program, Question, serve};
 
 use crate::error::{Error, carets};
 use std::ops::Range;

@@ -55,6 +55,11 @@ pub trait MessageLayer: Send {
         self.inner().progress()
     }
 
+    /// See [`MessageStream::unsent`].
+    fn unsent(&self) -> u64 {
+        self.inner().unsent()
+    }
+
     /// See [`MessageStream::left_out`].
     fn left_out(&self) -> u64 {
         self.inner().left_out()
@@ -102,6 +107,10 @@ impl<T: MessageLayer> MessageStream for T {
 
     fn progress(&self) -> u64 {
         MessageLayer::progress(self)
+    }
+
+    fn unsent(&self) -> u64 {
+        MessageLayer::unsent(self)
     }
 
     fn left_out(&self) -> u64 {

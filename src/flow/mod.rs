@@ -294,6 +294,12 @@ pub trait MessageStream: Send {
         0
     }
 
+    /// Bytes of messages taken that the connection has not taken yet. A change resets the silence timers. A stream that holds nothing
+    /// back returns 0.
+    fn unsent(&self) -> u64 {
+        0
+    }
+
     /// Messages that came and of which a filter left nothing. A change is a reply of the peer that is not shown.
     fn left_out(&self) -> u64 {
         0

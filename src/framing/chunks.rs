@@ -88,6 +88,10 @@ impl MessageStream for ChunkStream {
         self.end.poll_shutdown(cx)
     }
 
+    fn unsent(&self) -> u64 {
+        self.out.len() as u64
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.end.poll_shutdown(cx).map(|_| ())
     }

@@ -167,6 +167,10 @@ impl<C: Codec + 'static> MessageStream for Framed<C> {
         self.read.len() as u64
     }
 
+    fn unsent(&self) -> u64 {
+        self.out.len() as u64
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.end.poll_shutdown(cx).map(|_| ())
     }

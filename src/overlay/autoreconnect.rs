@@ -415,6 +415,13 @@ impl MessageStream for ReconnectingStream {
         }
     }
 
+    fn unsent(&self) -> u64 {
+        match &self.state {
+            State::Live(end) => end.io.unsent(),
+            State::Dialling(_) | State::Over => 0,
+        }
+    }
+
     fn observe_control(&mut self, observer: ControlObserver) {
         if let State::Live(end) = &mut self.state {
             end.io.observe_control(observer.clone());

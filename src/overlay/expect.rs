@@ -3,6 +3,8 @@
 #[cfg(feature = "jq")]
 use super::filter_json::explain;
 use super::judged::{Judge, Judged, Judging};
+#[cfg(feature = "jq")]
+use crate::filter::Question;
 use crate::{
     config::{ExpectOptions, Expectation},
     endpoint::{ConnectContext, Transform},
@@ -19,7 +21,10 @@ use std::{
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// Messages that an error shows.
 const MAX_SHOWN: usize = 3;
@@ -109,20 +114,8 @@ impl Transform<MessageEnd, MessageEnd> for Expect {
         let ExpectOptions { expectations, within } = self.0.clone();
         let (name, judged) = (inner.name.clone(), expectations.clone());
         let from = name.clone();
-        let judge: Judge<(Message, Vec<bool>)> = Arc::new(move |messages| {
-            let mut met: Vec<_> =
-                judged.iter().map(|expected| are_met(expected, &messages, &from).into_iter()).collect();
-            let mut judged = VecDeque::with_capacity(messages.len());
-            for message in messages {
-                let met: Result<_, _> = met.iter_mut().filter_map(Iterator::next).collect();
-                let is_error = met.is_err();
-                judged.push_back(met.map(|met| (message, met)));
-                if is_error {
-                    break;
-                }
-            }
-            judged
-        });
+        let judge: Judge<(Message, Vec<bool>)> =
+            Box::new(move |messages| Box::pin(judge(judged.clone(), messages, from.clone())));
         let io = ExpectStream {
             judging: Judging::new(inner.io, judge),
             is_met: vec![false; expectations.len()],
@@ -130,6 +123,7 @@ impl Transform<MessageEnd, MessageEnd> for Expect {
             within,
             name,
             timer: None,
+            unsent: 0,
             others: VecDeque::new(),
             received: 0,
             verdict: None,
@@ -141,17 +135,43 @@ impl Transform<MessageEnd, MessageEnd> for Expect {
     }
 }
 
+/// Which expectations each of the messages meets.
+async fn judge(
+    expectations: Arc<[Expectation]>,
+    messages: Vec<Message>,
+    name: Arc<str>,
+) -> VecDeque<Result<(Message, Vec<bool>), Error>> {
+    let mut met = Vec::with_capacity(expectations.len());
+    for expected in &*expectations {
+        met.push(are_met(expected, &messages, &name).await.into_iter());
+    }
+    let mut judged = VecDeque::with_capacity(messages.len());
+    for message in messages {
+        let met: Result<_, _> = met.iter_mut().filter_map(Iterator::next).collect();
+        let is_error = met.is_err();
+        judged.push_back(met.map(|met| (message, met)));
+        if is_error {
+            break;
+        }
+    }
+    judged
+}
+
 #[cfg_attr(not(feature = "jq"), expect(unused_variables, reason = "only a program can fail"))]
-fn are_met(expected: &Expectation, messages: &[Message], name: &str) -> Vec<Result<bool, Error>> {
+async fn are_met(expected: &Expectation, messages: &[Message], name: &str) -> Vec<Result<bool, Error>> {
+    let payloads: Vec<_> = messages.iter().map(|message| message.payload.clone()).collect();
     match expected {
         Expectation::Matches(pattern) => {
-            messages.iter().map(|message| Ok(pattern.is_match(&message.payload))).collect()
+            let pattern = pattern.clone();
+            let matching =
+                spawn_blocking(move || payloads.iter().map(|payload| Ok(pattern.is_match(payload))).collect());
+            matching.await.unwrap_or_else(|error| vec![Err(Error::io("cannot judge a message", error.into()))])
         }
         #[cfg(feature = "jq")]
         Expectation::Json(program) => {
-            let payloads: Vec<_> = messages.iter().map(|message| message.payload.clone()).collect();
-            let answers = program.are_matches(&payloads).into_iter();
-            answers.map(|answer| answer.or_else(|error| explain(error, name, "--expect-json").map(|_| false))).collect()
+            let answers = program.judge(Question::IsMatch, payloads).await.into_iter();
+            let explained = |error| explain(error, name, "--expect-json").map(|_| false);
+            answers.map(|answer| answer.map(|results| !results.is_empty()).or_else(explained)).collect()
         }
     }
 }
@@ -165,6 +185,8 @@ struct ExpectStream {
     within: Option<Duration>,
     name: Arc<str>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// What the connection had not taken at the last look, in bytes.
+    unsent: u64,
     /// The last messages that were not expected, as they are shown.
     others: VecDeque<String>,
     /// The number of messages that came.
@@ -204,15 +226,16 @@ impl ExpectStream {
 
     fn decide_late(&mut self) {
         let limit = self.within.unwrap_or_default().as_secs_f64();
-        let error = self.unmet(format!("within {limit} s"));
+        let error = self.unmet(format!("within {limit} s"), false);
         self.decide(Some(error));
     }
 
-    fn unmet(&self, reason: String) -> Error {
+    fn unmet(&self, reason: String, is_lost: bool) -> Error {
         let missing = self.is_met.iter().zip(&*self.expectations).find(|(is_met, _)| !**is_met);
         let expected = missing.map(|(_, expected)| expected.to_string()).unwrap_or_default();
         let others = Vec::from(self.others.clone());
-        Error::Expectation { from: self.name.to_string(), expected, reason, received: self.received, others }
+        let from = self.name.to_string();
+        Error::Expectation { from, expected, reason, is_lost, received: self.received, others }
     }
 
     fn judge(&mut self, message: &Message, met: &[bool]) -> bool {
@@ -272,11 +295,13 @@ impl MessageLayer for ExpectStream {
                     None => Ok(Incoming::End(None)),
                 });
             }
-            if self.timer.is_none() {
+            let unsent = self.judging.io.unsent();
+            if self.timer.is_none() || unsent != self.unsent {
+                self.unsent = unsent;
                 self.restart();
             }
-            match self.judging.poll_next(cx)? {
-                Poll::Ready(Judged::Message((message, met))) => {
+            match self.judging.poll_next(cx) {
+                Poll::Ready(Ok(Judged::Message((message, met)))) => {
                     let is_new = self.judge(&message, &met);
                     if !self.is_met.contains(&false) {
                         self.decide(None);
@@ -288,14 +313,21 @@ impl MessageLayer for ExpectStream {
                         self.decide_late();
                     }
                 }
-                Poll::Ready(Judged::Other(Incoming::End(close))) => {
+                Poll::Ready(Ok(Judged::Other(Incoming::End(close)))) => {
                     self.has_ended = true;
                     let how = close.map(|close| format!(": {close}")).unwrap_or_default();
-                    let error = self.unmet(format!("before the connection was closed{how}"));
+                    let error = self.unmet(format!("before the connection was closed{how}"), false);
                     self.decide(Some(error));
                 }
-                Poll::Ready(Judged::Other(other)) => return Poll::Ready(Ok(other)),
-                Poll::Pending if self.is_late(cx) => self.decide_late(),
+                Poll::Ready(Err(Error::Lost { reason, .. })) => {
+                    (self.has_ended, self.is_finished) = (true, true);
+                    let error = self.unmet(format!("before the connection was lost: {reason}"), true);
+                    self.decide(Some(error));
+                }
+                Poll::Ready(Ok(Judged::Other(other))) => return Poll::Ready(Ok(other)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                // What came in time may be what is expected.
+                Poll::Pending if !self.judging.is_busy() && self.is_late(cx) => self.decide_late(),
                 Poll::Pending => return Poll::Pending,
             }
         }

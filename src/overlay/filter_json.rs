@@ -4,7 +4,7 @@ use super::judged::{Judge, Judged, Judging};
 use crate::{
     endpoint::{ConnectContext, Transform},
     error::Error,
-    filter::{Answer, JqError, Program},
+    filter::{Answer, JqError, Program, Question},
     flow::{BoxFuture, Incoming, MessageEnd, MessageLayer, MessageStream},
     message::{Kind, Message},
     report,
@@ -49,7 +49,7 @@ struct FilterJson(Arc<Program>);
 
 impl Transform<MessageEnd, MessageEnd> for FilterJson {
     fn apply<'a>(&'a self, inner: MessageEnd, _: &'a mut ConnectContext) -> BoxFuture<'a, Result<MessageEnd, Error>> {
-        let (program, name, has_warned) = (self.0.clone(), inner.name.clone(), AtomicBool::new(false));
+        let (program, name, has_warned) = (self.0.clone(), inner.name.clone(), Arc::new(AtomicBool::new(false)));
         let printed = move |answer: Answer<Vec<String>>| {
             let reason = match answer {
                 Ok(results) => {
@@ -66,9 +66,10 @@ impl Transform<MessageEnd, MessageEnd> for FilterJson {
             }
             Ok(Vec::new())
         };
-        let judge: Judge<Vec<Message>> = Arc::new(move |messages| {
-            let payloads: Vec<_> = messages.into_iter().map(|message| message.payload).collect();
-            program.results(&payloads).into_iter().map(&printed).collect()
+        let judge: Judge<Vec<Message>> = Box::new(move |messages| {
+            let (program, printed) = (program.clone(), printed.clone());
+            let payloads = messages.into_iter().map(|message| message.payload).collect();
+            Box::pin(async move { program.judge(Question::Results, payloads).await.into_iter().map(printed).collect() })
         });
         let io = FilteredStream { judging: Judging::new(inner.io, judge), results: VecDeque::new(), left_out: 0 };
         Box::pin(async move { Ok(MessageEnd { io: Box::new(io), ..inner }) })

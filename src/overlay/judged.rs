@@ -1,21 +1,17 @@
-//! Judges the messages of an end on a thread for blocking work: a regular expression or a program may take long for a long message, and
-//! must not hold up other sessions meanwhile.
+//! Judges the messages of an end apart from its session: a regular expression or a program may take long for a long message, and must
+//! not hold up other sessions meanwhile.
 
 use crate::{
     error::Error,
-    flow::{Incoming, MessageStream},
+    flow::{BoxFuture, Incoming, MessageStream},
     message::Message,
 };
 use std::{
     cell::Cell,
     collections::VecDeque,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
-use tokio::task::{JoinHandle, spawn_blocking};
 
 /// The most messages that are judged together, so that a burst costs few changes of thread.
 const BATCH: usize = 64;
@@ -24,8 +20,10 @@ const QUICK: Duration = Duration::from_millis(10);
 /// The same in bytes.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// What is made of messages, for each of them up to the first error. It runs on another thread.
-pub type Judge<T> = Arc<dyn Fn(Vec<Message>) -> VecDeque<Result<T, Error>> + Send + Sync>;
+/// What is made of messages, for each of them up to the first error. What takes long in it runs on another thread.
+pub type Judge<T> = Box<dyn Fn(Vec<Message>) -> Job<T> + Send>;
+
+type Job<T> = BoxFuture<'static, VecDeque<Result<T, Error>>>;
 
 /// What an end gives.
 pub enum Judged<T> {
@@ -40,7 +38,7 @@ pub struct Judging<T> {
     /// The stream.
     pub io: Box<dyn MessageStream>,
     judge: Judge<T>,
-    job: Option<JoinHandle<VecDeque<Result<T, Error>>>>,
+    job: Option<Job<T>>,
     /// When the job began.
     since: Instant,
     /// The most messages of the next job.
@@ -52,7 +50,7 @@ pub struct Judging<T> {
     asked: Cell<u64>,
 }
 
-impl<T: Send + 'static> Judging<T> {
+impl<T> Judging<T> {
     pub fn new(io: Box<dyn MessageStream>, judge: Judge<T>) -> Self {
         let (job, judged, since) = (None, VecDeque::new(), Instant::now());
         Self { io, judge, job, since, most: 1, judged, behind: None, asked: Cell::new(0) }
@@ -65,10 +63,9 @@ impl<T: Send + 'static> Judging<T> {
                 return Poll::Ready(judged.map(Judged::Message));
             }
             if let Some(job) = &mut self.job {
-                let done = ready!(Pin::new(job).poll(cx));
+                self.judged = ready!(job.as_mut().poll(cx));
                 self.job = None;
                 self.most = if self.since.elapsed() > QUICK { 1 } else { BATCH.min(self.most * 2) };
-                self.judged = done.map_err(|error| Error::io("cannot judge a message", error.into()))?;
                 continue;
             }
             if let Some(behind) = self.behind.take() {
@@ -90,11 +87,15 @@ impl<T: Send + 'static> Judging<T> {
                 }
             }
             if !messages.is_empty() {
-                let judge = self.judge.clone();
                 self.since = Instant::now();
-                self.job = Some(spawn_blocking(move || judge(messages)));
+                self.job = Some((self.judge)(messages));
             }
         }
+    }
+
+    /// Whether messages have come that are not judged yet.
+    pub fn is_busy(&self) -> bool {
+        self.job.is_some()
     }
 
     /// See [`MessageStream::progress`]. A judge that works is no silence.

@@ -10,6 +10,7 @@ use crate::{
     report,
 };
 use std::{
+    collections::VecDeque,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -37,6 +38,9 @@ pub fn taps(options: &ScriptingOptions, has_many: bool) -> Vec<(LayerNote, Layer
 /// What sees a session. It must not wait for long.
 trait Tap: Send + Sync + 'static {
     fn see(&self, transfer: Transfer, seen: Seen<'_>);
+
+    /// Of what was sent, the connection has not taken so many bytes.
+    fn unsent(&self, _bytes: u64) {}
 
     /// Nothing more passes for now.
     fn idle(&self) {}
@@ -88,6 +92,7 @@ impl<T: Tap> MessageLayer for Tapped<T> {
     }
 
     fn start_send(&mut self, message: Message) -> Result<(), Error> {
+        self.tap.unsent(self.io.unsent());
         self.tap.see(Transfer::Sent, Seen::Message(&message));
         self.io.start_send(message)
     }
@@ -101,6 +106,7 @@ impl<T: Tap> MessageLayer for Tapped<T> {
 impl<T: Tap> Drop for Tapped<T> {
     fn drop(&mut self) {
         self.tap.idle();
+        self.tap.unsent(self.io.unsent());
         self.tap.end();
     }
 }
@@ -149,7 +155,13 @@ struct Stats {
 
 #[derive(Default)]
 struct Totals {
+    /// What was given to the connection.
     sent: Total,
+    /// The lengths of the last messages, of which the connection had not taken all at the last look, and their sum.
+    unsent: VecDeque<u64>,
+    unsent_sum: u64,
+    /// The bytes that it had not taken.
+    unsent_bytes: u64,
     received: Total,
     pings: PingTimes,
     round_trips: Vec<Duration>,
@@ -181,8 +193,13 @@ impl Tap for Stats {
                     Transfer::Sent => &mut totals.sent,
                     Transfer::Received => &mut totals.received,
                 };
+                let length = message.payload.len() as u64;
                 total.messages += 1;
-                total.bytes += message.payload.len() as u64;
+                total.bytes += length;
+                if transfer == Transfer::Sent {
+                    totals.unsent.push_back(length);
+                    totals.unsent_sum += length;
+                }
             }
             Seen::Control(frame @ (ControlFrame::Ping(_) | ControlFrame::Pong(_))) => {
                 if let Some(took) = totals.pings.observe(transfer, frame) {
@@ -197,9 +214,23 @@ impl Tap for Stats {
         }
     }
 
+    fn unsent(&self, bytes: u64) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.unsent_bytes = bytes;
+        while let Some(behind) = totals.unsent.front().map(|first| totals.unsent_sum - first)
+            && behind >= bytes
+        {
+            totals.unsent.pop_front();
+            totals.unsent_sum = behind;
+        }
+    }
+
     fn end(&self) {
-        let totals = std::mem::take(&mut *self.totals.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut totals = std::mem::take(&mut *self.totals.lock().unwrap_or_else(PoisonError::into_inner));
         let took = self.started.elapsed();
+        // A message of which a part is left does not count.
+        totals.sent.messages -= totals.unsent.len() as u64;
+        totals.sent.bytes = totals.sent.bytes.saturating_sub(totals.unsent_bytes);
         for (what, total) in [("sent", &totals.sent), ("received", &totals.received)] {
             report::notice(format_args!("{what} {}", total.shown(took)));
         }

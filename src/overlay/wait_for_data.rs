@@ -182,6 +182,13 @@ impl MessageStream for LazyStream {
         }
     }
 
+    fn unsent(&self) -> u64 {
+        match &self.state {
+            State::Live(end) => end.io.unsent(),
+            _ => 0,
+        }
+    }
+
     fn observe_control(&mut self, observer: ControlObserver) {
         if let State::Live(end) = &mut self.state {
             end.io.observe_control(observer.clone());

@@ -358,7 +358,7 @@ impl Pump<'_> {
             self.directions[i].is_blocked
                 && matches!(to, EndKind::Console { .. } | EndKind::Sink | EndKind::Shared { .. })
         });
-        let progress = self.ends.each_ref().map(|end| end.io.progress());
+        let progress = self.ends.each_ref().map(|end| (end.io.progress(), end.io.unsent()));
         let has_progress = progress != std::mem::replace(&mut self.timers.progress, progress);
         let left_out = self.ends.each_ref().map(|end| end.io.left_out());
         let left_out_before = std::mem::replace(&mut self.timers.left_out, left_out);
@@ -368,7 +368,7 @@ impl Pump<'_> {
             }
         }
         if reader_is_slow || has_progress {
-            // Neither a slow reader of our output nor a message that arrives slowly means that the peer is silent.
+            // Neither a slow reader of our output nor a message that arrives or leaves slowly means that the peer is silent.
             self.reset_silence();
         }
         let confirmed_at = self.confirming().map(|(_, until)| until);

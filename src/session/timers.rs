@@ -10,8 +10,8 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Timers {
     /// When a message or a part of one last moved; updated only while silence is measured.
     pub last_activity: Instant,
-    /// The progress of both ends at the last look.
-    pub progress: [u64; 2],
+    /// The progress of both ends and what they had not sent, at the last look.
+    pub progress: [(u64, u64); 2],
     /// The messages of both ends that filters had left out at the last look.
     pub left_out: [u64; 2],
     /// After the end of standard input: the longest silence while no message has come since the last one was sent.
@@ -30,7 +30,7 @@ impl Timers {
         let (last_activity, first_reply) = (Instant::now(), Duration::ZERO);
         Self {
             last_activity,
-            progress: [0; 2],
+            progress: [(0, 0); 2],
             left_out: [0; 2],
             first_reply,
             closed_process: None,

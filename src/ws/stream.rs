@@ -492,6 +492,10 @@ impl MessageStream for WebSocket {
         self.wire.received.wrapping_sub(self.received_control).wrapping_add(self.reader.assembled() as u64)
     }
 
+    fn unsent(&self) -> u64 {
+        (self.wire.out.remaining() + self.sending.as_ref().map_or(0, |rest| rest.payload.len())) as u64
+    }
+
     fn observe_control(&mut self, observer: ControlObserver) {
         self.observers.add(observer);
     }

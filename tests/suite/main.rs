@@ -64,6 +64,7 @@ mod session_metrics;
 mod shown_handshakes;
 mod silent_ends;
 mod slow_messages;
+mod slow_programs;
 mod small_errors;
 mod socket_activation;
 mod standard_streams;
