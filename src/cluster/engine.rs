@@ -49,6 +49,11 @@ pub enum Event {
         /// Since when the engine has not answered.
         since: Instant,
     },
+    /// Something was published in a room that is subscribed to, but not by a node.
+    Stranger {
+        /// The request target.
+        room: Bytes,
+    },
     /// The engine has refused something. A request may get no answer for that.
     Refused {
         /// Its words.

@@ -69,7 +69,15 @@ impl Inbox {
 
     /// Tells that the engine has refused something, unless too much waits.
     pub fn refused(&self, reason: String) {
-        let event = Event::Refused { reason };
+        self.offer(Event::Refused { reason });
+    }
+
+    /// Tells that something was published that is not of a node, unless too much waits.
+    pub fn stranger(&self, room: Bytes) {
+        self.offer(Event::Stranger { room });
+    }
+
+    fn offer(&self, event: Event) {
         let size = size(&event);
         if self.held.bytes.fetch_add(size, Relaxed) >= self.held.limit || self.sender.send(event).is_err() {
             self.held.bytes.fetch_sub(size, Relaxed);
@@ -124,6 +132,7 @@ impl Events {
 fn size(event: &Event) -> usize {
     match event {
         Event::Publication { room, publication } => OVERHEAD + room.len() + publication.payload.len(),
+        Event::Stranger { room } => OVERHEAD + room.len(),
         Event::Refused { reason } => OVERHEAD + reason.len(),
         Event::Down { .. } | Event::Up => 0,
     }

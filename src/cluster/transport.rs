@@ -1,6 +1,6 @@
 //! TLS for the connection to an engine, with our own roots and messages.
 
-use super::ClusterOptions;
+use super::{ClusterOptions, EngineKind, EngineUrl};
 use crate::{
     error::Error,
     tls::{self, TlsOptions, Trust},
@@ -26,5 +26,18 @@ pub fn handshake_error(engine: &str, error: &io::Error) -> Error {
             Error::Tls { with, reason, hint }
         }
         other => other,
+    }
+}
+
+/// The hint for a server that is connected and does not speak the engine's protocol.
+pub fn what_it_must_be(engine: &EngineUrl) -> String {
+    let (name, plain, tls) = match engine.kind {
+        EngineKind::Redis => ("Redis", "redis", "rediss"),
+        EngineKind::Nats => ("NATS", "nats", "tls"),
+    };
+    if engine.tls {
+        format!("is it {name} with TLS? {plain}:// connects without")
+    } else {
+        format!("is it {name} without TLS? {tls}:// connects with TLS")
     }
 }

@@ -323,6 +323,7 @@ impl<E: Engine> Driver<E> {
                 report::warn(format_args!("cluster: {} is not connected: {reason}", self.options.engine));
                 self.outage.failed(Part::Connection, since, Instant::now(), &reason);
             }
+            Event::Stranger { room } => self.stranger(&String::from_utf8_lossy(&room)),
             Event::Refused { reason } => {
                 self.status.errors.fetch_add(1, Relaxed);
                 self.troubles.add(|troubles| troubles.refuse(&reason));
@@ -588,15 +589,18 @@ impl<E: Engine> Driver<E> {
                     troubles.repaired_rooms.insert(name);
                 });
             }
-            Action::Stranger => {
-                self.status.ignored.fetch_add(1, Relaxed);
-                if !std::mem::replace(&mut self.told_of_strangers, true) {
-                    report::warn(format_args!(
-                        "cluster: ignored what was published in room {target}: it is not of a node of this version. \
-                         Further ones are only counted"
-                    ));
-                }
-            }
+            Action::Stranger => self.stranger(target),
+        }
+    }
+
+    /// Something was published in a room that is not of a node of this version.
+    fn stranger(&mut self, room: &str) {
+        self.status.ignored.fetch_add(1, Relaxed);
+        if !std::mem::replace(&mut self.told_of_strangers, true) {
+            report::warn(format_args!(
+                "cluster: ignored what was published in room {room}: it is not of a node of this version. \
+                 Further ones are only counted"
+            ));
         }
     }
 

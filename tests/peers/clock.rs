@@ -8,7 +8,7 @@ use crate::{
 use std::{fs, process::Command, time::Duration};
 
 /// Where Debian's libfaketime is.
-fn libfaketime() -> String {
+pub fn libfaketime() -> String {
     let found = Command::new("sh").args(["-c", "ls /usr/lib/*/faketime/libfaketime.so.1"]).output().expect("sh runs");
     let path = String::from_utf8_lossy(&found.stdout).lines().next().map(str::to_owned);
     path.expect("libfaketime is installed by tests/with-peers.sh")

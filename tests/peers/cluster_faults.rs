@@ -257,9 +257,12 @@ pub fn node_with(engine: Engine, port: u16, options: &[&str]) -> Serving {
 
 /// A node whose engine is at this address.
 pub fn node_at(engine: Engine, address: &str, port: u16, options: &[&str]) -> Serving {
+    Serving::start([&["--broadcast", "--cluster", &url(engine, address, port), "ws-l:127.0.0.1:0"], options].concat())
+}
+
+pub fn url(engine: Engine, address: &str, port: u16) -> String {
     let scheme = if engine == Engine::Redis { "redis" } else { "nats" };
-    let url = format!("{scheme}://{address}:{port}");
-    Serving::start([&["--broadcast", "--cluster", &url, "ws-l:127.0.0.1:0"], options].concat())
+    format!("{scheme}://{address}:{port}")
 }
 
 /// A member that checks what it receives: each sender's messages, all of them, once and in order.

@@ -1,13 +1,18 @@
 //! Engines that are connected and refuse: they are full, or do not allow something.
 
 use crate::{
-    cluster_faults::{Engine, Line, Server, node_with},
+    clock::libfaketime,
+    cluster_faults::{Engine, Line, Server, node_with, url},
     http::Exchange,
     raw::RawPeer,
     rooms_metrics::{metrics_port, scrape},
-    support::{Serving, run, wait_for},
+    support::{Serving, run, wait_for, wsplice},
 };
-use std::time::{Duration, Instant};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 use tokio::runtime::Runtime;
 
 /// An engine and one node, which waits for 2 s.
@@ -15,7 +20,7 @@ struct Single {
     node: Serving,
     metrics: u16,
     server: Server,
-    _line: Line,
+    line: Line,
     _runtime: Runtime,
 }
 
@@ -26,7 +31,7 @@ impl Single {
         let line = runtime.block_on(Line::new(&server, Duration::ZERO));
         let mut node = node_with(engine, line.port, &["--cluster-wait", "2", "--metrics", "127.0.0.1:0"]);
         let metrics = metrics_port(&mut node);
-        Self { node, metrics, server, _line: line, _runtime: runtime }
+        Self { node, metrics, server, line, _runtime: runtime }
     }
 
     /// The status and the body of the health check.
@@ -43,6 +48,7 @@ impl Single {
         let line = self.node.running.error_line("has refused");
         assert!(line.contains(reason), "{line}");
         assert_eq!(member.receive_close(), (1013, "the engine of the cluster is away".into()));
+        assert!(!line.contains(" script: "), "{line}");
         let took = start.elapsed();
         assert!((Duration::from_secs(2)..Duration::from_secs(5)).contains(&took), "{took:?}");
         let line = self.node.running.error_line("has been away for 2 s");
@@ -158,5 +164,126 @@ fn the_wait_for_a_silent_engine_begins_with_its_silence() {
         let took = start.elapsed();
         assert!((Duration::from_secs(3)..Duration::from_millis(4200)).contains(&took), "{engine:?}: {took:?}");
         server.signal("CONT");
+    }
+}
+
+/// What a node says that cannot start with this engine.
+fn start_with(server: &Server, engine: Engine) -> crate::support::Finished {
+    let runtime = Runtime::new().expect("a runtime");
+    let line = runtime.block_on(Line::new(server, Duration::ZERO));
+    run(["--broadcast", "--cluster", &url(engine, "127.0.0.1", line.port), "ws-l:127.0.0.1:0"], "")
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_redis_that_is_full_at_the_start_is_exit_code_3_and_says_what_to_do() {
+    let server = Server::start(Engine::Redis, false, "full-start");
+    server.redis(&["CONFIG", "SET", "maxmemory", "1"]);
+    start_with(&server, Engine::Redis).fails_with(3, "OOM").hints("raise its maxmemory");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_redis_that_may_delete_what_it_has_is_told_at_the_start() {
+    let runtime = Runtime::new().expect("a runtime");
+    let server = Server::start(Engine::Redis, false, "evicts");
+    server.redis(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let line = runtime.block_on(Line::new(&server, Duration::ZERO));
+    // Without a limit nothing is deleted.
+    let node = node_with(Engine::Redis, line.port, &[]);
+    node.running.signal("TERM");
+    assert!(!node.running.finish().stderr.contains("maxmemory"));
+    server.redis(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    let mut node = node_with(Engine::Redis, line.port, &[]);
+    node.running.error_line("deletes data when it is full (maxmemory-policy allkeys-lru)");
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn members_are_let_in_when_a_redis_that_became_a_replica_is_a_primary_again() {
+    let mut cluster = Single::start(Engine::Redis, "failover", "");
+    let mut member = RawPeer::connect(cluster.node.port, "/");
+    cluster.server.redis(&["REPLICAOF", "127.0.0.1", "1"]);
+    member.send_text("hello");
+    let line = cluster.node.running.error_line("is not connected: READONLY");
+    assert!(!line.contains(" script: "), "{line}");
+    cluster.node.running.error_line("is not connected: it is a replica, which takes no writes");
+    assert_eq!(member.receive_close(), (1013, "the engine of the cluster is away".into()));
+    cluster.server.redis(&["REPLICAOF", "NO", "ONE"]);
+    wait_for("the engine", || (cluster.health().0 == 200).then_some(()));
+    let mut member = RawPeer::connect(cluster.node.port, "/");
+    member.send_text("hello");
+    assert_eq!(member.receive_text(), "hello");
+}
+
+#[test]
+#[ignore = "needs nats-server"]
+fn a_nats_that_lacks_space_or_jetstream_for_the_user_is_exit_code_3_and_says_what_to_do() {
+    let small = Server::start_with(Engine::Nats, false, "small", "jetstream { max_file_store: 100MB }\n");
+    start_with(&small, Engine::Nats).fails_with(3, "insufficient storage").hints("max_file_store");
+    let accounts = "accounts { A: { users: [{ user: u, password: p }] } }\nno_auth_user: u\n";
+    let accounts = Server::start_with(Engine::Nats, false, "accounts", accounts);
+    start_with(&accounts, Engine::Nats).fails_with(3, "JetStream not enabled for account").hints("enable JetStream");
+}
+
+#[test]
+#[ignore = "needs redis-server and nats-server"]
+fn what_strangers_send_to_members_past_the_order_is_counted_and_told_once() {
+    for engine in [Engine::Redis, Engine::Nats] {
+        let cluster = Single::start(engine, "past", "");
+        let mut member = RawPeer::connect(cluster.node.port, "/");
+        for number in 1..4 {
+            match engine {
+                Engine::Redis => _ = cluster.server.redis(&["PUBLISH", "wsplice:0:channel:/", "hi"]),
+                Engine::Nats => {
+                    let mut client = TcpStream::connect(("127.0.0.1", cluster.line.port)).expect("connect");
+                    client
+                        .write_all(b"CONNECT {\"verbose\":false}\r\nPUB wsplice.live.rLw 2\r\nhi\r\nPING\r\n")
+                        .expect("send");
+                    let mut received = Vec::new();
+                    while !received.ends_with(b"PONG\r\n") {
+                        let mut byte = [0];
+                        client.read_exact(&mut byte).expect("an answer");
+                        received.extend(byte);
+                    }
+                }
+            }
+            let counted = format!("wsplice_cluster_ignored_total {number}\n");
+            wait_for("the count", || scrape(cluster.metrics).contains(&counted).then_some(()));
+        }
+        member.send_text("hello");
+        assert_eq!(member.receive_text(), "hello");
+        cluster.node.running.signal("TERM");
+        let told = cluster.node.running.finish().stderr;
+        assert_eq!(told.matches("ignored what was published in room /:").count(), 1, "{told}");
+    }
+}
+
+#[test]
+#[ignore = "needs redis-server, nats-server and libfaketime"]
+fn nodes_whose_clocks_differ_by_days_share_their_rooms_and_histories() {
+    for engine in [Engine::Redis, Engine::Nats] {
+        let runtime = Runtime::new().expect("a runtime");
+        let server = Server::start(engine, false, &format!("clocks-{engine:?}"));
+        let line = runtime.block_on(Line::new(&server, Duration::ZERO));
+        let nodes = ["+0", "+3d", "-3d"].map(|offset| {
+            let mut command = wsplice(["--broadcast", "--cluster", &url(engine, "127.0.0.1", line.port)]);
+            command.args(["--history", "10", "ws-l:127.0.0.1:0", "--stdout-announce-listening-ports"]);
+            command.env("LD_PRELOAD", libfaketime()).env("FAKETIME", offset);
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
+            Serving::from_command(command)
+        });
+        let mut members = Vec::new();
+        for (at, node) in nodes.iter().enumerate() {
+            let mut member = RawPeer::connect(node.port, "/");
+            for earlier in 0..at {
+                assert_eq!(member.receive_text(), earlier.to_string());
+            }
+            member.send_text(&at.to_string());
+            members.push(member);
+            for member in &mut members {
+                assert_eq!(member.receive_text(), at.to_string());
+            }
+        }
     }
 }

@@ -266,7 +266,9 @@ fn engine_behind_a_bad_line(engine: Engine) {
     let entrance = runtime.block_on(cluster_faults::Line::at("0.0.0.0", &server, Duration::ZERO));
     let nodes = [FAR, "127.0.0.1"].map(|address| node_at(engine, address, entrance.port, &["--cluster-wait", "30"]));
     line.set(Weather { lost: 5, delay: Duration::from_millis(200), jitter: Duration::from_millis(20) });
-    exchange([0, 0, 1, 1].map(|node: usize| member("127.0.0.1", nodes[node].port)).into());
+    for _ in 0..3 {
+        exchange([0, 0, 1, 1].map(|node: usize| member("127.0.0.1", nodes[node].port)).into());
+    }
 }
 
 #[test]

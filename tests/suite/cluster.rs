@@ -71,6 +71,34 @@ fn an_http_server_is_no_engine() {
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let finished = run(["--broadcast", "ws-l:127.0.0.1:0", "--cluster", &url], "");
-    assert_eq!(finished.code, 3, "{finished:?}");
+    finished.fails_with(3, "it does not speak Redis's protocol").hints("is it Redis");
     server.join().expect("a server");
+}
+
+#[test]
+fn an_engine_that_closes_the_connection_is_told_with_what_it_must_be() {
+    for (scheme, code, reason, hint) in [
+        ("redis", 3, "it closes the connection", "rediss:// connects with TLS"),
+        ("rediss", 4, "the connection ended during the handshake", ""),
+    ] {
+        let (port, server) = one_connection(|mut stream| _ = stream.read(&mut [0; 4096]));
+        let url = format!("{scheme}://127.0.0.1:{port}");
+        run(["--broadcast", "ws-l:127.0.0.1:0", "--cluster", &url], "").fails_with(code, reason).hints(hint);
+        server.join().expect("a server");
+    }
+}
+
+#[test]
+fn an_engine_that_takes_the_connection_and_is_silent_is_told_with_what_it_must_be() {
+    let runs = ["redis", "rediss"].map(|scheme| {
+        std::thread::spawn(move || {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+            let url = format!("{scheme}://127.0.0.1:{}", listener.local_addr().expect("an address").port());
+            // The system takes the connection.
+            run(["--broadcast", "ws-l:127.0.0.1:0", "--cluster", &url], "")
+        })
+    });
+    let [plain, tls] = runs.map(|run| run.join().expect("a run"));
+    plain.fails_with(3, "it does not answer").hints("is it Redis without TLS? rediss:// connects with TLS");
+    tls.fails_with(3, "it does not answer").hints("is it Redis with TLS? redis:// connects without");
 }

@@ -57,6 +57,12 @@ const CONSUMER_LIFETIME: std::time::Duration = std::time::Duration::from_secs(5)
 /// No stream of this name.
 pub const STREAM_NOT_FOUND: u64 = 10059;
 
+/// The account of the user has no JetStream.
+pub const NO_JETSTREAM: u64 = 10039;
+
+/// The server does not have the room for the stream's `max_bytes`.
+pub const NO_SPACE: u64 = 10047;
+
 /// Limits of a stream that is created.
 pub struct Limits {
     pub per_room: u64,

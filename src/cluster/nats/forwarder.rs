@@ -1,16 +1,13 @@
 //! Gives what is published in a room to the node, in the order of the stream.
 
 use super::{Place, Shared, api, lock};
-use crate::{
-    cluster::{Position, Publication},
-    report,
-};
+use crate::cluster::{Position, Publication};
 use async_nats::{Message, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, Weak, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 use tokio::time::{Instant, sleep_until};
@@ -62,10 +59,7 @@ impl Forwarder {
     fn take(&mut self, shared: &Shared, message: Message) {
         let numbers = (api::number(&message, "Nats-Sequence"), api::number(&message, "Nats-Last-Sequence"));
         let (Some(sequence), Some(mut previous)) = numbers else {
-            if !shared.has_told_strangers.swap(true, Relaxed) {
-                report::warn(format_args!("ignoring messages at {} that no node has published", shared.engine));
-            }
-            return;
+            return shared.inbox.stranger(self.room.clone());
         };
         let state = shared.state();
         let known = self.known();

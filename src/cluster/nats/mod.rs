@@ -30,7 +30,7 @@ use futures_util::FutureExt;
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 use subjects::Subjects;
@@ -72,7 +72,6 @@ const DUPLICATES: Duration = Duration::from_secs(120);
 pub struct Nats(Arc<Shared>);
 
 struct Shared {
-    engine: String,
     client: Client,
     subjects: Subjects,
     limits: Limits,
@@ -82,7 +81,6 @@ struct Shared {
     /// The ends of earlier connections: what they had delivered.
     floors: Mutex<HashMap<u64, u64>>,
     signals: Arc<Signals>,
-    has_told_strangers: AtomicBool,
     keeper: OnceLock<Task>,
 }
 
@@ -161,7 +159,16 @@ impl Nats {
             Ok(Err(ApiError::NoResponders)) => {
                 return Err(unusable("it has no JetStream".into(), Some("start nats-server with -js")));
             }
-            Ok(Err(error)) => return Err(unusable(EngineError::from(error).reason, None)),
+            Ok(Err(error)) => {
+                let hint = match error {
+                    ApiError::Refused(api::NO_JETSTREAM, _) => Some("enable JetStream for the account of this user"),
+                    ApiError::Refused(api::NO_SPACE, _) => {
+                        Some("raise max_file_store, or create the stream with another max_bytes (docs/cluster.md)")
+                    }
+                    _ => None,
+                };
+                return Err(unusable(EngineError::from(error).reason, hint));
+            }
             Err(_) => {
                 let refused = lock(&signals.problem).clone();
                 return Err(unusable(refused.unwrap_or_else(|| "JetStream does not answer".into()), None));
@@ -169,7 +176,6 @@ impl Nats {
         };
         let state = State { is_up: true, generation: 1, epoch: stream.epoch, floor: stream.last };
         let shared = Arc::new(Shared {
-            engine: engine.clone(),
             client,
             subjects,
             limits,
@@ -178,7 +184,6 @@ impl Nats {
             state: watch::Sender::new(state),
             floors: Mutex::default(),
             signals,
-            has_told_strangers: AtomicBool::new(false),
             keeper: OnceLock::new(),
         });
         shared.keeper.get_or_init(|| Task::spawn(keeper::keep(Arc::downgrade(&shared), stream.last)));
@@ -233,9 +238,20 @@ async fn connect(options: &ClusterOptions, signals: Arc<Signals>, inbox: Inbox) 
                 hint: Some("--cluster-auth FILE gives a file with USER:PASSWORD, or with a token".into()),
             },
             ConnectErrorKind::Tls => Error::Tls { with: name, reason, hint: None },
-            ConnectErrorKind::Dns => Error::Resolve { host: engine.at.host.clone(), reason },
-            ConnectErrorKind::TimedOut => Error::Connect { to: name, source: io::ErrorKind::TimedOut.into() },
-            _ => Error::Connect { to: name, source: io::Error::other(reason) },
+            ConnectErrorKind::Dns => {
+                let reason = reason.rsplit("address information: ").next().unwrap_or_default().to_owned();
+                Error::Resolve { host: engine.at.host.clone(), reason }
+            }
+            // It does not tell whether it was connected by then.
+            ConnectErrorKind::TimedOut => Error::Engine {
+                engine: name,
+                reason: "there was no answer".into(),
+                hint: Some(format!("can it be reached from here, and {}", transport::what_it_must_be(engine))),
+            },
+            _ => match cause.and_then(|cause| cause.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error) {
+                Some(code) => Error::Connect { to: name, source: io::Error::from_raw_os_error(code) },
+                None => Error::Engine { engine: name, reason, hint: Some(transport::what_it_must_be(engine)) },
+            },
         }
     })
 }

@@ -1,5 +1,8 @@
 use super::*;
-use crate::cluster::testing::{self, Folder, Node, Process, is_chain, options, stub, texts};
+use crate::cluster::{
+    Event,
+    testing::{self, Folder, Node, Process, is_chain, options, stub, texts},
+};
 use std::{fs, path::PathBuf, process::Command};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -267,6 +270,7 @@ async fn a_message_by_a_stranger_is_ignored() {
     node.subscribe(b"/").await;
     let client = node.engine.0.client.clone();
     client.publish(node.engine.0.subjects.live(b"/"), "hello".into()).await.expect("a client");
+    assert_eq!(node.event().await, Event::Stranger { room: "/".into() });
     node.publish(b"/", "ours").await;
     assert_eq!(node.publication().await.1.payload, "ours");
 }

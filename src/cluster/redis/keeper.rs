@@ -1,7 +1,10 @@
 //! Keeps a connection to Redis: restores it when it is lost, and its subscriptions with it.
 
 use super::{Shared, link::Link};
-use crate::cluster::{EngineError, Inbox, backoff::Backoff};
+use crate::{
+    cluster::{EngineError, Inbox, backoff::Backoff},
+    error::{Error, io_message},
+};
 use bytes::Bytes;
 use std::{
     collections::HashSet,
@@ -71,6 +74,9 @@ async fn restore(shared: &Weak<Shared>, inbox: &Inbox, mut told: String) -> Opti
                 Ok(link) => return Some(link),
                 Err(error) => error.reason,
             },
+            // Whoever tells this names the engine.
+            Err(Error::Engine { reason, .. }) => reason,
+            Err(Error::Connect { source, .. }) => io_message(&source),
             Err(error) => error.to_string(),
         };
         if problem != told {

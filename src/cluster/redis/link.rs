@@ -7,9 +7,9 @@ use super::{
     stream,
 };
 use crate::{
-    cluster::{ClusterOptions, EngineError, Inbox, loss::Loss, task::Task},
+    cluster::{ClusterOptions, EngineError, Inbox, loss::Loss, task::Task, transport},
     error::Error,
-    report,
+    net, report,
 };
 use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, Value,
@@ -20,11 +20,12 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 use tokio::{
+    net::TcpStream,
     sync::watch,
     time::{sleep, timeout},
 };
@@ -86,17 +87,30 @@ impl Link {
     /// Connects, and checks that this is a Redis that gives one order. What is published goes to `inbox`.
     ///
     /// # Errors
-    /// Those of [`stream::connect`], [`Error::Connect`] if the server does not answer within 5 s, and [`Error::Engine`] if it cannot
-    /// be used.
+    /// [`Error::Resolve`], [`Error::Connect`], those of [`stream::open`], and [`Error::Engine`] if the server cannot be used, or if it does
+    /// not answer within 5 s.
     pub async fn open(options: &ClusterOptions, keys: &Arc<Keys>, inbox: &Inbox) -> Result<Self, Error> {
-        match timeout(OPEN_TIMEOUT, Self::try_open(options, keys, inbox)).await {
+        let engine = &options.engine;
+        let mut is_connected = false;
+        let opening = async {
+            let socket = net::connect(&engine.at, net::resolve(&engine.at).await?).await?;
+            is_connected = true;
+            Self::log_in(options, keys, inbox, socket).await
+        };
+        match timeout(OPEN_TIMEOUT, opening).await {
             Ok(result) => result,
-            Err(_) => Err(Error::Connect { to: options.engine.to_string(), source: io::ErrorKind::TimedOut.into() }),
+            Err(_) if is_connected => Err(refused(options, "it does not answer", &*transport::what_it_must_be(engine))),
+            Err(_) => Err(Error::Connect { to: engine.to_string(), source: io::ErrorKind::TimedOut.into() }),
         }
     }
 
-    async fn try_open(options: &ClusterOptions, keys: &Arc<Keys>, inbox: &Inbox) -> Result<Self, Error> {
-        let stream = stream::connect(options).await?;
+    async fn log_in(
+        options: &ClusterOptions,
+        keys: &Arc<Keys>,
+        inbox: &Inbox,
+        socket: TcpStream,
+    ) -> Result<Self, Error> {
+        let stream = stream::open(options, socket).await?;
         let failed = |error| unusable(options, &error);
         let end = End(Arc::new(watch::Sender::new(None)));
         let pushes = Arc::new(AtomicU64::new(0));
@@ -251,7 +265,6 @@ fn publications(
     end: End,
     pushes: Arc<AtomicU64>,
 ) -> impl Fn(PushInfo) -> Result<(), SendError> + Send + Sync {
-    let told = AtomicBool::new(false);
     move |PushInfo { kind, data }| {
         pushes.fetch_add(1, Relaxed);
         if kind != PushKind::Message {
@@ -262,9 +275,7 @@ fn publications(
         };
         let Some(room) = keys.room(channel) else { return Ok(()) };
         let Some(publication) = reply::message(text) else {
-            if !told.swap(true, Relaxed) {
-                report::warn("ignoring messages in our channels at Redis that no node has published");
-            }
+            inbox.stranger(room);
             return Ok(());
         };
         if inbox.publication(room, publication).is_err() {
@@ -289,6 +300,16 @@ async fn check(options: &ClusterOptions, connection: &mut MultiplexedConnection)
     if field("role") == Some("slave") {
         return Err(refused(options, "it is a replica, which takes no writes", "give the address of the primary"));
     }
+    if let Some(policy) = field("maxmemory_policy")
+        && policy != "noeviction"
+        && field("maxmemory") != Some("0")
+    {
+        report::warn(format_args!(
+            "cluster: {} deletes data when it is full (maxmemory-policy {policy}), and members are closed then. \
+             With noeviction it refuses to store more",
+            options.engine
+        ));
+    }
     Ok(field("run_id").unwrap_or_default().to_owned())
 }
 
@@ -305,9 +326,18 @@ fn unusable(options: &ClusterOptions, error: &RedisError) -> Error {
         (ErrorKind::RESP3NotSupported, _) => refused(options, "it is too old: Redis 6.0 or newer is required", None),
         (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS" | "NOAUTH")) => {
             let hint = "--cluster-auth FILE gives a file with USER:PASSWORD, or with the password alone";
-            refused(options, format!("it refused the login: {}", text(error)), hint)
+            let why = if error.code() == Some("NOAUTH") { "it wants a password".to_owned() } else { text(error) };
+            refused(options, format!("it refused the login: {why}"), hint)
         }
-        (ErrorKind::Io, _) => Error::Connect { to: options.engine.to_string(), source: io::Error::other(text(error)) },
+        (ErrorKind::Io, _) => {
+            let hint = transport::what_it_must_be(&options.engine);
+            let hint = format!("{hint}. Its log may tell more, such as protected-mode or maxclients");
+            refused(options, "it closes the connection", &*hint)
+        }
+        (ErrorKind::Parse, _) => {
+            refused(options, "it does not speak Redis's protocol", &*transport::what_it_must_be(&options.engine))
+        }
+        (_, Some("OOM")) => refused(options, text(error), "it is full: raise its maxmemory"),
         _ => refused(options, text(error), None),
     }
 }
@@ -319,7 +349,9 @@ fn refused<'a>(options: &ClusterOptions, reason: impl Into<String>, hint: impl I
 
 /// The server's words, with their code, which says more than the library's own.
 fn text(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
+    // Redis 7 adds the script and its line.
+    let detail = error.detail().map(|detail| detail.split(" script: ").next().unwrap_or_default());
+    match (error.code(), detail) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (None, Some(detail)) => detail.to_owned(),
         _ => error.to_string(),

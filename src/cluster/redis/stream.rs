@@ -3,10 +3,12 @@
 use crate::{
     cluster::{ClusterOptions, transport},
     error::Error,
-    net,
 };
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 /// A connected stream.
@@ -14,13 +16,12 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Connects to the engine.
+/// Begins TLS on a connection to the engine, if that is wanted.
 ///
 /// # Errors
-/// [`Error::Resolve`], [`Error::Connect`], [`Error::Tls`], [`Error::Setup`] or [`Error::Usage`].
-pub async fn connect(options: &ClusterOptions) -> Result<Box<dyn Stream>, Error> {
+/// [`Error::Tls`], [`Error::Setup`] or [`Error::Usage`].
+pub async fn open(options: &ClusterOptions, socket: TcpStream) -> Result<Box<dyn Stream>, Error> {
     let engine = &options.engine;
-    let socket = net::connect(&engine.at, net::resolve(&engine.at).await?).await?;
     if !engine.tls {
         return Ok(Box::new(socket));
     }
