@@ -63,6 +63,7 @@ say "ok: the archives"
 # RUNS...: a message through a room, over TLS, between two of these binaries. On a CPU that lacks an instruction they would end with SIGILL.
 try_binary() {
     local server port end=$((SECONDS + 60))
+    : >"$work/port"
     "$@" -q --stdout-announce-listening-ports --broadcast --self-signed --deflate on wss-l:127.0.0.1:0 >"$work/port" &
     server=$!
     until grep -q port= "$work/port"; do
@@ -77,12 +78,16 @@ try_binary() {
 for each in "${built[@]}"; do
     binary="$work/wsplice-$version-$each/wsplice"
     case "$each" in
-        x86_64-*-linux-*) try_binary qemu-x86_64-static -cpu Opteron_G1 "$binary" ;;
+        x86_64-*-linux-*) try_binary qemu-x86_64-static -cpu Opteron_G1,-sse3 "$binary" ;;
         aarch64-*-linux-*) try_binary qemu-aarch64-static -cpu cortex-a53 "$binary" ;;
     esac
 done
 try_binary "$work/wsplice-$version-$target/wsplice"
 say "ok: the binaries, also on the oldest CPUs"
+if [ "$quick" = no ]; then
+    wine="$(tests/windows.sh "$work/wsplice-$version-x86_64-pc-windows-gnu/wsplice.exe" | tail -n 1)" || fail "the binary for Windows"
+    say "ok: the binary for Windows, $wine"
+fi
 
 # The .deb, in a root with the programs of this machine and nothing else: no packages, no users, no configuration.
 package="$(realpath "$DIST"/wsplice_*_"$(dpkg --print-architecture)".deb)"
@@ -311,8 +316,8 @@ END
     for file in $(cd "$DIST" && ls wsplice-*-linux-musl.tar.gz wsplice-*.zip wsplice_*.deb); do
         case "$file" in
             *aarch64*) tried="a room over TLS under qemu, as a Cortex-A53" folder="${file%.tar.gz}" ;;
-            *.tar.gz) tried="a room over TLS, also under qemu as an Opteron of the first generation" folder="${file%.tar.gz}" ;;
-            *.zip) tried="its contents; tests/targets.sh runs a debug build under wine" folder="${file%.zip}" ;;
+            *.tar.gz) tried="a room over TLS, also under qemu as the first Opteron" folder="${file%.tar.gz}" ;;
+            *.zip) tried="an echo, a room, TLS, UDP, files, programs and pipes under $wine" folder="${file%.zip}" ;;
             *_"$(dpkg --print-architecture)".deb) tried="installed, started, upgraded and removed under systemd, in a clean root" folder="wsplice-$version-$target" ;;
             *) tried="made of the same files" folder="wsplice-$version-aarch64-unknown-linux-musl" ;;
         esac
