@@ -2,7 +2,7 @@
 # Builds the image from Dockerfile and runs it as operators do, with podman. Installs what is missing first. The build
 # downloads nothing: an almost empty image takes the place of the rust image, and the toolchain and the crates of this
 # machine are mounted. Images and containers are kept in a folder of their own, which is removed at the end. --arm64 builds
-# the image for arm64 instead, and runs it under qemu as a Cortex-A53: a room and its client only.
+# the image for arm64 instead, and runs it under qemu as a Cortex-A53: an echo and a room only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/install.sh
@@ -70,20 +70,32 @@ buildah config --env PATH="$toolchain/bin:/usr/bin:/bin" --env CARGO_HOME="$crat
 buildah umount "$builder" >/dev/null
 buildah commit --quiet --rm "$builder" localhost/rust >/dev/null
 
-# Starts a room server in a container, and a client in another one.
+# Servers in containers, and clients in others.
 try_arm64() {
     local run=(podman run --no-healthcheck --network host -v "$(command -v qemu-aarch64-static):/qemu:ro" --entrypoint /qemu)
-    local options=(-cpu cortex-a53 /usr/local/bin/wsplice) end=$((SECONDS + 60)) said
+    local options=(-cpu cortex-a53 /usr/local/bin/wsplice) port
     [ "$(podman image inspect --format '{{.Architecture}}' $image)" = arm64 ] || fail "the image is not for arm64"
-    "${run[@]}" -d --name rooms $image "${options[@]}" --broadcast --self-signed wss-l:127.0.0.1:0 >/dev/null
-    until podman logs rooms 2>&1 | grep -q 'listening: .*:[0-9]'; do
-        [ "$SECONDS" -lt "$end" ] || fail "it does not listen: $(podman logs rooms 2>&1)"
+    start_arm64 echo ws-l:127.0.0.1:0 mirror:
+    same "an echo under qemu" hello "$(echo hello | timeout 60 "${run[@]}" --rm -i $image "${options[@]}" -1 "ws://127.0.0.1:$port/")"
+    start_arm64 rooms --broadcast --self-signed wss-l:127.0.0.1:0
+    same "a room over TLS under qemu" hello \
+        "$(echo hello | timeout 60 "${run[@]}" --rm -i $image "${options[@]}" -k -1 "wss://127.0.0.1:$port/room")"
+}
+# NAME ARGUMENT...: starts a server, and sets $port to where it listens.
+start_arm64() {
+    local end=$((SECONDS + 60))
+    "${run[@]}" -d --name "$1" $image "${options[@]}" "${@:2}" >/dev/null
+    until podman logs "$1" 2>&1 | grep -q 'listening: .*:[0-9]'; do
+        [ "$SECONDS" -lt "$end" ] || fail "it does not listen: $(podman logs "$1" 2>&1)"
         sleep 0.1
     done
-    said="$(podman logs rooms 2>&1 | sed -n 's/.*listening: .*:\([0-9]*\)$/\1/p')"
-    said="$(echo hello | timeout 60 "${run[@]}" --rm -i $image "${options[@]}" -k -1 "wss://127.0.0.1:$said/room")"
-    [ "$said" = hello ] || fail "the client received '$said'"
-    say "ok: a room over TLS, under qemu"
+    port="$(podman logs "$1" 2>&1 | sed -n 's/.*listening: .*:\([0-9]*\)$/\1/p')"
+}
+
+# WHAT WANTED GOT
+same() {
+    [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
+    say "ok: $1"
 }
 
 say "building"
@@ -120,11 +132,6 @@ cp "$layer/usr/local/bin/wsplice" "$wsplice"
 podman image unmount $image >/dev/null
 tests/static-binary.sh "$wsplice"
 
-# WHAT WANTED GOT
-same() {
-    [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
-    say "ok: $1"
-}
 # Tries a command until it succeeds, for at most ten seconds.
 eventually() {
     local end=$((SECONDS + 10))
