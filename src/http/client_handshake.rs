@@ -62,6 +62,8 @@ pub async fn upgrade(
     let (io, head) = ResponseHead::new(HeaderNames(io));
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .title_case_headers(true)
+        // A refusal is shown all the same.
+        .ignore_invalid_headers_in_responses(true)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
         .await
         .map_err(|error| explain(&name, &error))?;
@@ -74,14 +76,25 @@ pub async fn upgrade(
     report::handshake('<', &name, format_args!("{:?} {}", response.version(), response.status()));
     show_headers('<', &name, response.headers());
     report::handshake('*', &name, format_args!("handshake answered ({})", millis(started.elapsed())));
+    let invalid = head.has_invalid_header();
+    if let Some(reason) = &invalid {
+        report::handshake('*', &name, reason);
+    }
     if let Some(to) = redirection(&response, url) {
         let status = response.status().to_string();
         return Err(Error::Redirected { with: name.to_string(), status, location: to.0, shown: to.1 });
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let Unexpected { reason, hint, refusal } =
+        let Unexpected { reason, hint, mut refusal } =
             connection.drive(describe_unexpected(StatusCode::SWITCHING_PROTOCOLS, response)).await;
+        if let Some(remark) = invalid {
+            let head = refusal.lines.iter().take_while(|line| !line.is_empty()).count();
+            refusal.lines.insert(head, format!("({remark})"));
+        }
         return Err(Error::Handshake { with: name.to_string(), reason, hint, refusal: Box::new(refusal) });
+    }
+    if let Some(reason) = invalid {
+        return Err(failed(reason, None));
     }
     let (subprotocol, deflate) =
         check(response.headers(), &handshake.key, &handshake.subprotocols, &handshake.extensions)

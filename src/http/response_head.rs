@@ -51,7 +51,12 @@ impl Arrived {
 
     /// Names the first header that is not valid (RFC 9110 section 5), if that is the reason for the error.
     pub fn invalid_header(&self, error: &hyper::Error) -> Option<String> {
-        let name = invalid_header(&self.0.start()).filter(|_| error.is_parse())?;
+        self.has_invalid_header().filter(|_| error.is_parse())
+    }
+
+    /// Names the first header that is not valid.
+    pub fn has_invalid_header(&self) -> Option<String> {
+        let name = invalid_header(&self.0.start())?;
         Some(format!("the response has an invalid header: {name}"))
     }
 }

@@ -426,7 +426,7 @@ fn an_answer_that_is_not_http_is_named() {
 #[test]
 fn an_answer_with_an_invalid_header_names_it() {
     for (header, name) in [("X-Note: a\x01b", "X-Note"), ("bad name: x", "bad name"), ("no colon", "no colon")] {
-        let answer = format!("HTTP/1.1 403 Forbidden\r\nServer: x\r\n{header}\r\n\r\n");
+        let answer = format!("HTTP/1.1 101 Switching Protocols\r\nServer: x\r\n{header}\r\n\r\n");
         let finished = answered_with(&answer);
         finished.fails_with(5, &format!("the response has an invalid header: {name}"));
     }
