@@ -83,7 +83,13 @@ impl Frame {
     /// # Errors
     /// What is missing or wrong.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
-        let value: Value = serde_json::from_slice(line).map_err(|error| format!("is not JSON: {error}"))?;
+        // Behind the newline, an error would be in a line that is none.
+        let value: Value = serde_json::from_slice(line.trim_ascii_end()).map_err(|error| {
+            let text = error.to_string();
+            // The caller knows which line it is.
+            let reason = text.split(" at line ").next().unwrap_or_default();
+            format!("is not JSON: {reason}, at column {}", error.column())
+        })?;
         let text = |name: &str| value.get(name).and_then(Value::as_str);
         let transfer = match text("dir") {
             Some("sent") => Transfer::Sent,
