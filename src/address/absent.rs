@@ -171,7 +171,7 @@ pub mod socket_activation {
 pub static TERM: Entry = absent(
     &["term"],
     "The terminal, with a prompt",
-    &[&["linger", "reply-wait"], super::stdio::PROMPT],
+    &[&["linger", "reply-wait", "ts", "pretty"], super::stdio::TERMINAL],
     "wsplice has no line editor on Windows; stdio: reads lines",
 );
 

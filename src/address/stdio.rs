@@ -19,8 +19,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Options of what is shown on a terminal.
-pub(super) const PROMPT: &[&str] = &["no-history", "ts", "pretty", "raw", "color"];
+/// Options of terminals that promise nothing elsewhere.
+pub(super) const TERMINAL: &[&str] = &["no-history", "raw", "color"];
 
 pub(super) static STDIO: Entry = Entry {
     names: &["stdio", "-", "asyncstdio", "threadedstdio"],
@@ -31,7 +31,7 @@ pub(super) static STDIO: Entry = Entry {
               has arrived for --linger. All clients of a listener share it. On a terminal, control characters \
               are shown as escapes unless --raw is given.",
     example: "- ws://127.0.0.1:8080/",
-    flags: &[&["linger", "reply-wait", "execute", "wait", "no-tui", "jsonl"], PROMPT],
+    flags: &[&["linger", "reply-wait", "execute", "wait", "no-tui", "jsonl"], TERMINAL],
     build: Build::Dial(|_, config| Ok(stdio(config))),
 };
 

@@ -23,7 +23,7 @@ pub(super) static TERM: Entry = Entry {
               shown in colour, binary messages as hex dumps, and long messages are folded. It takes the place of stdio: if standard input \
               and output are a terminal and the other end carries messages, unless --no-tui is given.",
     example: "term: ws://127.0.0.1:8080/",
-    flags: &[&["linger", "reply-wait"], super::stdio::PROMPT],
+    flags: &[&["linger", "reply-wait", "ts", "pretty"], super::stdio::TERMINAL],
     build: Build::Dial(|_, config| Ok(terminal(config))),
 };
 

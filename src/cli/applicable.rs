@@ -80,9 +80,13 @@ const ADVICE: &[(&[&str], Option<&str>, Option<&str>)] = &[
         Some("wss:// and tls: connect with TLS"),
     ),
     (&["exec-args"], Some(EXEC), Some(EXEC)),
+    (&["ts"], Some(PROMPT_TIMES), Some(PROMPT_TIMES)),
+    (&["pretty"], Some(PROMPT_LAYOUT), Some(PROMPT_LAYOUT)),
     (&["conncap", "max-per-address", "max-lifetime"], Some(RIGHT), None),
 ];
 
+const PROMPT_TIMES: &str = "it belongs to the prompt of a terminal; elsewhere --jsonl and timestamp: tell times";
+const PROMPT_LAYOUT: &str = "it belongs to the prompt of a terminal; elsewhere `| jq .` lays out JSON";
 const EXEC: &str = "exec:PROGRAM runs a program with them";
 const RIGHT: &str = "a listener serves many clients as the first address only";
 
@@ -113,10 +117,13 @@ pub fn check_applicable(
     };
     let standard = if second.is_none() { registry::find("stdio") } else { None };
     let layers = plan.endpoints().into_iter().flat_map(|about| &about.layers);
+    // The prompt, in place of standard input and output.
+    let prompt = plan.endpoints().into_iter().filter_map(|about| registry::find(about.title.strip_suffix(':')?));
     let rows: Vec<_> = typed
         .into_iter()
         .chain(second.into_iter().flat_map(Spec::entries))
         .chain(standard)
+        .chain(prompt)
         .chain(layers.filter_map(|layer| registry::find(layer.name)))
         .collect();
     match given.iter().find(|option| !applies(option, &rows, plan)) {
