@@ -35,7 +35,7 @@ const LONGEST_TRIAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Outage {
     wait: Duration,
-    /// Since when each part fails, and why.
+    /// Since when each part fails, and why: at first, or at last if it is the connection.
     failing: [Option<(Instant, String)>; PARTS],
     last_failure: Option<Instant>,
     is_away: bool,
@@ -55,7 +55,11 @@ impl Outage {
     pub fn failed(&mut self, part: Part, since: Instant, now: Instant, reason: &str) {
         self.last_failure = Some(now);
         if let Some(failing) = self.failing.get_mut(part as usize) {
-            failing.get_or_insert_with(|| (since, reason.to_owned()));
+            let (_, why) = failing.get_or_insert_with(|| (since, reason.to_owned()));
+            // Why it cannot be restored says more than how it was lost. Of requests the first refusal does: others may follow from it.
+            if part == Part::Connection {
+                reason.clone_into(why);
+            }
         }
     }
 
@@ -130,7 +134,8 @@ mod tests {
         assert_eq!(outage.poll(at(15)), Some(Change::Back), "it is tried again");
         assert!(!outage.is_failing());
         outage.failed(Part::Connection, at(20), at(20), "lost");
-        assert_eq!(outage.poll(at(25)), Some(Change::Away("lost".into())));
+        outage.failed(Part::Connection, at(21), at(21), "refused");
+        assert_eq!(outage.poll(at(25)), Some(Change::Away("refused".into())));
         assert_eq!(outage.poll(at(99)), None);
         outage.works(Part::Connection);
         assert_eq!(outage.poll(at(99)), Some(Change::Back));

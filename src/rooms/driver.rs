@@ -322,6 +322,9 @@ impl<E: Engine> Driver<E> {
                 self.status.is_up.store(false, Relaxed);
                 report::warn(format_args!("cluster: {} is not connected: {reason}", self.options.engine));
                 self.outage.failed(Part::Connection, since, Instant::now(), &reason);
+                if self.mode == Mode::Refusing {
+                    self.set_unready(&reason);
+                }
             }
             Event::Stranger { room } => self.stranger(&String::from_utf8_lossy(&room)),
             Event::Refused { reason } => {
@@ -439,8 +442,7 @@ impl<E: Engine> Driver<E> {
             WhenDown::Close => {
                 self.mode = Mode::Refusing;
                 self.status.refuses.store(true, Relaxed);
-                let problem = format!("{engine} is away: {reason}");
-                self.readiness.iter().for_each(|readiness| readiness.set(Some(&problem)));
+                self.set_unready(reason);
                 "members are closed and refused"
             }
             WhenDown::Local => {
@@ -476,6 +478,12 @@ impl<E: Engine> Driver<E> {
             }
         }
         self.ticks = true;
+    }
+
+    /// The health check fails, and says why.
+    fn set_unready(&self, reason: &str) {
+        let problem = format!("{} is away: {reason}", self.options.engine);
+        self.readiness.iter().for_each(|readiness| readiness.set(Some(&problem)));
     }
 
     /// The engine is back after it was away for too long.

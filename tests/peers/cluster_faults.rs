@@ -136,7 +136,7 @@ impl Server {
         signal(self.process.as_ref().expect("a running engine").id(), name);
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let mut process = self.process.take().expect("a running engine");
         process.kill().expect("kill");
         process.wait().expect("its end");

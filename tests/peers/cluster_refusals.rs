@@ -3,7 +3,7 @@
 use crate::{
     clock::libfaketime,
     cluster_faults::{Engine, Line, Server, node_with, url},
-    http::Exchange,
+    http::{Exchange, upgrade_request},
     raw::RawPeer,
     rooms_metrics::{metrics_port, scrape},
     support::{Serving, run, wait_for, wsplice},
@@ -128,8 +128,7 @@ fn a_nats_that_forbids_to_subscribe_lets_nobody_in() {
     let config = forbidding("subscribe: { deny: \"wsplice.live.>\" }");
     let mut cluster = Single::start(Engine::Nats, "subscribe", &config);
     let port = cluster.node.port;
-    let handshake =
-        std::thread::spawn(move || Exchange::connect(port, &crate::http::upgrade_request("/", "")).head.status());
+    let handshake = std::thread::spawn(move || Exchange::connect(port, &upgrade_request("/", "")).head.status());
     let line = cluster.node.running.error_line("has refused");
     assert!(line.contains("Permissions Violation"), "{line}");
     assert_eq!(handshake.join().expect("an answer"), 503);
@@ -210,8 +209,12 @@ fn members_are_let_in_when_a_redis_that_became_a_replica_is_a_primary_again() {
     cluster.node.running.error_line("is not connected: it is a replica, which takes no writes");
     assert_eq!(member.receive_close(), (1013, "the engine of the cluster is away".into()));
     cluster.server.redis(&["REPLICAOF", "NO", "ONE"]);
-    wait_for("the engine", || (cluster.health().0 == 200).then_some(()));
-    let mut member = RawPeer::connect(cluster.node.port, "/");
+    let mut member = wait_for("a place in the room", || {
+        let exchange = Exchange::connect(cluster.node.port, &upgrade_request("/", ""));
+        (exchange.head.status() == 101).then(|| RawPeer::client(exchange.switched()))
+    });
+    // It is not closed for what had failed before.
+    std::thread::sleep(Duration::from_secs(1));
     member.send_text("hello");
     assert_eq!(member.receive_text(), "hello");
 }
@@ -285,5 +288,21 @@ fn nodes_whose_clocks_differ_by_days_share_their_rooms_and_histories() {
                 assert_eq!(member.receive_text(), at.to_string());
             }
         }
+    }
+}
+
+#[test]
+#[ignore = "needs redis-server and nats-server"]
+fn the_health_check_says_why_the_connection_cannot_be_restored() {
+    for (engine, reason) in [(Engine::Redis, "it closes the connection"), (Engine::Nats, "it cannot be reached")] {
+        let mut cluster = Single::start(engine, "gone", "");
+        let mut member = RawPeer::connect(cluster.node.port, "/");
+        // The line takes connections, and closes them.
+        cluster.server.kill();
+        assert_eq!(member.receive_close(), (1013, "the engine of the cluster is away".into()));
+        wait_for("the reason", || {
+            let (status, body) = cluster.health();
+            (status == 503 && body.contains(reason)).then_some(())
+        });
     }
 }

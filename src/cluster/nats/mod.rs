@@ -205,11 +205,11 @@ async fn connect(options: &ClusterOptions, signals: Arc<Signals>, inbox: Inbox) 
         .event_callback(move |event| {
             match event {
                 ClientEvent::Disconnected => signals.disconnected.notify_one(),
-                ClientEvent::ClientError(error) => *lock(&signals.problem) = Some(error.to_string()),
+                ClientEvent::ClientError(error) => *lock(&signals.problem) = Some(words(&error)),
                 // Such as a subject that this user may not use.
                 ClientEvent::ServerError(error) => {
-                    *lock(&signals.problem) = Some(error.to_string());
-                    inbox.refused(error.to_string());
+                    *lock(&signals.problem) = Some(words(&error));
+                    inbox.refused(words(&error));
                 }
                 ClientEvent::Connected => *lock(&signals.problem) = None,
                 _ => {}
@@ -254,6 +254,16 @@ async fn connect(options: &ClusterOptions, signals: Arc<Signals>, inbox: Inbox) 
             },
         }
     })
+}
+
+/// What the client tells of an error, of which it keeps the source for itself.
+fn words(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("nats: ").unwrap_or(&text) {
+        "IO error" => "it cannot be reached".to_owned(),
+        "authorization violation" => "it refused the login".to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 /// Before 2.9 there are neither direct reads nor the sequence of the message before.
