@@ -494,7 +494,9 @@ impl<E: Engine> Driver<E> {
         self.readiness.iter().for_each(|readiness| readiness.set(None));
         let what = if was_alone { "members are closed, so that they come back together" } else { "members are let in" };
         report::notice(format_args!("cluster: {} is back: {what}", self.options.engine));
-        for entry in self.rooms.values() {
+        for entry in self.rooms.values_mut() {
+            // What has failed until now was that of the engine, not of this room.
+            entry.failing = [None; 3];
             if let Some(room) = &entry.room {
                 if !entry.channel.is_open() {
                     room.set_subscription(Subscription::Pending);
