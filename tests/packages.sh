@@ -331,6 +331,7 @@ END
 Each archive has the binary, the man page, the completions, the licence, the README and the changelog. \`SHA256SUMS\` has their sums.
 
 Builds are reproducible: the packages for \`$target\` were built a second time, in another folder from a clean clone, and had the same bytes.
+The SHA-256 sum of both binaries is \`$(sha256sum <"$work/wsplice-$version-$target/wsplice" | cut -d' ' -f1)\`.
 Paths of the machine are not in them (\`--remap-path-prefix\`), and their times are that of the commit. The versions of Rust (\`rust-toolchain.toml\`)
 and of zig must be the same.
 
