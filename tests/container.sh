@@ -84,12 +84,11 @@ try_arm64() {
 # NAME ARGUMENT...: starts a server, and sets $port to where it listens.
 start_arm64() {
     local end=$((SECONDS + 60))
-    "${run[@]}" -d --name "$1" $image "${options[@]}" "${@:2}" >/dev/null
-    until podman logs "$1" 2>&1 | grep -q 'listening: .*:[0-9]'; do
+    "${run[@]}" -d --name "$1" $image "${options[@]}" --stdout-announce-listening-ports "${@:2}" >/dev/null
+    until port="$(podman logs "$1" 2>&1 | sed -n 's/.*port=\([0-9]*\)$/\1/p')" && [ -n "$port" ]; do
         [ "$SECONDS" -lt "$end" ] || fail "it does not listen: $(podman logs "$1" 2>&1)"
         sleep 0.1
     done
-    port="$(podman logs "$1" 2>&1 | sed -n 's/.*listening: .*:\([0-9]*\)$/\1/p')"
 }
 
 # WHAT WANTED GOT
