@@ -29,7 +29,7 @@ pub(super) static REPLAY: Entry = Entry {
     details: "FILE was written by --record or by --jsonl, or is a HAR file of a browser's network panel with the messages of a \
               WebSocket. It sends what the recorded client had sent, with the same pauses; if the other end is a WebSocket \
               listener, it sends what the client had received (--replay-dir). A close frame of the recording ends the session \
-              with its code. What is written to it is discarded, and pings and pongs are not played. Of the sessions of a \
+              with its code; without one it ends when the recording did. What is written to it is discarded, and pings and pongs are not played. Of the sessions of a \
               listener the one that begins the recording is played. A recording that is cut off is played up to there; then the exit \
               code is 1.",
     example: "replay:session.jsonl ws://127.0.0.1:8080/",
@@ -105,7 +105,7 @@ struct Played {
     has_parts: bool,
     started: Option<Instant>,
     /// What is sent when `sleep` ends.
-    next: Option<Result<Message, Close>>,
+    next: Option<Option<Result<Message, Close>>>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -139,17 +139,16 @@ impl MessageStream for Played {
             // The recording begins with the session, not when its file has been read.
             self.started.get_or_insert_with(Instant::now);
             match ready!(self.parts.poll_recv(cx)) {
-                None => {
-                    if !self.has_parts {
+                None => return Poll::Ready(Ok(Incoming::End(None))),
+                Some(Err(broken)) => return Poll::Ready(Err(self.broken(broken))),
+                Some(Ok(part)) => {
+                    if part.content.is_none() && !self.has_parts {
                         report::warn(format_args!(
                             "{} has no messages of the direction that is played; --replay-dir sets it",
                             self.path
                         ));
+                        return Poll::Ready(Ok(Incoming::End(None)));
                     }
-                    return Poll::Ready(Ok(Incoming::End(None)));
-                }
-                Some(Err(broken)) => return Poll::Ready(Err(self.broken(broken))),
-                Some(Ok(part)) => {
                     self.has_parts = true;
                     self.sleep = self.due(part.after).map(|at| Box::pin(sleep_until(at)));
                     self.next = Some(part.content);
@@ -160,7 +159,7 @@ impl MessageStream for Played {
             ready!(sleep.as_mut().poll(cx));
             self.sleep = None;
         }
-        Poll::Ready(Ok(match self.next.take() {
+        Poll::Ready(Ok(match self.next.take().flatten() {
             Some(Ok(message)) => Incoming::Message(message),
             Some(Err(close)) => Incoming::End(Some(close).filter(Close::may_be_sent)),
             None => Incoming::End(None),

@@ -24,8 +24,8 @@ const MAX_HAR: u64 = 512 << 20;
 pub struct Part {
     /// The time since the first frame of either direction.
     pub after: Duration,
-    /// A message or a close frame.
-    pub content: Result<Message, Close>,
+    /// A message or a close frame; `None`: the end of the recording.
+    pub content: Option<Result<Message, Close>>,
 }
 
 /// Why the rest of a recording cannot be played.
@@ -80,7 +80,13 @@ pub fn read(
                             return Ok(());
                         }
                     }
-                    return panel.broken.map_or(Ok(()), |reason| Err(whole(reason)));
+                    return match panel.broken {
+                        Some(reason) => Err(whole(reason)),
+                        None => {
+                            take(times.end());
+                            Ok(())
+                        }
+                    };
                 }
                 Some(Err(reason)) => return Err(whole(reason)),
                 None if is_whole => return Err(broken(reason)),
@@ -100,9 +106,10 @@ pub fn read(
         if let Some(part) = times.part(frame)
             && !take(part)
         {
-            break;
+            return Ok(());
         }
     }
+    take(times.end());
     Ok(())
 }
 
@@ -143,6 +150,11 @@ impl Times {
         self.last = at;
         let first = *self.first.get_or_insert(at);
         let content = frame.content.filter(|_| frame.transfer == self.direction)?;
-        Some(Part { after: at.saturating_sub(first), content })
+        Some(Part { after: at.saturating_sub(first), content: Some(content) })
+    }
+
+    /// The end, at the time of the last frame of either direction.
+    fn end(&self) -> Part {
+        Part { after: self.last.saturating_sub(self.first.unwrap_or(self.last)), content: None }
     }
 }

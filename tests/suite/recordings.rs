@@ -5,7 +5,10 @@ use crate::{
     support::{Folder, Running, Serving, run, wsplice},
 };
 use serde_json::{Value, json};
-use std::{fs, thread, time::Instant};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 /// The frames of a recording, as direction, kind and data.
 fn frames(path: &str) -> Vec<(String, String, Value)> {
@@ -95,6 +98,21 @@ fn pauses_are_those_of_the_recording_or_shorter() {
         run(["--replay-speed", speed, &format!("replay:{path}"), "null:"], "").fails_with(2, "--replay-speed");
     }
     run(["--replay-speed", "2x", "mirror:"], "").fails_with(2, "it is an option of replay:");
+}
+
+#[test]
+fn a_recording_without_a_close_frame_is_played_to_its_end() {
+    let folder = Folder::new("replay_to_the_end");
+    let text = line(1.0, "sent", "question") + &line(1.4, "received", "answer");
+    fs::write(folder.path("lost"), text).expect("write");
+    let (url, server) = websocket_server(|mut peer: Peer| {
+        assert_eq!(peer.receive_text(), "question");
+        peer.receive_close()
+    });
+    let played = run([&format!("replay:{}", folder.path("lost")), &url], "");
+    assert!(played.took >= Duration::from_millis(400), "{played:?}");
+    played.succeeds();
+    assert_eq!(server.join().expect("the server").0, 1000);
 }
 
 #[test]
