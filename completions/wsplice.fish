@@ -199,7 +199,7 @@ complete -c wsplice -l raw -d 'Write what arrives to the terminal as it is: cont
 complete -c wsplice -s v -l verbose -d 'Log opening handshakes to standard error, with --broadcast also members that join and leave; -vv also logs frames, except those of rooms'
 complete -c wsplice -s q -l quiet -d 'Log nothing to standard error except the error that ends the run'
 complete -c wsplice -l just-generate-key -d 'Print a random Sec-WebSocket-Key, and exit'
-complete -c wsplice -l show-ping-pong -d 'Log pings and pongs to standard error'
+complete -c wsplice -l show-ping-pong -d 'Log pings, pongs and close frames to standard error'
 complete -c wsplice -l slash -d 'Lines of the form /ping [TEXT], /pong [TEXT] and /close [CODE [REASON]] send control frames'
 complete -c wsplice -l no-color -d 'Same as --color never'
 complete -c wsplice -s S -l strict -d 'No effect: lines and messages are never split'

@@ -221,7 +221,7 @@ impl Config {
                     .max_frame_size(Some(websocket.max_ws_frame_length)),
                 message_timeout: Some(websocket.message_timeout).filter(|limit| !limit.is_zero()),
                 slash: wscat.slash,
-                shows_pings: wscat.show_ping_pong,
+                shows_control: wscat.show_ping_pong,
                 deflate: DeflateOptions {
                     offer: match websocket.deflate {
                         DeflateMode::Off => Offer::Never,

@@ -17,7 +17,7 @@ pub struct WscatArgs {
     /// After -x, receive for this long, then close; -1: go on with standard input. Default: as after the end of standard input
     #[arg(short = 'w', long, value_name = "SECONDS", requires = "execute", value_parser = wait, allow_negative_numbers = true)]
     pub wait: Option<Wait>,
-    /// Log pings and pongs to standard error
+    /// Log pings, pongs and close frames to standard error
     #[arg(long)]
     pub show_ping_pong: bool,
     /// Lines of the form /ping [TEXT], /pong [TEXT] and /close [CODE [REASON]] send control frames

@@ -182,6 +182,8 @@ struct Hub {
     name: Arc<str>,
     kind: EndKind,
     subprotocol: Option<String>,
+    /// Of the shared end: for the control frames of all clients.
+    observer: Option<ControlObserver>,
 }
 
 struct State {
@@ -233,6 +235,10 @@ struct Member {
     stalled_since: Option<Instant>,
     /// It has stalled the others for too long and gets nothing more.
     is_evicted: bool,
+    /// A ping or pong for its client. A newer one takes its place.
+    control: Option<ControlFrame>,
+    /// It is to be closed so after what it has been sent.
+    close: Option<Close>,
     /// Wakes the task of its session.
     session: Option<Waker>,
     reader: Option<Waker>,
@@ -276,8 +282,13 @@ impl State {
     }
 
     fn deliver_to_all(&mut self, message: &Message) {
-        for member in self.members.iter_mut().filter(|member| !member.is_evicted) {
-            member.outbound.push(message.clone());
+        self.tell_all(|member| member.outbound.push(message.clone()));
+    }
+
+    /// What the terminal asks for concerns all clients.
+    fn tell_all(&mut self, tell: impl Fn(&mut Member)) {
+        for member in self.members.iter_mut().filter(|member| !member.is_evicted && member.close.is_none()) {
+            tell(member);
             member.reader.take().into_iter().for_each(Waker::wake);
         }
     }
@@ -361,6 +372,7 @@ impl Hub {
             progress: AtomicU64::new(end.io.progress()),
             name: end.name.clone(),
             kind: shared(end.kind),
+            observer: end.observer.clone(),
             subprotocol: end.subprotocol.clone(),
         });
         let mut owner = Owner {
@@ -399,6 +411,8 @@ impl Hub {
             outbound: Queue::new(hub.options.backlog),
             stalled_since: None,
             is_evicted: false,
+            control: None,
+            close: None,
             session: None,
             reader: None,
             writer: None,
@@ -411,6 +425,7 @@ impl Hub {
         let subprotocol = hub.subprotocol.clone();
         MessageEnd {
             subprotocol,
+            observer: hub.observer.clone(),
             ..MessageEnd::new(Membership { hub: hub.clone(), id, last: 0, timer: None }, hub.kind, name)
         }
     }
@@ -558,13 +573,20 @@ impl Owner {
             };
             match next {
                 Incoming::Message(message) => self.held = Some(message),
-                Incoming::FlushRequest | Incoming::ControlRequest(_) => {}
+                Incoming::FlushRequest => {}
+                Incoming::ControlRequest(frame) => {
+                    self.hub.lock().tell_all(|member| member.control = Some(frame.clone()));
+                }
                 Incoming::End(close) => {
                     let mut state = self.hub.lock();
-                    if self.hub.kind == (EndKind::Shared { outlives_input: true }) {
-                        state.input_has_ended = true;
-                    } else {
-                        state.over = Some(Over::Ended(close));
+                    match (self.hub.kind, close) {
+                        // The terminal asks for this, and goes on.
+                        (EndKind::Shared { outlives_input: true }, Some(close)) => {
+                            state.tell_all(|member| member.close = Some(close.clone()));
+                            continue;
+                        }
+                        (EndKind::Shared { outlives_input: true }, None) => state.input_has_ended = true,
+                        (_, close) => state.over = Some(Over::Ended(close)),
                     }
                     state.wake_readers();
                     state.wake_writers();
@@ -658,6 +680,12 @@ impl MessageStream for Membership {
                 state.wake_owner();
             }
             return Poll::Ready(Ok(Incoming::Message(message)));
+        }
+        if let Some(frame) = member.control.take() {
+            return Poll::Ready(Ok(Incoming::ControlRequest(frame)));
+        }
+        if let Some(close) = &member.close {
+            return Poll::Ready(Ok(Incoming::End(Some(close.clone()))));
         }
         match &state.over {
             Some(Over::Ended(close)) => return Poll::Ready(Ok(Incoming::End(close.clone()))),

@@ -123,8 +123,8 @@ pub(super) fn open(upgraded: Upgraded, role: ws::Role, config: &Config) -> Messa
     } else {
         config
             .websocket
-            .shows_pings
-            .then(|| FrameLog::of_pings(name(), |mark, peer, text| report::traffic(mark, peer, text)))
+            .shows_control
+            .then(|| FrameLog::of_control(name(), |mark, peer, text| report::traffic(mark, peer, text)))
     };
     let mut end = WebSocket::open(upgraded, role, &config.websocket, log);
     if config.websocket.logs_round_trips {

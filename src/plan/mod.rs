@@ -194,8 +194,11 @@ impl Splice {
 #[cfg(feature = "term")]
 fn use_terminal(left: &mut Draft, right: &mut Draft, config: &Config) {
     let flows = [right.flow(), left.flow()];
-    for (end, other) in [left, right].into_iter().zip(flows) {
+    let is_sent = config.session.directions.copied();
+    for ((end, other), is_sent) in [left, right].into_iter().zip(flows).zip(is_sent) {
+        // Where nothing that is typed is sent, a prompt would be in vain.
         if other == Flow::Messages
+            && is_sent
             && let Some(stdio) = end.bare_terminal()
             && let Some(terminal) = address::interactive(config)
         {
@@ -250,7 +253,7 @@ fn add_scripting(left: &mut Draft, right: &mut Draft, config: &Config) -> Result
     }
     if options.json_lines {
         let ends_no_lines = config.framing.kind == Some(Kind::Binary) && !config.framing.by_lines;
-        let layer = overlay::json_lines(config.websocket.shows_pings, ends_no_lines);
+        let layer = overlay::json_lines(config.websocket.shows_control, ends_no_lines);
         console.add_layer(LayerNote::inserted("jsonl", "--jsonl"), layer);
     }
     Ok(())

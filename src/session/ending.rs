@@ -138,7 +138,8 @@ impl Pump<'_> {
         // A direction to an end that failed is done too, but no close was sent there.
         let we_closed_first = self.directions[1 - i].stage == Stage::Done && !self.failed[i];
         // A user has typed it.
-        let is_typed = matches!(self.ends[i].kind, EndKind::Console { .. }) && close.is_some();
+        let is_typed = close.is_some()
+            && matches!(self.ends[i].kind, EndKind::Console { .. } | EndKind::Shared { outlives_input: true });
         if let (Some(close), false, None) = (&close, we_closed_first || is_typed, &self.closed_by) {
             self.closed_by = Some((i, close.clone()));
         }

@@ -41,6 +41,9 @@ impl History {
         if !metadata.is_file() && !metadata.is_dir() {
             return Err(io::Error::other("it is not a regular file"));
         }
+        if metadata.is_file() {
+            tty::make_private(&file);
+        }
         let length = metadata.len();
         let start = length.saturating_sub(MAX_FILE / 2);
         file.seek(SeekFrom::Start(start))?;

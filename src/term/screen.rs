@@ -279,6 +279,8 @@ impl Screen {
             Ok(Command::Quit) => {
                 self.settings.redial_requests.ask(RedialRequest::Leave);
                 self.link.request(Request::Control(ControlFrame::Close(self.settings.close.clone())));
+                // The prompt of a listener outlives its clients.
+                self.link.request(Request::End);
             }
             Ok(Command::Reconnect) => {
                 if !self.settings.redial_requests.ask(RedialRequest::Reconnect) {

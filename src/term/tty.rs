@@ -10,9 +10,9 @@ use rustix::{
     termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr},
 };
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     sync::Arc,
     time::Duration,
 };
@@ -145,6 +145,11 @@ pub fn private_file() -> OpenOptions {
     let mut options = file_options::non_blocking();
     options.create(true).mode(0o600);
     options
+}
+
+/// A file that was there before may have been readable. If it is another user's, they know what is in it.
+pub fn make_private(file: &File) {
+    let _ = file.set_permissions(Permissions::from_mode(0o600));
 }
 
 /// A folder that other users must not read.

@@ -26,8 +26,8 @@ pub struct FrameLog {
     current: Option<Received>,
     /// A header was invalid, so the next frame's position is unknown.
     is_lost: bool,
-    /// Only pings and pongs are logged.
-    only_pings: bool,
+    /// Only control frames are logged.
+    only_control: bool,
 }
 
 /// A frame whose payload is being received.
@@ -42,12 +42,12 @@ struct Received {
 impl FrameLog {
     /// A log for the connection to `peer`. Each frame goes to `sink`.
     pub fn new(peer: Arc<str>, sink: Sink) -> Self {
-        Self { peer, sink, held: BytesMut::new(), current: None, is_lost: false, only_pings: false }
+        Self { peer, sink, held: BytesMut::new(), current: None, is_lost: false, only_control: false }
     }
 
-    /// A log of pings and pongs only.
-    pub fn of_pings(peer: Arc<str>, sink: Sink) -> Self {
-        Self { only_pings: true, ..Self::new(peer, sink) }
+    /// A log of control frames only.
+    pub fn of_control(peer: Arc<str>, sink: Sink) -> Self {
+        Self { only_control: true, ..Self::new(peer, sink) }
     }
 
     /// Logs a frame that is sent, with its unmasked payload.
@@ -98,7 +98,7 @@ impl FrameLog {
 
     /// `start` is the beginning of the payload of `length` bytes.
     fn log(&self, mark: char, header: &FrameHeader, length: u64, start: &[u8]) {
-        if self.only_pings && !matches!(header.opcode, OpCode::Control(Control::Ping | Control::Pong)) {
+        if self.only_control && !matches!(header.opcode, OpCode::Control(_)) {
             return;
         }
         let name = match header.opcode {

@@ -27,8 +27,8 @@ pub struct WebSocketOptions {
     pub deflate: DeflateOptions,
     /// Text messages such as `/ping` are control frames.
     pub slash: bool,
-    /// Log pings and pongs.
-    pub shows_pings: bool,
+    /// Log control frames.
+    pub shows_control: bool,
 }
 
 impl Default for WebSocketOptions {
@@ -46,7 +46,7 @@ impl Default for WebSocketOptions {
             message_timeout: Some(Duration::from_secs(60)),
             deflate: DeflateOptions::default(),
             slash: false,
-            shows_pings: false,
+            shows_control: false,
         }
     }
 }

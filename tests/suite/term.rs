@@ -308,12 +308,15 @@ fn the_history_is_kept_across_runs_for_the_user_only() {
     terminal.ends();
     let file = folder.path("wsplice/history");
     assert_eq!(fs::read_to_string(&file).expect("read"), "two\\nlines\\\\n\n");
-    assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+    let mode = || fs::metadata(&file).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("change the mode");
     // Ctrl-R finds it in the next run; a line that begins with a space is not kept.
     let (mut terminal, server) = start(one_line);
     terminal.press("\x12lines\r");
     assert_eq!(server.join().expect("the server"), "two\nlines\\n");
     terminal.ends();
+    assert_eq!(mode(), 0o600);
     let (mut terminal, server) = start(one_line);
     terminal.press(" secret\r");
     assert_eq!(server.join().expect("the server"), " secret");
@@ -403,7 +406,12 @@ fn the_prompt_is_there_only_between_a_terminal_and_messages() {
     assert!(explain(&["ws://127.0.0.1:1/"]).contains("connect term:"));
     assert!(explain(&["-", "udp:127.0.0.1:1"]).contains("connect term:"));
     assert!(explain(&["-s", "0"]).contains("open term:"));
-    for args in [&["--no-tui", "ws://127.0.0.1:1/"][..], &["tcp:127.0.0.1:1"], &["-x", "hello", "ws://127.0.0.1:1/"]] {
+    for args in [
+        &["--no-tui", "ws://127.0.0.1:1/"][..],
+        &["-U", "ws://127.0.0.1:1/"],
+        &["tcp:127.0.0.1:1"],
+        &["-x", "hello", "ws://127.0.0.1:1/"],
+    ] {
         assert!(explain(args).contains("connect stdio:"), "{args:?}");
     }
     let mut dumb = wsplice(["--explain", "ws://127.0.0.1:1/"]);
@@ -432,6 +440,15 @@ fn all_clients_of_a_listener_share_the_prompt() {
     terminal.shows("< from the client");
     terminal.press("to the client\r");
     assert_eq!(client.receive_text(), "to the client", "{printed}");
+    terminal.press("/ping are you there\r/close 4000 bye\r");
+    assert_eq!(client.receive_close(), (4000, "bye".to_owned()));
+    terminal.shows("pong after");
+    // Those who come later are not closed.
+    let mut next = Peer::connect(port, "/");
+    next.send_text("from the next");
+    terminal.shows("< from the next");
+    terminal.press("to the next\r");
+    assert_eq!(next.receive_text(), "to the next");
 }
 
 #[test]

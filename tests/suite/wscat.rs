@@ -64,7 +64,7 @@ fn wait_minus_one_goes_on_with_standard_input() {
 }
 
 #[test]
-fn pings_and_pongs_are_shown() {
+fn control_frames_are_shown() {
     let (url, server) = websocket_server(|mut peer: Peer| {
         peer.send(Message::Ping("abc".into()));
         assert_eq!(peer.receive_text(), "hello");
@@ -77,6 +77,7 @@ fn pings_and_pongs_are_shown() {
     running.write("hello\n");
     assert_eq!(running.line(), "reply\n");
     running.close_input();
+    running.error_line("/ close 2 B 1000");
     let finished = running.finish();
     assert!(!finished.succeeds().stderr.contains("text"), "{finished:?}");
     server.join().expect("the server");
