@@ -134,6 +134,10 @@ fn the_connection_does_not_wait_for_a_slow_filter_and_what_waits_is_bounded() {
     terminal.shows("< 0\n");
     terminal.press("answer\r");
     is_sent.recv_timeout(crate::support::LIMIT).expect("an answer");
+    wait_for("all messages", || {
+        terminal.press("/stats\r");
+        terminal.printed().contains("30,001 messages").then_some(())
+    });
     terminal.press("/filter\r");
     let printed = terminal.shows("< last\n");
     assert!(printed.contains(" messages are not shown: the program of /filter is too slow\n"), "{}", printed.len());
