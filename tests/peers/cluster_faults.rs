@@ -33,8 +33,10 @@ const LENGTH: usize = 16;
 /// Messages that a sender writes at once, and the pause after them.
 const BURST: u64 = 16;
 const PAUSE: Duration = Duration::from_millis(20);
-/// Messages of a sender on their way.
+/// Messages of a sender on their way, at least, and at most this part of all that it sends: at 200 ms from the engine more round trips take
+/// too long.
 const WINDOW: u64 = 64;
+const WINDOW_PART: u64 = 200;
 /// The longest time without a message while some must come.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -325,9 +327,10 @@ impl Member {
     /// Receives all messages of its room, and sends `own` of them if it is a `sender`.
     async fn run(mut self, total: u64, sender: Option<u64>, own: u64, left: Arc<AtomicUsize>) -> (u64, u64) {
         let (mut sent, mut back) = (0, 0);
+        let window = WINDOW.max(own / WINDOW_PART);
         let mut pace = interval(PAUSE);
         while self.count < total {
-            let may_send = sender.is_some() && sent < own && sent - back < WINDOW;
+            let may_send = sender.is_some() && sent < own && sent - back < window;
             tokio::select! {
                 biased;
                 _ = pace.tick(), if may_send => {
