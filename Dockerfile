@@ -23,7 +23,9 @@ RUN host="$(rustc -vV | sed -n 's/^host: //p')" && \
         variable="$(echo "$target" | tr a-z- A-Z_)" && \
         export "CARGO_TARGET_${variable}_LINKER=$compiler" "CC_$(echo "$target" | tr - _)=$compiler"; \
     fi && \
-    RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' cargo build --release --locked --target "$target" && \
+    flags='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' && \
+    if [ "$target" = x86_64-unknown-linux-gnu ]; then flags="$flags -C link-arg=-Wl,--icf=all"; fi && \
+    RUSTFLAGS="$flags" cargo build --release --locked --target "$target" && \
     install -D "target/$target/release/wsplice" /out/usr/local/bin/wsplice && \
     install -D -m 644 LICENSE /out/usr/share/licenses/wsplice/LICENSE
 
