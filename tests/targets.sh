@@ -219,7 +219,7 @@ more of the system than what is imitated; they drive the real binary over real s
 network interface qemu 7.2 does not pass on, and those of jq programs, for which the binary starts itself: the kernel does not know how to
 run it. Under wine the script drives the binary.
 
-For macOS and FreeBSD there is no machine here: the code is linted with the standard library of that system, and not run. For macOS it
+For macOS and FreeBSD the code is linted with the standard library of that system, and not run. For macOS it
 cannot be linked here, since Apple's frameworks are missing; the workflow that makes releases builds for macOS on macOS, and tries an
 echo there.
 

@@ -10,7 +10,7 @@ pub fn non_blocking() -> OpenOptions {
     options
 }
 
-/// Whether a file could not be opened for writing because it is a FIFO that nobody reads.
+/// Whether opening for writing failed because the file is a FIFO without a reader.
 pub fn is_without_reader(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::NXIO.raw_os_error())
 }

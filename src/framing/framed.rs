@@ -118,7 +118,7 @@ impl<C: Codec + 'static> MessageStream for Framed<C> {
                 Ok(Some(message)) => {
                     if message.payload.len() > LONG && self.read.len() <= READ_SIZE {
                         self.read = BytesMut::from(&self.read[..]);
-                        // The message is no longer held here, and this end may not be read again before the other has taken it.
+                        // The message has left this end, which may not be read again until the other end has taken it.
                         self.account.set_own(self.read.len() + self.out.len());
                     }
                     return Poll::Ready(Ok(Incoming::Message(message)));

@@ -285,7 +285,7 @@ impl State {
         self.tell_all(|member| member.outbound.push(message.clone()));
     }
 
-    /// What the terminal asks for concerns all clients.
+    /// Does this to each member that still gets messages, and wakes it.
     fn tell_all(&mut self, tell: impl Fn(&mut Member)) {
         for member in self.members.iter_mut().filter(|member| !member.is_evicted && member.close.is_none()) {
             tell(member);

@@ -204,7 +204,7 @@ impl Link {
         self.wake();
     }
 
-    /// Whether the session is over: nobody waits until a program has looked at all messages.
+    /// Whether the session is over. What a program has not judged by then is not waited for.
     #[cfg(feature = "jq")]
     pub fn is_over(&self) -> bool {
         self.lock().is_closing

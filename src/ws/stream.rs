@@ -342,7 +342,7 @@ impl MessageStream for WebSocket {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Event::Message(message))) => {
                     if message.payload.len() > memory::LONG_MESSAGE {
-                        // It is no longer held here, and this end may not be read again before the other has taken it.
+                        // It has left this end, which may not be read again until the other end has taken it.
                         self.account.set_own(self.reader.held() + self.wire.out.held());
                     }
                     return Poll::Ready(Ok(Incoming::Message(message)));
