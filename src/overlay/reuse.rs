@@ -134,7 +134,7 @@ impl Dial<MessageEnd> for SharedDial {
     }
 }
 
-/// Messages that are read from the shared end before other tasks have their turn.
+/// Messages that are read from the shared end, or written to it, before other tasks have their turn.
 const BATCH: usize = 1024;
 
 /// A short message counts as this many bytes: it occupies more than its payload, and may keep a part of a read buffer alive.
@@ -260,6 +260,18 @@ enum Confirmation {
     Done,
 }
 
+impl Member {
+    /// It still gets messages.
+    fn is_open(&self) -> bool {
+        !self.is_evicted && self.close.is_none()
+    }
+
+    /// It gets a message of those that go to one member.
+    fn takes_one(&self) -> bool {
+        self.is_open() && !self.outbound.is_full()
+    }
+}
+
 impl State {
     fn wake_owner(&mut self) {
         self.owner.take().into_iter().for_each(Waker::wake);
@@ -287,19 +299,21 @@ impl State {
 
     /// Does this to each member that still gets messages, and wakes it.
     fn tell_all(&mut self, tell: impl Fn(&mut Member)) {
-        for member in self.members.iter_mut().filter(|member| !member.is_evicted && member.close.is_none()) {
+        for member in self.members.iter_mut().filter(|member| member.is_open()) {
             tell(member);
             member.reader.take().into_iter().for_each(Waker::wake);
         }
     }
 
-    fn deliver_to_one(&mut self, message: Message) {
-        let next = self.members.iter().position(|member| !member.outbound.is_full()).unwrap_or_default();
+    /// Gives the message to the next member that takes one, or back.
+    fn deliver_to_one(&mut self, message: Message) -> Option<Message> {
+        let Some(next) = self.members.iter().position(Member::takes_one) else { return Some(message) };
         if let Some(member) = self.members.get_mut(next) {
             member.outbound.push(message);
             member.reader.take().into_iter().for_each(Waker::wake);
-            self.members.rotate_left(next + 1);
         }
+        self.members.rotate_left(next + 1);
+        None
     }
 
     /// Closes the members that have stalled the others for longer than `limit`. Gives the instant at which the next one will have.
@@ -464,9 +478,12 @@ impl Owner {
 
     /// Writes the messages of the members. Ready when all of them are written and flushed.
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
+        let mut has_more = true;
+        for _ in 0..BATCH {
             ready!(self.end.io.poll_ready(cx))?;
             let mut state = self.hub.lock();
+            self.confirmation_wanted = state.confirmation_wanted;
+            self.observer_wanted = state.observer_wanted;
             if let Some(frame) = state.control.pop_front() {
                 drop(state);
                 self.end.io.send_control(frame);
@@ -474,8 +491,7 @@ impl Owner {
             }
             let Some(message) = state.inbound.pop() else {
                 state.owner = Some(cx.waker().clone());
-                self.confirmation_wanted = state.confirmation_wanted;
-                self.observer_wanted = state.observer_wanted;
+                has_more = false;
                 break;
             };
             state.taken_at = Instant::now();
@@ -492,6 +508,10 @@ impl Owner {
             state.flushed = self.taken;
             state.taken_at = Instant::now();
             state.wake_writers();
+        }
+        if has_more {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }
@@ -540,7 +560,7 @@ impl Owner {
             {
                 match self.hub.delivery {
                     Delivery::ToAll => state.deliver_to_all(&message),
-                    Delivery::ToOne { .. } => state.deliver_to_one(message),
+                    Delivery::ToOne { .. } => self.held = state.deliver_to_one(message),
                 }
             }
             let (is_full, stalled_until) = match self.hub.delivery {
@@ -548,8 +568,8 @@ impl Owner {
                     let until = self.hub.options.slow_timeout.and_then(|limit| state.evict_stalled(limit));
                     (state.members.iter().any(|member| member.outbound.is_full()), until)
                 }
-                // While one takes messages, nobody waits for the others.
-                Delivery::ToOne { .. } => (state.members.iter().all(|member| member.outbound.is_full()), None),
+                // While one takes messages, nobody waits for the others; while none does, the next one is held.
+                Delivery::ToOne { .. } => (false, None),
             };
             if self.held.is_some() || is_full {
                 state.owner = Some(cx.waker().clone());
@@ -818,6 +838,7 @@ impl Drop for Membership {
 mod tests {
     use super::*;
     use crate::flow::testing::{Log, Script, rounded};
+    use std::sync::OnceLock;
     use tokio::time::sleep;
 
     /// The messages that fill a queue.
@@ -974,6 +995,58 @@ mod tests {
         let error = poll_fn(|cx| waits.io.poll_ready(cx)).await.expect_err("it is closed");
         assert!(matches!(error, Error::StuckShared { .. }), "{error}");
         assert_eq!(rounded(started.elapsed()), 30_000);
+    }
+
+    /// With each of the first messages that it takes, a member on another thread sends one more.
+    struct Flooded {
+        hub: Arc<OnceLock<Arc<Hub>>>,
+        taken: Arc<AtomicU64>,
+    }
+
+    impl MessageStream for Flooded {
+        fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+            Poll::Pending
+        }
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn start_send(&mut self, message: Message) -> Result<(), Error> {
+            let hub = self.hub.get().expect("it is shared");
+            if self.taken.fetch_add(1, Ordering::Relaxed) < 10 * BATCH as u64 {
+                let mut state = hub.lock();
+                state.inbound.push(message);
+                state.pushed += 1;
+            }
+            Ok(())
+        }
+
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_finish(&mut self, _: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn members_that_always_have_something_to_send_leave_their_turn_to_others() {
+        let (shared, taken) = (Arc::<OnceLock<_>>::default(), Arc::<AtomicU64>::default());
+        let stream = Flooded { hub: shared.clone(), taken: taken.clone() };
+        let hub = start(MessageEnd::new(stream, EndKind::WebSocket, "flooded"));
+        assert!(shared.set(hub.clone()).is_ok());
+        let mut member = Hub::join(&hub);
+        member.io.start_send(Message { kind: Kind::Text, payload: "first".into() }).expect("taken");
+        let at_next_turn = taken.clone();
+        let other = tokio::spawn(async move { at_next_turn.load(Ordering::Relaxed) });
+        assert_eq!(other.await.expect("it has its turn"), BATCH as u64);
+        poll_fn(|cx| member.io.poll_flush(cx)).await.expect("written");
     }
 
     #[tokio::test(start_paused = true)]

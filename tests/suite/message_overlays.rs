@@ -2,7 +2,7 @@
 
 use crate::{
     peer::{Message, Peer, websocket_server},
-    raw::{RawPeer, raw_server},
+    raw::{PING, PONG, RawPeer, raw_peer_server, raw_server},
     support::{Folder, LIMIT, Running, Serving, one_connection, run, wsplice},
 };
 use std::{
@@ -252,6 +252,25 @@ fn each_reply_of_a_raw_shared_connection_goes_to_one_session() {
     first.close(1000, "");
     first.receive_close();
     assert_eq!(server.join().expect("the server").0, Message::binary(&b""[..]));
+}
+
+#[test]
+fn a_raw_shared_connection_answers_pings_while_there_is_no_session() {
+    let (url, server) = raw_peer_server(|mut peer| {
+        let left = [peer.frame(), peer.frame()].map(|frame| frame.map(|frame| frame.text()));
+        assert_eq!(left, ["hello", ""].map(|text| Some(text.to_owned())));
+        peer.send(PING, "there?");
+        let pong = peer.frame().expect("a pong");
+        peer.close(1000, "");
+        (pong.first, pong.text())
+    });
+    let args = ["--reuser-send-zero-msg-on-disconnect", "ws-l:0", &format!("reuse-raw:{url}")];
+    let serving = Serving::start(args);
+    let mut client = Peer::connect(serving.port, "/");
+    client.send_text("hello");
+    client.close(1000, "");
+    client.receive_close();
+    assert_eq!(server.join().expect("the server"), (PONG, "there?".to_owned()));
 }
 
 #[test]
