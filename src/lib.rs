@@ -163,7 +163,7 @@ fn execute(mut cli: Cli) -> Result<(), Error> {
             Some(threads) => threads,
             None => available_parallelism().unwrap_or(NonZeroUsize::MIN),
         };
-        let workers = session::Workers::start(runtime.handle(), threads)?;
+        let workers = Arc::new(session::Workers::start(runtime.handle(), threads)?);
         if plan.is_serving() {
             // Files and name look-ups need a thread. Here it is still an error if there is none to be had.
             workers.runtimes().for_each(|runtime| _ = runtime.spawn_blocking(|| ()));
@@ -194,14 +194,14 @@ fn with_threads<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> 
     })
 }
 
-async fn run_plan(plan: Plan, config: &Arc<Config>, workers: &session::Workers) -> Result<(), Error> {
+async fn run_plan(plan: Plan, config: &Arc<Config>, workers: &Arc<session::Workers>) -> Result<(), Error> {
     tokio::select! {
         result = serve_plan(plan, config, workers) => result,
         never = service_manager::feed_watchdog(workers.runtimes()) => match never {},
     }
 }
 
-async fn serve_plan(plan: Plan, config: &Arc<Config>, workers: &session::Workers) -> Result<(), Error> {
+async fn serve_plan(plan: Plan, config: &Arc<Config>, workers: &Arc<session::Workers>) -> Result<(), Error> {
     let serves = plan.is_serving().then(|| config.clone());
     let stop =
         session::Shutdown::on_signals(serves).map_err(|source| Error::io("cannot listen for signals", source))?;

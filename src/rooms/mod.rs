@@ -65,7 +65,12 @@ use tracing::Span;
 ///
 /// # Errors
 /// When the listener or that of the metrics cannot be opened, and [`Error::Signal`].
-pub async fn serve(server: RoomServer, config: &Arc<Config>, stop: &Shutdown, workers: &Workers) -> Result<(), Error> {
+pub async fn serve(
+    server: RoomServer,
+    config: &Arc<Config>,
+    stop: &Shutdown,
+    workers: &Arc<Workers>,
+) -> Result<(), Error> {
     let RoomServer { about, origin, layers, options } = server;
     // First, so that everything is there when the listener is announced.
     let metrics = MetricsServer::bind(options.metrics.as_ref()).await?;

@@ -36,7 +36,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When an end cannot be opened or listened on, what ended the session badly, and [`Error::Signal`].
-pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Shutdown, workers: &Workers) -> Result<(), Error> {
+pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Shutdown, workers: &Arc<Workers>) -> Result<(), Error> {
     if let (Some(server), Some(metrics)) =
         (MetricsServer::bind(config.server.metrics.as_ref()).await?, config.session.metrics.clone())
     {

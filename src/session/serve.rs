@@ -12,7 +12,13 @@ use crate::{
     net::Peer,
     report,
 };
-use std::{sync::Arc, time::Duration};
+use futures_util::FutureExt;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -24,6 +30,8 @@ use tracing::{Instrument, Span};
 const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(100);
 /// The least time between two warnings about connections that are not served.
 const WARNINGS: Duration = Duration::from_secs(1);
+/// The most connections at a time without `--conncap`: more than a process has descriptors.
+const MOST_CONNECTIONS: u32 = u32::MAX >> 3;
 
 /// What is done with each connection that a listener accepts.
 pub trait Handle<E>: Send + Sync + 'static {
@@ -40,15 +48,37 @@ pub trait Handle<E>: Send + Sync + 'static {
 /// Accepts until a signal comes, or until one session was served with `--oneshot`. Each connection is served by one of the
 /// `workers`.
 pub async fn accept_all<E: Reregister + 'static>(
-    mut listener: Box<dyn Accept<E>>,
+    listener: Box<dyn Accept<E>>,
     handler: Arc<impl Handle<E>>,
     config: &Arc<Config>,
     stop: &Shutdown,
-    workers: &Workers,
+    workers: &Arc<Workers>,
 ) -> Result<(), Error> {
-    let permits = Arc::new(Semaphore::new(config.server.conncap.map_or(Semaphore::MAX_PERMITS, |cap| cap as usize)));
-    let address_limit = AddressLimit::new(config);
-    let mut sessions = JoinSet::new();
+    // A task, which has its turn after those whose events came before: so a connection that ends makes room on this thread for the
+    // next one. The future that a runtime blocks on would come first. Dropping the set ends it.
+    let mut accepting = JoinSet::new();
+    accepting.spawn(accept_each(listener, handler, config.clone(), stop.clone(), workers.clone()));
+    match accepting.join_next().await {
+        Some(Ok(ended)) => ended,
+        Some(Err(failed)) => match failed.try_into_panic() {
+            Ok(payload) => resume_unwind(payload),
+            Err(cancelled) => Err(Error::io("cannot accept connections", cancelled.into())),
+        },
+        None => Ok(()),
+    }
+}
+
+async fn accept_each<E: Reregister + 'static>(
+    mut listener: Box<dyn Accept<E>>,
+    handler: Arc<impl Handle<E>>,
+    config: Arc<Config>,
+    stop: Shutdown,
+    workers: Arc<Workers>,
+) -> Result<(), Error> {
+    let most = config.server.conncap.unwrap_or(MOST_CONNECTIONS).min(MOST_CONNECTIONS);
+    // A session has a permit until it has ended.
+    let permits = Arc::new(Semaphore::new(most as usize));
+    let address_limit = AddressLimit::new(&config);
     let mut last_warning: Option<Instant> = None;
     let mut warn = |text: std::fmt::Arguments<'_>| {
         if last_warning.is_none_or(|at| at.elapsed() >= WARNINGS) {
@@ -65,10 +95,6 @@ pub async fn accept_all<E: Reregister + 'static>(
         let (permit, (end, mut peer)) = tokio::select! {
             biased;
             signal = stop.requested() => break signal,
-            Some(ended) = sessions.join_next() => {
-                report_panic(ended);
-                continue;
-            }
             accepted = next => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -109,23 +135,25 @@ pub async fn accept_all<E: Reregister + 'static>(
         let runtime = place.runtime.clone();
         let end = Box::new(end);
         let session = async move {
-            let end = if place.accepts { Ok(end) } else { end.reregister().map(Box::new) };
-            let served = match end {
-                Ok(end) => handler.handle(end, &mut peer).await,
-                Err(source) => Err(Error::io("cannot serve the connection", source)),
-            };
-            match served {
-                Err(Error::NoUpgrade { .. }) | Ok(()) => {}
-                Err(error) => report::session_error(&peer.name, &error),
+            let served = AssertUnwindSafe(async {
+                let end = if place.accepts { Ok(end) } else { end.reregister().map(Box::new) };
+                match end {
+                    Ok(end) => handler.handle(end, &mut peer).await,
+                    Err(source) => Err(Error::io("cannot serve the connection", source)),
+                }
+            });
+            match served.catch_unwind().await {
+                Ok(Err(Error::NoUpgrade { .. }) | Ok(())) => {}
+                Ok(Err(error)) => report::session_error(&peer.name, &error),
+                Err(payload) => report_panic(&*payload),
             }
             drop((permit, counted, place));
         };
-        sessions.spawn_on(session.instrument(span), &runtime);
+        runtime.spawn(session.instrument(span));
     };
     drop(listener);
-    let drained = async { while sessions.join_next().await.is_some() {} };
     // Sessions know the grace themselves; the second is for their farewells.
-    let _ = timeout(config.session.grace + Duration::from_secs(1), drained).await;
+    let _ = timeout(config.session.grace + Duration::from_secs(1), permits.acquire_many(most)).await;
     Err(Error::Signal(signal))
 }
 
@@ -135,7 +163,7 @@ pub(super) async fn bytes(
     right: ByteEndpoint<Dialled>,
     config: &Arc<Config>,
     stop: &Shutdown,
-    workers: &Workers,
+    workers: &Arc<Workers>,
 ) -> Result<(), Error> {
     let listener = listen(&*left.origin, &left.about.title, config).await?;
     let handler = ByteSessions { layers: left.layers, right, config: config.clone(), stop: stop.clone() };
@@ -148,7 +176,7 @@ pub(super) async fn messages(
     right: MessageEndpoint<Dialled>,
     config: &Arc<Config>,
     stop: &Shutdown,
-    workers: &Workers,
+    workers: &Arc<Workers>,
 ) -> Result<(), Error> {
     let MessageEndpoint { about, stack } = left;
     let (config, stop) = (config.clone(), stop.clone());
@@ -167,7 +195,7 @@ async fn serve<E: Reregister + 'static, L: BeginOpening<E> + 'static>(
     origin: &dyn Bind<E>,
     title: &str,
     sessions: MessageSessions<L>,
-    workers: &Workers,
+    workers: &Arc<Workers>,
 ) -> Result<(), Error> {
     let (config, stop) = (sessions.config.clone(), sessions.stop.clone());
     let listener = listen(origin, title, &config).await?;
@@ -220,11 +248,10 @@ impl<E: Send + 'static, L: BeginOpening<E> + 'static> Handle<E> for MessageSessi
     }
 }
 
-fn report_panic(ended: Result<(), tokio::task::JoinError>) {
-    let Err(error) = ended else { return };
-    let text = error.to_string();
-    match error.try_into_panic().ok().and_then(|payload| refused_thread(&*payload)) {
+fn report_panic(payload: &(dyn Any + Send)) {
+    match refused_thread(payload) {
         Some(reason) => report::warn(format_args!("a session ended: cannot start a thread: {reason}")),
-        None => report::warn(format_args!("a session failed, which is a bug: {text}")),
+        // What has panicked is on standard error already.
+        None => report::warn("a session failed, which is a bug"),
     }
 }
