@@ -98,7 +98,8 @@ impl Dial<ByteEnd> for Connect {
             let host = &self.at.host;
             let started = Instant::now();
             let addresses = net::resolve(&self.at).await?;
-            if report::shows_handshakes() && host.parse::<IpAddr>().is_err() {
+            let is_shown = report::shows_handshakes();
+            if is_shown && host.parse::<IpAddr>().is_err() {
                 let found = addresses.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ");
                 report::handshake('*', host, format_args!("resolved {host}: {found} ({})", millis(started.elapsed())));
             }
@@ -107,7 +108,7 @@ impl Dial<ByteEnd> for Connect {
                 Error::Connect { source, .. } => Error::Connect { to: self.name.clone(), source },
                 other => other,
             })?;
-            if let Ok(address) = socket.peer_addr() {
+            if is_shown && let Ok(address) = socket.peer_addr() {
                 let took = millis(started.elapsed());
                 report::handshake('*', host, format_args!("connected to {host} ({address}, {took})"));
             }
@@ -168,6 +169,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
     // Lets a restarted server listen while old connections are in TIME_WAIT. On Windows it would let two servers share a port.
     socket.set_reuseaddr(cfg!(unix))?;
+    socket.set_nodelay(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -179,6 +181,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 #[cfg(unix)]
 pub(super) fn from_listening(listener: std::net::TcpListener) -> std::io::Result<Box<dyn Accept<ByteEnd>>> {
     listener.set_nonblocking(true)?;
+    socket2::SockRef::from(&listener).set_tcp_nodelay(true)?;
     let local = listener.local_addr()?;
     Ok(Box::new(Socket { listener: TcpListener::from_std(listener)?, local }))
 }
@@ -194,8 +197,11 @@ impl Accept<ByteEnd> for Socket {
             loop {
                 match self.listener.accept().await {
                     Ok((socket, from)) => {
-                        // Fails only if the connection is already closed; then the first read fails too.
-                        let _ = socket.set_nodelay(true);
+                        // On Linux a connection has the options of its listener.
+                        if cfg!(not(target_os = "linux")) {
+                            // Fails only if the connection is already closed; then the first read fails too.
+                            let _ = socket.set_nodelay(true);
+                        }
                         let peer = Peer::at(from, self.local.port());
                         return Ok((ByteEnd::socket(socket, peer.name.as_str()), peer));
                     }
@@ -212,5 +218,38 @@ impl Accept<ByteEnd> for Socket {
 
     fn local(&self) -> String {
         self.local.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::ByteStream;
+    use tokio::runtime::Builder;
+
+    /// Whether what is sent to a client is sent at once.
+    async fn has_no_delay(mut listener: Box<dyn Accept<ByteEnd>>) -> bool {
+        let _client = std::net::TcpStream::connect(listener.local()).expect("connect");
+        let (end, _) = listener.accept().await.expect("accept");
+        matches!(end.io, ByteStream::Tcp(socket) if socket.nodelay().expect("an option"))
+    }
+
+    #[test]
+    fn a_connection_has_no_delay() {
+        let runtime = Builder::new_current_thread().enable_io().build().expect("a runtime");
+        runtime.block_on(async {
+            let at = HostPort { host: "127.0.0.1".into(), port: 0 };
+            assert!(has_no_delay(Listen { at }.bind().await.expect("a listener")).await);
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_connection_of_an_inherited_listener_has_no_delay() {
+        let runtime = Builder::new_current_thread().enable_io().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+            assert!(has_no_delay(from_listening(listener).expect("a listener")).await);
+        });
     }
 }
