@@ -1,8 +1,8 @@
 //! SIGINT and SIGTERM, which ask to shut down, and SIGHUP.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs::File,
+    io::{self, Read},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -63,7 +63,10 @@ fn has_terminal() -> bool {
 
 /// Whether this process was started with the signal ignored, which only Linux tells.
 fn is_ignored(kind: SignalKind) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // More than it usually has, so that one read gives all of it.
+    let mut status = Vec::with_capacity(4096);
+    let _ = File::open("/proc/self/status").and_then(|file| file.take(u64::MAX).read_to_end(&mut status));
+    let status = String::from_utf8_lossy(&status);
     let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     ignored.is_some_and(|ignored| ignored >> (kind.as_raw_value() - 1) & 1 == 1)
 }
