@@ -11,6 +11,7 @@ use hyper::{
 use ipnet::IpNet;
 use ring::digest;
 use std::{
+    borrow::Cow,
     fs,
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -164,13 +165,13 @@ impl AccessOptions {
 
     /// The room for a request target: the target without the access token. With the token, each client would get a room of its
     /// own.
-    pub fn room(&self, target: &str) -> String {
+    pub fn room<'a>(&self, target: &'a str) -> Cow<'a, str> {
         match (target.split_once('?'), &self.tokens) {
             (Some((path, query)), Some(_)) => {
                 let kept: Vec<_> = query.split('&').filter(|part| !part.starts_with(TOKEN_PARAMETER)).collect();
-                if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
+                if kept.is_empty() { path.into() } else { format!("{path}?{}", kept.join("&")).into() }
             }
-            _ => target.to_owned(),
+            _ => target.into(),
         }
     }
 }

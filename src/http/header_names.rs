@@ -7,6 +7,7 @@ use std::{
     borrow::Cow,
     io::{self, IoSlice},
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const CAPITALISED: &[u8] = b"\r\nSec-Websocket-";
 /// As RFC 6455 writes it.
 const AS_WRITTEN: &[u8] = b"\r\nSec-WebSocket-";
+/// Finds it.
+static NAMES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(CAPITALISED));
 /// The starts of heads that may contain it. What is written in between, such as a file, is not searched.
 const HEADS: [&[u8]; 3] = [b"GET ", b"HTTP/1.1 101 ", b"HTTP/1.1 426 "];
 
@@ -40,7 +43,7 @@ pub struct HeaderNames<T>(pub T);
 fn correct(buf: &[u8]) -> Cow<'_, [u8]> {
     let mut head = Cow::Borrowed(buf);
     if HEADS.iter().any(|start| buf.starts_with(start)) {
-        for at in memmem::find_iter(buf, CAPITALISED) {
+        for at in NAMES.find_iter(buf) {
             if let Some(name) = head.to_mut().get_mut(at..at + AS_WRITTEN.len()) {
                 name.copy_from_slice(AS_WRITTEN);
             }

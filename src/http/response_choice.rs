@@ -102,8 +102,11 @@ pub fn route<'a>(head: Parts, peer: &Peer, options: &'a ServerOptions) -> Route<
             if let Err(denied) = options.access.check(headers, head.uri.query()) {
                 return Route::Deny(denied);
             }
-            let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-            let Ok(target) = PathAndQuery::try_from(options.access.room(target)) else {
+            let root = PathAndQuery::from_static("/");
+            let target = head.uri.path_and_query().unwrap_or(&root);
+            let room = options.access.room(target.as_str());
+            let unchanged = (room == target.as_str()).then(|| target.clone());
+            let Some(target) = unchanged.or_else(|| PathAndQuery::try_from(&*room).ok()) else {
                 return refuse("The path is invalid.");
             };
             let protocols = list(headers, header::SEC_WEBSOCKET_PROTOCOL);

@@ -161,12 +161,12 @@ impl MemberTask {
     /// Leaves the room, and then logs that.
     pub fn leave(&mut self, result: &Result<Close, Error>) {
         self.membership.leave();
-        let reason = match result {
-            Ok(close) => close.to_string(),
-            Err(error) => error.to_string(),
-        };
         let name = self.member.outbox().name().clone();
-        report::leave(&name, &self.membership.room.target, &reason);
+        let room = &self.membership.room.target;
+        match result {
+            Ok(close) => report::leave(&name, room, close),
+            Err(error) => report::leave(&name, room, error),
+        }
     }
 
     /// Leaves the room and sends a close frame. The connection ends with `error`, if there is one, after `limit` at most.
