@@ -207,8 +207,9 @@ async fn serve_plan(plan: Plan, config: &Arc<Config>, workers: &Arc<session::Wor
         session::Shutdown::on_signals(serves).map_err(|source| Error::io("cannot listen for signals", source))?;
     let running = async {
         match plan {
-            Plan::Splice(splice) => session::run(splice, config, &stop, workers).await,
-            Plan::Rooms(server) => rooms::serve(server, config, &stop, workers).await,
+            // On the heap: the stack would hold both, several times over.
+            Plan::Splice(splice) => Box::pin(session::run(splice, config, &stop, workers)).await,
+            Plan::Rooms(server) => Box::pin(rooms::serve(server, config, &stop, workers)).await,
         }
     };
     let result = match config.max_time {
