@@ -64,6 +64,12 @@ impl MessageAssembler {
         Self { max_length, inflater: inflater.map(Box::new), partial: None, text: Utf8::default() }
     }
 
+    /// The longest message that may begin now, in bytes. `None`: another one is unfinished.
+    #[inline]
+    pub fn max_next(&self) -> Option<usize> {
+        self.partial.is_none().then_some(self.max_length)
+    }
+
     /// Begins a data frame, before any of its payload is taken.
     ///
     /// # Errors

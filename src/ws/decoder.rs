@@ -2,8 +2,12 @@
 //!
 //! It decodes bytes that its caller has read, and does no I/O.
 
-use super::{Event, Role, encoder::apply_mask, error::FrameError};
-use crate::message::{Close, MAX_CONTROL_PAYLOAD};
+use super::{
+    Event, Role,
+    encoder::{apply_mask, apply_whole_mask},
+    error::FrameError,
+};
+use crate::message::{Close, Kind, MAX_CONTROL_PAYLOAD, Message};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_tungstenite::tungstenite::{
     error::ProtocolError,
@@ -41,9 +45,14 @@ const RSV1: u8 = 0x40;
 const RSV2: u8 = 0x20;
 const RSV3: u8 = 0x10;
 const OPCODE: u8 = 0x0f;
+/// The first byte of a message of one frame that is not compressed.
+const TEXT: u8 = FIN | 1;
+const BINARY: u8 = FIN | 2;
 /// Bits of the second byte.
 const MASK: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
+/// The longest payload whose length stands in the second byte.
+const MAX_SHORT: usize = 125;
 
 /// A header as it was sent. tungstenite's parser, which reads from any `io::Read`, took twice the instructions.
 struct Header {
@@ -85,6 +94,44 @@ impl FrameDecoder {
     /// reserved bit may mark a compressed message (RFC 7692 section 6).
     pub fn new(role: Role, max_length: usize, allows_compression: bool) -> Self {
         Self { role, max_length, allows_compression }
+    }
+
+    /// Takes a message of up to `most` bytes from the start of the input, if it is a single frame with a header of the shortest form, not
+    /// compressed, and all of it has arrived. `None`: it is something else, and the input is unchanged.
+    #[inline]
+    pub fn short_message(&self, input: &mut BytesMut, most: usize) -> Option<Message> {
+        let (mask_bit, header) = match self.role {
+            Role::Server => (MASK, 6),
+            Role::Client => (0, 2),
+        };
+        let (start, rest) = input.split_first_chunk_mut()?;
+        let [first, second] = *start;
+        let kind = match first {
+            TEXT => Kind::Text,
+            BINARY => Kind::Binary,
+            _ => return None,
+        };
+        // Without the right mask bit, or where 126 and 127 stand for a longer form, it is more than the limit.
+        let length = usize::from(second ^ mask_bit);
+        if length > most.min(self.max_length).min(MAX_SHORT) {
+            return None;
+        }
+        let (mask, payload) = match self.role {
+            Role::Server => rest.split_first_chunk_mut().map(|(mask, rest)| (*mask, rest))?,
+            Role::Client => ([0; 4], rest),
+        };
+        let payload = payload.get_mut(..length)?;
+        if self.role == Role::Server {
+            apply_whole_mask(payload, mask);
+        }
+        if kind == Kind::Text && std::str::from_utf8(payload).is_err() {
+            // The assembler refuses it.
+            apply_whole_mask(payload, mask);
+            return None;
+        }
+        let mut payload = input.split_to(header + length).freeze();
+        payload.advance(header);
+        Some(Message { kind, payload })
     }
 
     /// Takes a header from the start of the input. `None`: it is not complete yet, and the input is unchanged.
@@ -219,6 +266,59 @@ mod tests {
             assert_eq!((frame.opcode, frame.remaining), (OpCode::Data(Data::Binary), length));
             assert!(frame.is_final && !frame.is_compressed);
             assert_eq!(&input[..], b"x", "the payload stays");
+        }
+    }
+
+    #[test]
+    fn a_short_message_is_taken_when_all_of_it_has_arrived() {
+        for (role, mask_bit, key) in [(Role::Server, MASK, &KEY[..]), (Role::Client, 0, &[])] {
+            let decoder = FrameDecoder::new(role, LIMIT, false);
+            let masked = |payload: &[u8]| {
+                let mut payload = payload.to_vec();
+                apply_mask(&mut payload, key.try_into().unwrap_or_default());
+                payload
+            };
+            for (first, kind, text) in [(0x81, Kind::Text, "grün".repeat(25)), (0x82, Kind::Binary, String::new())] {
+                let length = u8::try_from(text.len()).expect("a short payload");
+                let frame = [&[first, mask_bit | length], key, &masked(text.as_bytes())].concat();
+                for cut in 0..frame.len() {
+                    let mut input = BytesMut::from(&frame[..cut]);
+                    assert_eq!(decoder.short_message(&mut input, LIMIT), None);
+                    assert_eq!(&input[..], &frame[..cut], "the input is unchanged");
+                }
+                let mut input = BytesMut::from(&[&frame[..], b"next"].concat()[..]);
+                let message = decoder.short_message(&mut input, LIMIT).expect("complete");
+                assert_eq!((message.kind, &message.payload[..]), (kind, text.as_bytes()));
+                assert_eq!(&input[..], b"next");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_short_message_stays_as_it_is() {
+        let decoder = FrameDecoder::new(Role::Client, 5, true);
+        for frame in [
+            &b"\x01\x01a"[..],    // a fragment
+            b"\x80\x01a",         // the last one
+            b"\xc1\x01a",         // compressed
+            b"\xa2\x01a",         // a reserved bit
+            b"\x83\x01a",         // a reserved opcode
+            b"\x89\x01a",         // a ping
+            b"\x82\x7e\x00\x01a", // a longer form of the length
+            b"\x82\x81\0\0\0\0a", // masked by a server
+            b"\x81\x01\xff",      // not UTF-8
+            b"\x82\x06abcdef",    // a frame that is too long
+            b"\x82\x05abcde",     // a message that is too long
+        ] {
+            let mut input = BytesMut::from(&[frame, &[0; 200]].concat()[..]);
+            let before = input.clone();
+            assert_eq!(decoder.short_message(&mut input, 4), None, "{frame:02x?}");
+            assert_eq!(input, before, "{frame:02x?}");
+        }
+        for frame in [&b"\x82\x01a\0\0\0\0"[..], b"\x81\x81\x01\x02\x04\x08\xfe"] {
+            let mut input = BytesMut::from(frame);
+            assert_eq!(FrameDecoder::new(Role::Server, LIMIT, false).short_message(&mut input, LIMIT), None);
+            assert_eq!(&input[..], frame);
         }
     }
 

@@ -36,7 +36,7 @@ pub fn encode(out: &mut BytesMut, header: &FrameHeader, masked: bool, payload: &
         out.put_slice(&mask);
         let start = out.len();
         out.extend_from_slice(payload);
-        apply_mask(out.get_mut(start..).unwrap_or_default(), mask);
+        apply_whole_mask(out.get_mut(start..).unwrap_or_default(), mask);
     } else {
         out.extend_from_slice(payload);
     }
@@ -63,21 +63,27 @@ pub fn begin(out: &mut BytesMut, header: &FrameHeader, masked: bool, length: usi
     }
 }
 
-/// XORs the masking key over a part of a payload, eight bytes at a time. Returns the key as the next part needs it.
+/// XORs the masking key over a part of a payload. Returns the key as the next part needs it.
 ///
 /// tungstenite's is private, and does not return that.
 pub fn apply_mask(payload: &mut [u8], mut mask: [u8; 4]) -> [u8; 4] {
-    let [a, b, c, d] = mask;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (words, tail) = payload.as_chunks_mut::<8>();
-    for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
-    }
-    for (byte, key) in tail.iter_mut().zip(mask.into_iter().cycle()) {
-        *byte ^= key;
-    }
+    apply_whole_mask(payload, mask);
     mask.rotate_left(payload.len() % 4);
     mask
+}
+
+/// XORs the masking key over a payload, eight bytes at a time.
+#[inline(always)]
+pub fn apply_whole_mask(payload: &mut [u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let keys = [a, b, c, d, a, b, c, d];
+    let (words, tail) = payload.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ u64::from_ne_bytes(keys)).to_ne_bytes();
+    }
+    for (byte, key) in tail.iter_mut().zip(keys) {
+        *byte ^= key;
+    }
 }
 
 #[cfg(test)]

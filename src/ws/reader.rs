@@ -12,7 +12,7 @@ use super::{
     message_timer::MessageTimer,
     read_buffer::ReadBuffer,
 };
-use crate::memory;
+use crate::{memory, message::Message};
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -86,8 +86,8 @@ impl Reader {
                     self.timer = None;
                 }
             }
-            Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(_)) => self.clear(),
+            Poll::Ready(Ok(Event::Ping(_) | Event::Pong(_))) => {}
+            Poll::Ready(Ok(Event::Close(_)) | Err(_)) => self.clear(),
             Poll::Pending => {
                 if let Some(limit) = self.message_timeout
                     && self.poll_timer(cx, limit).is_ready()
@@ -135,7 +135,8 @@ impl Reader {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if let Some(event) = self.decode()? {
+            let has_input = self.frame.is_some() || !self.buffer.bytes.is_empty();
+            if has_input && let Some(event) = self.decode()? {
                 return Poll::Ready(Ok(event));
             }
             if self.budget.is_spent() {
@@ -188,8 +189,21 @@ impl Reader {
         self.assembler.len()
     }
 
+    /// Takes a short message that is next in what was read. Most messages are short, and for those that came with one read this is all that
+    /// is done. `None`: [`poll_next`](Self::poll_next) tells what is next.
+    #[inline]
+    pub fn short_message(&mut self) -> Option<Message> {
+        if self.frame.is_some() {
+            return None;
+        }
+        self.decoder.short_message(&mut self.buffer.bytes, self.assembler.max_next()?)
+    }
+
     /// The next event in what was read, if it is complete and the budget lasts.
     fn decode(&mut self) -> Result<Option<Event>, FrameError> {
+        if let Some(message) = self.short_message() {
+            return Ok(Some(Event::Message(message)));
+        }
         let input = &mut self.buffer.bytes;
         loop {
             let mut frame = match self.frame.take() {

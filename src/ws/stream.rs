@@ -309,6 +309,12 @@ impl WebSocket {
 
 impl MessageStream for WebSocket {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        // After a close frame or an error the reader has none.
+        if self.unanswered_ping.is_none()
+            && let Some(message) = self.reader.short_message()
+        {
+            return Poll::Ready(Ok(Incoming::Message(message)));
+        }
         if let Some(refused) = self.refused.take() {
             let (close, error) = *refused;
             self.fail(&close, error);
