@@ -28,6 +28,7 @@ pub fn append(out: &mut BytesMut, opcode: OpCode, is_final: bool, masked: bool, 
 /// Appends one frame with any header, such as one that marks a compressed message.
 ///
 /// tungstenite writes headers to any `io::Write`, which took three times the instructions of this for a short frame.
+#[inline]
 pub fn encode(out: &mut BytesMut, header: &FrameHeader, masked: bool, payload: &[u8]) {
     out.reserve(MAX_HEADER + payload.len());
     begin(out, header, masked, payload.len());
@@ -42,8 +43,9 @@ pub fn encode(out: &mut BytesMut, header: &FrameHeader, masked: bool, payload: &
     }
 }
 
-/// Appends the header of one frame, except for its masking key.
-#[inline]
+/// Appends the header of one frame, except for its masking key. Inlined where most of the header is known, it is two bytes that
+/// are put together.
+#[inline(always)]
 pub fn begin(out: &mut BytesMut, header: &FrameHeader, masked: bool, length: usize) {
     // RFC 6455 section 5.5. The lengths of reasons and of ping payloads are limited where they come from.
     debug_assert!(!matches!(header.opcode, OpCode::Control(_)) || length <= 125, "a control frame is short");

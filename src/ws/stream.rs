@@ -144,6 +144,7 @@ impl WebSocket {
         self.append_frame(FrameHeader { opcode: OpCode::Control(opcode), ..FrameHeader::default() }, payload);
     }
 
+    #[inline]
     fn append_frame(&mut self, header: FrameHeader, payload: &[u8]) {
         let masked = self.role == Role::Client;
         if let Some(log) = &self.wire.log {
@@ -154,6 +155,7 @@ impl WebSocket {
 
     /// Appends a frame of a message. A long payload is not copied, unless it must be masked, or the connection takes only one piece of
     /// memory a write: TLS would make records of each.
+    #[inline]
     fn append_data(&mut self, header: FrameHeader, payload: Bytes) {
         if payload.len() < LONG || self.role == Role::Client || !self.wire.end.io.is_write_vectored() {
             return self.append_frame(header, &payload);
@@ -249,6 +251,37 @@ impl WebSocket {
             self.account(cx)?;
         }
         drained
+    }
+
+    /// Ready when all of the message being sent is in the output, and that has room.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.write_failed {
+            let with = self.wire.end.name.to_string();
+            return Poll::Ready(Err(Error::Lost { with, reason: "it no longer takes data".into() }));
+        }
+        if self.failing.is_some() {
+            // The reading side ends the session; the other end must not wait for that.
+            return Poll::Ready(Ok(()));
+        }
+        if self.account.must_close() {
+            // The peer takes nothing, or else reading would end this with a close frame.
+            return Poll::Ready(Err(self.out_of_memory()));
+        }
+        loop {
+            if self.budget.is_spent() {
+                self.budget.renew();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.wire.out.remaining() >= MAX_OUTPUT {
+                ready!(self.poll_drain(cx))?;
+            }
+            if self.sending.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+            self.budget.spend(FRAGMENT);
+            self.encode_next()?;
+        }
     }
 
     /// Accounts for the memory that the connection holds, before its task waits.
@@ -394,32 +427,11 @@ impl MessageStream for WebSocket {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.write_failed {
-            let with = self.wire.end.name.to_string();
-            return Poll::Ready(Err(Error::Lost { with, reason: "it no longer takes data".into() }));
-        }
-        if self.failing.is_some() {
-            // The reading side ends the session; the other end must not wait for that.
-            return Poll::Ready(Ok(()));
-        }
-        if self.account.must_close() {
-            // The peer takes nothing, or else reading would end this with a close frame.
-            return Poll::Ready(Err(self.out_of_memory()));
-        }
-        loop {
-            if self.budget.is_spent() {
-                self.budget.renew();
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if self.wire.out.remaining() >= MAX_OUTPUT {
-                ready!(self.poll_drain(cx))?;
-            }
-            if self.sending.is_none() {
-                return Poll::Ready(Ok(()));
-            }
-            self.budget.spend(FRAGMENT);
-            self.encode_next()?;
+        let has_room = self.sending.is_none() && self.wire.out.remaining() < MAX_OUTPUT && !self.budget.is_spent();
+        if has_room && !self.write_failed && !self.account.must_close() {
+            Poll::Ready(Ok(()))
+        } else {
+            self.poll_room(cx)
         }
     }
 
