@@ -2,10 +2,18 @@
 
 use super::encoder::MAX_HEADER;
 use bytes::{Buf, Bytes, BytesMut};
-use std::{collections::VecDeque, io::IoSlice};
+use std::{cell::Cell, collections::VecDeque, io::IoSlice, mem};
 
 /// Payloads of at least this many bytes are worth a part of their own in a write.
 pub const LONG: usize = 4096;
+
+/// A larger buffer is not kept for the next connection, in bytes.
+const MAX_SPARE: usize = 8 * 1024;
+
+thread_local! {
+    /// The buffer of the connection that was last idle, empty. The connections of a thread share it, as they do that for reading.
+    static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
 
 /// What a connection has not taken yet. The first frame may have been written in part.
 #[derive(Default)]
@@ -27,6 +35,11 @@ impl Output {
     /// each time. Encoding asks for room for the longest header, whatever its length.
     pub fn copied(&mut self) -> &mut BytesMut {
         if self.copied.is_empty() {
+            if self.copied.capacity() == 0
+                && let Some(spare) = SPARE.take()
+            {
+                self.copied = spare;
+            }
             self.copied.reserve(self.previous_size + MAX_HEADER);
         }
         &mut self.copied
@@ -48,8 +61,15 @@ impl Output {
 
     /// There is nothing to write for now: gives back the memory of an empty output.
     pub fn idle(&mut self) {
-        if !self.has_remaining() {
-            (self.copied, self.long) = (BytesMut::new(), VecDeque::new());
+        if self.has_remaining() {
+            return;
+        }
+        let copied = mem::take(&mut self.copied);
+        if (1..=MAX_SPARE).contains(&copied.capacity()) {
+            SPARE.set(Some(copied));
+        }
+        if self.long.capacity() > 0 {
+            self.long = VecDeque::new();
         }
     }
 
