@@ -317,10 +317,20 @@ impl Pump<'_> {
         })
     }
 
+    /// Whether a timer may run: one does only after the state of a direction has changed.
+    fn may_be_timed(&self) -> bool {
+        self.directions.iter().any(|direction| direction.stage != Stage::Moving)
+            || self.timers.deadline.is_some()
+            || self.timers.output_ends.is_some()
+    }
+
     /// Restarts the silence timers.
     pub(super) fn reset_silence(&mut self) {
-        let is_measured =
-            self.is_closing() || self.lingering().is_some() || self.confirming().is_some() || self.awaits_replies();
+        let is_measured = self.may_be_timed()
+            && (self.is_closing()
+                || self.lingering().is_some()
+                || self.confirming().is_some()
+                || self.awaits_replies());
         if is_measured {
             self.timers.last_activity = Instant::now();
         }
@@ -354,13 +364,6 @@ impl Pump<'_> {
 
     /// Polls the timers; returns whether one of them expired.
     pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> bool {
-        let reader_is_slow = (0..2).any(|i| {
-            let to = self.ends[1 - i].kind;
-            self.directions[i].is_blocked
-                && matches!(to, EndKind::Console { .. } | EndKind::Sink | EndKind::Shared { .. })
-        });
-        let progress = self.ends.each_ref().map(|end| (end.io.progress(), end.io.unsent()));
-        let has_progress = progress != std::mem::replace(&mut self.timers.progress, progress);
         let left_out = self.ends.each_ref().map(|end| end.io.left_out());
         let left_out_before = std::mem::replace(&mut self.timers.left_out, left_out);
         for i in 0..2 {
@@ -368,6 +371,16 @@ impl Pump<'_> {
                 self.last_moved = Some(i);
             }
         }
+        if !self.may_be_timed() {
+            return false;
+        }
+        let reader_is_slow = (0..2).any(|i| {
+            let to = self.ends[1 - i].kind;
+            self.directions[i].is_blocked
+                && matches!(to, EndKind::Console { .. } | EndKind::Sink | EndKind::Shared { .. })
+        });
+        let progress = self.ends.each_ref().map(|end| (end.io.progress(), end.io.unsent()));
+        let has_progress = progress != std::mem::replace(&mut self.timers.progress, progress);
         if reader_is_slow || has_progress {
             // Neither a slow reader of our output nor a message that arrives or leaves slowly means that the peer is silent.
             self.reset_silence();

@@ -92,6 +92,8 @@ pub(super) struct Direction {
     pub stage: Stage,
     /// Number of messages read from the source so far.
     pub moved: u64,
+    /// From this number of messages on, a limit applies.
+    limit: u64,
     /// The source has ended: end of file, or a close frame.
     pub ended: bool,
     /// The source's close frame, if it sent one.
@@ -153,7 +155,7 @@ pub(super) struct Pump<'a> {
 
 impl<'a> Pump<'a> {
     fn new(left: MessageEnd, right: MessageEnd, rules: &'a SessionOptions) -> Self {
-        let direction = |from: &MessageEnd, is_wanted: bool| {
+        let direction = |from: &MessageEnd, is_wanted: bool, limits: [Option<u64>; 2]| {
             let stage = match from.kind {
                 _ if rules.directions == Directions::Neither => Stage::Finishing,
                 EndKind::Sink => Stage::Parked,
@@ -171,6 +173,7 @@ impl<'a> Pump<'a> {
             Direction {
                 stage,
                 moved: 0,
+                limit: limits.into_iter().flatten().min().unwrap_or(u64::MAX),
                 ended: false,
                 close: None,
                 is_blocked: false,
@@ -180,7 +183,11 @@ impl<'a> Pump<'a> {
             }
         };
         let [forward, back] = rules.directions.copied();
-        let directions = [direction(&left, forward), direction(&right, back)];
+        let [most_forward, most_back] = rules.max_messages;
+        let directions = [
+            direction(&left, forward, [rules.max_sent, most_forward]),
+            direction(&right, back, [rules.replies.enough(), most_back]),
+        ];
         Self {
             timers: Timers::new(),
             last_moved: None,
@@ -273,9 +280,14 @@ impl<'a> Pump<'a> {
                 break;
             }
             let (from, to, direction) = self.split(i);
-            direction.is_blocked = to.io.poll_ready(cx).map_err(CopyError::Write)?.is_pending();
-            if direction.is_blocked {
-                return Ok(Wait::ForEnd);
+            // Errors are taken out where they are: `map_err` would move each message, too.
+            match to.io.poll_ready(cx) {
+                Poll::Ready(Ok(())) => direction.is_blocked = false,
+                Poll::Ready(Err(error)) => return Err(CopyError::Write(error)),
+                Poll::Pending => {
+                    direction.is_blocked = true;
+                    return Ok(Wait::ForEnd);
+                }
             }
             if direction.owes_flush {
                 self.flush(i, cx)?;
@@ -286,30 +298,32 @@ impl<'a> Pump<'a> {
                 }
                 continue;
             }
-            match from.io.poll_next(cx).map_err(CopyError::Read)? {
-                Poll::Ready(Incoming::FlushRequest) => direction.owes_flush = true,
-                Poll::Ready(Incoming::ControlRequest(frame)) => {
+            match from.io.poll_next(cx) {
+                Poll::Ready(Ok(Incoming::FlushRequest)) => direction.owes_flush = true,
+                Poll::Ready(Ok(Incoming::ControlRequest(frame))) => {
                     to.io.send_control(frame);
                     direction.unflushed = true;
                 }
-                Poll::Ready(Incoming::Message(message)) => {
+                Poll::Ready(Ok(Incoming::Message(message))) => {
                     let length = message.payload.len();
                     to.io.start_send(message).map_err(CopyError::Write)?;
                     direction.moved += 1;
                     direction.unflushed = true;
+                    let is_limited = direction.moved >= direction.limit;
                     self.last_moved = Some(i);
                     self.bytes += length;
                     if let Some(metrics) = &self.rules.metrics {
                         metrics.copied(i, length);
                     }
-                    if self.apply_limits(i) {
+                    if is_limited && self.apply_limits(i) {
                         break;
                     }
                 }
-                Poll::Ready(Incoming::End(close)) => {
+                Poll::Ready(Ok(Incoming::End(close))) => {
                     self.source_ended(i, close);
                     break;
                 }
+                Poll::Ready(Err(error)) => return Err(CopyError::Read(error)),
                 // Flush only when the source is idle, so that a burst needs few writes.
                 Poll::Pending => return self.flush(i, cx).map(|()| Wait::ForEnd),
             }
