@@ -288,6 +288,12 @@ pub trait MessageStream: Send {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether sending may have made `poll_next` ready without waking the task, which then polls again. A stream that always wakes it
+    /// saves that poll.
+    fn may_answer_at_once(&self) -> bool {
+        true
+    }
+
     /// Bytes received; a change resets the silence timers. It matters while a long message arrives slowly, so a stream
     /// whose messages arrive whole may return a constant.
     fn progress(&self) -> u64 {

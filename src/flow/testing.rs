@@ -273,6 +273,11 @@ impl MessageStream for Scripted {
         Poll::Ready(Ok(()))
     }
 
+    fn may_answer_at_once(&self) -> bool {
+        // It wakes the task.
+        false
+    }
+
     fn progress(&self) -> u64 {
         self.progress
     }

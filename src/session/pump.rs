@@ -215,8 +215,7 @@ impl<'a> Pump<'a> {
                     let step = self.step(i, cx);
                     progress |= step.has_changed;
                     due[i] = step.has_more;
-                    // The destination may have an answer at once.
-                    due[1 - i] |= step.has_changed;
+                    due[1 - i] |= step.has_changed && self.may_answer(1 - i);
                 }
             }
             if self.is_over() {
@@ -237,6 +236,12 @@ impl<'a> Pump<'a> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether direction `i` may have more to do after something has changed in the other one.
+    fn may_answer(&self, i: usize) -> bool {
+        let direction = &self.directions[i];
+        direction.stage != Stage::Moving || direction.is_blocked || self.ends[i].io.may_answer_at_once()
     }
 
     /// Advances direction `i`.

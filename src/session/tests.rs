@@ -5,14 +5,19 @@ use crate::{
     config::{AfterEof, Directions, Replies, SessionOptions},
     error::Error,
     flow::{
-        EndKind,
+        EndKind, Incoming, MessageEnd, MessageStream,
         testing::{Script, rounded},
     },
-    message::Close,
+    message::{Close, Message},
 };
 use std::{
     future::{Future, pending},
     io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::time::{Instant, sleep};
@@ -677,4 +682,62 @@ async fn a_socket_that_takes_no_more_and_then_ends_closes_the_websocket_with_101
     let ended = run(client, socket().fails_to_write(1, lost()).when_sent_a_message().ends(), rules()).await;
     assert!(matches!(ended.result, Err(Error::Lost { .. })), "{ended:?}");
     assert!(ended.left.iter().any(|line| line.contains("close 1011")), "{ended:?}");
+}
+
+// Polls
+
+/// An end that takes everything, says nothing and counts how often it is read.
+struct Silent {
+    reads: Arc<AtomicUsize>,
+    may_answer_at_once: bool,
+}
+
+impl MessageStream for Silent {
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
+        self.reads.fetch_add(1, Relaxed);
+        Poll::Pending
+    }
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(&mut self, _: Message) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_finish(&mut self, _: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn may_answer_at_once(&self) -> bool {
+        self.may_answer_at_once
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_always_wakes_its_task_is_not_read_again_because_it_was_sent_a_message() {
+    for (may_answer_at_once, expected) in [(true, 3), (false, 2)] {
+        // The task may have been woken by the session before.
+        sleep(Duration::from_secs(1)).await;
+        let reads = Arc::new(AtomicUsize::new(0));
+        let left = MessageEnd::new(Silent { reads: reads.clone(), may_answer_at_once }, EndKind::Peer, "silent");
+        let (right, _) = socket().after(1000).says("one").start();
+        let stop = async {
+            sleep(Duration::from_secs(2)).await;
+            let before_the_signal = reads.load(Relaxed);
+            assert_eq!(before_the_signal, expected, "{may_answer_at_once}");
+            Close::new(1001, "")
+        };
+        let ended = Session::Messages(left, right).run_until(stop, &rules()).await;
+        assert_eq!(ended.expect("stopped by a signal").moved, [0, 1]);
+    }
 }

@@ -77,6 +77,11 @@ impl ControlState {
         self.owed_pong.take_if(|_| has_room)
     }
 
+    /// Whether a pong waits for room in the output.
+    pub fn owes_pong(&self) -> bool {
+        self.owed_pong.is_some()
+    }
+
     /// The peer's close frame was received.
     pub fn close_received(&mut self, close: Close) {
         self.received_close = Some(close);

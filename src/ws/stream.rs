@@ -505,6 +505,10 @@ impl MessageStream for WebSocket {
         Poll::Pending
     }
 
+    fn may_answer_at_once(&self) -> bool {
+        self.control.owes_pong()
+    }
+
     fn progress(&self) -> u64 {
         // Pings and pongs are no part of a message. One that is being inflated may grow for a while without further bytes.
         self.wire.received.wrapping_sub(self.received_control).wrapping_add(self.reader.assembled() as u64)
