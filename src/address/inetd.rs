@@ -70,7 +70,7 @@ impl Dial<ByteEnd> for Inetd {
                     {
                         context.peer = Peer::at(peer, local.port());
                     }
-                    Ok(ByteEnd::socket(io, context.peer.name.as_str()))
+                    Ok(ByteEnd::socket(io, context.peer.name.clone()))
                 }
                 None => {
                     let input = DescriptorReader::new(io::stdin()).map_err(failed)?;

@@ -203,7 +203,7 @@ impl Accept<ByteEnd> for Socket {
                             let _ = socket.set_nodelay(true);
                         }
                         let peer = Peer::at(from, self.local.port());
-                        return Ok((ByteEnd::socket(socket, peer.name.as_str()), peer));
+                        return Ok((ByteEnd::socket(socket, peer.name.clone()), peer));
                     }
                     Err(error) if net::is_connection_error(&error) => {}
                     Err(source) => return Err(Error::io(self.local, source)),

@@ -224,7 +224,7 @@ impl Receiver {
             sleep: None,
             entry: ClientEntry { clients: Arc::downgrade(&self.clients), address: from, sender: sender.downgrade() },
         };
-        place.send((MessageEnd::new(stream, KIND, peer.name.as_str()), peer));
+        place.send((MessageEnd::new(stream, KIND, peer.name.clone()), peer));
         true
     }
 }

@@ -213,7 +213,7 @@ impl Accept<ByteEnd> for Socket {
                 match self.listener.accept().await {
                     Ok((socket, _)) => {
                         let peer = Peer::named(format!("client of {}", self.path));
-                        return Ok((ByteEnd::socket(socket, peer.name.as_str()), peer));
+                        return Ok((ByteEnd::socket(socket, peer.name.clone()), peer));
                     }
                     Err(error) if net::is_connection_error(&error) => {}
                     Err(source) => return Err(Error::io(&self.path, source)),

@@ -12,7 +12,7 @@ pub struct UpgradeRequest {
     /// The subprotocols that the client offers, in its order.
     pub protocols: Vec<HeaderValue>,
     /// The name of the client in logs and errors; it names the proxy too, if that is trusted.
-    pub peer: String,
+    pub peer: Arc<str>,
     /// The address of the client, which a trusted proxy may report; `None` over a unix socket.
     pub client: Option<IpAddr>,
     /// All headers of the request.

@@ -190,7 +190,7 @@ impl MessageEndpoint<Dialled> {
         limit: Duration,
     ) -> BoxFuture<'static, Result<MessageEnd, Error>> {
         let endpoint = self.clone();
-        let mut context = ConnectContext::new(Peer::named(&endpoint.about.title), limit);
+        let mut context = ConnectContext::new(Peer::named(endpoint.about.title.as_str()), limit);
         context.request = request;
         Box::pin(async move { endpoint.open(&mut context).await })
     }

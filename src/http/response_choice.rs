@@ -113,7 +113,7 @@ pub fn route<'a>(head: Parts, peer: &Peer, options: &'a ServerOptions) -> Route<
             let protocols = protocols.filter_map(|protocol| HeaderValue::from_str(protocol).ok()).collect();
             let client = options.access.client_behind(peer.ip, headers);
             let peer = match client.filter(|_| client != peer.ip) {
-                Some(address) => format!("{address} (through {})", peer.name),
+                Some(address) => format!("{address} (through {})", peer.name).into(),
                 None => peer.name.clone(),
             };
             let key = key.clone();

@@ -1,12 +1,15 @@
 //! The peer of a connection.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 /// The peer of a connection that a listener accepted.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Its name in logs and errors.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its address; `None` over a unix socket. IPv4-mapped IPv6 addresses are converted to IPv4.
     pub ip: Option<IpAddr>,
     /// Its port; 0 without an address.
@@ -17,13 +20,18 @@ pub struct Peer {
 
 impl Peer {
     /// A peer without an IP address.
-    pub fn named(name: impl Into<String>) -> Self {
+    pub fn named(name: impl Into<Arc<str>>) -> Self {
         Self { name: name.into(), ip: None, port: 0, local_port: 0 }
     }
 
     /// A peer that has connected from `address` to our port.
     pub fn at(address: SocketAddr, local_port: u16) -> Self {
-        Self { name: address.to_string(), ip: Some(address.ip().to_canonical()), port: address.port(), local_port }
+        Self {
+            name: address.to_string().into(),
+            ip: Some(address.ip().to_canonical()),
+            port: address.port(),
+            local_port,
+        }
     }
 }
 

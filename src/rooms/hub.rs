@@ -134,7 +134,7 @@ impl Hub {
     pub fn join_as(
         self: &Arc<Self>,
         target: &str,
-        name: &str,
+        name: impl Into<Arc<str>>,
         client: Option<IpAddr>,
         resume: Option<Resume>,
     ) -> Result<Membership, Error> {
@@ -176,7 +176,7 @@ impl Hub {
                 room
             }
         };
-        let outbox = Outbox::new(name, Arc::as_ptr(&room).addr());
+        let outbox = Outbox::new(name.into(), Arc::as_ptr(&room).addr());
         let member = Arc::new(Member::new(self.next_id.fetch_add(1, Relaxed), client, resume, outbox));
         // Under the lock on this part of the rooms: the room must not be freed between its look-up and this.
         room.enter(member.clone(), &self.delivery);

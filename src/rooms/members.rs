@@ -74,7 +74,7 @@ mod tests {
                     members.remove(&leaving);
                     expected.remove(&leaving.id);
                 } else {
-                    let member = Arc::new(Member::new(id, None, None, Outbox::new("member", 0)));
+                    let member = Arc::new(Member::new(id, None, None, Outbox::new("member".into(), 0)));
                     members.push(member.clone());
                     inside.push(member);
                     expected.insert(id);

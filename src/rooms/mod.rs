@@ -177,7 +177,7 @@ impl Handle<ByteEnd> for RoomHandler {
             peer.name.clone_from(&request.peer);
             let client = request.client.map(counted_address);
             let resume = self.hub.delivery.histories.as_ref().and_then(|_| Resume::requested(&request.protocols));
-            match self.hub.join_as(request.target.as_str(), &request.peer, client, resume) {
+            match self.hub.join_as(request.target.as_str(), request.peer.clone(), client, resume) {
                 Ok(membership) => {
                     let subscribed = tokio::select! {
                         biased;

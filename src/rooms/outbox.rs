@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::SlowPolicy,
     error::Error,
-    flow::ByteEnd,
+    flow::{ByteEnd, ByteStream},
     memory::Account,
     message::Close,
     ws::{ControlState, Heartbeat, ReadEnd, ReadError, append_frame},
@@ -47,7 +47,9 @@ pub struct Delivered {
 
 /// A member's connection. The room's flusher writes to it; the member's task reads from it and writes the backlog.
 pub struct Outbox {
-    end: ByteEnd,
+    io: ByteStream,
+    /// The peer's name in logs and errors.
+    name: Arc<str>,
     backlog: Backlog,
     needs_flush: bool,
     /// Some of the backlog was written since the last look at the heartbeat.
@@ -110,9 +112,10 @@ impl Dismissal {
 
 impl Outbox {
     /// An outbox that queues everything until it is [connected](Self::connect). `room`: see [`Account::of_room`].
-    pub fn new(name: &str, room: usize) -> Self {
+    pub fn new(name: Arc<str>, room: usize) -> Self {
         Self {
-            end: ByteEnd::peer(Unconnected, name),
+            io: ByteStream::other(Unconnected),
+            name,
             backlog: Backlog::default(),
             needs_flush: false,
             has_progressed: false,
@@ -131,7 +134,7 @@ impl Outbox {
 
     /// The opening handshake has been answered: from now on messages are written to `end`.
     pub fn connect(&mut self, end: ByteEnd, heartbeat: Option<Heartbeat>) {
-        self.end = ByteEnd { name: self.end.name.clone(), ..end };
+        self.io = end.io;
         self.control.start_heartbeat(heartbeat);
     }
 
@@ -154,7 +157,7 @@ impl Outbox {
 
     /// The peer's name in logs and errors.
     pub fn name(&self) -> &Arc<str> {
-        &self.end.name
+        &self.name
     }
 
     /// Bytes in the backlog.
@@ -179,7 +182,7 @@ impl Outbox {
 
     /// What an error of reading means.
     pub fn read_failed(&self, error: ReadError) -> ReadEnd {
-        self.control.read_failed(error, &self.end.name)
+        self.control.read_failed(error, &self.name)
     }
 
     /// Writes as much of a batch to the socket as it takes at once. The rest is queued, up to `limit` bytes in the backlog; above
@@ -194,7 +197,7 @@ impl Outbox {
             // This write wakes nobody. The rest is written by the member's task, which then waits for the socket.
             let mut never = Context::from_waker(Waker::noop());
             while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-                match Pin::new(&mut self.end.io).poll_write(&mut never, rest) {
+                match Pin::new(&mut self.io).poll_write(&mut never, rest) {
                     Poll::Ready(Ok(0)) => self.failed = Some(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(more)) => {
                         written += more;
@@ -208,7 +211,7 @@ impl Outbox {
             }
             if written == bytes.len() {
                 // A layer such as TLS may hold the last bytes.
-                if !matches!(Pin::new(&mut self.end.io).poll_flush(&mut never), Poll::Ready(Ok(()))) {
+                if !matches!(Pin::new(&mut self.io).poll_flush(&mut never), Poll::Ready(Ok(()))) {
                     self.needs_flush = true;
                     self.wake();
                 }
@@ -301,7 +304,7 @@ impl Outbox {
     /// which takes a member with a slow connection a while. Returns whether something was written.
     pub fn write_now(&mut self) -> bool {
         let Some(front) = self.backlog.front() else { return false };
-        match self.end.io.write_now(front) {
+        match self.io.write_now(front) {
             // What failed, the next write of the member's task tells.
             Ok(0) | Err(_) => false,
             Ok(written) => {
@@ -384,7 +387,7 @@ impl Outbox {
                 self.queue_control(Control::Pong, &payload);
             }
             let Some(front) = self.backlog.front() else { break };
-            match Pin::new(&mut self.end.io).poll_write(cx, front)? {
+            match Pin::new(&mut self.io).poll_write(cx, front)? {
                 Poll::Pending => {
                     self.backlog.trim();
                     return Poll::Pending;
@@ -397,7 +400,7 @@ impl Outbox {
             }
         }
         if self.needs_flush {
-            ready!(Pin::new(&mut self.end.io).poll_flush(cx))?;
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
             self.needs_flush = false;
         }
         self.backlog.trim();
@@ -406,7 +409,7 @@ impl Outbox {
 
     /// Reads, for the member's task.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.end.io).poll_read(cx, buf);
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
         self.has_received |= read.is_ready();
         read
     }
@@ -423,7 +426,7 @@ impl Outbox {
         // Draining the backlog counts as a sign of life, since the ping may be far behind in it.
         let has_room = self.backlog.is_empty();
         let is_alive = has_progressed || ((has_received || !reads) && has_room);
-        let due = ready!(self.control.poll_heartbeat(cx, &self.end.name, is_alive, has_room));
+        let due = ready!(self.control.poll_heartbeat(cx, &self.name, is_alive, has_room));
         if due.is_ok() {
             self.queue_control(Control::Ping, b"");
         }
@@ -440,7 +443,7 @@ impl Outbox {
 
     /// Shuts our direction of the connection down.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.end.io).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
@@ -483,7 +486,7 @@ mod tests {
         // A pipe that holds five bytes and is never read.
         let (near, far) = tokio::io::duplex(5);
         std::mem::forget(far);
-        let mut outbox = Outbox::new("stuck", 0);
+        let mut outbox = Outbox::new("stuck".into(), 0);
         outbox.connect(ByteEnd::peer(near, "stuck"), None);
         let delivered = outbox.deliver(&frames(1), None, 100, SlowPolicy::Disconnect);
         let whole = Delivered { taken: 1, taken_bytes: 10, is_queued: true, ..Delivered::default() };

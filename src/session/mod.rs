@@ -67,7 +67,7 @@ pub async fn run(splice: Splice, config: &Arc<Config>, stop: &Shutdown, workers:
 }
 
 fn context_of(left: &About, config: &Config) -> ConnectContext {
-    ConnectContext { is_single: true, ..ConnectContext::new(Peer::named(&left.title), config.connect_timeout) }
+    ConnectContext { is_single: true, ..ConnectContext::new(Peer::named(left.title.as_str()), config.connect_timeout) }
 }
 
 /// Dials the right end. A client on the left that waits for the answer to its opening handshake gets it then: a far end
