@@ -1,6 +1,8 @@
 //! A listener's sessions: any number at once, each with a far end of its own.
 
-use super::{Session, Shutdown, Workers, address_limit::AddressLimit, finish, open_far, refused_thread};
+use super::{
+    Session, Shutdown, Workers, address_limit::AddressLimit, finish, open_far, refused_thread, workers::Place,
+};
 use crate::{
     config::Config,
     endpoint::{
@@ -8,19 +10,20 @@ use crate::{
         MessageStack, listen,
     },
     error::Error,
-    flow::{ByteEnd, Reregister},
+    flow::{BoxFuture, ByteEnd, Reregister},
     net::Peer,
     report,
 };
 use futures_util::FutureExt;
 use std::{
     any::Any,
+    convert::Infallible,
     panic::{AssertUnwindSafe, resume_unwind},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -30,8 +33,6 @@ use tracing::{Instrument, Span};
 const OUT_OF_RESOURCES_PAUSE: Duration = Duration::from_millis(100);
 /// The least time between two warnings about connections that are not served.
 const WARNINGS: Duration = Duration::from_secs(1);
-/// The most connections at a time without `--conncap`: more than a process has descriptors.
-const MOST_CONNECTIONS: u32 = u32::MAX >> 3;
 
 /// What is done with each connection that a listener accepts.
 pub trait Handle<E>: Send + Sync + 'static {
@@ -75,10 +76,10 @@ async fn accept_each<E: Reregister + 'static>(
     stop: Shutdown,
     workers: Arc<Workers>,
 ) -> Result<(), Error> {
-    let most = config.server.conncap.unwrap_or(MOST_CONNECTIONS).min(MOST_CONNECTIONS);
-    // A session has a permit until it has ended.
-    let permits = Arc::new(Semaphore::new(most as usize));
+    let permits = config.server.conncap.map(|cap| Arc::new(Semaphore::new(cap as usize)));
     let address_limit = AddressLimit::new(&config);
+    // Each session holds a sender. Nothing is sent.
+    let (running, mut sessions) = mpsc::channel::<Infallible>(1);
     let mut last_warning: Option<Instant> = None;
     let mut warn = |text: std::fmt::Arguments<'_>| {
         if last_warning.is_none_or(|at| at.elapsed() >= WARNINGS) {
@@ -89,7 +90,10 @@ async fn accept_each<E: Reregister + 'static>(
     let signal = loop {
         let next = async {
             // A connection beyond the cap is not even accepted: it waits in the system's queue.
-            let permit = permits.clone().acquire_owned().await;
+            let permit = match &permits {
+                Some(permits) => permits.clone().acquire_owned().await.ok(),
+                None => None,
+            };
             listener.accept().await.map(|accepted| (permit, accepted))
         };
         let (permit, (end, mut peer)) = tokio::select! {
@@ -130,30 +134,34 @@ async fn accept_each<E: Reregister + 'static>(
                 ended => return ended,
             }
         }
-        let handler = handler.clone();
-        let place = workers.place();
-        let runtime = place.runtime.clone();
+        let (handler, running) = (handler.clone(), running.clone());
+        let limits = (permit.is_some() || counted.is_some()).then(|| Box::new((permit, counted)));
+        let Place { runtime, accepts, connection } = workers.place();
         let end = Box::new(end);
-        let session = async move {
-            let served = AssertUnwindSafe(async {
-                let end = if place.accepts { Ok(end) } else { end.reregister().map(Box::new) };
-                match end {
-                    Ok(end) => handler.handle(end, &mut peer).await,
-                    Err(source) => Err(Error::io("cannot serve the connection", source)),
+        // On the heap: tokio aligns tasks to 128 bytes, which an idle connection would pay for.
+        let mut session: BoxFuture<'static, ()> = Box::pin(async move {
+            let end = match if accepts { Ok(end) } else { end.reregister().map(Box::new) } {
+                Ok(end) => end,
+                Err(source) => {
+                    let error = Error::io("cannot serve the connection", source);
+                    return report::session_error(&peer.name, &error);
                 }
-            });
-            match served.catch_unwind().await {
+            };
+            match AssertUnwindSafe(handler.handle(end, &mut peer)).catch_unwind().await {
                 Ok(Err(Error::NoUpgrade { .. }) | Ok(())) => {}
                 Ok(Err(error)) => report::session_error(&peer.name, &error),
-                Err(payload) => report_panic(&*payload),
+                Err(panic) => report_panic(&*panic),
             }
-            drop((permit, counted, place));
-        };
-        runtime.spawn(session.instrument(span));
+            drop((limits, connection, running));
+        });
+        if !span.is_disabled() {
+            session = Box::pin(session.instrument(span));
+        }
+        runtime.spawn(session);
     };
-    drop(listener);
+    drop((listener, running));
     // Sessions know the grace themselves; the second is for their farewells.
-    let _ = timeout(config.session.grace + Duration::from_secs(1), permits.acquire_many(most)).await;
+    let _ = timeout(config.session.grace + Duration::from_secs(1), sessions.recv()).await;
     Err(Error::Signal(signal))
 }
 
@@ -251,7 +259,10 @@ impl<E: Send + 'static, L: BeginOpening<E> + 'static> Handle<E> for MessageSessi
 fn report_panic(payload: &(dyn Any + Send)) {
     match refused_thread(payload) {
         Some(reason) => report::warn(format_args!("a session ended: cannot start a thread: {reason}")),
-        // What has panicked is on standard error already.
-        None => report::warn("a session failed, which is a bug"),
+        None => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+            report::warn(format_args!("a session failed, which is a bug: {text}"));
+        }
     }
 }

@@ -48,13 +48,14 @@ struct Worker {
     _end: Option<oneshot::Sender<Infallible>>,
 }
 
-/// A connection's place on a thread. It ends when this is dropped.
+/// A connection's place on a thread.
 pub struct Place {
     /// The runtime of the thread.
     pub runtime: Handle,
     /// Whether this is the thread that accepts.
     pub accepts: bool,
-    _connection: Arc<()>,
+    /// The place is taken until this is dropped.
+    pub connection: Arc<()>,
 }
 
 impl Workers {
@@ -83,7 +84,7 @@ impl Workers {
         Place {
             runtime: worker.runtime.clone(),
             accepts: ptr::eq(worker, &self.first),
-            _connection: worker.connections.clone(),
+            connection: worker.connections.clone(),
         }
     }
 
