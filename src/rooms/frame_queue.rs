@@ -175,9 +175,9 @@ impl Backlog {
         (at.min(front.bytes.len()), before.min(front.messages))
     }
 
-    /// Gives back memory: that of a first piece that is mostly written, and that of a backlog that was long.
+    /// Gives back memory: that of a first piece that is mostly written, and that of a backlog that is written.
     pub fn trim(&mut self) {
-        if self.pieces.is_empty() && self.pieces.capacity() > 64 {
+        if self.pieces.is_empty() {
             self.pieces = VecDeque::new();
         }
         if self.pieces.front().is_some_and(|front| self.written > front.bytes.len() / 2) {

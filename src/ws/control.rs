@@ -23,11 +23,11 @@ pub const CLOSE_READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// The control frames of one connection: those received, those owed and those sent.
 #[derive(Default)]
 pub struct ControlState {
-    /// The payload of the last ping that is not answered yet.
-    owed_pong: Option<Bytes>,
-    received_close: Option<Close>,
+    /// The payload of the last ping that is not answered yet. What few connections have is on the heap.
+    owed_pong: Option<Box<Bytes>>,
+    received_close: Option<Box<Close>>,
     close_sent: bool,
-    heartbeat: Option<Heartbeat>,
+    heartbeat: Option<Box<Heartbeat>>,
 }
 
 /// Why nothing more is read.
@@ -56,7 +56,7 @@ pub fn out_of_memory() -> Close {
 impl ControlState {
     /// Starts to ping the peer, unless the connection is being closed.
     pub fn start_heartbeat(&mut self, heartbeat: Option<Heartbeat>) {
-        self.heartbeat = heartbeat.filter(|_| !self.close_sent);
+        self.heartbeat = heartbeat.filter(|_| !self.close_sent).map(Box::new);
     }
 
     /// Whether the peer is pinged.
@@ -67,14 +67,14 @@ impl ControlState {
 
     /// A ping was received. [`take_pong`](Self::take_pong) gives the answer.
     pub fn ping_received(&mut self, payload: Bytes) {
-        self.owed_pong = Some(payload).filter(|_| !self.close_sent);
+        self.owed_pong = (!self.close_sent).then(|| Box::new(payload));
     }
 
     /// The payload of a pong to be sent now. Without room in the output it stays owed, and is replaced by that of a later
     /// ping (section 5.5.3): a peer that pings and never reads gets one pong in the end.
     #[inline]
     pub fn take_pong(&mut self, has_room: bool) -> Option<Bytes> {
-        self.owed_pong.take_if(|_| has_room)
+        self.owed_pong.take_if(|_| has_room).map(|payload| *payload)
     }
 
     /// Whether a pong waits for room in the output.
@@ -84,13 +84,13 @@ impl ControlState {
 
     /// The peer's close frame was received.
     pub fn close_received(&mut self, close: Close) {
-        self.received_close = Some(close);
+        self.received_close = Some(Box::new(close));
     }
 
     /// The peer's close frame, if it was received.
     #[inline]
     pub fn received_close(&self) -> Option<&Close> {
-        self.received_close.as_ref()
+        self.received_close.as_deref()
     }
 
     /// Whether our close frame is to be sent now: it is sent once, and nothing follows it (section 5.5.1). From now on no
