@@ -318,7 +318,7 @@ impl Test {
         let Some(visit) = &mut self.clients[client] else { return false };
         let Some(task) = visit.task.as_mut().filter(|_| visit.woken.0.swap(false, Relaxed)) else { return false };
         let waker = visit.woken.clone().into();
-        if let Poll::Ready(result) = task.poll(&mut Context::from_waker(&waker)) {
+        if let Poll::Ready(result) = task.poll_end(&mut Context::from_waker(&waker)) {
             task.leave(&result);
             visit.task = None;
             visit.is_over = true;

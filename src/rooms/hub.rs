@@ -1,9 +1,20 @@
 //! All rooms, by request target.
 
 use super::{
-    broker::Broker, delivery::Delivery, history::Histories, member::Member, outbox::Outbox, resume::Resume, room::Room,
+    broker::Broker,
+    delivery::Delivery,
+    history::Histories,
+    member::Member,
+    outbox::{Dismissal, Outbox},
+    resume::Resume,
+    room::Room,
 };
-use crate::{config::RoomOptions, error::Error, net::address_counts, ws::WebSocketOptions};
+use crate::{
+    config::RoomOptions,
+    error::Error,
+    net::address_counts,
+    ws::{CLOSE_READ_TIMEOUT, WebSocketOptions},
+};
 use std::{
     borrow::Borrow,
     collections::HashMap,
@@ -19,7 +30,7 @@ use std::{
 };
 use tokio::{
     task::{unconstrained, yield_now},
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 
 /// Batches that a member's task flushes in a row. Then a new task flushes the rest, so that the member's task can read again.
@@ -86,6 +97,8 @@ pub struct Hub {
     /// Connections that have ended, including those that never became members.
     pub ended: AtomicU64,
     next_id: AtomicU64,
+    /// The longest time in which members may answer the close frame of a server that shuts down.
+    pub grace: Duration,
 }
 
 impl Hub {
@@ -101,7 +114,13 @@ impl Hub {
             websocket,
             ended: AtomicU64::new(0),
             next_id: AtomicU64::new(0),
+            grace: CLOSE_READ_TIMEOUT,
         }
+    }
+
+    /// The same with a time in which members may answer the close frame of a server that shuts down.
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
     }
 
     /// The metrics in Prometheus's text format.
@@ -221,6 +240,19 @@ impl Hub {
         }
         let (hub, room) = (self.clone(), room.clone());
         tokio::spawn(unconstrained(async move { hub.flush(&room) }));
+    }
+
+    /// Closes all members, one after the other within a time, so that their clients do not come back together.
+    pub async fn close_members(&self, spread: Duration) {
+        let mut members: Vec<_> = self.rooms.values().iter().flat_map(|room| room.members()).collect();
+        members.sort_by_cached_key(|_| rand::random::<u64>());
+        let pause = spread / u32::try_from(members.len()).unwrap_or(u32::MAX).max(1);
+        let mut at = tokio::time::Instant::now();
+        for member in members {
+            sleep_until(at).await;
+            member.dismiss(Dismissal::Stopping);
+            at += pause;
+        }
     }
 
     /// Forgets what is too old or too much of what is kept for members that join, from time to time. It never ends.

@@ -7,7 +7,6 @@ use crate::{
     memory,
     message::{Close, Message},
     report,
-    session::Shutdown,
     ws::{
         CLOSE_READ_TIMEOUT, Event, Heartbeat, Inflater, ReadEnd, ReadError, Reader, Role, SenderDeflater, Upgraded,
         out_of_memory,
@@ -18,7 +17,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -44,48 +43,11 @@ const PAUSE_EVERY: usize = 256 * 1024;
 /// member holds up the room.
 const AHEAD: usize = 64 * 1024;
 
-/// Serves a member from the end of its opening handshake to the end of its connection.
+/// Serves one member from the end of its opening handshake to the end of its connection.
 ///
-/// This is not an `async fn`, which would store its arguments twice for as long as the member stays.
-///
-/// # Errors
-///
-/// The future fails if the member sent something that is refused. A lost connection is not an error: members come and go.
-pub fn run(
-    membership: Membership,
-    upgraded: Upgraded,
-    stop: Shutdown,
-    grace: Duration,
-) -> impl Future<Output = Result<(), Error>> {
-    let mut task = MemberTask::new(membership, upgraded);
-    async move {
-        let mut stopping = pin!(stop.close_requested());
-        let mut is_stopping = false;
-        let result = poll_fn(|cx| {
-            if !is_stopping && let Poll::Ready(close) = stopping.as_mut().poll(cx) {
-                is_stopping = true;
-                task.close(&close, grace, None);
-            }
-            let polled = task.poll(cx);
-            if polled.is_ready() {
-                task.flush_rest(cx);
-            }
-            polled
-        })
-        .await;
-        task.leave(&result);
-        match result {
-            // The reason is in the log line of the leave.
-            Ok(_) | Err(Error::Lost { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Serves one member.
+/// As a future it fails if the member sent something that is refused. A lost connection is not an error: members come and go.
 pub struct MemberTask {
     reader: Reader,
-    member: Arc<Member>,
     membership: Membership,
     /// The room's number of the last message that this member published.
     last_published: u64,
@@ -94,6 +56,8 @@ pub struct MemberTask {
     /// sending them, for clients use a ping to learn that their messages have been passed on. Nor may the end of the member.
     ahead: VecDeque<Received>,
     ahead_bytes: usize,
+    /// The end of its lifetime, if that is limited.
+    expires: Option<Pin<Box<Sleep>>>,
     /// Compresses the first message of those for all members. Present once there was something to compress.
     deflater: Option<Box<SenderDeflater>>,
     /// Bytes published since the last flush, while more is being compressed.
@@ -144,10 +108,10 @@ impl MemberTask {
         Self {
             reader: Reader::new(Role::Server, &hub.websocket.limits, early, inflater)
                 .with_message_timeout(hub.websocket.message_timeout),
-            member: member.clone(),
             last_published: 0,
             ahead: VecDeque::new(),
             ahead_bytes: 0,
+            expires: None,
             deflater: None,
             unflushed: 0,
             unpaused: 0,
@@ -158,10 +122,15 @@ impl MemberTask {
         }
     }
 
+    /// The same for a member that is closed at this time, unless it has left before.
+    pub fn with_end(self, expires: Option<Instant>) -> Self {
+        Self { expires: expires.map(|expires| Box::pin(sleep_until(expires))), ..self }
+    }
+
     /// Leaves the room, and then logs that.
     pub fn leave(&mut self, result: &Result<Close, Error>) {
         self.membership.leave();
-        let name = self.member.outbox().name().clone();
+        let name = self.membership.member.outbox().name().clone();
         let room = &self.membership.room.target;
         match result {
             Ok(close) => report::leave(&name, room, close),
@@ -173,27 +142,31 @@ impl MemberTask {
     fn close(&mut self, close: &Close, limit: Duration, error: Option<Error>) {
         if self.closing.is_none() {
             self.membership.leave();
-            self.member.outbox().close(close);
+            self.membership.member.outbox().close(close);
             let until = Box::pin(sleep(limit));
             self.closing = Some(Box::new(Closing { until, close: close.clone(), error, is_shut_down: false }));
         }
     }
 
     /// Ready when the connection is over.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
+    pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Close, Error>> {
+        if self.expires.as_mut().is_some_and(|expires| expires.as_mut().poll(cx).is_ready()) {
+            self.expires = None;
+            self.membership.member.dismiss(Dismissal::Expired);
+        }
         let drained = self.drain(cx);
         if let Poll::Ready(Err(error)) = drained {
             return Poll::Ready(Err(error));
         }
-        if self.closing.is_none() && self.member.outbox().close_sent() {
-            // The flusher found the member too slow, or the room has dismissed its members.
-            let dismissal = self.member.outbox().dismissal();
-            self.close(&dismissal.close(), CLOSE_READ_TIMEOUT, None);
+        if self.closing.is_none() && self.membership.member.outbox().close_sent() {
+            // The flusher found the member too slow, or the members of the room or of the server are dismissed.
+            let dismissal = self.membership.member.outbox().dismissal();
+            self.close(&dismissal.close(), dismissal.limit(self.membership.hub.grace), None);
         }
         if self.closing.is_none() && self.poll_slow(cx).is_ready() {
             let delivery = &self.membership.hub.delivery;
             delivery.metrics.slow.fetch_add(1, Relaxed);
-            self.member.give_up(&Dismissal::TooSlow.close(), delivery);
+            self.membership.member.give_up(&Dismissal::TooSlow.close(), delivery);
             self.close(&Dismissal::TooSlow.close(), CLOSE_READ_TIMEOUT, None);
         }
         if self.closing.is_some() {
@@ -207,7 +180,7 @@ impl MemberTask {
         let reads = self.reads() && !self.reader.has_yielded();
         let held = self.reader.held() + self.deflater.as_ref().map_or(0, |deflater| deflater.held());
         let pauses = self.reader.take_paused();
-        let mut outbox = self.member.outbox();
+        let mut outbox = self.membership.member.outbox();
         if let Some(held) = outbox.poll_memory(cx, held, pauses)
             && self.closing.is_none()
         {
@@ -226,13 +199,13 @@ impl MemberTask {
     fn out_of_memory(&mut self, held: usize, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
         let delivery = &self.membership.hub.delivery;
         delivery.metrics.out_of_memory.fetch_add(1, Relaxed);
-        self.member.give_up(&out_of_memory(), delivery);
+        self.membership.member.give_up(&out_of_memory(), delivery);
         self.reader.clear();
-        self.member.outbox().set_read(0);
+        self.membership.member.outbox().set_read(0);
         (self.ahead, self.ahead_bytes, self.deflater) = (VecDeque::new(), 0, None);
-        let with = self.member.outbox().name().to_string();
+        let with = self.membership.member.outbox().name().to_string();
         let error = Error::OutOfMemory { with, held };
-        if self.member.backlog() >= memory::LARGE {
+        if self.membership.member.backlog() >= memory::LARGE {
             return Poll::Ready(Err(error));
         }
         self.close(&out_of_memory(), CLOSE_READ_TIMEOUT, Some(error));
@@ -243,7 +216,7 @@ impl MemberTask {
     /// Ready when the member has taken nothing from its backlog for too long.
     fn poll_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(timeout) = self.membership.hub.delivery.slow_timeout else { return Poll::Pending };
-        let mut outbox = self.member.outbox();
+        let mut outbox = self.membership.member.outbox();
         while let Some(since) = outbox.waits_since() {
             let until = since + timeout;
             let timer = self.slow_timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
@@ -278,7 +251,7 @@ impl MemberTask {
                     self.ahead_bytes -= size(&first);
                     match first {
                         Ok(Event::Message(message)) => bytes += message.payload.len(),
-                        Ok(Event::Ping(payload)) => self.member.outbox().pong(payload),
+                        Ok(Event::Ping(payload)) => self.membership.member.outbox().pong(payload),
                         // Only a sign of life.
                         Ok(Event::Pong(_)) => {}
                         Ok(Event::Close(close)) => return self.close_received(close, cx),
@@ -296,7 +269,7 @@ impl MemberTask {
             self.ahead_bytes += size(&received);
             self.ahead.push_back(received);
         }
-        if self.has_ended() && self.member.outbox().is_holding_up() && self.member.leave() {
+        if self.has_ended() && self.membership.member.outbox().is_holding_up() && self.membership.member.leave() {
             // The room need not wait for a member that is about to go.
             self.membership.room.caught_up();
         }
@@ -342,7 +315,7 @@ impl MemberTask {
                     self.unpaused = 0;
                 }
                 let deflated = self.deflater.as_ref().and_then(|deflater| deflater.deflated(message));
-                match room.publish(self.member.id, message, deflated, &hub.delivery, cx) {
+                match room.publish(self.membership.member.id, message, deflated, &hub.delivery, cx) {
                     Poll::Ready(number) => {
                         self.deflater.iter_mut().for_each(|deflater| deflater.next());
                         self.last_published = number;
@@ -391,20 +364,20 @@ impl MemberTask {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
-        self.reader.poll_next(&mut Socket(&self.member), cx)
+        self.reader.poll_next(&mut Socket(&self.membership.member), cx)
     }
 
     /// The member has closed, and its messages have been passed on. The answer has its code and reason.
     fn close_received(&mut self, close: Close, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
         self.close(&close, CLOSE_READ_TIMEOUT, None);
-        self.member.outbox().close_received(close);
+        self.membership.member.outbox().close_received(close);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     /// The connection has ended, or must end, and the member's messages have been passed on.
     fn read_failed(&mut self, error: ReadError, cx: &Context<'_>) -> Poll<Result<Close, Error>> {
-        let end = self.member.outbox().read_failed(error);
+        let end = self.membership.member.outbox().read_failed(error);
         match end {
             // The flusher has just found the member too slow; the next poll ends the connection for that.
             ReadEnd::Closed => {}
@@ -419,7 +392,7 @@ impl MemberTask {
     /// Writes the backlog.
     fn drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let delivery = &self.membership.hub.delivery;
-        let mut outbox = self.member.outbox();
+        let mut outbox = self.membership.member.outbox();
         let drained = outbox.poll_drain(cx);
         let has_caught_up = outbox.has_caught_up(delivery.backlog, delivery.slow);
         drop(outbox);
@@ -433,7 +406,7 @@ impl MemberTask {
     fn poll_closing(&mut self, cx: &mut Context<'_>, is_drained: bool) -> Poll<Result<Close, Error>> {
         let has_ended = self.poll_rest(cx).is_ready();
         let Some(closing) = &mut self.closing else { return Poll::Pending };
-        let mut outbox = self.member.outbox();
+        let mut outbox = self.membership.member.outbox();
         if is_drained && !closing.is_shut_down {
             closing.is_shut_down = outbox.poll_shutdown(cx).is_ready();
         }
@@ -453,11 +426,11 @@ impl MemberTask {
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // After a frame that was refused, and after a close frame, no frames are read.
         let is_refused = self.closing.as_ref().is_some_and(|closing| closing.error.is_some());
-        if !is_refused && !self.member.outbox().is_close_received() {
+        if !is_refused && !self.membership.member.outbox().is_close_received() {
             for _ in 0..BATCH {
-                match ready!(self.reader.poll_next(&mut Socket(&self.member), cx)) {
+                match ready!(self.reader.poll_next(&mut Socket(&self.membership.member), cx)) {
                     Ok(Event::Close(close)) => {
-                        self.member.outbox().close_received(close);
+                        self.membership.member.outbox().close_received(close);
                         break;
                     }
                     Ok(_) => {}
@@ -470,7 +443,7 @@ impl MemberTask {
         let mut discarded = [0; 4096];
         for _ in 0..BATCH {
             let mut buffer = ReadBuf::new(&mut discarded);
-            let read = ready!(self.member.outbox().poll_read(cx, &mut buffer));
+            let read = ready!(self.membership.member.outbox().poll_read(cx, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(());
             }
@@ -480,7 +453,10 @@ impl MemberTask {
     }
 
     fn lost(&self, error: &io::Error) -> Error {
-        Error::Lost { with: self.member.outbox().name().to_string(), reason: crate::error::io_message(error) }
+        Error::Lost {
+            with: self.membership.member.outbox().name().to_string(),
+            reason: crate::error::io_message(error),
+        }
     }
 }
 
@@ -492,6 +468,21 @@ fn pauses(room: &Room, unpaused: usize, pause: &mut Option<Pin<Box<Sleep>>>, cx:
     }
     let parts = u32::try_from(unpaused / PAUSE_EVERY).unwrap_or(u32::MAX);
     pause.get_or_insert_with(|| Box::pin(sleep(PAUSE.saturating_mul(parts)))).as_mut().poll(cx).is_pending()
+}
+
+impl Future for MemberTask {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = ready!(self.poll_end(cx));
+        self.flush_rest(cx);
+        self.leave(&result);
+        Poll::Ready(match result {
+            // The reason is in the log line of the leave.
+            Ok(_) | Err(Error::Lost { .. }) => Ok(()),
+            Err(error) => Err(error),
+        })
+    }
 }
 
 /// The read half of a member's connection.
@@ -514,7 +505,7 @@ mod tests {
         ws::{DeflateOptions, WebSocketOptions},
     };
     use bytes::Bytes;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::{Arc, atomic::AtomicBool};
     use tokio::io::AsyncWrite;
     use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
@@ -635,14 +626,14 @@ mod tests {
             let delivery = &reader.hub.delivery;
             let received = || delivery.metrics.received.load(Relaxed);
             for published in 0..13 {
-                assert!(sender.poll(&mut cx).is_pending());
+                assert!(sender.poll_end(&mut cx).is_pending());
                 assert_eq!(received(), published);
                 assert!(reader.room.publish(reader.member.id, &short, None, delivery, &cx).is_ready());
             }
             while received() == 13 {
-                assert!(sender.poll(&mut cx).is_pending());
+                assert!(sender.poll_end(&mut cx).is_pending());
             }
-            assert!(sender.poll(&mut cx).is_pending());
+            assert!(sender.poll_end(&mut cx).is_pending());
             let backlog = reader.member.backlog();
             assert!((13 * 7..10_000).contains(&backlog), "{backlog} bytes: it is compressed");
         });
@@ -654,10 +645,10 @@ mod tests {
         runtime.expect("a runtime").block_on(async {
             let (reader, mut sender) = deflating(&["short", "", &"all work ".repeat(100_000)]);
             let mut cx = Context::from_waker(std::task::Waker::noop());
-            assert!(sender.poll(&mut cx).is_pending());
+            assert!(sender.poll_end(&mut cx).is_pending());
             assert_eq!((reader.hub.delivery.metrics.received.load(Relaxed), reader.member.backlog()), (2, 0));
             sender.close(&Close::new(1001, ""), Duration::from_secs(1), None);
-            assert!(sender.poll(&mut cx).is_pending());
+            assert!(sender.poll_end(&mut cx).is_pending());
             assert_eq!(reader.member.backlog(), 7 + 2);
         });
     }
@@ -681,7 +672,7 @@ mod tests {
             let mut cx = Context::from_waker(std::task::Waker::noop());
             let mut published = || {
                 for _ in 0..20 {
-                    assert!(sender.poll(&mut cx).is_pending());
+                    assert!(sender.poll_end(&mut cx).is_pending());
                 }
                 hub.delivery.metrics.received.load(Relaxed)
             };

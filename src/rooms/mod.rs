@@ -47,10 +47,12 @@ use crate::{
     plan::RoomServer,
     readiness::Readiness,
     report,
-    session::{Handle, MetricsServer, Shutdown, Workers, accept_all},
+    session::{Handle, MetricsServer, Shutdown, Workers, accept_all, end_of_lifetime},
 };
 use broker::Broker;
 use hub::Hub;
+use member_task::MemberTask;
+use outbox::Dismissal;
 use resume::{Resume, is_resume};
 use std::{
     convert::Infallible,
@@ -77,7 +79,7 @@ pub async fn serve(
     let readiness = config.server.healthz.clone();
     let spread = options.cluster.as_ref().map_or(Duration::ZERO, |_| config.session.grace.mul_f64(SPREAD));
     let hub = match options.cluster.clone() {
-        None => Arc::new(Hub::new(options, config.websocket.clone(), Broker::Memory)),
+        None => Arc::new(Hub::new(options, config.websocket.clone(), Broker::Memory).with_grace(config.session.grace)),
         Some(cluster) => stop.interrupts(join_cluster(cluster, options, config)).await?,
     };
     let listener = listen(&*origin, &about.title, config).await?;
@@ -85,13 +87,12 @@ pub async fn serve(
         let hub = hub.clone();
         server.start(move || hub.metrics(), readiness.clone());
     }
-    let handler =
-        RoomHandler { layers, hub: hub.clone(), config: config.clone(), stop: stop.clone().spread_over(spread) };
+    let handler = RoomHandler { layers, hub: hub.clone(), config: config.clone(), stop: stop.clone() };
     let ended = tokio::select! {
         ended = accept_all(listener, Arc::new(handler), config, stop, workers) => ended,
         never = trim::give_back(&hub, workers) => match never {},
         never = hub.forget_history() => match never {},
-        never = stop_serving(readiness.as_deref(), stop) => match never {},
+        never = stop_serving(&hub, readiness.as_deref(), stop, spread) => match never {},
     };
     if let Broker::Cluster(node) = &hub.broker {
         // What members have published before they were closed.
@@ -138,15 +139,17 @@ fn start_node<E: Engine>(
     let longest = config.websocket.limits.max_message_size.unwrap_or(usize::MAX);
     let max_batch = longest.saturating_add(delivery::MAX_PENDING).saturating_mul(2);
     let readiness = config.server.healthz.clone();
-    let hub = Arc::new(Hub::new(options, config.websocket.clone(), Broker::Cluster(node)));
+    let hub = Hub::new(options, config.websocket.clone(), Broker::Cluster(node)).with_grace(config.session.grace);
+    let hub = Arc::new(hub);
     tokio::spawn(driver::run(engine, events, commands, cluster, max_batch, hub.clone(), readiness));
     hub
 }
 
-/// After a signal the health check fails, so that no further clients are sent here.
-async fn stop_serving(readiness: Option<&Readiness>, stop: &Shutdown) -> Infallible {
+/// After a signal the health check fails, so that no further clients are sent here, and the members are closed within `spread`.
+async fn stop_serving(hub: &Hub, readiness: Option<&Readiness>, stop: &Shutdown, spread: Duration) -> Infallible {
     stop.requested().await;
     readiness.into_iter().for_each(|readiness| readiness.set(Some("The server is shutting down.")));
+    hub.close_members(spread).await;
     pending().await
 }
 
@@ -167,9 +170,9 @@ impl Handle<ByteEnd> for RoomHandler {
     /// Serves a client from its first byte to its last.
     async fn handle(&self, end: Box<ByteEnd>, peer: &mut Peer) -> Result<(), Error> {
         let _counted = Counted(&self.hub);
-        let stop = self.stop.with_lifetime(self.config.server.max_lifetime);
         // On the heap: the task of a member would keep the room that the handshake takes, over 1 KiB, while the member stays.
         let opening = Box::pin(async {
+            let expires = end_of_lifetime(self.config.server.max_lifetime);
             let mut context = ConnectContext::new(peer.clone(), self.config.connect_timeout);
             let end = self.layers.apply(*end, &mut context).await?;
             let mut pending = http::receive(end, &context.peer, &self.config).await?;
@@ -197,7 +200,12 @@ impl Handle<ByteEnd> for RoomHandler {
                             http::choose_protocol(&offers, None, &self.config.server)
                         }
                     };
-                    Ok((membership, pending.accept(protocol).await?))
+                    let upgraded = pending.accept(protocol).await?;
+                    // It may have joined after the others were closed.
+                    if self.stop.signal().is_some() {
+                        membership.member.dismiss(Dismissal::Stopping);
+                    }
+                    Ok(MemberTask::new(membership, upgraded).with_end(expires))
                 }
                 Err(error) => {
                     pending.refuse(&error).await;
@@ -205,8 +213,8 @@ impl Handle<ByteEnd> for RoomHandler {
                 }
             }
         });
-        let (membership, upgraded) = stop.interrupts(opening).await?;
-        member_task::run(membership, upgraded, stop, self.config.session.grace).await
+        let member = self.stop.interrupts(opening).await?;
+        member.await
     }
 }
 

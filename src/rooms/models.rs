@@ -148,7 +148,7 @@ fn serve(membership: Membership, connection: &Connection) -> MemberTask {
     let end = ByteEnd::peer(connection.clone(), "member");
     let mut task = MemberTask::new(membership, Upgraded { end, early: Vec::new(), deflate: None });
     block_on(poll_fn(|cx| {
-        assert!(task.poll(cx).is_pending());
+        assert!(task.poll_end(cx).is_pending());
         connection.poll_complete(cx)
     }));
     task

@@ -10,7 +10,8 @@ use crate::{
     flow::{ByteEnd, ByteStream},
     memory::Account,
     message::Close,
-    ws::{ControlState, Heartbeat, ReadEnd, ReadError, append_frame},
+    session::{going_away, lifetime_reached},
+    ws::{CLOSE_READ_TIMEOUT, ControlState, Heartbeat, ReadEnd, ReadError, append_frame},
 };
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -18,6 +19,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -96,6 +98,10 @@ pub enum Dismissal {
     EngineAway,
     /// The engine is back after the node has served its members alone.
     EngineBack,
+    /// The server shuts down.
+    Stopping,
+    /// It has been there for the maximum lifetime of a connection.
+    Expired,
 }
 
 impl Dismissal {
@@ -106,6 +112,16 @@ impl Dismissal {
             Self::Lost => Close::new(CloseCode::Restart.into(), "messages were lost"),
             Self::EngineAway => Close::new(CloseCode::Again.into(), "the engine of the cluster is away"),
             Self::EngineBack => Close::new(CloseCode::Restart.into(), "the engine of the cluster is back"),
+            Self::Stopping => going_away(),
+            Self::Expired => lifetime_reached(),
+        }
+    }
+
+    /// The longest time in which the member may answer it. `grace`: that of a server that shuts down.
+    pub fn limit(self, grace: Duration) -> Duration {
+        match self {
+            Self::TooSlow | Self::Lost | Self::EngineAway | Self::EngineBack => CLOSE_READ_TIMEOUT,
+            Self::Stopping | Self::Expired => grace,
         }
     }
 }

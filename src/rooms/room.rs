@@ -184,6 +184,12 @@ impl Room {
         self.lock().members.len()
     }
 
+    /// Its members at present.
+    pub fn members(&self) -> Vec<Arc<Member>> {
+        let members = self.lock().members.clone();
+        members.iter().cloned().collect()
+    }
+
     /// Bytes in the backlogs of its members.
     pub fn backlog(&self) -> usize {
         let members = self.lock().members.clone();

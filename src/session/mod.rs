@@ -18,7 +18,7 @@ mod workers;
 pub use metrics_server::MetricsServer;
 pub use pump::{Session, Summary};
 pub use serve::{Handle, accept_all};
-pub use shutdown::Shutdown;
+pub use shutdown::{Shutdown, end_of_lifetime, going_away, lifetime_reached};
 pub use workers::{Workers, refused_thread, runtime};
 
 use crate::{

@@ -7,7 +7,7 @@ use crate::{address, config::Config, error::Error, message::Close, report, servi
 use std::{future::Future, sync::Arc, thread, time::Duration};
 use tokio::{
     sync::{oneshot, watch},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
@@ -21,8 +21,6 @@ pub struct Shutdown {
     signal: watch::Receiver<Option<i32>>,
     /// The end of a connection with a maximum lifetime.
     expires: Option<Instant>,
-    /// Connections are closed at a random moment within this time after a signal.
-    spread: Duration,
 }
 
 impl Shutdown {
@@ -42,19 +40,12 @@ impl Shutdown {
                 }
             });
         }
-        Ok(Self { signal: receiver, expires: None, spread: Duration::ZERO })
+        Ok(Self { signal: receiver, expires: None })
     }
 
     /// The same for a connection that begins now and may last for `max_lifetime` at most.
     pub fn with_lifetime(&self, max_lifetime: Option<Duration>) -> Self {
-        let lifetime = max_lifetime.map(|most| most - (most / LIFETIME_PARTS).mul_f64(rand::random()));
-        Self { expires: lifetime.map(|lifetime| Instant::now() + lifetime), ..self.clone() }
-    }
-
-    /// The same where connections are closed at random moments within a time after a signal, so that their clients do not come back
-    /// together.
-    pub fn spread_over(self, spread: Duration) -> Self {
-        Self { spread, ..self }
+        Self { signal: self.signal.clone(), expires: end_of_lifetime(max_lifetime) }
     }
 
     /// The signal, if one came.
@@ -75,25 +66,21 @@ impl Shutdown {
 
     /// Waits for a signal, or for the end of the connection's lifetime. Gives the close frame for its peers.
     ///
-    /// This is not an `async fn`, which would store `self` twice in each member's task.
+    /// This is not an `async fn`, which would store `self` twice in each session's task.
     pub fn close_requested(self) -> impl Future<Output = Close> {
-        let Self { mut signal, expires, spread } = self;
+        let Self { mut signal, expires } = self;
         async move {
-            let reason = match expires {
+            match expires {
                 None => {
                     requested(&mut signal).await;
-                    ""
+                    going_away()
                 }
                 // On the heap: connections without a lifetime need no room for a timer.
                 Some(expires) => match Box::pin(timeout_at(expires, requested(&mut signal))).await {
-                    Ok(_) => "",
-                    Err(_) => "maximum lifetime reached",
+                    Ok(_) => going_away(),
+                    Err(_) => lifetime_reached(),
                 },
-            };
-            if !spread.is_zero() && reason.is_empty() {
-                Box::pin(sleep(spread.mul_f64(rand::random()))).await;
             }
-            Close::new(CloseCode::Away.into(), reason)
         }
     }
 
@@ -101,6 +88,22 @@ impl Shutdown {
     pub async fn requested(&self) -> i32 {
         requested(&mut self.signal.clone()).await
     }
+}
+
+/// The end of a connection that begins now and may last for `most` at most.
+pub fn end_of_lifetime(most: Option<Duration>) -> Option<Instant> {
+    let lifetime = most.map(|most| most - (most / LIFETIME_PARTS).mul_f64(rand::random()));
+    lifetime.map(|lifetime| Instant::now() + lifetime)
+}
+
+/// The close frame for peers after a signal.
+pub fn going_away() -> Close {
+    Close::new(CloseCode::Away.into(), "")
+}
+
+/// The close frame for the peers of a connection that has lasted for its maximum lifetime.
+pub fn lifetime_reached() -> Close {
+    Close::new(CloseCode::Away.into(), "maximum lifetime reached")
 }
 
 /// Waits for a signal.
@@ -168,7 +171,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lifetime_is_never_exceeded_and_its_last_tenth_is_random() {
         let (_sender, signal) = watch::channel(None);
-        let stop = Shutdown { signal, expires: None, spread: Duration::ZERO };
+        let stop = Shutdown { signal, expires: None };
         let most = Duration::from_secs(100);
         let ends = (0..1000).filter_map(|_| stop.with_lifetime(Some(most)).expires);
         let lifetimes: Vec<_> = ends.map(|end| end - Instant::now()).collect();
