@@ -29,8 +29,6 @@ use tokio::{
 
 /// Messages of one member that are published before other tasks run.
 const BATCH: usize = 64;
-/// Each of them is read in one step and published in another.
-const STEPS: usize = 2 * BATCH;
 /// The same limit in bytes; then the member's own backlog is written first.
 const BATCH_BYTES: usize = 256 * 1024;
 /// Bytes that are compressed before other tasks run. It takes about a millisecond.
@@ -235,39 +233,45 @@ impl MemberTask {
         let mut is_idle = false;
         let mut may_handle = true;
         let (mut bytes, mut deflated) = (0, 0);
-        for _ in 0..STEPS {
+        for _ in 0..BATCH {
             if bytes >= BATCH_BYTES || deflated >= DEFLATE_BYTES {
                 break;
             }
-            if may_handle && let Some(first) = self.ahead.pop_front() {
-                let step = self.deflate(&first);
-                if step > 0 {
-                    deflated += step;
-                    self.ahead.push_front(first);
-                    continue;
+            let waiting = if may_handle { self.ahead.pop_front() } else { None };
+            let next = match waiting {
+                Some(waiting) => {
+                    self.ahead_bytes -= size(&waiting);
+                    waiting
                 }
-                may_handle = self.may_handle(&first, cx);
-                if may_handle {
-                    self.ahead_bytes -= size(&first);
-                    match first {
-                        Ok(Event::Message(message)) => bytes += message.payload.len(),
-                        Ok(Event::Ping(payload)) => self.membership.member.outbox().pong(payload),
-                        // Only a sign of life.
-                        Ok(Event::Pong(_)) => {}
-                        Ok(Event::Close(close)) => return self.close_received(close, cx),
-                        Err(error) => return self.read_failed(error, cx),
+                None => match if self.reads() { self.poll_read(cx) } else { Poll::Pending } {
+                    Poll::Ready(read) => read,
+                    Poll::Pending => {
+                        is_idle = true;
+                        break;
                     }
-                    continue;
-                }
-                self.ahead.push_front(first);
-            }
-            let read = if self.reads() { self.poll_read(cx) } else { Poll::Pending };
-            let Poll::Ready(received) = read else {
-                is_idle = true;
-                break;
+                },
             };
-            self.ahead_bytes += size(&received);
-            self.ahead.push_back(received);
+            if !may_handle {
+                self.ahead_bytes += size(&next);
+                self.ahead.push_back(next);
+                continue;
+            }
+            let step = self.deflate(&next);
+            deflated += step;
+            may_handle = step > 0 || self.may_handle(&next, cx);
+            if step > 0 || !may_handle {
+                self.ahead_bytes += size(&next);
+                self.ahead.push_front(next);
+                continue;
+            }
+            match next {
+                Ok(Event::Message(message)) => bytes += message.payload.len(),
+                Ok(Event::Ping(payload)) => self.membership.member.outbox().pong(payload),
+                // Only a sign of life.
+                Ok(Event::Pong(_)) => {}
+                Ok(Event::Close(close)) => return self.close_received(close, cx),
+                Err(error) => return self.read_failed(error, cx),
+            }
         }
         if self.has_ended() && self.membership.member.outbox().is_holding_up() && self.membership.member.leave() {
             // The room need not wait for a member that is about to go.
