@@ -32,16 +32,18 @@ impl ByteStream {
         Self::Other(Box::new(io))
     }
 
-    /// Writes whether or not the socket was reported as writable.
-    ///
-    /// # Errors
-    /// Writing failed or would wait, or the stream is not a plain socket.
-    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
+    /// Writes as much as a plain socket takes at once, whether or not it was reported as writable. This wakes nobody when it takes more.
+    /// `None`: it is not a plain socket.
+    pub fn write_now(&self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        let written = match self {
             Self::Tcp(socket) => SockRef::from(socket).send(bytes),
             Self::Unix(socket) => SockRef::from(socket).send(bytes),
-            Self::Other(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+            Self::Other(_) => return None,
+        };
+        Some(match written {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+            written => written,
+        })
     }
 }
 

@@ -15,7 +15,10 @@ use crate::{flow::ByteEnd, message::Close, ws::Heartbeat};
 use std::{net::IpAddr, sync::PoisonError};
 
 /// One connection in one room.
+#[repr(C)]
 pub struct Member {
+    /// First, as what a delivery looks at.
+    outbox: Mutex<Outbox>,
     /// Unique in this process.
     pub id: u64,
     /// Its address, or the one that a trusted proxy names; none over a unix socket.
@@ -25,7 +28,6 @@ pub struct Member {
     takes_deflated: AtomicBool,
     /// Its place among the members of its room, which changes under the room's lock.
     place: AtomicUsize,
-    outbox: Mutex<Outbox>,
 }
 
 impl Member {

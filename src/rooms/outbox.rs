@@ -48,31 +48,34 @@ pub struct Delivered {
 }
 
 /// A member's connection. The room's flusher writes to it; the member's task reads from it and writes the backlog.
+///
+/// What the flusher looks at stands first: in a room at rest none of it is in the processor's cache.
+#[repr(C)]
 pub struct Outbox {
     io: ByteStream,
-    /// The peer's name in logs and errors.
-    name: Arc<str>,
-    backlog: Backlog,
+    failed: Option<io::Error>,
+    /// The member has left its room; a flusher that has not noticed may still deliver.
+    has_left: bool,
     needs_flush: bool,
     /// Some of the backlog was written since the last look at the heartbeat.
     has_progressed: bool,
     /// The backlog is long, and senders wait for that to change.
     is_holding_up: bool,
-    /// When messages began to wait, or when some of the backlog was written since.
-    waits_since: Option<Instant>,
-    /// Here a close frame counts as sent when it is in the backlog.
-    control: ControlState,
     /// Something was read since the last look at the heartbeat.
     has_received: bool,
     /// The member has what was sent before it joined, if that is kept.
     has_begun: bool,
-    /// The member has left its room; a flusher that has not noticed may still deliver.
-    has_left: bool,
     /// Why our close frame was sent, if the room has sent it.
     dismissal: Dismissal,
-    failed: Option<io::Error>,
+    /// Here a close frame counts as sent when it is in the backlog.
+    control: ControlState,
+    backlog: Backlog,
     /// Wakes the member's task.
     task: Option<Waker>,
+    /// When messages began to wait, or when some of the backlog was written since.
+    waits_since: Option<Instant>,
+    /// The peer's name in logs and errors.
+    name: Arc<str>,
     account: Account,
 }
 
@@ -210,35 +213,43 @@ impl Outbox {
         let bytes = &batch.bytes;
         let mut written = 0;
         if self.backlog.is_empty() {
-            // This write wakes nobody. The rest is written by the member's task, which then waits for the socket.
-            let mut never = Context::from_waker(Waker::noop());
-            while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-                match Pin::new(&mut self.io).poll_write(&mut never, rest) {
-                    Poll::Ready(Ok(0)) => self.failed = Some(io::ErrorKind::WriteZero.into()),
-                    Poll::Ready(Ok(more)) => {
-                        written += more;
-                        continue;
-                    }
-                    Poll::Ready(Err(error)) => self.failed = Some(error),
-                    Poll::Pending => break,
+            written = match self.io.write_now(bytes).unwrap_or_else(|| self.write_through(bytes)) {
+                Ok(all) if all == bytes.len() => {
+                    return Delivered { taken: batch.messages, taken_bytes: all, ..Delivered::default() };
                 }
-                self.wake();
-                return Delivered::default();
-            }
-            if written == bytes.len() {
-                // A layer such as TLS may hold the last bytes.
-                if !matches!(Pin::new(&mut self.io).poll_flush(&mut never), Poll::Ready(Ok(()))) {
-                    self.needs_flush = true;
+                Ok(written) => written,
+                Err(error) => {
+                    self.failed = Some(error);
                     self.wake();
+                    return Delivered::default();
                 }
-                return Delivered { taken: batch.messages, taken_bytes: bytes.len(), ..Delivered::default() };
-            }
+            };
         } else if let Some(block) = block {
             self.backlog.compact(block);
         }
         let delivered = self.queue(batch, written, limit, policy);
         self.wake();
         delivered
+    }
+
+    /// Writes as much as layers such as TLS take at once. This wakes nobody: the rest is written by the member's task, which then waits
+    /// for the socket.
+    fn write_through(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut never = Context::from_waker(Waker::noop());
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut self.io).poll_write(&mut never, rest)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(more) => written += more,
+                Poll::Pending => return Ok(written),
+            }
+        }
+        // They may hold the last bytes.
+        if !matches!(Pin::new(&mut self.io).poll_flush(&mut never), Poll::Ready(Ok(()))) {
+            self.needs_flush = true;
+            self.wake();
+        }
+        Ok(written)
     }
 
     /// Queues what is not written of a batch.
@@ -322,8 +333,8 @@ impl Outbox {
         let Some(front) = self.backlog.front() else { return false };
         match self.io.write_now(front) {
             // What failed, the next write of the member's task tells.
-            Ok(0) | Err(_) => false,
-            Ok(written) => {
+            None | Some(Ok(0) | Err(_)) => false,
+            Some(Ok(written)) => {
                 self.has_written(written);
                 true
             }
