@@ -13,6 +13,7 @@ mod signals;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod under_way;
 mod workers;
 
 pub use metrics_server::MetricsServer;

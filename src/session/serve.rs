@@ -1,7 +1,8 @@
 //! A listener's sessions: any number at once, each with a far end of its own.
 
 use super::{
-    Session, Shutdown, Workers, address_limit::AddressLimit, finish, open_far, refused_thread, workers::Place,
+    Session, Shutdown, Workers, address_limit::AddressLimit, finish, open_far, refused_thread, under_way::UnderWay,
+    workers::Place,
 };
 use crate::{
     config::Config,
@@ -17,13 +18,12 @@ use crate::{
 use futures_util::FutureExt;
 use std::{
     any::Any,
-    convert::Infallible,
     panic::{AssertUnwindSafe, resume_unwind},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::Semaphore,
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -78,8 +78,7 @@ async fn accept_each<E: Reregister + 'static>(
 ) -> Result<(), Error> {
     let permits = config.server.conncap.map(|cap| Arc::new(Semaphore::new(cap as usize)));
     let address_limit = AddressLimit::new(&config);
-    // Each session holds a sender. Nothing is sent.
-    let (running, mut sessions) = mpsc::channel::<Infallible>(1);
+    let mut under_way = UnderWay::default();
     let mut last_warning: Option<Instant> = None;
     let mut warn = |text: std::fmt::Arguments<'_>| {
         if last_warning.is_none_or(|at| at.elapsed() >= WARNINGS) {
@@ -134,7 +133,7 @@ async fn accept_each<E: Reregister + 'static>(
                 ended => return ended,
             }
         }
-        let (handler, running) = (handler.clone(), running.clone());
+        let (handler, entered) = (handler.clone(), under_way.enter());
         let limits = (permit.is_some() || counted.is_some()).then(|| Box::new((permit, counted)));
         let Place { runtime, accepts, connection } = workers.place();
         let end = Box::new(end);
@@ -152,16 +151,16 @@ async fn accept_each<E: Reregister + 'static>(
                 Ok(Err(error)) => report::session_error(&peer.name, &error),
                 Err(panic) => report_panic(&*panic),
             }
-            drop((limits, connection, running));
+            drop((limits, connection, entered));
         });
         if !span.is_disabled() {
             session = Box::pin(session.instrument(span));
         }
-        runtime.spawn(session);
+        under_way.spawned(&runtime.spawn(session));
     };
-    drop((listener, running));
+    drop(listener);
     // Sessions know the grace themselves; the second is for their farewells.
-    let _ = timeout(config.session.grace + Duration::from_secs(1), sessions.recv()).await;
+    let _ = timeout(config.session.grace + Duration::from_secs(1), under_way.over()).await;
     Err(Error::Signal(signal))
 }
 

@@ -284,15 +284,19 @@ impl WebSocket {
         }
     }
 
+    fn count_memory(&mut self) {
+        self.account.set_own(self.reader.held() + self.wire.out.held());
+        // A long message is counted where it was read.
+        self.account.set_shared(self.sending.as_ref().map_or(0, |rest| rest.payload.len()));
+    }
+
     /// Accounts for the memory that the connection holds, before its task waits.
     ///
     /// # Errors
     ///
     /// The connection must close to free it.
     fn account(&mut self, cx: &Context<'_>) -> Result<(), Error> {
-        self.account.set_own(self.reader.held() + self.wire.out.held());
-        // A long message is counted where it was read.
-        self.account.set_shared(self.sending.as_ref().map_or(0, |rest| rest.payload.len()));
+        self.count_memory();
         if self.account.poll_must_close(cx, self.reader.take_paused()) && self.failing.is_none() {
             return Err(self.out_of_memory());
         }
@@ -470,7 +474,11 @@ impl MessageStream for WebSocket {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(self.poll_ready(cx))?;
-        self.poll_drain(cx)
+        ready!(self.poll_drain(cx))?;
+        // The session may wait now without another look at what this end has received.
+        self.wire.out.idle();
+        self.count_memory();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, close: Option<&Close>) -> Poll<Result<(), Error>> {

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::TcpStream,
     process::Command,
     thread,
@@ -155,4 +155,14 @@ fn a_run_that_was_started_with_sighup_ignored_goes_on() {
     server.running.signal("HUP");
     let mut client = BufReader::new(server.connect());
     read_pid(&mut client);
+}
+
+#[test]
+fn max_time_ends_sessions_before_their_children_have_ended() {
+    let (server, mut client, pid) = serve(STUBBORN, &["--max-time", "2", "--grace", "10"]);
+    // The connection may be reset.
+    let _ = client.read_to_end(&mut Vec::new());
+    assert!(!matches!(state(pid), None | Some('Z' | 'X')), "the session went on until its child was killed");
+    server.running.signal("KILL");
+    ends(pid);
 }

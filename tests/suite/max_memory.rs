@@ -4,13 +4,13 @@ use crate::{
     deflate::{DEFLATED_BINARY, OFFER, Zlib, offering},
     http::{Exchange, Head},
     peer::Peer,
-    raw::{BINARY, RawPeer, from_client, read_close, unfinished},
+    raw::{BINARY, RawPeer, from_client, raw_client, read_close, unfinished},
     rooms::{measured, metric, rooms},
     rooms_memory::memory,
     support::{Serving, connect, wait_for},
 };
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     sync::{
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -234,4 +234,21 @@ fn new_clients_get_503_while_more_is_held_than_may_be() {
         is_refused.store(true, Relaxed);
     });
     stayed_within_the_limit(&server);
+}
+
+#[test]
+fn sessions_that_wait_hold_nothing_of_what_they_have_sent() {
+    let server = Serving::start(["--threads", "1", "ws-l:127.0.0.1:0", "mirror:"]);
+    let before = memory(&server, "VmRSS");
+    let messages = from_client(BINARY, [7; 1000]).repeat(200);
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let mut client = raw_client(connect(server.port));
+            client.write_all(&messages).expect("send");
+            client.read_exact(&mut vec![0; messages.len() - 200 * 4]).expect("the echo");
+            client
+        })
+        .collect();
+    let each = memory(&server, "VmRSS").saturating_sub(before) / 100;
+    assert!(each < 64 << 10, "{} KiB for each of {} clients", each >> 10, clients.len());
 }
