@@ -159,7 +159,7 @@ fn a_run_that_was_started_with_sighup_ignored_goes_on() {
 
 #[test]
 fn max_time_ends_sessions_before_their_children_have_ended() {
-    let (server, mut client, pid) = serve(STUBBORN, &["--max-time", "2", "--grace", "10"]);
+    let (server, mut client, pid) = serve(STUBBORN, &["--max-time", "5", "--grace", "10"]);
     // The connection may be reset.
     let _ = client.read_to_end(&mut Vec::new());
     assert!(!matches!(state(pid), None | Some('Z' | 'X')), "the session went on until its child was killed");
