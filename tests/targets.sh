@@ -130,7 +130,7 @@ run_qemu() {
     build "$1"
     newer_instruction_ends aarch64-linux-musl '.arch_extension lse\n ldadd x0, x0, [sp]' "${cortex[@]}"
     # qemu 7.2 does not pass on IP_MULTICAST_IF, and the system cannot run the binary for jq programs without binfmt_misc.
-    run_suite "${cortex[@]}" "$binary" -- "${linux_tests[@]}" --skip a_group_receives_what_is_sent_to_it --skip jq_programs::
+    run_suite "${cortex[@]}" "$binary" -- "${linux_tests[@]}" --skip a_group_receives_what_is_sent_to_it --skip jq_programs:: --skip slow_programs::
     run="$(qemu_version) as a Cortex-A53: $tests tests"
 }
 run_glibc_qemu() {
