@@ -568,7 +568,7 @@ impl Owner {
                     let until = self.hub.options.slow_timeout.and_then(|limit| state.evict_stalled(limit));
                     (state.members.iter().any(|member| member.outbound.is_full()), until)
                 }
-                // While one takes messages, nobody waits for the others; while none does, the next one is held.
+                // A message that no member takes is held.
                 Delivery::ToOne { .. } => (false, None),
             };
             if self.held.is_some() || is_full {
@@ -837,7 +837,10 @@ impl Drop for Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::testing::{Log, Script, rounded};
+    use crate::flow::{
+        MessageLayer,
+        testing::{Log, Script, rounded},
+    };
     use std::sync::OnceLock;
     use tokio::time::sleep;
 
@@ -999,17 +1002,18 @@ mod tests {
 
     /// With each of the first messages that it takes, a member on another thread sends one more.
     struct Flooded {
+        io: Box<dyn MessageStream>,
         hub: Arc<OnceLock<Arc<Hub>>>,
         taken: Arc<AtomicU64>,
     }
 
-    impl MessageStream for Flooded {
-        fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Result<Incoming, Error>> {
-            Poll::Pending
+    impl MessageLayer for Flooded {
+        fn inner(&self) -> &dyn MessageStream {
+            &*self.io
         }
 
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-            Poll::Ready(Ok(()))
+        fn inner_mut(&mut self) -> &mut dyn MessageStream {
+            &mut *self.io
         }
 
         fn start_send(&mut self, message: Message) -> Result<(), Error> {
@@ -1021,25 +1025,14 @@ mod tests {
             }
             Ok(())
         }
-
-        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_finish(&mut self, _: &mut Context<'_>, _: Option<&Close>) -> Poll<Result<(), Error>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
-            Poll::Ready(())
-        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn members_that_always_have_something_to_send_leave_their_turn_to_others() {
         let (shared, taken) = (Arc::<OnceLock<_>>::default(), Arc::<AtomicU64>::default());
-        let stream = Flooded { hub: shared.clone(), taken: taken.clone() };
-        let hub = start(MessageEnd::new(stream, EndKind::WebSocket, "flooded"));
+        let (end, _) = Script::new(EndKind::WebSocket).start();
+        let flooded = Flooded { io: end.io, hub: shared.clone(), taken: taken.clone() };
+        let hub = start(MessageEnd::new(flooded, end.kind, end.name));
         assert!(shared.set(hub.clone()).is_ok());
         let mut member = Hub::join(&hub);
         member.io.start_send(Message { kind: Kind::Text, payload: "first".into() }).expect("taken");

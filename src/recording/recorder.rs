@@ -17,7 +17,7 @@ use std::{
 
 /// Lines are written when there are so many bytes of them, or when nothing more comes for now.
 const GATHER: usize = 64 * 1024;
-/// The longest wait for the reader of a FIFO, after which the session is no longer recorded.
+/// The longest wait for the reader of a FIFO. Recording ends then.
 const READER_WAIT: Duration = Duration::from_secs(1);
 /// The pause before another attempt.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -49,7 +49,7 @@ pub struct Delivered {
 
 /// A member's connection. The room's flusher writes to it; the member's task reads from it and writes the backlog.
 ///
-/// What the flusher looks at stands first: in a room at rest none of it is in the processor's cache.
+/// The fields that the flusher reads come first, in few cache lines: in a quiet room none of them is cached.
 #[repr(C)]
 pub struct Outbox {
     io: ByteStream,

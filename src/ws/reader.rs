@@ -189,8 +189,8 @@ impl Reader {
         self.assembler.len()
     }
 
-    /// Takes a short message that is next in what was read. Most messages are short, and for those that came with one read this is all that
-    /// is done. `None`: [`poll_next`](Self::poll_next) tells what is next.
+    /// Takes the next message if it is short and has been read already. This skips the timers and checks of
+    /// [`poll_next`](Self::poll_next), which tells what comes next when this gives `None`.
     #[inline]
     pub fn short_message(&mut self) -> Option<Message> {
         if self.frame.is_some() {
